@@ -1,0 +1,77 @@
+"""fhecost: what an encrypted language model costs, on which machine, and how sure that is.
+
+The public names are loaded when they are first used, so that importing fhecost, and an estimate
+from a saved circuit profile, need neither torch nor Concrete.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fhecost.version import VERSION
+
+if TYPE_CHECKING:
+    from fhecost.circuits.concrete_reader import profile_circuit
+    from fhecost.circuits.profile import CircuitProfile, Stage, load_profile, save_profile
+    from fhecost.errors import FhecostError, ImpossibleError, UsageError
+    from fhecost.gpt2.head_circuit import HeadRequest, compile_head, profile_head
+    from fhecost.hardware.estimate import Estimate, EstimateReport
+    from fhecost.hardware.estimation import estimate, estimate_all
+    from fhecost.hardware.library import load_hardware, read_hardware
+    from fhecost.hardware.profile import HardwareProfile
+
+__version__ = VERSION
+
+_HOME = {
+    "profile_circuit": "fhecost.circuits.concrete_reader",
+    "CircuitProfile": "fhecost.circuits.profile",
+    "Stage": "fhecost.circuits.profile",
+    "load_profile": "fhecost.circuits.profile",
+    "save_profile": "fhecost.circuits.profile",
+    "FhecostError": "fhecost.errors",
+    "ImpossibleError": "fhecost.errors",
+    "UsageError": "fhecost.errors",
+    "HeadRequest": "fhecost.gpt2.head_circuit",
+    "compile_head": "fhecost.gpt2.head_circuit",
+    "profile_head": "fhecost.gpt2.head_circuit",
+    "Estimate": "fhecost.hardware.estimate",
+    "EstimateReport": "fhecost.hardware.estimate",
+    "estimate": "fhecost.hardware.estimation",
+    "estimate_all": "fhecost.hardware.estimation",
+    "load_hardware": "fhecost.hardware.library",
+    "read_hardware": "fhecost.hardware.library",
+    "HardwareProfile": "fhecost.hardware.profile",
+}
+
+__all__ = [
+    "CircuitProfile",
+    "Estimate",
+    "EstimateReport",
+    "FhecostError",
+    "HardwareProfile",
+    "HeadRequest",
+    "ImpossibleError",
+    "Stage",
+    "UsageError",
+    "__version__",
+    "compile_head",
+    "estimate",
+    "estimate_all",
+    "load_hardware",
+    "load_profile",
+    "profile_circuit",
+    "profile_head",
+    "read_hardware",
+    "save_profile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fhecost' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

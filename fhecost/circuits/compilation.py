@@ -1,0 +1,61 @@
+"""Compile a function on integers to a Concrete circuit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.quantization import IntArray
+
+
+def import_concrete() -> Any:
+    """The module ``concrete.fhe``.
+
+    Raises:
+        UsageError: concrete-python isn't installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Its namespace package still uses pkg_resources, which warns at every import.
+            warnings.simplefilter("ignore")
+            from concrete import fhe
+    except ImportError as error:
+        raise UsageError("compiling a circuit needs: pip install 'fhecost[concrete]'") from error
+    return fhe
+
+
+def compile_circuit(
+    run: Callable[[Any, Callable[[str], Any]], Any], inputset: Sequence[IntArray]
+) -> Any:
+    """Compile ``run`` with Concrete's default options.
+
+    Args:
+        run: takes the encrypted input and the tag function (``fhe.tag``), returns the output.
+        inputset: sample inputs; every intermediate value gets the bit width that they show.
+
+    Returns:
+        a ``concrete.fhe.Circuit``.
+
+    Raises:
+        ImpossibleError: Concrete finds no parameters, or can't compile the circuit.
+        UsageError: concrete-python isn't installed.
+    """
+    fhe = import_concrete()
+
+    def circuit(values: Any) -> Any:
+        return run(values, fhe.tag)
+
+    # By default a failed compilation leaves a folder of artifacts where the user happens to be.
+    configuration = fhe.Configuration(dump_artifacts_on_unexpected_failures=False)
+    try:
+        compiler = fhe.Compiler(circuit, {"values": "encrypted"})
+        return compiler.compile(list(inputset), configuration=configuration)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        if "NoParametersFound" in str(error):
+            raise ImpossibleError(
+                "Concrete finds no parameters: some lookup is too wide; use fewer bits"
+            ) from error
+        raise ImpossibleError(f"Concrete can't compile the circuit: {reason}") from error

@@ -1,0 +1,320 @@
+"""Read a circuit profile from any compiled Concrete circuit.
+
+Concrete reports every primitive operation with the location that its node had in the traced
+function (tag, file and line), its keys and its count. Nodes with one tag form a stage; nodes
+without a tag form one stage a source line. The circuit's graph says which stage waits for which.
+Places that wait for each other (two lines of one loop) are one stage with several steps.
+
+Concrete has no public access to the operations without a tag, so this module uses
+``circuit.server._library`` of concrete-python 2.11.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from fhecost.circuits.profile import (
+    CircuitProfile,
+    KeySwitchParameters,
+    KeySwitchUse,
+    LinearOperation,
+    LinearUse,
+    PbsParameters,
+    PbsUse,
+    Stage,
+)
+from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes
+from fhecost.errors import ImpossibleError
+
+_LOCATION = re.compile(r'^loc\("(?:@(?P<tag>[\w.]+))?(?: \| )?(?P<file>.*?)":(?P<line>\d+):\d+\)$')
+_LINEAR: Mapping[str, LinearOperation] = {
+    "CLEAR_ADDITION": "clear_addition",
+    "ENCRYPTED_ADDITION": "encrypted_addition",
+    "CLEAR_MULTIPLICATION": "clear_multiplication",
+    "ENCRYPTED_NEGATION": "encrypted_negation",
+}
+
+
+@dataclass
+class _Counts:
+    """The operations of one place while they are being collected."""
+
+    pbs: dict[PbsParameters, int] = field(default_factory=lambda: defaultdict(int))
+    key_switches: dict[KeySwitchParameters, int] = field(default_factory=lambda: defaultdict(int))
+    linear: dict[tuple[LinearOperation, int], int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, other: _Counts) -> None:
+        for use, count in other.pbs.items():
+            self.pbs[use] += count
+        for switch, count in other.key_switches.items():
+            self.key_switches[switch] += count
+        for linear, count in other.linear.items():
+            self.linear[linear] += count
+
+
+def profile_circuit(
+    circuit: Any,
+    *,
+    name: str = "circuit",
+    source: str = "compiled Concrete circuit",
+    description: Mapping[str, str | int | float] | None = None,
+) -> CircuitProfile:
+    """The circuit profile of a compiled ``concrete.fhe.Circuit``.
+
+    Args:
+        circuit: what ``fhe.Compiler.compile`` or ``@fhe.compiler(...).compile`` returned, compiled
+            for execution (a simulation-only circuit has no keys).
+        name: a short name for reports.
+        source: what the profile was read from, in words.
+        description: what the circuit computes, in words and numbers.
+
+    Raises:
+        ImpossibleError: the circuit uses an operation that has no cost here (WoP-PBS), or has no
+            encrypted operation at all.
+    """
+    keys = _read_keys(circuit)
+    places = _counts_by_place(circuit, keys)
+    groups, edges, order = _group_nodes(circuit.graph, set(places))
+    stages = _stages(circuit.graph, places, groups, edges, order)
+    if not stages:
+        raise ImpossibleError(
+            f"circuit {name!r} has no operation on encrypted data: no cost to model"
+        )
+    return CircuitProfile(
+        name=name,
+        source=source,
+        description=dict(description or {}),
+        stages=tuple(stages),
+        bsk_bytes=sum(map(bootstrap_key_bytes, keys.bootstrap)),
+        ksk_bytes=sum(map(key_switch_key_bytes, keys.key_switch)),
+        input_bytes=circuit.size_of_inputs,
+        output_bytes=circuit.size_of_outputs,
+        max_bit_width=circuit.graph.maximum_integer_bit_width(),
+        complexity=circuit.complexity,
+        p_error=circuit.p_error,
+        global_p_error=circuit.global_p_error,
+        versions={"concrete-python": importlib.metadata.version("concrete-python")},
+    )
+
+
+def _place(tag: str, file: str, line: str | int) -> str:
+    """The name of the place that a node or an operation belongs to."""
+    return tag or f"{PurePath(file).name}:{line}"
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The keys of a circuit, in the order in which its operations refer to them.
+
+    Their bytes are computed from these: the size of bootstrap keys that Concrete 2.11 reports is k
+    times that of the keys it makes.
+    """
+
+    secret: tuple[int, ...]
+    bootstrap: tuple[PbsParameters, ...]
+    key_switch: tuple[KeySwitchParameters, ...]
+
+
+def _read_keys(circuit: Any) -> _Keys:
+    keyset = circuit.server.program_info.get_keyset_info()
+    secret = tuple(key.dimension() for key in keyset.secret_keys())
+    return _Keys(
+        secret=secret,
+        bootstrap=tuple(_pbs_parameters(key) for key in keyset.bootstrap_keys()),
+        key_switch=tuple(
+            KeySwitchParameters(
+                input_lwe_dimension=secret[key.input_secret_key_id()],
+                output_lwe_dimension=secret[key.output_secret_key_id()],
+                level_count=key.level(),
+                base_log=key.base_log(),
+            )
+            for key in keyset.keyswitch_keys()
+        ),
+    )
+
+
+def _counts_by_place(circuit: Any, keys: _Keys) -> dict[str, _Counts]:
+    """Concrete's own operation counts, by tag or source line, in the order of the program."""
+    library = circuit.server._library
+    feedback = library.get_program_compilation_feedback().get_circuit_feedback(circuit._name)
+    places: dict[str, _Counts] = defaultdict(_Counts)
+    for statistic in feedback.statistics:
+        operation = statistic.operation.name
+        match = _LOCATION.match(statistic.location)
+        place = _place(match["tag"] or "", match["file"], match["line"]) if match else "unlocated"
+        ((_, key_index),) = statistic.keys
+        counts = places[place]
+        if operation == "PBS":
+            counts.pbs[keys.bootstrap[key_index]] += statistic.count
+        elif operation == "KEY_SWITCH":
+            counts.key_switches[keys.key_switch[key_index]] += statistic.count
+        elif operation in _LINEAR:
+            counts.linear[_LINEAR[operation], keys.secret[key_index]] += statistic.count
+        else:
+            raise ImpossibleError(
+                f"the circuit's operation {operation} at {place} has no cost model here; "
+                "compile with tables of at most 16 bits, so that Concrete needs no WoP-PBS"
+            )
+    return places
+
+
+def _pbs_parameters(key: Any) -> PbsParameters:
+    return PbsParameters(
+        lwe_dimension=key.input_lwe_dimension(),
+        glwe_dimension=key.glwe_dimension(),
+        polynomial_size=key.polynomial_size(),
+        level_count=key.level(),
+        base_log=key.base_log(),
+    )
+
+
+def _group_nodes(
+    graph: Any, costly: set[str]
+) -> tuple[list[list[Any]], dict[int, set[int]], list[int]]:
+    """Group the graph's nodes by place, merge places that wait for each other, and order them.
+
+    Nodes whose place has no cost of its own (slices, reshapes) stay alone, so that they link the
+    stages around them without merging what they merely pass by.
+
+    Returns:
+        the groups, the groups that each group waits for, and the groups in dependency order.
+    """
+    import networkx as nx
+
+    place_of: dict[Any, str] = {}
+    for index, node in enumerate(nx.topological_sort(graph.graph)):
+        file, line = node.location.rsplit(":", maxsplit=1)
+        place = _place(node.tag, file, line)
+        place_of[node] = place if place in costly else f"\0{index}"
+    quotient = nx.DiGraph()
+    members: dict[str, list[Any]] = defaultdict(list)
+    for node, place in place_of.items():
+        members[place].append(node)
+        quotient.add_node(place)
+    for before, after in graph.graph.edges():
+        if place_of[before] != place_of[after]:
+            quotient.add_edge(place_of[before], place_of[after])
+    condensed = nx.condensation(quotient)
+    groups = [
+        [node for place in condensed.nodes[index]["members"] for node in members[place]]
+        for index in range(condensed.number_of_nodes())
+    ]
+    edges = {index: set(condensed.predecessors(index)) for index in condensed.nodes}
+    first_seen = {node: position for position, node in enumerate(place_of)}
+    order = list(
+        nx.lexicographical_topological_sort(
+            condensed, key=lambda index: min(first_seen[node] for node in groups[index])
+        )
+    )
+    return groups, edges, order
+
+
+def _stages(
+    graph: Any,
+    places: dict[str, _Counts],
+    groups: list[list[Any]],
+    edges: dict[int, set[int]],
+    order: list[int],
+) -> list[Stage]:
+    """Turn groups of nodes into stages; a group without cost hands on what it waits for."""
+    remaining = dict(places)
+    waits_for: dict[int, tuple[str, ...]] = {}
+    stages: list[Stage] = []
+    for index in order:
+        predecessors = tuple(
+            dict.fromkeys(name for before in sorted(edges[index]) for name in waits_for[before])
+        )
+        names: list[str] = []
+        counts = _Counts()
+        for node in groups[index]:
+            file, line = node.location.rsplit(":", maxsplit=1)
+            place = _place(node.tag, file, line)
+            if place in remaining:
+                names.append(place)
+                counts.add(remaining.pop(place))
+        if not names:
+            waits_for[index] = predecessors
+            continue
+        stages.append(_stage("+".join(sorted(names)), counts, graph, groups[index], predecessors))
+        waits_for[index] = (stages[-1].name,)
+    for place, counts in remaining.items():
+        # The compiler moved these operations to no place of the graph: they run last, one stage.
+        last = tuple(stage.name for stage in stages)
+        stages.append(_stage(place, counts, graph, [], last))
+    return stages
+
+
+def _stage(
+    name: str, counts: _Counts, graph: Any, nodes: Iterable[Any], predecessors: tuple[str, ...]
+) -> Stage:
+    members = set(nodes)
+    pbs_count = sum(counts.pbs.values())
+    depth = min(max(1, _lookup_depth(graph, members)), max(1, pbs_count))
+    tensor_sizes = [int(math.prod(node.output.shape)) for node in members] or [1]
+    width = math.ceil(pbs_count / depth) if pbs_count else max(tensor_sizes)
+    return Stage(
+        name=name,
+        pbs=tuple(PbsUse(parameters=key, count=value) for key, value in counts.pbs.items()),
+        key_switches=tuple(
+            KeySwitchUse(parameters=key, count=value) for key, value in counts.key_switches.items()
+        ),
+        linear=tuple(
+            LinearUse(operation=operation, lwe_dimension=dimension, count=value)
+            for (operation, dimension), value in counts.linear.items()
+        ),
+        depth=depth,
+        parallel_width=max(1, width),
+        bit_width=_lookup_bit_width(graph, members) if pbs_count else None,
+        predecessors=predecessors,
+    )
+
+
+def _lookup_depth(graph: Any, members: set[Any]) -> int:
+    """Table lookups on the longest path through ``members``: steps that wait for each other."""
+    import networkx as nx
+
+    inside = graph.graph.subgraph(members)
+    depth: dict[Any, int] = {}
+    for node in nx.topological_sort(inside):
+        before = max((depth[previous] for previous in inside.predecessors(node)), default=0)
+        own = _has_lookup(graph, node) and not _melts_into_lookup_before(graph, node)
+        depth[node] = before + (1 if own else 0)
+    return max(depth.values(), default=0)
+
+
+def _melts_into_lookup_before(graph: Any, node: Any) -> bool:
+    """Whether the compiler makes one table of this lookup and the one that it directly follows."""
+    encrypted = [before for before in graph.ordered_preds_of(node) if before.output.is_encrypted]
+    return (
+        node.converted_to_table_lookup
+        and len(encrypted) == 1
+        and encrypted[0].converted_to_table_lookup
+        and graph.graph.out_degree(encrypted[0]) == 1
+    )
+
+
+def _has_lookup(graph: Any, node: Any) -> bool:
+    """Whether evaluating ``node`` needs a PBS."""
+    if node.converted_to_table_lookup:
+        return True
+    encrypted = [p for p in graph.ordered_preds_of(node) if p.output.is_encrypted]
+    return len(encrypted) > 1 and node.properties.get("name") in ("multiply", "matmul", "dot")
+
+
+def _lookup_bit_width(graph: Any, members: set[Any]) -> int | None:
+    """Bits of the widest integer that a lookup among ``members`` reads."""
+    widths = [
+        before.output.dtype.bit_width
+        for node in members
+        if _has_lookup(graph, node)
+        for before in graph.ordered_preds_of(node)
+        if before.output.is_encrypted
+    ]
+    return max(widths, default=None)

@@ -1,0 +1,221 @@
+"""The circuit profile: all that a latency model may see of a circuit, as frozen data and JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fhecost.errors import UsageError, first_validation_error
+from fhecost.files import read_json, write_atomically
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+LinearOperation = Literal[
+    "clear_addition", "encrypted_addition", "clear_multiplication", "encrypted_negation"
+]
+LINEAR_OPERATIONS: tuple[LinearOperation, ...] = (
+    "clear_addition",
+    "encrypted_addition",
+    "clear_multiplication",
+    "encrypted_negation",
+)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PbsParameters(_Frozen):
+    """The parameter set of a programmable bootstrap."""
+
+    lwe_dimension: Positive = Field(
+        description="n, the dimension of the ciphertext that is rotated"
+    )
+    glwe_dimension: Positive = Field(description="k")
+    polynomial_size: Positive = Field(description="N")
+    level_count: Positive = Field(description="l, decomposition levels of the bootstrap key")
+    base_log: Positive
+
+    def __str__(self) -> str:
+        return (
+            f"n={self.lwe_dimension} k={self.glwe_dimension} N={self.polynomial_size} "
+            f"l={self.level_count}"
+        )
+
+
+class KeySwitchParameters(_Frozen):
+    """The parameter set of a key switch."""
+
+    input_lwe_dimension: Positive
+    output_lwe_dimension: Positive
+    level_count: Positive
+    base_log: Positive
+
+
+class PbsUse(_Frozen):
+    """How often a stage bootstraps with one parameter set."""
+
+    parameters: PbsParameters
+    count: Positive
+
+
+class KeySwitchUse(_Frozen):
+    """How often a stage switches keys with one parameter set."""
+
+    parameters: KeySwitchParameters
+    count: Positive
+
+
+class LinearUse(_Frozen):
+    """How often a stage does one linear operation on ciphertexts of one LWE dimension."""
+
+    operation: LinearOperation
+    lwe_dimension: Positive
+    count: Positive
+
+
+class Stage(_Frozen):
+    """One operation of the circuit on a whole tensor.
+
+    Its PBS run in ``depth`` steps that wait for each other (1 for an elementwise operation, more
+    for a running maximum); ``parallel_width`` of them can run at the same time.
+    """
+
+    name: str = Field(min_length=1)
+    pbs: tuple[PbsUse, ...] = ()
+    key_switches: tuple[KeySwitchUse, ...] = ()
+    linear: tuple[LinearUse, ...] = ()
+    depth: Positive = 1
+    parallel_width: Positive
+    bit_width: Positive | None = Field(
+        default=None,
+        description="bits of the widest integer that a table lookup of the stage reads",
+    )
+    predecessors: tuple[str, ...] = ()
+
+    @property
+    def pbs_count(self) -> int:
+        """PBS of the stage, over all parameter sets."""
+        return sum(use.count for use in self.pbs)
+
+    @property
+    def key_switch_count(self) -> int:
+        """KS of the stage, over all parameter sets."""
+        return sum(use.count for use in self.key_switches)
+
+    def linear_count(self, operation: LinearOperation) -> int:
+        """How often the stage does the linear ``operation``."""
+        return sum(use.count for use in self.linear if use.operation == operation)
+
+    @model_validator(mode="after")
+    def _width_fits_count(self) -> Stage:
+        if self.depth * self.parallel_width < self.pbs_count:
+            raise ValueError(
+                f"{self.depth} steps of {self.parallel_width} can't hold {self.pbs_count} PBS"
+            )
+        return self
+
+
+class CircuitProfile(_Frozen):
+    """A circuit as stages in dependency order, with the sizes of its keys, inputs and outputs.
+
+    ``complexity`` is in the units of the Concrete optimizer. ``description`` says in words and
+    numbers what the circuit computes; ``hash`` is the SHA-256 of all other fields.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    source: str = Field(description="what the profile was read from")
+    description: Mapping[str, str | int | float] = Field(default_factory=dict)
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    bsk_bytes: Count
+    ksk_bytes: Count
+    input_bytes: Count
+    output_bytes: Count
+    max_bit_width: Positive
+    complexity: Annotated[float, Field(ge=0)]
+    p_error: Annotated[float, Field(ge=0, le=1)]
+    global_p_error: Annotated[float, Field(ge=0, le=1)]
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    hash: str = ""
+
+    @property
+    def pbs_count(self) -> int:
+        """PBS of the circuit."""
+        return sum(stage.pbs_count for stage in self.stages)
+
+    @property
+    def key_switch_count(self) -> int:
+        """KS of the circuit."""
+        return sum(stage.key_switch_count for stage in self.stages)
+
+    def linear_count(self, operation: LinearOperation) -> int:
+        """How often the circuit does the linear ``operation``."""
+        return sum(stage.linear_count(operation) for stage in self.stages)
+
+    @property
+    def largest_polynomial_size(self) -> int | None:
+        """The largest N of any PBS; None for a circuit without PBS."""
+        sizes = [use.parameters.polynomial_size for stage in self.stages for use in stage.pbs]
+        return max(sizes, default=None)
+
+    @model_validator(mode="after")
+    def _stages_are_ordered(self) -> CircuitProfile:
+        seen: set[str] = set()
+        for stage in self.stages:
+            for name in stage.predecessors:
+                if name not in seen:
+                    raise ValueError(
+                        f"stage {stage.name!r} waits for {name!r}, which is no earlier stage"
+                    )
+            if stage.name in seen:
+                raise ValueError(f"two stages are named {stage.name!r}")
+            seen.add(stage.name)
+        return self
+
+    @model_validator(mode="after")
+    def _hash_holds(self) -> CircuitProfile:
+        expected = self._content_hash()
+        if not self.hash:
+            object.__setattr__(self, "hash", expected)
+        elif self.hash != expected:
+            raise ValueError(
+                "hash doesn't match the content; if you edited the file on purpose, remove its hash"
+            )
+        return self
+
+    def _content_hash(self) -> str:
+        content = self.model_dump(mode="json", exclude={"hash"})
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def save_profile(profile: CircuitProfile, path: Path) -> None:
+    """Write ``profile`` to ``path`` as JSON, whole or not at all."""
+    write_atomically(path, profile.model_dump_json(indent=1) + "\n")
+
+
+def load_profile(path: Path) -> CircuitProfile:
+    """Read a circuit profile that :func:`save_profile` wrote.
+
+    Raises:
+        UsageError: the file is missing, no JSON, of another schema version, or breaks the schema.
+    """
+    content: Any = read_json(path)
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: not a circuit profile: the top level must be an object")
+    if content.get("schema_version") != 1:
+        found = content.get("schema_version")
+        raise UsageError(
+            f"{path}: schema_version: this fhecost reads circuit profiles of version 1, "
+            f"not {found!r}"
+        )
+    try:
+        return CircuitProfile.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error

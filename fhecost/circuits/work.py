@@ -1,0 +1,72 @@
+"""Work of an operation in the unit of the Concrete optimizer, and the bytes of its keys.
+
+The formulas are those of the optimizer (zama-ai/concrete@ebef4fb61, ``compilers/concrete-optimizer/
+concrete-optimizer/src/computing_cost``)::
+
+    fft(N) = ifft(N) = N*log2(N) + N
+    cmux   = (k+1)*l*fft(N) + (k+1)*ifft(N) + (k+1)^2*l*N
+    PBS    = n*cmux
+    KS     = in*l + in*l*(out+1) + (in*l - 1)*(out+1) + 1
+
+The unit knows no machine: it counts arithmetic, no memory traffic and no parallelism.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+
+TORUS_BYTES = 8
+"""Bytes of one torus element: Concrete computes modulo 2^64."""
+
+
+def fourier_transform_units(polynomial_size: int) -> float:
+    """Work of one forward or inverse transform of a polynomial of ``polynomial_size``."""
+    return polynomial_size * math.log2(polynomial_size) + polynomial_size
+
+
+def fourier_units(parameters: PbsParameters) -> float:
+    """Work of all Fourier transforms of one PBS."""
+    transforms = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
+    return (
+        parameters.lwe_dimension * transforms * fourier_transform_units(parameters.polynomial_size)
+    )
+
+
+def external_product_units(parameters: PbsParameters) -> float:
+    """Multiply-adds of one PBS in the Fourier domain."""
+    return float(
+        parameters.lwe_dimension
+        * (parameters.glwe_dimension + 1) ** 2
+        * parameters.level_count
+        * parameters.polynomial_size
+    )
+
+
+def pbs_units(parameters: PbsParameters) -> float:
+    """Work of one PBS."""
+    return fourier_units(parameters) + external_product_units(parameters)
+
+
+def key_switch_units(parameters: KeySwitchParameters) -> float:
+    """Work of one KS."""
+    rows = parameters.input_lwe_dimension * parameters.level_count
+    columns = parameters.output_lwe_dimension + 1
+    return float(rows + rows * columns + (rows - 1) * columns + 1)
+
+
+def bootstrap_key_bytes(parameters: PbsParameters) -> int:
+    """Bytes of the bootstrap key of one parameter set, equal in both domains."""
+    return int(external_product_units(parameters)) * TORUS_BYTES
+
+
+def key_switch_key_bytes(parameters: KeySwitchParameters) -> int:
+    """Bytes of the key-switch key of one parameter set."""
+    rows = parameters.input_lwe_dimension * parameters.level_count
+    return rows * (parameters.output_lwe_dimension + 1) * TORUS_BYTES
+
+
+def ciphertext_bytes(lwe_dimension: int) -> int:
+    """Bytes of one LWE ciphertext."""
+    return (lwe_dimension + 1) * TORUS_BYTES

@@ -1,0 +1,78 @@
+"""The command line: each command parses, calls the API and renders; nothing is computed here."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+import typer
+
+from fhecost.cli import estimate as _estimate
+from fhecost.cli import hardware as _hardware
+from fhecost.cli import measure as _measure
+from fhecost.errors import FhecostError
+from fhecost.version import VERSION
+
+app = typer.Typer(
+    name="fhecost",
+    help="What an encrypted language model costs, on which machine, and how sure that is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("estimate")(_estimate.estimate)
+app.add_typer(_hardware.app, name="hardware")
+app.add_typer(_measure.app, name="measure")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fhecost {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    debug: bool = typer.Option(False, "--debug", help="Show a traceback when something fails."),
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a foreseen failure is one line on stderr and an exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # Accepted in any place, since it is added to a command that has just failed.
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    if not debug:
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    try:
+        app(args=given, prog_name="fhecost")
+    except FhecostError as error:
+        if debug:
+            raise
+        print(f"fhecost: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("fhecost: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as error:
+        if debug:
+            raise
+        kind = type(error).__name__
+        print(f"fhecost: unexpected {kind}: {error}; --debug shows where", file=sys.stderr)
+        sys.exit(1)

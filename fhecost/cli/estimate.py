@@ -1,0 +1,64 @@
+"""``fhecost estimate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhecost.cli.options import (
+    FormatOption,
+    HardwarePathOption,
+    OutputOption,
+    deliver,
+)
+from fhecost.cli.progress import timed_progress
+from fhecost.files import check_can_write
+
+
+def estimate(
+    model: Annotated[
+        str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
+    ] = "embedded",
+    text: Annotated[
+        str | None, typer.Option(help="The sentence that goes in; its first tokens are used.")
+    ] = None,
+    layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
+    heads: Annotated[int, typer.Option(help="Which head of the layer, from 0.")] = 0,
+    seq_len: Annotated[int, typer.Option(help="Tokens that the head attends over.")] = 6,
+    bits: Annotated[int, typer.Option(help="Width of inputs, weights and activations.")] = 4,
+    variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "reference",
+    hardware: Annotated[str, typer.Option(help="Machines, comma-separated, or all.")] = "all",
+    hardware_path: HardwarePathOption = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="A saved circuit profile, instead of a model."),
+    ] = None,
+    save_profile: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Keep the circuit profile there.")
+    ] = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Estimate how long an encrypted attention head takes, on each machine."""
+    from fhecost.circuits.profile import load_profile
+    from fhecost.circuits.profile import save_profile as write_profile
+    from fhecost.hardware.estimation import estimate_all
+    from fhecost.hardware.library import load_hardware
+    from fhecost.report.estimate_text import RENDERERS
+
+    check_can_write(save_profile, output)
+    machines = load_hardware(hardware, hardware_path or ())
+    if profile is not None:
+        circuit = load_profile(profile)
+    else:
+        from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, profile_head
+
+        request = HeadRequest(model, text, layer, heads, seq_len, bits, variant)
+        with timed_progress(expected_seconds(request)) as progress:
+            circuit = profile_head(request, progress)
+    report = estimate_all(circuit, machines, skip_impossible=hardware == "all")
+    if save_profile is not None:
+        write_profile(circuit, save_profile)
+    deliver(RENDERERS[format](report), output)

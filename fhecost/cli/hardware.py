@@ -1,0 +1,53 @@
+"""``fhecost hardware``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fhecost.cli.options import HardwarePathOption, OutputOption, deliver
+
+app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_machines(hardware_path: HardwarePathOption = None, output: OutputOption = None) -> None:
+    """List the known machines."""
+    from fhecost.hardware.library import load_hardware
+    from fhecost.report.hardware_text import machine_list
+
+    deliver(machine_list(load_hardware("all", hardware_path or ())), output)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="The machine's name.")],
+    hardware_path: HardwarePathOption = None,
+    format: Annotated[Literal["table", "json"], typer.Option(help="How to print it.")] = "table",
+    output: OutputOption = None,
+) -> None:
+    """Show one machine: every figure with its source, and the assumptions."""
+    from fhecost.hardware.library import load_hardware
+    from fhecost.report.hardware_text import machine_page
+
+    (machine,) = load_hardware(name, hardware_path or ())[:1]
+    rendered = (
+        machine.model_dump_json(indent=1, exclude_none=True) + "\n"
+        if format == "json"
+        else machine_page(machine)
+    )
+    deliver(rendered, output)
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files to check.")],
+) -> None:
+    """Check hardware profiles; the first wrong field is named by its path."""
+    from fhecost.hardware.library import read_hardware
+
+    for file in files:
+        machine = read_hardware(file)
+        typer.echo(f"{file}: {machine.name}: {len(machine.figures)} figures, all fine")

@@ -1,0 +1,86 @@
+"""Progress on stderr, with what is left; nothing when stderr is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def timed_progress(expected_s: float) -> Iterator[Callable[[str], None]]:
+    """Show the step that runs and about how much of ``expected_s`` seconds is left.
+
+    Yields:
+        a function to call with the name of the step that begins; the bar appears at the first call.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.text import Text
+
+    class Left(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            elapsed = task.elapsed or 0.0
+            # The work reports no progress of its own: the bar is the clock against experience.
+            task.completed = min(elapsed, 0.99 * expected_s)
+            if elapsed < expected_s:
+                return Text(f"{elapsed:.0f} s, about {expected_s - elapsed:.0f} s left")
+            return Text(f"{elapsed:.0f} s, longer than usual")
+
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        Left(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = progress.add_task("", total=expected_s, start=False)
+    started = False
+
+    def begin(step: str) -> None:
+        nonlocal started
+        if not started:
+            progress.start()
+            progress.start_task(task)
+            started = True
+        progress.update(task, description=step)
+
+    try:
+        yield begin
+    finally:
+        if started:
+            progress.stop()
+
+
+@contextmanager
+def counted_progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show how many of ``total`` steps are done and when the rest will be.
+
+    Yields:
+        a function to call with the name of each step when it has ended.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda step: progress.update(task, advance=1, description=step)

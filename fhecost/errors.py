@@ -1,0 +1,39 @@
+"""The errors that reach a user: one clear line each, with the exit status of the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+
+class FhecostError(Exception):
+    """Base of all errors that fhecost raises on purpose; its text is one line for a person."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ImpossibleError(FhecostError):
+    """What was asked is well-formed but can't be done (exit status 1)."""
+
+    exit_code = 1
+
+
+class UsageError(FhecostError):
+    """Bad usage or a bad file: what, where and what would be right, in a line (exit status 2)."""
+
+    exit_code = 2
+
+
+def first_validation_error(errors: Iterable[Any]) -> str:
+    """One line from pydantic's error list: the field's path, what is wrong, and how many more.
+
+    Args:
+        errors: what ``pydantic.ValidationError.errors()`` returns, at least one.
+    """
+    listed = list(errors)
+    first = listed[0]
+    path = ".".join(str(part) for part in first["loc"]) or "(top level)"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    more = f" (and {len(listed) - 1} more)" if len(listed) > 1 else ""
+    return f"{path}: {message}{more}"

@@ -1,0 +1,92 @@
+"""Files and folders: reading JSON and YAML with one clear error, writing whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fhecost.errors import UsageError
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` by a temporary file beside it, then a rename.
+
+    Raises:
+        UsageError: the folder doesn't exist or can't be written.
+    """
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        # mkstemp makes the file private; a result is as readable as any file that the user makes.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise UsageError(f"{path}: can't be written: {error.strerror}") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of ``path``.
+
+    Raises:
+        UsageError: the file is missing, unreadable or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text: byte {error.start}") from error
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in ``path``.
+
+    Raises:
+        UsageError: the file is missing or not JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}: not JSON: line {error.lineno}: {error.msg}") from error
+
+
+def check_can_write(*paths: Path | None) -> None:
+    """Fail before long work rather than after it: every path's folder must exist and be writable.
+
+    Raises:
+        UsageError: the folder of a path is missing or read-only, or the path is a folder.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise UsageError(f"{path}: can't be written: there is no folder {path.parent}")
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise UsageError(f"{path}: can't be written")
+
+
+def cache_folder() -> Path:
+    """The user's cache folder: ``FHECOST_CACHE``, else in ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    return _user_folder("FHECOST_CACHE", "XDG_CACHE_HOME", ".cache")
+
+
+def configuration_folder() -> Path:
+    """The user's settings: ``FHECOST_CONFIG``, else in ``XDG_CONFIG_HOME`` or ``~/.config``."""
+    return _user_folder("FHECOST_CONFIG", "XDG_CONFIG_HOME", ".config")
+
+
+def _user_folder(own_variable: str, xdg_variable: str, below_home: str) -> Path:
+    named = os.environ.get(own_variable)
+    if named:
+        return Path(named)
+    base = os.environ.get(xdg_variable)
+    return (Path(base) if base else Path.home() / below_home) / "fhecost"

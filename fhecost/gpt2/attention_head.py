@@ -1,0 +1,85 @@
+"""One attention head of a GPT-2 layer in floating point: its weights and its exact values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fhecost.errors import UsageError
+from fhecost.quantization import FloatArray
+
+
+@dataclass(frozen=True)
+class AttentionHead:
+    """The QKV projection of one head, E = model width, d = head dimension.
+
+    ``weight`` has shape (E, 3d) and ``bias`` shape (3d,): query, key and value columns side by
+    side. ``layer_weight_magnitude`` is the largest absolute weight over all heads of the layer's
+    projection: the published example quantizes that tensor as a whole.
+    """
+
+    weight: FloatArray
+    bias: FloatArray
+    layer_weight_magnitude: float
+
+    @property
+    def width(self) -> int:
+        """E, the width of the hidden states."""
+        return int(self.weight.shape[0])
+
+    @property
+    def dimension(self) -> int:
+        """d, the head dimension."""
+        return int(self.weight.shape[1] // 3)
+
+    @classmethod
+    def from_layer(
+        cls, c_attn_weight: FloatArray, c_attn_bias: FloatArray, n_heads: int, head: int
+    ) -> AttentionHead:
+        """Cut one head out of a layer's ``c_attn``, in Hugging Face's layout.
+
+        Args:
+            c_attn_weight: shape (E, 3E): query, key and value blocks, each with all heads.
+            c_attn_bias: shape (3E,).
+            n_heads: heads of the layer.
+            head: which one, from 0.
+
+        Raises:
+            UsageError: the layer has no such head.
+        """
+        if not 0 <= head < n_heads:
+            raise UsageError(f"--heads {head}: the layer has heads 0 to {n_heads - 1}")
+        width = c_attn_weight.shape[0]
+        dimension = width // n_heads
+        columns = np.concatenate(
+            [np.arange(dimension) + block * width + head * dimension for block in range(3)]
+        )
+        return cls(
+            weight=c_attn_weight[:, columns].astype(np.float64),
+            bias=c_attn_bias[columns].astype(np.float64),
+            layer_weight_magnitude=float(np.abs(c_attn_weight).max()),
+        )
+
+
+def causal_mask(seq_len: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """True where a position (row) may attend to another (column), shape (L, L)."""
+    return np.tril(np.ones((seq_len, seq_len), dtype=np.bool_))
+
+
+def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
+    """Exact causal attention of ``head``, as transformers computes it.
+
+    Args:
+        head: the weights.
+        hidden: normalized hidden states, shape (..., L, E).
+
+    Returns:
+        the head's output before the output projection, shape (..., L, d).
+    """
+    query, key, value = np.split(hidden @ head.weight + head.bias, 3, axis=-1)
+    scores = query @ np.swapaxes(key, -1, -2) / np.sqrt(head.dimension)
+    scores = np.where(causal_mask(hidden.shape[-2]), scores, -np.inf)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    attended: FloatArray = weights / weights.sum(axis=-1, keepdims=True) @ value
+    return attended

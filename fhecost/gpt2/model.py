@@ -1,0 +1,202 @@
+"""Load a GPT-2-shaped model and take from it what a head needs: weights and hidden states.
+
+torch and transformers are imported only when a model is really loaded; finding the model's folder
+and hashing it needs neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fhecost.data import data_folder
+from fhecost.errors import UsageError
+from fhecost.files import read_json
+from fhecost.gpt2.attention_head import AttentionHead
+from fhecost.quantization import FloatArray
+
+EMBEDDED = "embedded"
+_TOO_LARGE_TO_PAD = 1_000_000
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What a GPT-2's ``config.json`` says of its shape."""
+
+    name: str
+    layers: int
+    heads: int
+    width: int
+    context: int
+
+
+def find_model(name: str) -> Path:
+    """The folder of a model: ``embedded``, a folder, or a Hugging Face name in the local cache.
+
+    A name that isn't in the cache is downloaded when the machine has a network.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    if name == EMBEDDED:
+        return data_folder("models/embedded")
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"--model {name}: the folder has no config.json")
+        return folder
+    if folder.exists() or name.startswith((".", "/", "~")):
+        raise UsageError(f"--model {name}: not a folder with a config.json")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise UsageError(
+            "--model: a Hugging Face name needs: pip install 'fhecost[gpt2]'"
+        ) from error
+    try:
+        patterns = ["*.json", "*.safetensors", "*.txt"]
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (OSError, ValueError) as error:
+        reason = type(error).__name__
+        raise UsageError(
+            f"--model {name}: neither a folder nor a model that could be fetched ({reason}); "
+            f"use {EMBEDDED}, a folder, or a name such as gpt2"
+        ) from error
+
+
+def model_shape(folder: Path) -> ModelShape:
+    """Read the shape of the model in ``folder``.
+
+    Raises:
+        UsageError: the configuration is no GPT-2's.
+    """
+    path = folder / "config.json"
+    content = read_json(path)
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    if kind != "gpt2":
+        raise UsageError(f"{path}: model_type: must be 'gpt2', not {kind!r}")
+    try:
+        return ModelShape(
+            name=folder.name,
+            layers=int(content["n_layer"]),
+            heads=int(content["n_head"]),
+            width=int(content["n_embd"]),
+            context=int(content["n_positions"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path}: n_layer, n_head, n_embd and n_positions must be there"
+        ) from error
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over the names and contents of the model's configuration, tokenizer and weights."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".safetensors", ".txt"):
+            digest.update(path.name.encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def calibration_sentences() -> list[str]:
+    """The English sentences that heads are calibrated on; none is used to judge accuracy."""
+    text = (files("fhecost.gpt2") / "calibration_sentences.txt").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line]
+
+
+@dataclass(frozen=True)
+class GPT2:
+    """A loaded model with its tokenizer."""
+
+    shape: ModelShape
+    model: Any
+    tokenizer: Any
+
+    def head(self, layer: int, head: int) -> AttentionHead:
+        """The float weights of one head.
+
+        Raises:
+            UsageError: there is no such layer or head.
+        """
+        check_layer(self.shape, layer)
+        projection = self.model.transformer.h[layer].attn.c_attn
+        weight: FloatArray = projection.weight.detach().double().numpy()
+        bias: FloatArray = projection.bias.detach().double().numpy()
+        return AttentionHead.from_layer(weight, bias, self.shape.heads, head)
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids of ``text``."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def hidden_states(self, token_ids: Sequence[Sequence[int]], layer: int) -> FloatArray:
+        """What reaches the attention of ``layer``: embeddings, earlier layers, its LayerNorm.
+
+        Args:
+            token_ids: one or more sentences of L token ids each.
+            layer: from 0.
+
+        Returns:
+            shape (sentences, L, E).
+        """
+        import torch
+
+        caught: list[Any] = []
+        norm = self.model.transformer.h[layer].ln_1
+        hook = norm.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
+        try:
+            with torch.no_grad():
+                self.model(input_ids=torch.tensor(token_ids))
+        finally:
+            hook.remove()
+        states: FloatArray = caught[0].double().numpy().astype(np.float64)
+        return states
+
+
+def check_layer(shape: ModelShape, layer: int) -> None:
+    """Raise a UsageError unless the model has ``layer``."""
+    if not 0 <= layer < shape.layers:
+        raise UsageError(f"--layer {layer}: the model has layers 0 to {shape.layers - 1}")
+
+
+def check_seq_len(shape: ModelShape, seq_len: int) -> None:
+    """Raise a UsageError unless ``seq_len`` fits the model's context."""
+    if not 2 <= seq_len <= shape.context:
+        raise UsageError(
+            f"--seq-len {seq_len}: must be from 2 to {shape.context}, the model's context"
+        )
+
+
+def load_gpt2(folder: Path) -> GPT2:
+    """Load the model in ``folder`` for inference in float32.
+
+    Raises:
+        UsageError: no GPT-2, its files can't be read, or torch and transformers are missing.
+    """
+    shape = model_shape(folder)
+    try:
+        import torch
+        from transformers import AutoTokenizer, GPT2LMHeadModel
+        from transformers.utils import logging
+    except ImportError as error:
+        raise UsageError("loading a model needs: pip install 'fhecost[gpt2]'") from error
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model: Any = GPT2LMHeadModel.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True
+        )
+        model.eval()
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"--model {folder}: can't be loaded: {reason}") from error
+    # Texts are cut to the sequence length here; the tokenizer's own length warning would mislead.
+    tokenizer.model_max_length = _TOO_LARGE_TO_PAD
+    return GPT2(shape=shape, model=model, tokenizer=tokenizer)

@@ -1,0 +1,199 @@
+"""The reference variant: the operations of the published example, each stage under its own tag.
+
+One head with its QKV projection, quantized after training. It re-quantizes wherever the published
+example does, because that is what makes its cost:
+
+1. the projection's accumulator is re-quantized to the scale at which the bias is added (a lookup a
+   value), then query, key and value are re-quantized apart (another lookup a value);
+2. products of two ciphertexts are two lookups each: query with key, exponential with the inverse
+   of its sum, weights with value, the masked half included;
+3. the softmax subtracts a running maximum (L - 1 lookups a row, one after the other);
+4. masked scores become the smallest score that calibration saw, since minus infinity has no
+   integer: masked positions keep a small weight.
+
+One thing differs: the published example quantizes the exponential twice, with equal results, once
+for the sum and once for the product. Here it is quantized once, which saves L^2 lookups.
+
+Lookups: ``4*d*L^2 + 6*L^2 + 6*d*L`` for head dimension d and sequence length L.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fhecost.errors import ImpossibleError
+from fhecost.gpt2.attention_head import AttentionHead, causal_mask
+from fhecost.quantization import FloatArray, IntArray, Quantizer, calibrate, quantizer_for
+
+Tag = Callable[[str], AbstractContextManager[Any]]
+
+
+def _no_tag(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class ReferenceHead:
+    """A quantized head; ``run`` works on integer arrays and on what Concrete traces through."""
+
+    weight: IntArray
+    bias: IntArray
+    quantizers: dict[str, Quantizer]
+    mask_value: float
+    seq_len: int
+    n_bits: int
+
+    @property
+    def dimension(self) -> int:
+        """d, the head dimension."""
+        return int(self.weight.shape[1] // 3)
+
+    def quantize_input(self, hidden: FloatArray) -> IntArray:
+        """Integers of normalized hidden states, shape (..., L, E)."""
+        integers: IntArray = self.quantizers["input"].quantize(hidden)
+        return integers
+
+    def dequantize_output(self, integers: Any) -> FloatArray:
+        """Real values of what ``run`` returned, shape (..., L, d)."""
+        scale = self.quantizers["attention_weights"].scale * self.quantizers["value"].scale
+        return np.asarray(integers, dtype=np.float64) * scale
+
+    def run(self, hidden: Any, tag: Tag = _no_tag) -> Any:
+        """The head on quantized hidden states.
+
+        Args:
+            hidden: integers of shape (L, E), or Concrete's tracer of one.
+            tag: names the stage of the operations inside it; ``fhe.tag`` when compiling.
+
+        Returns:
+            integers of shape (L, d); :meth:`dequantize_output` gives their values.
+        """
+        query, key, value = self.project(hidden, tag)
+        weights = self._softmax(self._scores(query, key, tag), tag)
+        with tag("weighted_values"):
+            return weights @ value
+
+    def project(self, hidden: Any, tag: Tag = _no_tag) -> tuple[Any, Any, Any]:
+        """Query, key and value on quantized hidden states, each of shape (L, d)."""
+        q, d = self.quantizers, self.dimension
+        with tag("projection"):
+            projected = hidden @ self.weight
+        with tag("projection.requantize"):
+            projected = q["projection"].quantize(projected * (q["input"].scale * q["weight"].scale))
+        with tag("projection.bias"):
+            projected = projected + self.bias
+        with tag("query.requantize"):
+            query = q["query"].quantize(q["projection"].dequantize(projected[:, :d]))
+        with tag("key.requantize"):
+            key = q["key"].quantize(q["projection"].dequantize(projected[:, d : 2 * d]))
+        with tag("value.requantize"):
+            value = q["value"].quantize(q["projection"].dequantize(projected[:, 2 * d :]))
+        return query, key, value
+
+    def _scores(self, query: Any, key: Any, tag: Tag) -> Any:
+        """Scaled, masked scores, shape (L, L)."""
+        q = self.quantizers
+        with tag("scores"):
+            scores = query @ np.transpose(key)
+        with tag("scores.scale_and_mask"):
+            scaled = scores * (q["query"].scale * q["key"].scale / np.sqrt(self.dimension))
+            masked = np.where(causal_mask(self.seq_len), scaled, self.mask_value)
+            return q["scores"].quantize(masked)
+
+    def _softmax(self, scores: Any, tag: Tag) -> Any:
+        """Attention weights, shape (L, L)."""
+        q = self.quantizers
+        with tag("softmax.maximum"):
+            maximum = scores[:, 0]
+            for column in range(1, self.seq_len):
+                maximum = maximum + np.maximum(scores[:, column] - maximum, 0)
+            maximum = maximum.reshape((self.seq_len, 1))
+        with tag("softmax.subtract"):
+            shifted = scores - maximum
+        with tag("softmax.exponential"):
+            exponential = q["exponential"].quantize(np.exp(q["scores"].dequantize(shifted)))
+        with tag("softmax.sum"):
+            total = np.sum(exponential, axis=1, keepdims=True)
+        with tag("softmax.inverse"):
+            # A row's sum is positive; the lookup's other entries must not divide by zero.
+            real_total = np.maximum(q["exponential"].dequantize(total), q["exponential"].scale)
+            inverse = q["inverse"].quantize(1 / real_total)
+        with tag("softmax.product"):
+            weights = exponential * inverse
+        with tag("softmax.requantize"):
+            return q["attention_weights"].quantize(
+                weights * (q["exponential"].scale * q["inverse"].scale)
+            )
+
+
+def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int) -> ReferenceHead:
+    """Quantize ``head`` with scales calibrated on ``hidden``.
+
+    Args:
+        head: the float weights.
+        hidden: normalized hidden states of the calibration sentences, shape (sentences, L, E).
+        n_bits: width of inputs, weights and activations.
+
+    Raises:
+        ImpossibleError: at this width some tensor of the head is zero for every sentence, so that
+            no circuit is left to compile.
+    """
+    d, seq_len = head.dimension, hidden.shape[1]
+    products = hidden @ head.weight
+    projected = products + head.bias
+    query, key, value = np.split(projected, 3, axis=-1)
+    scaled = query @ np.swapaxes(key, -1, -2) / np.sqrt(d)
+    mask_value = float(scaled.min())
+    masked = np.where(causal_mask(seq_len), scaled, mask_value)
+    exponential = np.exp(masked - masked.max(axis=-1, keepdims=True))
+    inverse = 1 / exponential.sum(axis=-1, keepdims=True)
+    quantizers = calibrate(
+        {
+            "input": hidden,
+            # One scale for what is added: the product and the bias.
+            "projection": np.concatenate([products.ravel(), head.bias]),
+            "query": query,
+            "key": key,
+            "value": value,
+            "scores": masked,
+            "exponential": exponential,
+            "inverse": inverse,
+            "attention_weights": exponential * inverse,
+        },
+        n_bits,
+    )
+    quantizers["weight"] = quantizer_for(head.layer_weight_magnitude, n_bits)
+    quantized = ReferenceHead(
+        weight=quantizers["weight"].quantize(head.weight),
+        bias=quantizers["projection"].quantize(head.bias),
+        quantizers=quantizers,
+        mask_value=mask_value,
+        seq_len=seq_len,
+        n_bits=n_bits,
+    )
+    _refuse_vanished(quantized, hidden)
+    return quantized
+
+
+def _refuse_vanished(quantized: ReferenceHead, hidden: FloatArray) -> None:
+    """Refuse a head of which quantization leaves too little: Concrete can't compile constants."""
+    sentences = list(quantized.quantize_input(hidden))
+    tensors = dict(
+        zip(
+            ("query", "key", "value"),
+            zip(*(quantized.project(sentence) for sentence in sentences), strict=True),
+            strict=True,
+        )
+    )
+    tensors["output"] = tuple(quantized.run(sentence) for sentence in sentences)
+    for name, values in tensors.items():
+        if not np.any(values):
+            raise ImpossibleError(
+                f"at {quantized.n_bits} bits the head's {name} is zero on every calibration "
+                "sentence; use more bits, another head or another layer"
+            )

@@ -1,0 +1,1 @@
+"""Machines as data, and the latency models that turn a circuit profile into an estimate."""

@@ -1,0 +1,131 @@
+"""Latency on a multicore CPU that runs Concrete's own code."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
+from fhecost.circuits.work import external_product_units, fourier_units, key_switch_units
+from fhecost.hardware.estimate import Bottleneck, Operation
+from fhecost.hardware.latency_model import NARROW, Case, Cost, Figures, LatencyModel
+from fhecost.provenance import PositiveFigure, Source
+
+
+class CpuFigures(Figures):
+    """What the CPU model needs; times are those of one thread."""
+
+    threads: PositiveFigure
+    thread_efficiency: PositiveFigure
+    fourier_unit_s: PositiveFigure
+    external_product_unit_s: PositiveFigure
+    key_switch_unit_s: PositiveFigure
+    key_byte_s: PositiveFigure
+    linear_element_s: PositiveFigure
+    memory_bytes: PositiveFigure | None = None
+
+
+class CpuLatencyModel(LatencyModel[CpuFigures]):
+    """Stages one after the other, the ciphertexts of a stage spread over the threads.
+
+    Concrete runs the operations of a circuit in their order and the elements of each tensor in a
+    parallel loop. One thread needs for one operation::
+
+        PBS  = a * n*(k+1)*(l+1)*(N*log2 N + N)  +  b * n*(k+1)^2*l*N
+        KS   = c * (units of the key switch)
+        linear operation on one ciphertext = d * (LWE dimension + 1)
+
+    with a = ``fourier_unit_s``, b = ``external_product_unit_s``, c = ``key_switch_unit_s`` and
+    d = ``linear_element_s`` (the counts are the terms of the Concrete optimizer's cost, see
+    ``fhecost.circuits.work``; the constants are fitted by ``fhecost.measurement.fit``). A stage of
+    width w in s steps on T threads takes s*ceil(w/T) rounds; with more than one thread at work each
+    runs at ``thread_efficiency`` of its speed alone. Linear operations are bound by memory and gain
+    nothing from threads.
+
+    Left out: what a first run after key generation adds, cache misses while bootstrap keys stream
+    from memory (they are inside a and b as an average), and the start of each parallel loop.
+    """
+
+    figures_type: ClassVar[type[Figures]] = CpuFigures
+    assumptions: ClassVar[tuple[str, ...]] = (
+        "warm run: keys generated and in the Fourier domain; encryption and decryption left out",
+        "coarse: streaming of keys that outgrow the cache is averaged into the constants",
+        "coarse: no time for starting a parallel loop",
+    )
+
+    def refusal(self, circuit: CircuitProfile, figures: CpuFigures) -> str | None:
+        """A machine without the memory for the keys can't run the circuit."""
+        if figures.memory_bytes is None:
+            return None
+        # The bootstrap key is held twice: as generated, and in the Fourier domain.
+        needed = 2 * circuit.bsk_bytes + circuit.ksk_bytes
+        if needed <= figures.memory_bytes.value:
+            return None
+        return (
+            f"the keys need {needed / 1e9:.1f} GB, the machine has "
+            f"{figures.memory_bytes.value / 1e9:.1f} GB; fewer --bits give smaller keys"
+        )
+
+    def costs(self, circuit: CircuitProfile, figures: CpuFigures, case: Case) -> list[Cost]:
+        """Costs by stage, in the order in which Concrete runs them."""
+        costs = [cost for stage in circuit.stages for cost in _stage_costs(stage, figures, case)]
+        keys_s = case.cost(figures.key_byte_s) * (circuit.bsk_bytes + circuit.ksk_bytes)
+        if keys_s > 0:
+            source = figures.key_byte_s.source
+            costs.append(Cost("keys", "transfer", keys_s, Bottleneck.MEMORY_BANDWIDTH, source))
+        return costs
+
+
+def pbs_seconds(parameters: PbsParameters, figures: CpuFigures, case: Case = Case.LIKELY) -> float:
+    """Seconds of one PBS on one thread."""
+    return case.cost(figures.fourier_unit_s) * fourier_units(parameters) + case.cost(
+        figures.external_product_unit_s
+    ) * external_product_units(parameters)
+
+
+def key_switch_seconds(
+    parameters: KeySwitchParameters, figures: CpuFigures, case: Case = Case.LIKELY
+) -> float:
+    """Seconds of one KS on one thread."""
+    return case.cost(figures.key_switch_unit_s) * key_switch_units(parameters)
+
+
+def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
+    threads = figures.threads.value
+    busy = min(stage.parallel_width, threads)
+    efficiency = case.rate(figures.thread_efficiency) if busy > 1 else 1.0
+    # Seconds of one thread become seconds of the stage: rounds * (time of one lookup).
+    rounds = stage.depth * math.ceil(stage.parallel_width / threads)
+    lookups = max(stage.pbs_count, 1) if stage.pbs else stage.parallel_width
+    share = rounds / lookups / efficiency
+    narrow = lookups / (rounds * threads) <= NARROW
+    lookup_bottleneck = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
+    seconds: dict[Operation, float] = {
+        "pbs": share
+        * sum(use.count * pbs_seconds(use.parameters, figures, case) for use in stage.pbs),
+        "key_switch": share
+        * sum(
+            use.count * key_switch_seconds(use.parameters, figures, case)
+            for use in stage.key_switches
+        ),
+        "linear": sum(
+            use.count * (use.lwe_dimension + 1) * case.cost(figures.linear_element_s)
+            for use in stage.linear
+        ),
+    }
+    figure_of: dict[Operation, Source] = {
+        "pbs": figures.fourier_unit_s.source,
+        "key_switch": figures.key_switch_unit_s.source,
+        "linear": figures.linear_element_s.source,
+    }
+    return [
+        Cost(
+            stage=stage.name,
+            operation=operation,
+            latency_s=latency_s,
+            bottleneck=Bottleneck.MEMORY_BANDWIDTH if operation == "linear" else lookup_bottleneck,
+            source=figure_of[operation],
+        )
+        for operation, latency_s in seconds.items()
+        if latency_s > 0
+    ]

@@ -1,0 +1,96 @@
+"""The estimate: how long a circuit takes on a machine, with its range and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from fhecost.circuits.profile import LinearOperation, Stage
+from fhecost.provenance import Source
+
+Operation = Literal["pbs", "key_switch", "linear", "transfer"]
+OPERATIONS: tuple[Operation, ...] = ("pbs", "key_switch", "linear", "transfer")
+
+
+class Bottleneck(StrEnum):
+    """What keeps a stage from being faster."""
+
+    COMPUTE = "compute"
+    MEMORY_BANDWIDTH = "memory bandwidth"
+    PARALLEL_WIDTH = "parallel width"
+    TRANSFER = "transfer"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageEstimate(_Frozen):
+    """The part of one stage: seconds in all and by operation."""
+
+    stage: str
+    latency_s: float
+    bottleneck: Bottleneck
+    by_operation_s: Mapping[Operation, float]
+
+
+class Estimate(_Frozen):
+    """One machine's estimate.
+
+    ``sources`` says which share of ``latency_s`` rests on which kind of number.
+    """
+
+    hardware: str
+    title: str
+    latency_model: str
+    latency_s: float
+    low_s: float
+    high_s: float
+    bottleneck: Bottleneck
+    by_stage: tuple[StageEstimate, ...]
+    by_operation_s: Mapping[Operation, float]
+    sources: Mapping[Source, float]
+    assumptions: tuple[str, ...]
+    references: tuple[str, ...]
+    hardware_hash: str
+    circuit_hash: str
+
+
+class Refusal(_Frozen):
+    """A machine that can't run the circuit, and why."""
+
+    hardware: str
+    reason: str
+
+
+class CircuitSummary(_Frozen):
+    """The circuit that an estimate is for."""
+
+    source: str
+    name: str
+    description: Mapping[str, str | int | float]
+    hash: str
+    pbs_count: int
+    key_switch_count: int
+    linear_counts: Mapping[LinearOperation, int]
+    max_bit_width: int
+    complexity: float
+    p_error: float
+    global_p_error: float
+    bsk_bytes: int
+    ksk_bytes: int
+    versions: Mapping[str, str]
+    stages: tuple[Stage, ...]
+
+
+class EstimateReport(_Frozen):
+    """What ``fhecost estimate`` prints: the circuit and one estimate a machine."""
+
+    schema_version: Literal[1] = 1
+    fhecost_version: str
+    circuit: CircuitSummary
+    estimates: tuple[Estimate, ...]
+    refusals: tuple[Refusal, ...] = ()

@@ -1,0 +1,83 @@
+"""From a circuit profile and machines to the report of estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
+from fhecost.errors import ImpossibleError
+from fhecost.hardware.estimate import (
+    CircuitSummary,
+    Estimate,
+    EstimateReport,
+    Refusal,
+)
+from fhecost.hardware.latency_models import latency_model_named
+from fhecost.hardware.profile import HardwareProfile
+from fhecost.version import VERSION
+
+
+def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
+    """The estimate for one machine.
+
+    Raises:
+        ImpossibleError: the machine can't run the circuit.
+        UsageError: the hardware profile is incomplete.
+    """
+    return latency_model_named(hardware.latency_model).estimate(circuit, hardware)
+
+
+def estimate_all(
+    circuit: CircuitProfile, machines: Sequence[HardwareProfile], *, skip_impossible: bool = False
+) -> EstimateReport:
+    """Estimates for several machines.
+
+    Args:
+        circuit: what runs.
+        machines: where it runs.
+        skip_impossible: a machine that can't run the circuit becomes a refusal in the report.
+
+    Raises:
+        ImpossibleError: a machine can't run the circuit and ``skip_impossible`` is false, or no
+            machine is left.
+    """
+    estimates: list[Estimate] = []
+    refusals: list[Refusal] = []
+    for machine in machines:
+        try:
+            estimates.append(estimate(circuit, machine))
+        except ImpossibleError as error:
+            if not skip_impossible:
+                raise
+            reason = str(error).removeprefix(f"{machine.name}: ")
+            refusals.append(Refusal(hardware=machine.name, reason=reason))
+    if not estimates:
+        reasons = "; ".join(f"{refusal.hardware}: {refusal.reason}" for refusal in refusals)
+        raise ImpossibleError(f"no machine can run the circuit: {reasons}")
+    return EstimateReport(
+        fhecost_version=VERSION,
+        circuit=summarize(circuit),
+        estimates=tuple(estimates),
+        refusals=tuple(refusals),
+    )
+
+
+def summarize(circuit: CircuitProfile) -> CircuitSummary:
+    """What a report says of the circuit."""
+    return CircuitSummary(
+        source=circuit.source,
+        name=circuit.name,
+        description=circuit.description,
+        hash=circuit.hash,
+        pbs_count=circuit.pbs_count,
+        key_switch_count=circuit.key_switch_count,
+        linear_counts={name: circuit.linear_count(name) for name in LINEAR_OPERATIONS},
+        max_bit_width=circuit.max_bit_width,
+        complexity=circuit.complexity,
+        p_error=circuit.p_error,
+        global_p_error=circuit.global_p_error,
+        bsk_bytes=circuit.bsk_bytes,
+        ksk_bytes=circuit.ksk_bytes,
+        versions=circuit.versions,
+        stages=circuit.stages,
+    )

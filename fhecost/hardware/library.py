@@ -1,0 +1,80 @@
+"""Find, read and check hardware profiles: YAML files, one a machine, named by their stem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from fhecost.data import data_folder
+from fhecost.errors import UsageError, first_validation_error
+from fhecost.files import configuration_folder, read_text
+from fhecost.hardware.latency_models import latency_model_named
+from fhecost.hardware.profile import HardwareProfile
+
+
+def hardware_files(extra: Sequence[Path] = ()) -> dict[str, Path]:
+    """All known profile files by machine name.
+
+    Later folders win: the shipped ones, the user's configuration folder, then ``extra``.
+
+    Raises:
+        UsageError: a folder of ``extra`` doesn't exist.
+    """
+    for folder in extra:
+        if not folder.is_dir():
+            raise UsageError(f"--hardware-path {folder}: not a folder")
+    folders = [data_folder("hardware"), configuration_folder() / "hardware", *extra]
+    return {
+        path.stem: path
+        for folder in folders
+        if folder.is_dir()
+        for path in sorted(folder.glob("*.yaml"))
+    }
+
+
+def read_hardware(path: Path) -> HardwareProfile:
+    """Read and check one profile, its figures included.
+
+    Raises:
+        UsageError: the file can't be read, or a field is missing, unknown or out of range; the
+            field's path is named.
+    """
+    try:
+        content: Any = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise UsageError(f"{path}: not YAML: {where}{getattr(error, 'problem', error)}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: not a hardware profile: the top level must be a mapping")
+    if "name" in content:
+        raise UsageError(f"{path}: name: leave it out, the file's name is the machine's name")
+    try:
+        profile = HardwareProfile.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+    try:
+        latency_model_named(profile.latency_model).read_figures(profile)
+    except UsageError as error:
+        raise UsageError(f"{path}: {str(error).removeprefix(profile.name + ': ')}") from error
+    return profile
+
+
+def load_hardware(names: str, extra: Sequence[Path] = ()) -> list[HardwareProfile]:
+    """The profiles for ``names``: comma-separated machine names, or ``all``.
+
+    Raises:
+        UsageError: a machine is unknown, or its file is broken.
+    """
+    known = hardware_files(extra)
+    wanted = sorted(known) if names == "all" else [name.strip() for name in names.split(",")]
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"--hardware {name}: unknown machine; there are {', '.join(sorted(known))}"
+            )
+    return [read_hardware(known[name]) for name in dict.fromkeys(wanted)]

@@ -1,0 +1,1 @@
+"""What this machine really does: microbenchmarks, and constants fitted to them."""

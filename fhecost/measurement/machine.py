@@ -1,0 +1,53 @@
+"""What machine this is, as far as a measurement needs to say."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Machine(BaseModel):
+    """The fingerprint of the machine that a measurement ran on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    processor: str
+    family: str
+    threads: int
+    memory_bytes: int
+    system: str
+    python: str
+    load_average: float
+
+
+def this_machine() -> Machine:
+    """The fingerprint of this machine, read from ``/proc`` where there is one."""
+    info = _processor_info()
+    return Machine(
+        processor=info.get("model name", platform.processor() or "unknown"),
+        family=" ".join(
+            f"{name} {info[name]}" for name in ("cpu family", "model", "stepping") if name in info
+        ),
+        threads=available_threads(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        system=platform.system(),
+        python=platform.python_version(),
+        load_average=os.getloadavg()[0],
+    )
+
+
+def available_threads() -> int:
+    """Hardware threads that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor_info() -> dict[str, str]:
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return {}
+    first = path.read_text(encoding="utf-8").split("\n\n", 1)[0]
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in pairs}

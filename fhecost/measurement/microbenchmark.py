@@ -1,0 +1,244 @@
+"""Time table lookups and linear operations of Concrete on this machine, set by set.
+
+Concrete chooses parameters itself; restricting its choice to one (k, N, l) and allowing a high
+error probability gives a spread of sets for small tables, whose speed doesn't depend on the error.
+All circuits are compiled and given keys first; then rounds visit every circuit at each thread
+count, so that a machine that drifts shifts all samples alike and the median drops single outliers.
+A visit runs twice and times the second run: the first one brings the keys back into the caches.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fhecost.circuits.compilation import import_concrete
+from fhecost.circuits.concrete_reader import profile_circuit
+from fhecost.errors import UsageError
+from fhecost.measurement.machine import available_threads, this_machine
+from fhecost.measurement.records import LinearSample, LookupSample, Microbenchmark
+
+_LAX_P_ERROR = 0.01
+_TARGET_RUN_UNITS = 2.5e9
+"""Work of one timed run, about half a second on one thread of 2024."""
+
+
+@dataclass(frozen=True)
+class LookupCase:
+    """A table lookup of ``bits`` bits with one (k, N, l), and KS levels where they are forced."""
+
+    bits: int
+    glwe_dimension: int
+    polynomial_size: int
+    level_count: int
+    key_switch_levels: int | None = None
+
+
+@dataclass(frozen=True)
+class LinearCase:
+    """A product of a 4 x 64 encrypted matrix with a 64 x 64 clear one at LWE dimension N."""
+
+    polynomial_size: int
+
+
+QUICK: tuple[LookupCase, ...] = (
+    LookupCase(2, 6, 256, 1),
+    LookupCase(2, 3, 512, 1),
+    LookupCase(2, 4, 512, 2),
+    LookupCase(3, 2, 1024, 1),
+    LookupCase(3, 2, 1024, 2),
+    LookupCase(3, 1, 2048, 1),
+    LookupCase(3, 1, 2048, 3),
+    LookupCase(4, 1, 4096, 1),
+    LookupCase(4, 1, 4096, 2),
+    # Many KS levels, so that the fit can tell the key switch from the bootstrap.
+    LookupCase(3, 1, 2048, 1, key_switch_levels=12),
+    LookupCase(4, 1, 4096, 1, key_switch_levels=12),
+)
+FULL: tuple[LookupCase, ...] = (
+    *QUICK,
+    LookupCase(2, 5, 256, 2),
+    LookupCase(3, 1, 2048, 2),
+    LookupCase(3, 2, 2048, 2),
+    LookupCase(5, 1, 8192, 1),
+    LookupCase(5, 1, 8192, 2),
+    LookupCase(6, 1, 16384, 1),
+    LookupCase(7, 1, 32768, 1),
+)
+LINEAR: tuple[LinearCase, ...] = (LinearCase(2048), LinearCase(8192), LinearCase(32768))
+
+
+@dataclass
+class _Prepared:
+    """A compiled circuit with keys and an encrypted input, and its times by thread count."""
+
+    circuit: Any
+    values: Any
+    sample: Callable[[int, Sequence[float]], LookupSample | LinearSample]
+    seconds: dict[int, list[float]]
+
+    def run(self) -> float:
+        start = time.perf_counter()
+        self.circuit.run(self.values)
+        return time.perf_counter() - start
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def measure_pbs(
+    *, quick: bool = False, rounds: int | None = None, progress: Callable[[str], None] = _silent
+) -> Microbenchmark:
+    """Time lookups over a spread of parameter sets, and linear operations, on this machine.
+
+    Args:
+        quick: only sets with N up to 4096, fewer rounds; about a minute and a half on 2 cores.
+        rounds: timed runs of each circuit at each thread count; 5, or 3 when quick.
+        progress: called after each of :func:`step_count` steps with what was done.
+
+    Raises:
+        UsageError: Concrete isn't installed, or ``rounds`` isn't positive.
+    """
+    rounds = rounds if rounds is not None else (3 if quick else 5)
+    if rounds < 1:
+        raise UsageError(f"--rounds {rounds}: must be at least 1")
+    from threadpoolctl import threadpool_limits
+
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    machine = this_machine()
+    prepared = []
+    for case in _cases(quick):
+        prepared.append(_prepare(case))
+        progress(f"keys for N={case.polynomial_size}")
+    counts = sorted({1, available_threads()})
+    for _ in range(rounds):
+        for item in prepared:
+            for threads in counts:
+                with threadpool_limits(limits=threads, user_api="openmp"):
+                    item.run()
+                    item.seconds.setdefault(threads, []).append(item.run())
+        progress("timing")
+    samples = [
+        item.sample(threads, times) for item in prepared for threads, times in item.seconds.items()
+    ]
+    return Microbenchmark(
+        started=started,
+        machine=machine,
+        versions={"concrete-python": importlib.metadata.version("concrete-python")},
+        lookups=tuple(sample for sample in samples if isinstance(sample, LookupSample)),
+        linear=tuple(sample for sample in samples if isinstance(sample, LinearSample)),
+    )
+
+
+def step_count(quick: bool, rounds: int | None) -> int:
+    """Steps that :func:`measure_pbs` reports to its progress function."""
+    return len(_cases(quick)) + (rounds if rounds is not None else (3 if quick else 5))
+
+
+def _cases(quick: bool) -> tuple[LookupCase | LinearCase, ...]:
+    return (*QUICK, *LINEAR[:2]) if quick else (*FULL, *LINEAR)
+
+
+def _prepare(case: LookupCase | LinearCase) -> _Prepared:
+    return _prepare_lookup(case) if isinstance(case, LookupCase) else _prepare_linear(case)
+
+
+def _configuration(
+    fhe: Any, polynomial_size: int, glwe_dimension: int, levels: int | None, ks_levels: int | None
+) -> Any:
+    from concrete.compiler import RangeRestriction
+
+    restriction = RangeRestriction()
+    restriction.add_available_glwe_log_polynomial_size(int(math.log2(polynomial_size)))
+    restriction.add_available_glwe_dimension(glwe_dimension)
+    if levels is not None:
+        restriction.add_available_pbs_level_count(levels)
+    if ks_levels is not None:
+        restriction.add_available_ks_level_count(ks_levels)
+    return fhe.Configuration(
+        range_restriction=restriction,
+        p_error=_LAX_P_ERROR,
+        dump_artifacts_on_unexpected_failures=False,
+    )
+
+
+def _prepare_lookup(case: LookupCase) -> _Prepared:
+    fhe = import_concrete()
+    size = 2**case.bits
+    table = fhe.LookupTable([(3 * index + 1) % size for index in range(size)])
+
+    def lookup(values: Any) -> Any:
+        return table[values]
+
+    transforms = (case.glwe_dimension + 1) * (case.level_count + 1)
+    units = 700 * transforms * case.polynomial_size * (math.log2(case.polynomial_size) + 1)
+    threads = available_threads()
+    elements = threads * max(2, min(32, round(_TARGET_RUN_UNITS / units / threads)))
+    values = np.arange(elements) % size
+    circuit = fhe.Compiler(lookup, {"values": "encrypted"}).compile(
+        [values, np.full(elements, size - 1)],
+        configuration=_configuration(
+            fhe,
+            case.polynomial_size,
+            case.glwe_dimension,
+            case.level_count,
+            case.key_switch_levels,
+        ),
+    )
+    (stage,) = profile_circuit(circuit).stages
+    ((pbs,), (switch,)) = stage.pbs, stage.key_switches
+    return _with_keys(
+        circuit,
+        values,
+        lambda threads, times: LookupSample(
+            threads=threads,
+            seconds=tuple(times),
+            elements=elements,
+            pbs=pbs.parameters,
+            key_switch=switch.parameters,
+        ),
+    )
+
+
+def _prepare_linear(case: LinearCase) -> _Prepared:
+    fhe = import_concrete()
+    weight = np.resize(np.array([3, -5, 7, -2, 6]), (64, 64))
+
+    def product(values: Any) -> Any:
+        return values @ weight
+
+    values = np.resize(np.arange(8), (4, 64))
+    circuit = fhe.Compiler(product, {"values": "encrypted"}).compile(
+        [values, values * 0],
+        configuration=_configuration(fhe, case.polynomial_size, 1, None, None),
+    )
+    (stage,) = profile_circuit(circuit).stages
+    operations = sum(use.count for use in stage.linear)
+    (dimension,) = {use.lwe_dimension for use in stage.linear}
+    return _with_keys(
+        circuit,
+        values,
+        lambda threads, times: LinearSample(
+            threads=threads,
+            seconds=tuple(times),
+            operations=operations,
+            lwe_dimension=dimension,
+        ),
+    )
+
+
+def _with_keys(
+    circuit: Any,
+    values: Any,
+    sample: Callable[[int, Sequence[float]], LookupSample | LinearSample],
+) -> _Prepared:
+    circuit.keygen()
+    return _Prepared(circuit, circuit.encrypt(values), sample, {})

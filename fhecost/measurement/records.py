@@ -1,0 +1,71 @@
+"""Raw times of microbenchmarks: what was run, and every single time."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.errors import UsageError, first_validation_error
+from fhecost.files import read_json
+from fhecost.measurement.machine import Machine
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Sample(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threads: Annotated[int, Field(gt=0)]
+    seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+
+    @property
+    def median_s(self) -> float:
+        """Median over the repeated runs."""
+        return statistics.median(self.seconds)
+
+
+class LookupSample(_Sample):
+    """Warm runs of ``elements`` table lookups, each one KS and one PBS."""
+
+    kind: Literal["lookup"] = "lookup"
+    elements: Annotated[int, Field(gt=0)]
+    pbs: PbsParameters
+    key_switch: KeySwitchParameters
+
+
+class LinearSample(_Sample):
+    """Warm runs of a product with a clear matrix: ``operations`` linear operations."""
+
+    kind: Literal["linear"] = "linear"
+    operations: Annotated[int, Field(gt=0)]
+    lwe_dimension: Annotated[int, Field(gt=0)]
+
+
+class Microbenchmark(BaseModel):
+    """One run of ``fhecost measure pbs``: the machine, the versions and all raw times."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    started: str
+    machine: Machine
+    versions: Mapping[str, str]
+    lookups: tuple[LookupSample, ...]
+    linear: tuple[LinearSample, ...]
+
+
+def load_microbenchmark(path: Path) -> Microbenchmark:
+    """Read raw times that ``fhecost measure pbs --format json`` wrote.
+
+    Raises:
+        UsageError: the file is missing or no such record.
+    """
+    try:
+        return Microbenchmark.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error

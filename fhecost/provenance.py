@@ -1,0 +1,68 @@
+"""Numbers that say where they come from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FiniteNonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Source(StrEnum):
+    """Where a number comes from, the strongest first."""
+
+    MEASURED = "measured"
+    PUBLISHED = "published"
+    CALIBRATED = "calibrated"
+    MODELLED = "modelled"
+    ASSUMED = "assumed"
+
+
+class Figure(BaseModel):
+    """One number of a hardware profile, in SI units, with its source and its range.
+
+    ``ref`` names the publication, file or measurement; ``rationale`` says why a modelled or assumed
+    number is what it is. ``low`` and ``high`` bound the true value; left out, the number is taken
+    as exact.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: FiniteNonNegative
+    source: Source
+    low: FiniteNonNegative | None = None
+    high: FiniteNonNegative | None = None
+    ref: str | None = None
+    rationale: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Figure:
+        if self.source in (Source.MODELLED, Source.ASSUMED):
+            if not self.rationale:
+                raise ValueError(f"a {self.source} figure needs a rationale")
+        elif not self.ref:
+            raise ValueError(f"a {self.source} figure needs a ref")
+        if self.low is not None and self.low > self.value:
+            raise ValueError(f"low {self.low:g} is above the value {self.value:g}")
+        if self.high is not None and self.high < self.value:
+            raise ValueError(f"high {self.high:g} is below the value {self.value:g}")
+        return self
+
+    @property
+    def lowest(self) -> float:
+        """The lower bound, or the value where none is known."""
+        return self.value if self.low is None else self.low
+
+    @property
+    def highest(self) -> float:
+        """The upper bound, or the value where none is known."""
+        return self.value if self.high is None else self.high
+
+
+class PositiveFigure(Figure):
+    """A figure that divides or limits: zero would be nonsense, not a small value."""
+
+    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    low: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

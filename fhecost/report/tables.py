@@ -1,0 +1,60 @@
+"""Plain tables for terminals and Markdown; they import no library and start at once."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TERMINAL_WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading and its alignment."""
+
+    heading: str
+    right: bool = False
+
+
+def text_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    """Columns two spaces apart under a rule."""
+    widths = [
+        max(len(column.heading), *(len(row[index]) for row in rows))
+        if rows
+        else len(column.heading)
+        for index, column in enumerate(columns)
+    ]
+    lines = [
+        _line([column.heading for column in columns], columns, widths),
+        "  ".join("─" * width for width in widths),
+        *(_line(row, columns, widths) for row in rows),
+    ]
+    return "\n".join(lines)
+
+
+def markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+    """A GitHub table."""
+    rule = ["---:" if column.right else "---" for column in columns]
+    lines = [[column.heading for column in columns], rule, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def wrap(text: str, indent: str = "") -> str:
+    """``text`` in lines of at most 80 columns, the following ones indented two further."""
+    return textwrap.fill(
+        text,
+        TERMINAL_WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+    padded = [
+        cell.rjust(width) if column.right else cell.ljust(width)
+        for cell, column, width in zip(cells, columns, widths, strict=True)
+    ]
+    return "  ".join(padded).rstrip()

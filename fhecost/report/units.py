@@ -1,0 +1,43 @@
+"""Numbers for people: prefixes only here, SI units everywhere else."""
+
+from __future__ import annotations
+
+_TIME = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def duration(seconds: float) -> str:
+    """Three significant digits: ``3.21 ms``, ``47.0 s``, ``7 min 52 s``, ``2 h 5 min``."""
+    if seconds >= 99.95:
+        whole = round(seconds)
+        if whole < 3600:
+            return f"{whole // 60} min {whole % 60} s"
+        minutes = round(seconds / 60)
+        if minutes < 100 * 60:
+            return f"{minutes // 60} h {minutes % 60} min"
+        return f"{seconds / 86400:,.1f} days"
+    if seconds <= 0:
+        return "0 s"
+    for scale, unit in _TIME:
+        if seconds < 999.5 * scale or unit == "s":
+            return f"{_three_digits(seconds / scale)} {unit}"
+    raise AssertionError("unreachable")
+
+
+def amount(value: float, unit: str = "") -> str:
+    """Three significant digits with a prefix: ``2.96 GB``, ``902 G``."""
+    for scale, prefix in _PREFIXES:
+        if value >= 0.9995 * scale:
+            return f"{_three_digits(value / scale)} {prefix}{unit}".rstrip()
+    return f"{_three_digits(value)} {unit}".rstrip()
+
+
+def share(fraction: float) -> str:
+    """A percentage without decimals; below one percent, ``<1 %``."""
+    return "<1 %" if 0 < fraction < 0.01 else f"{fraction:.0%}".replace("%", " %")
+
+
+def _three_digits(value: float) -> str:
+    if value >= 99.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

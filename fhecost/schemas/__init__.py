@@ -1,0 +1,38 @@
+"""The JSON Schemas of fhecost's files, shipped beside this module.
+
+They are made from the data classes; after changing one, run ``python -m fhecost.schemas``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from fhecost.circuits.profile import CircuitProfile
+from fhecost.hardware.estimate import EstimateReport
+from fhecost.hardware.profile import HardwareProfile
+from fhecost.measurement.records import Microbenchmark
+
+SCHEMAS: Mapping[str, type[BaseModel]] = {
+    "circuit_profile": CircuitProfile,
+    "estimate": EstimateReport,
+    "hardware_profile": HardwareProfile,
+    "microbenchmark": Microbenchmark,
+}
+
+
+def schema_path(name: str) -> Path:
+    """The shipped schema file called ``name``."""
+    return Path(__file__).parent / f"{name}.schema.json"
+
+
+def schema_text(name: str) -> str:
+    """The schema of ``name`` as its data class defines it."""
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **SCHEMAS[name].model_json_schema(mode="serialization"),
+    }
+    return json.dumps(schema, indent=1) + "\n"

@@ -1,0 +1,3 @@
+"""The version of fhecost."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,78 @@
+"""Fixtures: an isolated cache, the saved profile, and folders that may be absent."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fhecost.circuits.profile import CircuitProfile, load_profile
+
+ROOT = Path(__file__).parent.parent
+SAVED_PROFILE = ROOT / "tests" / "data" / "reference_head_l6_b3.json"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory):
+    """The tests never see, and never fill, the user's cache and configuration."""
+    folder = tmp_path_factory.mktemp("user")
+    os.environ["FHECOST_CACHE"] = str(folder / "cache")
+    os.environ["FHECOST_CONFIG"] = str(folder / "config")
+
+
+@pytest.fixture(scope="session")
+def saved_profile() -> CircuitProfile:
+    """The embedded model's layer 0, head 0 at L=6 and 3 bits, compiled once and committed."""
+    return load_profile(SAVED_PROFILE)
+
+
+@pytest.fixture(scope="session")
+def gpt2_124m() -> Path:
+    """The real first-layer attention of GPT-2 124M, which lies beside the project or nowhere."""
+    folder = ROOT.parent / "shared" / "gpt2-124m"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real GPT-2 weights in {folder.parent.name}/{folder.name}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def facts() -> Path:
+    folder = ROOT.parent / "shared" / "facts"
+    if not folder.is_dir():
+        pytest.skip(f"needs the published figures in {folder.parent.name}/{folder.name}")
+    return folder
+
+
+@pytest.fixture
+def run_fhecost(tmp_path):
+    """Run the command line as a user does, in an empty folder; returns the finished process."""
+
+    def run(*arguments, environment=None):
+        return subprocess.run(
+            [sys.executable, "-m", "fhecost", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "80", **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def edited_profile(tmp_path):
+    """Write the saved profile with changes to its JSON, without the hash; returns the path."""
+
+    def write(change) -> Path:
+        content = json.loads(SAVED_PROFILE.read_text())
+        del content["hash"]
+        change(content)
+        path = tmp_path / "edited.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write

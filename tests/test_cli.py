@@ -1,0 +1,216 @@
+"""The command line as a user calls it: output, exit status, one line an error."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+
+import jsonschema
+import pytest
+
+from fhecost.schemas import schema_path
+from tests.conftest import SAVED_PROFILE
+
+FROM_PROFILE = ("estimate", "--profile", SAVED_PROFILE)
+
+
+def assert_fails(finished, status, message):
+    """One line on stderr, nothing on stdout, no traceback."""
+    assert finished.returncode == status, finished.stderr
+    assert finished.stdout == ""
+    lines = finished.stderr.strip().splitlines()
+    assert len(lines) == 1, finished.stderr
+    assert lines[0].startswith("fhecost: ")
+    assert message in lines[0]
+
+
+def test_json_of_an_estimate_has_what_it_promises(run_fhecost):
+    finished = run_fhecost(*FROM_PROFILE, "--format", "json")
+    assert finished.returncode == 0, finished.stderr
+    report = json.loads(finished.stdout)
+    jsonschema.validate(report, json.loads(schema_path("estimate").read_text()))
+    assert report["schema_version"] == 1
+    circuit = report["circuit"]
+    assert circuit["source"] == "compiled Concrete circuit"
+    assert circuit["pbs_count"] == sum(
+        use["count"] for stage in circuit["stages"] for use in stage["pbs"]
+    )
+    assert {"key_switch_count", "max_bit_width", "complexity"} <= set(circuit)
+    assert [e["hardware"] for e in report["estimates"]] == ["epyc-zen4-2", "h100", "strix"]
+    for estimate in report["estimates"]:
+        assert estimate["low_s"] <= estimate["latency_s"] <= estimate["high_s"]
+        assert {"bottleneck", "by_stage", "sources", "assumptions", "references"} <= set(estimate)
+        assert sum(estimate["sources"].values()) == pytest.approx(1)
+
+
+def test_an_estimate_from_a_profile_imports_neither_torch_nor_concrete():
+    code = (
+        "import sys\n"
+        "from fhecost.cli import main\n"
+        f"try: main(['estimate', '--profile', {str(SAVED_PROFILE)!r}, '--format', 'json'])\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "loaded = {name.split('.')[0] for name in sys.modules}\n"
+        "heavy = loaded & {'torch', 'concrete', 'transformers', 'scipy', 'plotly', 'networkx'}\n"
+        "assert not heavy, heavy\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--help",), (*FROM_PROFILE, "--format", "json")])
+def test_start_up_takes_less_than_a_second(run_fhecost, arguments):
+    """The best of several: the promise is about fhecost, not about what else the machine does."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert run_fhecost(*arguments).returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.0
+
+
+def test_the_table_fits_80_columns_and_names_every_machine(run_fhecost):
+    finished = run_fhecost(*FROM_PROFILE)
+    assert finished.returncode == 0, finished.stderr
+    assert max(map(len, finished.stdout.splitlines())) <= 80
+    for machine in ("epyc-zen4-2", "h100", "strix"):
+        assert machine in finished.stdout
+
+
+def test_csv_and_markdown(run_fhecost):
+    rows = list(csv.DictReader(io.StringIO(run_fhecost(*FROM_PROFILE, "--format", "csv").stdout)))
+    assert [row["hardware"] for row in rows] == ["epyc-zen4-2", "h100", "strix"]
+    report = json.loads(run_fhecost(*FROM_PROFILE, "--format", "json").stdout)
+    assert [float(row["latency_s"]) for row in rows] == [
+        estimate["latency_s"] for estimate in report["estimates"]
+    ]
+    markdown = run_fhecost(*FROM_PROFILE, "--format", "markdown").stdout
+    assert "| machine | latency |" in markdown
+
+
+def test_an_output_file_is_the_printed_text(run_fhecost, tmp_path):
+    printed = run_fhecost(*FROM_PROFILE, "--format", "csv").stdout
+    finished = run_fhecost(*FROM_PROFILE, "--format", "csv", "-o", tmp_path / "out.csv")
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert (tmp_path / "out.csv").read_text() == printed
+
+
+def test_a_saved_profile_gives_the_same_estimate(run_fhecost, tmp_path):
+    saved = tmp_path / "again.json"
+    assert run_fhecost(*FROM_PROFILE, "--save-profile", saved).returncode == 0
+    assert saved.read_text() == SAVED_PROFILE.read_text()
+
+
+def test_the_api_gives_what_the_command_prints(run_fhecost, saved_profile):
+    import fhecost
+
+    report = fhecost.estimate_all(saved_profile, fhecost.load_hardware("all"), skip_impossible=True)
+    printed = run_fhecost(*FROM_PROFILE, "--format", "json").stdout
+    assert json.loads(report.model_dump_json()) == json.loads(printed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ((*FROM_PROFILE, "--hardware", "h200"), 2, "--hardware h200: unknown machine; there are "),
+        (("estimate", "--profile", "absent.json"), 2, "absent.json: can't be read: No such file"),
+        (("estimate", "--bits", "9"), 2, "--bits 9: must be from 2 to 8"),
+        (("estimate", "--seq-len", "300"), 2, "--seq-len 300: must be from 2 to 256"),
+        (("estimate", "--layer", "12"), 2, "--layer 12: the model has layers 0 to 3"),
+        (("estimate", "--variant", "x"), 2, "--variant x: unknown; there is reference"),
+        (("estimate", "--model", "./nothing"), 2, "--model ./nothing: not a folder"),
+        (("hardware", "show", "h200"), 2, "unknown machine"),
+        (("hardware", "check", "absent.yaml"), 2, "absent.yaml: can't be read"),
+        ((*FROM_PROFILE, "-o", "no/such/folder.txt"), 2, "can't be written: there is no folder"),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(run_fhecost, tmp_path, arguments, status, message):
+    given = (*arguments, "-o", "out.txt") if "-o" not in arguments else arguments
+    if arguments[:2] == ("hardware", "check"):
+        given = arguments
+    assert_fails(run_fhecost(*given), status, message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_profile_is_named_by_its_field(run_fhecost, edited_profile):
+    path = edited_profile(lambda content: content["stages"][1]["pbs"][0].update(count=-3))
+    assert_fails(run_fhecost("estimate", "--profile", path), 2, f"{path}: stages.1.pbs.0.count: ")
+    path.write_text("{nothing")
+    assert_fails(run_fhecost("estimate", "--profile", path), 2, f"{path}: not JSON: line 1")
+
+
+def test_a_set_that_strix_cant_hold_is_status_1_and_writes_nothing(
+    run_fhecost, edited_profile, tmp_path
+):
+    def enlarge(content):
+        content["stages"][1]["pbs"][0]["parameters"]["polynomial_size"] = 32768
+
+    path = edited_profile(enlarge)
+    before = sorted(tmp_path.iterdir())
+    finished = run_fhecost(
+        "estimate", "--profile", path, "--hardware", "epyc-zen4-2,strix",
+        "-o", "out.json", "--save-profile", "kept.json",
+    )  # fmt: skip
+    assert_fails(finished, 1, "strix: can't hold the parameter set")
+    assert "N=32768" in finished.stderr
+    assert sorted(tmp_path.iterdir()) == before
+    everywhere = run_fhecost("estimate", "--profile", path)
+    assert everywhere.returncode == 0
+    assert "strix: no estimate: can't hold the parameter set" in everywhere.stdout
+
+
+def test_unknown_options_are_status_2(run_fhecost):
+    finished = run_fhecost("estimate", "--nonsense")
+    assert finished.returncode == 2
+    assert "No such option" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_debug_shows_the_traceback(run_fhecost):
+    finished = run_fhecost("estimate", "--bits", "9", "--debug")
+    assert finished.returncode == 1
+    assert "Traceback" in finished.stderr
+
+
+def test_the_main_job_end_to_end_then_without_compiling(run_fhecost, tmp_path):
+    """A sentence in, estimates out; the second time from the cache, importing no Concrete."""
+    pytest.importorskip("concrete")
+    pytest.importorskip("transformers")
+    arguments = (
+        "estimate", "--text", "The bell of the small church rang twice.", "--seq-len", "2",
+        "--bits", "3", "--heads", "3", "--format", "json",
+    )  # fmt: skip
+    environment = {"FHECOST_CACHE": str(tmp_path / "cache")}
+    first = run_fhecost(*arguments, environment=environment)
+    assert first.returncode == 0, first.stderr
+    report = json.loads(first.stdout)
+    assert report["circuit"]["description"]["seq_len"] == 2
+    assert report["circuit"]["versions"]["concrete-python"].startswith("2.11")
+    assert report["estimates"]
+    assert first.stderr == ""
+
+    code = (
+        "import sys\n"
+        "from fhecost.cli import main\n"
+        f"try: main({[str(a) for a in arguments]!r})\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "loaded = {name.split('.')[0] for name in sys.modules}\n"
+        "assert not loaded & {'torch', 'concrete', 'transformers'}, loaded\n"
+    )
+    second = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 0, second.stderr
+    assert second.stdout == first.stdout
+
+
+def test_version(run_fhecost):
+    assert run_fhecost("--version").stdout == "fhecost 0.1.0\n"

@@ -1,0 +1,149 @@
+"""Profiles read from Concrete: counts equal Concrete's own, stages follow the circuit's graph."""
+
+import numpy as np
+import pytest
+
+import fhecost
+from fhecost.circuits.compilation import compile_circuit, import_concrete
+from fhecost.circuits.profile import LINEAR_OPERATIONS
+from fhecost.circuits.work import key_switch_units, pbs_units
+from fhecost.gpt2.head_circuit import HeadRequest, compile_head
+from fhecost.gpt2.model import find_model
+
+pytest.importorskip("concrete", reason="needs the extra [concrete]")
+pytest.importorskip("transformers", reason="needs the extra [gpt2]")
+
+
+def assert_adds_up(profile, circuit):
+    """Every count of the stages sums to what Concrete reports for the circuit."""
+    assert profile.pbs_count == circuit.programmable_bootstrap_count
+    assert profile.key_switch_count == circuit.key_switch_count
+    assert [profile.linear_count(operation) for operation in LINEAR_OPERATIONS] == [
+        circuit.clear_addition_count,
+        circuit.encrypted_addition_count,
+        circuit.clear_multiplication_count,
+        circuit.encrypted_negation_count,
+    ]
+    by_set = {}
+    for stage in profile.stages:
+        for use in stage.pbs:
+            p = use.parameters
+            key = (p.lwe_dimension, p.glwe_dimension, p.polynomial_size, p.level_count, p.base_log)
+            by_set[key] = by_set.get(key, 0) + use.count
+    expected = {}
+    for p, count in circuit.programmable_bootstrap_count_per_parameter.items():
+        key = (
+            p.input_lwe_dimension(), p.glwe_dimension(), p.polynomial_size(), p.level(),
+            p.base_log(),
+        )  # fmt: skip
+        expected[key] = expected.get(key, 0) + count
+    assert by_set == expected
+    assert profile.ksk_bytes == circuit.size_of_keyswitch_keys
+    assert profile.complexity == circuit.complexity
+
+
+@pytest.mark.parametrize(
+    ("seq_len", "bits", "layer", "head"),
+    [
+        (2, 3, 2, 0),
+        (2, 4, 0, 0),
+        (3, 3, 0, 1),
+        (4, 4, 3, 3),
+        (5, 3, 2, 0),
+        (6, 4, 0, 0),
+        (8, 5, 1, 1),
+    ],
+)
+def test_counts_of_a_head_add_up(seq_len, bits, layer, head):
+    request = HeadRequest(seq_len=seq_len, bits=bits, layer=layer, head=head)
+    circuit = compile_head(request, find_model("embedded")).circuit
+    profile = fhecost.profile_circuit(circuit)
+    assert_adds_up(profile, circuit)
+    names = [stage.name for stage in profile.stages]
+    assert names[0] == "projection"
+    assert names[-1] == "weighted_values"
+    assert set(profile.stages[-1].predecessors) == {"value.requantize", "softmax.requantize"}
+
+
+def test_a_circuit_that_is_no_head_adds_up():
+    """Untagged lines, a tag around several operations, lookups that wait for each other."""
+    fhe = import_concrete()
+    table = fhe.LookupTable([(5 * i + 3) % 16 for i in range(16)])
+
+    def network(x, y):
+        with fhe.tag("layer"):
+            z = np.maximum(x @ np.array([[1, -2, 3], [2, 1, -1]]) + 3, 0)
+            z = np.minimum(z // 4, 7)
+        product = z[:, :2] * y
+        worst = product[:, 0]
+        for column in range(1, 2):
+            worst = worst + np.maximum(product[:, column] - worst, 0)
+        chained = table[table[y[:, 0]]]
+        return worst - chained
+
+    rng = np.random.default_rng(7)
+    inputset = [(rng.integers(0, 8, (4, 2)), rng.integers(0, 8, (4, 2))) for _ in range(100)]
+    circuit = fhe.Compiler(network, {"x": "encrypted", "y": "encrypted"}).compile(inputset)
+    profile = fhecost.profile_circuit(circuit)
+    assert_adds_up(profile, circuit)
+    by_name = {stage.name: stage for stage in profile.stages}
+    # The compiler makes one table of lookups that directly follow each other: 12 elements, 12 PBS.
+    assert (by_name["layer"].pbs_count, by_name["layer"].depth) == (12, 1)
+    chained = [stage for stage in profile.stages if not stage.predecessors and stage.pbs_count == 4]
+    assert [(stage.depth, stage.parallel_width) for stage in chained] == [(1, 4)]
+    assert all("/" not in name for name in by_name), "a profile holds no path of this machine"
+
+
+def test_lines_of_one_loop_are_one_stage_with_several_steps():
+    def running_maximum(values, tag):
+        largest = values[0]
+        for index in range(1, 5):
+            step = values[index] - largest
+            largest = largest + np.maximum(step, 0)
+        return largest
+
+    inputset = [np.array(row) for row in ([0, 7, 3, 1, 6], [7, 0, 0, 0, 0], [0, 1, 2, 3, 7])]
+    circuit = compile_circuit(running_maximum, inputset)
+    profile = fhecost.profile_circuit(circuit)
+    assert_adds_up(profile, circuit)
+    (stage,) = [stage for stage in profile.stages if stage.pbs]
+    assert (stage.pbs_count, stage.depth, stage.parallel_width) == (4, 4, 1)
+
+
+def test_profile_keeps_independent_stages_apart():
+    def two_branches(values, tag):
+        with tag("left"):
+            left = values**2
+        with tag("right"):
+            right = abs(values - 3)
+        with tag("join"):
+            return left + right
+
+    circuit = compile_circuit(two_branches, [np.arange(8), np.arange(8)[::-1]])
+    profile = fhecost.profile_circuit(circuit)
+    predecessors = {stage.name: set(stage.predecessors) for stage in profile.stages}
+    assert predecessors["left"] == predecessors["right"] == set()
+    assert predecessors["join"] == {"left", "right"}
+
+
+def test_a_circuit_without_cost_is_refused():
+    circuit = compile_circuit(lambda values, tag: values, [np.arange(4)])
+    with pytest.raises(fhecost.ImpossibleError, match="no operation on encrypted data"):
+        fhecost.profile_circuit(circuit)
+
+
+def test_work_and_key_bytes_are_concretes_own():
+    """The parameter sets give back Concrete's complexity, and the bytes of the keys it makes."""
+    fhe = import_concrete()
+    table = fhe.LookupTable([(3 * i + 1) % 8 for i in range(8)])
+    circuit = compile_circuit(lambda values, tag: table[values], [np.arange(8)])
+    profile = fhecost.profile_circuit(circuit)
+    ((pbs,), (switch,)) = profile.stages[0].pbs, profile.stages[0].key_switches
+    lookup = pbs_units(pbs.parameters) + key_switch_units(switch.parameters)
+    assert circuit.complexity == pytest.approx(8 * lookup, rel=1e-3)
+    # Concrete's size_of_bootstrap_keys is k times too large; the keys themselves are the judge.
+    assert pbs.parameters.glwe_dimension > 1
+    circuit.keygen()
+    serialized = len(circuit.client.evaluation_keys.serialize())
+    assert profile.bsk_bytes + profile.ksk_bytes == pytest.approx(serialized, rel=1e-3)
+    assert circuit.size_of_bootstrap_keys == pbs.parameters.glwe_dimension * profile.bsk_bytes

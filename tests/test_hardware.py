@@ -1,0 +1,131 @@
+"""Hardware profiles: those shipped hold, broken ones are refused by field path."""
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+from fhecost.data import data_folder
+from fhecost.errors import UsageError
+from fhecost.hardware.library import hardware_files, load_hardware, read_hardware
+from fhecost.measurement.fit import fit_cpu
+from fhecost.measurement.records import load_microbenchmark
+from fhecost.provenance import Source
+from fhecost.schemas import schema_path
+from tests.conftest import ROOT
+
+SHIPPED = sorted(data_folder("hardware").glob("*.yaml"))
+MICROBENCHMARK = ROOT / "experiments" / "microbenchmarks" / "epyc-zen4-2.json"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_profiles_hold(path):
+    machine = read_hardware(path)
+    jsonschema.validate(
+        json.loads(machine.model_dump_json()),
+        json.loads(schema_path("hardware_profile").read_text()),
+    )
+    for figure in machine.figures.values():
+        assert figure.lowest <= figure.value <= figure.highest
+        assert figure.ref or figure.rationale
+
+
+def test_the_cpus_constants_are_the_fit_of_the_committed_raw_times():
+    """Nothing in the profile is typed by hand: the fit gives every calibrated figure and range."""
+    fit = fit_cpu(load_microbenchmark(MICROBENCHMARK))
+    figures = read_hardware(data_folder("hardware") / "epyc-zen4-2.yaml").figures
+    assert figures["threads"].value == fit.threads
+    efficiency = figures["thread_efficiency"]
+    assert (efficiency.value, efficiency.lowest, efficiency.highest) == pytest.approx(
+        (fit.thread_efficiency, fit.thread_efficiency_low, fit.thread_efficiency_high), rel=1e-3
+    )
+    for name in (
+        "fourier_unit_s", "external_product_unit_s", "key_switch_unit_s", "key_byte_s",
+    ):  # fmt: skip
+        value = getattr(fit, name)
+        figure = figures[name]
+        assert figure.source is Source.CALIBRATED
+        assert figure.value == pytest.approx(value, rel=1e-3)
+        assert figure.lowest == pytest.approx(value * (1 - fit.spread), rel=1e-2)
+        assert figure.highest == pytest.approx(value * (1 + fit.spread), rel=1e-2)
+    linear = figures["linear_element_s"]
+    assert (linear.value, linear.lowest, linear.highest) == pytest.approx(
+        (fit.linear_element_s, fit.linear_element_low_s, fit.linear_element_high_s), rel=1e-3
+    )
+
+
+def broken(tmp_path, change):
+    content = yaml.safe_load((data_folder("hardware") / "strix.yaml").read_text())
+    change(content)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("title"), "title: field required"),
+        (
+            lambda c: c.update(kind="toaster"),
+            "kind: input should be 'cpu', 'gpu', 'fpga' or 'asic'",
+        ),
+        (lambda c: c.update(name="other"), "name: leave it out"),
+        (lambda c: c.update(latency_model="magic"), "latency_model: 'magic' is unknown; there is"),
+        (lambda c: c.update(references=[]), "references: "),
+        (lambda c: c["figures"].pop("batch"), r"figures\.batch: field required"),
+        (
+            lambda c: c["figures"]["batch"].update(value=0),
+            r"figures\.batch\.value: .*greater than 0",
+        ),
+        (lambda c: c["figures"]["batch"].update(value="12k"), r"figures\.batch\.value: "),
+        (lambda c: c["figures"]["batch"].update(low=13), r"figures\.batch: low 13 is above"),
+        (lambda c: c["figures"]["batch"].pop("rationale"), "a modelled figure needs a rationale"),
+        (lambda c: c["figures"]["batch"].update(source="blog"), r"figures\.batch\.source: "),
+        (
+            lambda c: c["figures"].update(
+                turbo={"value": 1, "source": "assumed", "rationale": "x"}
+            ),
+            r"figures\.turbo: extra inputs are not permitted",
+        ),
+    ],
+)
+def test_a_broken_profile_is_refused_by_field_path(tmp_path, change, message):
+    path = broken(tmp_path, change)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_hardware(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1,\n", "\0"])
+def test_a_file_that_is_no_profile_is_refused(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"mine\.yaml: not (YAML|a hardware profile)"):
+        read_hardware(path)
+
+
+def test_a_users_machine_is_found_by_its_stem_and_wins(tmp_path, saved_profile):
+    import fhecost
+
+    mine = broken(tmp_path, lambda c: c["figures"]["work_rate_units_per_s"].update(value=2.6e12))
+    (machine,) = load_hardware("mine", [tmp_path])
+    assert fhecost.estimate(saved_profile, machine).hardware == "mine"
+    mine.rename(tmp_path / "strix.yaml")
+    assert hardware_files([tmp_path])["strix"] == tmp_path / "strix.yaml"
+
+
+def test_hardware_commands(run_fhecost, tmp_path):
+    listed = run_fhecost("hardware", "list").stdout
+    assert [line.split()[0] for line in listed.splitlines()[2:]] == [p.stem for p in SHIPPED]
+    shown = run_fhecost("hardware", "show", "strix").stdout
+    assert "largest_polynomial_size = 16384, published" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    checked = run_fhecost("hardware", "check", *SHIPPED)
+    assert checked.returncode == 0
+    path = broken(tmp_path, lambda c: c.pop("title"))
+    refused = run_fhecost("hardware", "check", path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"{path}: title: field required" in refused.stderr

@@ -1,0 +1,102 @@
+"""The circuit profile: JSON both ways, its hash, and one clear line for a broken file."""
+
+import json
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhecost.circuits.profile import (
+    CircuitProfile,
+    PbsParameters,
+    PbsUse,
+    Stage,
+    load_profile,
+    save_profile,
+)
+from fhecost.errors import UsageError
+from fhecost.schemas import SCHEMAS, schema_path, schema_text
+
+SETS = st.builds(
+    PbsParameters,
+    lwe_dimension=st.integers(400, 1300),
+    glwe_dimension=st.integers(1, 6),
+    polynomial_size=st.sampled_from([256, 1024, 4096, 16384]),
+    level_count=st.integers(1, 5),
+    base_log=st.integers(2, 25),
+)
+
+
+@st.composite
+def profiles(draw):
+    stages = []
+    for index in range(draw(st.integers(1, 6))):
+        count, depth = draw(st.integers(1, 5000)), draw(st.integers(1, 4))
+        earlier = [stage.name for stage in stages]
+        stages.append(
+            Stage(
+                name=f"stage {index}",
+                pbs=(PbsUse(parameters=draw(SETS), count=count),),
+                depth=depth,
+                parallel_width=-(-count // depth),
+                predecessors=tuple(draw(st.sets(st.sampled_from(earlier)))) if earlier else (),
+            )
+        )
+    return CircuitProfile(
+        name="drawn",
+        source="hypothesis",
+        stages=tuple(stages),
+        bsk_bytes=draw(st.integers(0, 10**10)),
+        ksk_bytes=draw(st.integers(0, 10**10)),
+        input_bytes=0,
+        output_bytes=0,
+        max_bit_width=draw(st.integers(1, 16)),
+        complexity=draw(st.floats(0, 1e15)),
+        p_error=draw(st.floats(0, 1)),
+        global_p_error=draw(st.floats(0, 1)),
+    )
+
+
+@given(profiles())
+def test_json_round_trip_keeps_everything(profile):
+    again = CircuitProfile.model_validate_json(profile.model_dump_json())
+    assert again == profile
+    assert again.hash == profile.hash
+
+
+def test_saved_file_matches_its_schema_and_loads_again(saved_profile, tmp_path):
+    path = tmp_path / "saved.json"
+    save_profile(saved_profile, path)
+    jsonschema.validate(
+        json.loads(path.read_text()), json.loads(schema_path("circuit_profile").read_text())
+    )
+    assert load_profile(path) == saved_profile
+    assert [file.name for file in tmp_path.iterdir()] == ["saved.json"]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_shipped_schemas_are_those_of_the_code(name):
+    assert schema_path(name).read_text() == schema_text(name), "run: python -m fhecost.schemas"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(schema_version=7), "schema_version: .* version 1, not 7"),
+        (lambda c: c.pop("bsk_bytes"), "bsk_bytes: field required"),
+        (lambda c: c.update(stages=[]), "stages: "),
+        (lambda c: c.update(p_error=2), "p_error: "),
+        (lambda c: c["stages"][1]["pbs"][0].update(count=0), r"stages\.1\.pbs\.0\.count: "),
+        (lambda c: c["stages"][1].update(colour="red"), r"stages\.1\.colour: "),
+        (lambda c: c["stages"][0].update(predecessors=["scores"]), "'scores', which is no earlier"),
+        (lambda c: c["stages"][1].update(parallel_width=1), "can't hold 1152 PBS"),
+        (lambda c: c.update(hash="0" * 64), "hash doesn't match"),
+    ],
+)
+def test_a_broken_file_is_refused_by_field_path(edited_profile, change, message):
+    path = edited_profile(change)
+    with pytest.raises(UsageError, match=message) as caught:
+        load_profile(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)

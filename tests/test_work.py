@@ -1,0 +1,86 @@
+"""The optimizer's cost formula, against its own published tables and by hand."""
+
+import json
+
+import pytest
+
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.circuits.work import (
+    bootstrap_key_bytes,
+    key_switch_key_bytes,
+    key_switch_units,
+    pbs_units,
+)
+
+SMALL = PbsParameters(
+    lwe_dimension=10, glwe_dimension=1, polynomial_size=8, level_count=2, base_log=4
+)
+
+
+def test_pbs_units_by_hand():
+    # fft(8) = 8*3 + 8 = 32; cmux = 2*2*32 + 2*32 + 4*2*8 = 256; 10 of them.
+    assert pbs_units(SMALL) == 2560
+
+
+def test_key_switch_units_by_hand():
+    parameters = KeySwitchParameters(
+        input_lwe_dimension=8, output_lwe_dimension=10, level_count=3, base_log=2
+    )
+    assert key_switch_units(parameters) == 24 + 24 * 11 + 23 * 11 + 1
+    assert key_switch_key_bytes(parameters) == 24 * 11 * 8
+
+
+def test_bootstrap_key_bytes_by_hand():
+    # n GGSW ciphertexts of (k+1)*l rows with k+1 polynomials of N 64-bit integers.
+    assert bootstrap_key_bytes(SMALL) == 10 * (2 * 2) * 2 * 8 * 8
+
+
+def test_reproduces_the_optimizers_tables_to_the_unit(facts):
+    rows = json.loads((facts / "concrete_v0_parameters.json").read_text())["rows"]
+    assert len(rows) == 470
+    for row in rows:
+        pbs = PbsParameters(
+            lwe_dimension=row["n"],
+            glwe_dimension=row["k"],
+            polynomial_size=row["N"],
+            level_count=row["pbs_level"],
+            base_log=row["pbs_base_log"],
+        )
+        key_switch = KeySwitchParameters(
+            input_lwe_dimension=row["k"] * row["N"],
+            output_lwe_dimension=row["n"],
+            level_count=row["ks_level"],
+            base_log=row["ks_base_log"],
+        )
+        multisum = 4096 * row["k"] * row["N"]
+        cost = (pbs_units(pbs) + key_switch_units(key_switch) + multisum) / 2**20
+        assert int(cost) == row["cost_2pow20"], row
+
+
+@pytest.mark.parametrize(
+    ("published", "parameters", "pbs_per_s"),
+    [
+        ("H100 A", (532, 4, 512, 1), 26_498),
+        ("H100 C", (728, 2, 1024, 2), 10_218),
+        ("H100 E", (742, 1, 2048, 1), 13_996),
+        ("Strix I", (500, 1, 1024, 2), 74_696),
+        ("Strix II, n=630", (630, 1, 1024, 3), 39_600),
+        ("Strix II, n=600", (600, 1, 1024, 3), 39_600),
+    ],
+)
+def test_published_throughputs_give_the_rates_of_the_profiles(published, parameters, pbs_per_s):
+    n, k, size, level = parameters
+    units = pbs_units(
+        PbsParameters(
+            lwe_dimension=n, glwe_dimension=k, polynomial_size=size, level_count=level, base_log=23
+        )
+    )
+    expected = {
+        "H100 A": 902.2e9,
+        "H100 C": 891.2e9,
+        "H100 E": 1106.0e9,
+        "Strix I": 2830.1e9,
+        "Strix II, n=630": 2554.7e9,
+        "Strix II, n=600": 2433.0e9,
+    }[published]
+    assert units * pbs_per_s == pytest.approx(expected, rel=1e-4)
