@@ -126,6 +126,16 @@ def test_profile_keeps_independent_stages_apart():
     assert predecessors["join"] == {"left", "right"}
 
 
+def test_a_circuit_that_concrete_cant_compile_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputset = [np.array([0, 200_000]), np.array([131_071, 5])]
+    with pytest.raises(fhecost.ImpossibleError, match="this 18-bit value is used as") as caught:
+        compile_circuit(lambda values, tag: values % 7, inputset)
+    assert "only up to 16-bit table lookups are supported" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_circuit_without_cost_is_refused():
     circuit = compile_circuit(lambda values, tag: values, [np.arange(4)])
     with pytest.raises(fhecost.ImpossibleError, match="no operation on encrypted data"):

@@ -53,9 +53,15 @@ def compile_circuit(
         compiler = fhe.Compiler(circuit, {"values": "encrypted"})
         return compiler.compile(list(inputset), configuration=configuration)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
         if "NoParametersFound" in str(error):
             raise ImpossibleError(
                 "Concrete finds no parameters: some lookup is too wide; use fewer bits"
             ) from error
-        raise ImpossibleError(f"Concrete can't compile the circuit: {reason}") from error
+        raise ImpossibleError(f"Concrete can't compile the circuit: {_reason(error)}") from error
+
+
+def _reason(error: RuntimeError) -> str:
+    """Concrete's reason in one line: what it writes under nodes of its graph, else its title."""
+    lines = str(error).strip().splitlines()
+    marked = [line.lstrip("^").strip() for line in lines if line.startswith("^^")]
+    return " ".join(marked) if marked else lines[0]
