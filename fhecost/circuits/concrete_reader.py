@@ -99,7 +99,8 @@ def profile_circuit(
         max_bit_width=circuit.graph.maximum_integer_bit_width(),
         complexity=circuit.complexity,
         p_error=circuit.p_error,
-        global_p_error=circuit.global_p_error,
+        # circuit.global_p_error repeats the error of one lookup; the statistics have the right one.
+        global_p_error=circuit.statistics["global_p_error"],
         versions={"concrete-python": importlib.metadata.version("concrete-python")},
     )
 
@@ -149,19 +150,19 @@ def _counts_by_place(circuit: Any, keys: _Keys) -> dict[str, _Counts]:
         operation = statistic.operation.name
         match = _LOCATION.match(statistic.location)
         place = _place(match["tag"] or "", match["file"], match["line"]) if match else "unlocated"
+        if operation not in ("PBS", "KEY_SWITCH", *_LINEAR):
+            raise ImpossibleError(
+                f"the circuit's operation {operation} at {place} has no cost model here; "
+                "narrower lookups (fewer bits) need no such operation"
+            )
         ((_, key_index),) = statistic.keys
         counts = places[place]
         if operation == "PBS":
             counts.pbs[keys.bootstrap[key_index]] += statistic.count
         elif operation == "KEY_SWITCH":
             counts.key_switches[keys.key_switch[key_index]] += statistic.count
-        elif operation in _LINEAR:
-            counts.linear[_LINEAR[operation], keys.secret[key_index]] += statistic.count
         else:
-            raise ImpossibleError(
-                f"the circuit's operation {operation} at {place} has no cost model here; "
-                "compile with tables of at most 16 bits, so that Concrete needs no WoP-PBS"
-            )
+            counts.linear[_LINEAR[operation], keys.secret[key_index]] += statistic.count
     return places
 
 

@@ -11,6 +11,10 @@ example does, because that is what makes its cost:
 4. masked scores become the smallest score that calibration saw, since minus infinity has no
    integer: masked positions keep a small weight.
 
+Tensors that are sliced (the projection, the scores) are quantized from zero: Concrete can't compile
+a slice without negative values of a tensor that has some, and which slices those are depends on
+the data. The offsets are constants: they cost no lookup, and a maximum's offset cancels.
+
 One thing differs: the published example quantizes the exponential twice, with equal results, once
 for the sum and once for the product. Here it is quantized once, which saves L^2 lookups.
 
@@ -84,15 +88,19 @@ class ReferenceHead:
         with tag("projection"):
             projected = hidden @ self.weight
         with tag("projection.requantize"):
-            projected = q["projection"].quantize(projected * (q["input"].scale * q["weight"].scale))
+            projected = q["projection"].quantize_from_zero(
+                projected * (q["input"].scale * q["weight"].scale)
+            )
         with tag("projection.bias"):
-            projected = projected + self.bias
+            projected = projected + (self.bias + q["projection"].largest)
+        # Both terms start from zero: what is subtracted here is inside the lookups.
+        zero = 2 * q["projection"].largest
         with tag("query.requantize"):
-            query = q["query"].quantize(q["projection"].dequantize(projected[:, :d]))
+            query = q["query"].quantize(q["projection"].dequantize(projected[:, :d] - zero))
         with tag("key.requantize"):
-            key = q["key"].quantize(q["projection"].dequantize(projected[:, d : 2 * d]))
+            key = q["key"].quantize(q["projection"].dequantize(projected[:, d : 2 * d] - zero))
         with tag("value.requantize"):
-            value = q["value"].quantize(q["projection"].dequantize(projected[:, 2 * d :]))
+            value = q["value"].quantize(q["projection"].dequantize(projected[:, 2 * d :] - zero))
         return query, key, value
 
     def _scores(self, query: Any, key: Any, tag: Tag) -> Any:
@@ -103,16 +111,15 @@ class ReferenceHead:
         with tag("scores.scale_and_mask"):
             scaled = scores * (q["query"].scale * q["key"].scale / np.sqrt(self.dimension))
             masked = np.where(causal_mask(self.seq_len), scaled, self.mask_value)
-            return q["scores"].quantize(masked)
+            return q["scores"].quantize_from_zero(masked)
 
     def _softmax(self, scores: Any, tag: Tag) -> Any:
         """Attention weights, shape (L, L)."""
         q = self.quantizers
         with tag("softmax.maximum"):
-            maximum = scores[:, 0]
+            maximum = scores[:, :1]
             for column in range(1, self.seq_len):
-                maximum = maximum + np.maximum(scores[:, column] - maximum, 0)
-            maximum = maximum.reshape((self.seq_len, 1))
+                maximum = maximum + np.maximum(scores[:, column : column + 1] - maximum, 0)
         with tag("softmax.subtract"):
             shifted = scores - maximum
         with tag("softmax.exponential"):

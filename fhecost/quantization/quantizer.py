@@ -39,6 +39,11 @@ class Quantizer:
         integers = np.clip(np.rint(values / self.scale), -self.largest, self.largest)
         return integers.astype(np.int64)
 
+    def quantize_from_zero(self, values: Any) -> Any:
+        """The integers of :meth:`quantize` plus ``largest``: none is negative."""
+        integers = np.clip(np.rint(values / self.scale), -self.largest, self.largest)
+        return (integers + self.largest).astype(np.int64)
+
     def dequantize(self, integers: Any) -> Any:
         """Real values of ``integers``."""
         return integers * self.scale
