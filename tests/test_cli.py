@@ -124,6 +124,7 @@ def test_the_api_gives_what_the_command_prints(run_fhecost, saved_profile):
         (("estimate", "--variant", "x"), 2, "--variant x: unknown; there is reference"),
         (("estimate", "--model", "./nothing"), 2, "--model ./nothing: not a folder"),
         (("hardware", "show", "h200"), 2, "unknown machine"),
+        (("hardware", "show", "all"), 2, "all: name one machine; there are "),
         (("hardware", "check", "absent.yaml"), 2, "absent.yaml: can't be read"),
         ((*FROM_PROFILE, "-o", "no/such/folder.txt"), 2, "can't be written: there is no folder"),
     ],

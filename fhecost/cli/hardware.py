@@ -29,10 +29,10 @@ def show(
     output: OutputOption = None,
 ) -> None:
     """Show one machine: every figure with its source, and the assumptions."""
-    from fhecost.hardware.library import load_hardware
+    from fhecost.hardware.library import load_machine
     from fhecost.report.hardware_text import machine_page
 
-    (machine,) = load_hardware(name, hardware_path or ())[:1]
+    machine = load_machine(name, hardware_path or ())
     rendered = (
         machine.model_dump_json(indent=1, exclude_none=True) + "\n"
         if format == "json"

@@ -64,6 +64,18 @@ def read_hardware(path: Path) -> HardwareProfile:
     return profile
 
 
+def load_machine(name: str, extra: Sequence[Path] = ()) -> HardwareProfile:
+    """The profile of one machine.
+
+    Raises:
+        UsageError: the machine is unknown, its file is broken, or ``name`` means several.
+    """
+    machines = load_hardware(name, extra)
+    if len(machines) != 1:
+        raise UsageError(f"{name}: name one machine; there are {', '.join(hardware_files(extra))}")
+    return machines[0]
+
+
 def load_hardware(names: str, extra: Sequence[Path] = ()) -> list[HardwareProfile]:
     """The profiles for ``names``: comma-separated machine names, or ``all``.
 
