@@ -17,6 +17,11 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         UsageError: the folder doesn't exist or can't be written.
     """
+    # A link keeps pointing where it did; a device or a pipe has no content to keep whole.
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -57,6 +62,8 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}: not JSON: line {error.lineno}: {error.msg}") from error
+    except (RecursionError, ValueError) as error:
+        raise UsageError(f"{path}: not JSON that can be read: {error}") from error
 
 
 def check_can_write(*paths: Path | None) -> None:

@@ -116,7 +116,7 @@ def test_the_api_gives_what_the_command_prints(run_fhecost, saved_profile):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ((*FROM_PROFILE, "--hardware", "h200"), 2, "--hardware h200: unknown machine; there are "),
+        ((*FROM_PROFILE, "--hardware", "h200"), 2, "h200: unknown machine; there are "),
         (("estimate", "--profile", "absent.json"), 2, "absent.json: can't be read: No such file"),
         (("estimate", "--bits", "9"), 2, "--bits 9: must be from 2 to 8"),
         (("estimate", "--seq-len", "300"), 2, "--seq-len 300: must be from 2 to 256"),

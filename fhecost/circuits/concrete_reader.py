@@ -33,7 +33,7 @@ from fhecost.circuits.profile import (
 from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes
 from fhecost.errors import ImpossibleError
 
-_LOCATION = re.compile(r'^loc\("(?:@(?P<tag>[\w.]+))?(?: \| )?(?P<file>.*?)":(?P<line>\d+):\d+\)$')
+_LOCATION = re.compile(r'^loc\("(?:@(?P<tag>.*?) \| )?(?P<file>.*?)":(?P<line>\d+):\d+\)$')
 _LINEAR: Mapping[str, LinearOperation] = {
     "CLEAR_ADDITION": "clear_addition",
     "ENCRYPTED_ADDITION": "encrypted_addition",

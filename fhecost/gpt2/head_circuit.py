@@ -14,6 +14,7 @@ from fhecost.errors import UsageError
 from fhecost.gpt2.model import (
     EMBEDDED,
     GPT2,
+    ModelShape,
     calibration_sentences,
     check_layer,
     check_seq_len,
@@ -78,6 +79,7 @@ def compile_head(request: HeadRequest, folder: Path, progress: Progress = _silen
         UsageError: the request doesn't fit the model, or the text is too short.
         ImpossibleError: nothing is left of the head at this width, or Concrete can't compile it.
     """
+    _check(request, model_shape(folder))
     progress("loading the model")
     model = load_gpt2(folder)
     float_head = model.head(request.layer, request.head)
@@ -98,17 +100,15 @@ def profile_head(
         UsageError: the request is out of range or doesn't fit the model.
         ImpossibleError: the head can't be compiled.
     """
-    check_bits(request.bits)
-    variant_named(request.variant)
     folder = find_model(request.model)
     shape = model_shape(folder)
-    check_layer(shape, request.layer)
-    check_seq_len(shape, request.seq_len)
-    if not 0 <= request.head < shape.heads:
-        raise UsageError(f"--heads {request.head}: the layer has heads 0 to {shape.heads - 1}")
+    _check(request, shape)
+    # The folder's name, not its path: a profile is made to be shared.
+    name = EMBEDDED if request.model == EMBEDDED else folder.resolve().name
     key = cache_key(
         {
             "model": fingerprint(folder),
+            "model_name": name,
             "text": request.text if request.text is not None else DEFAULT_TEXT,
             "text_is_default": int(request.text is None),
             "layer": request.layer,
@@ -130,7 +130,7 @@ def profile_head(
         name=f"{request.variant} head",
         source="compiled Concrete circuit",
         description={
-            "model": request.model,
+            "model": name,
             "layer": request.layer,
             "head": request.head,
             "seq_len": request.seq_len,
@@ -143,6 +143,16 @@ def profile_head(
     if use_cache:
         keep_profile(key, profile)
     return profile
+
+
+def _check(request: HeadRequest, shape: ModelShape) -> None:
+    """Raise a UsageError unless ``request`` is in range and fits the model."""
+    check_bits(request.bits)
+    variant_named(request.variant)
+    check_layer(shape, request.layer)
+    check_seq_len(shape, request.seq_len)
+    if not 0 <= request.head < shape.heads:
+        raise UsageError(f"--heads {request.head}: the layer has heads 0 to {shape.heads - 1}")
 
 
 def _hidden_states(model: GPT2, request: HeadRequest) -> tuple[FloatArray, FloatArray]:

@@ -23,6 +23,7 @@ from fhecost.quantization import FloatArray
 
 EMBEDDED = "embedded"
 _TOO_LARGE_TO_PAD = 1_000_000
+_MODEL_FILES = (".json", ".safetensors", ".txt", ".bin", ".pt")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ def model_shape(folder: Path) -> ModelShape:
     kind = content.get("model_type") if isinstance(content, dict) else None
     if kind != "gpt2":
         raise UsageError(f"{path}: model_type: must be 'gpt2', not {kind!r}")
+    if not content.get("scale_attn_weights", True) or content.get(
+        "scale_attn_by_inverse_layer_idx", False
+    ):
+        raise UsageError(f"{path}: only scores scaled by the head dimension alone are supported")
     try:
         return ModelShape(
             name=folder.name,
@@ -99,7 +104,7 @@ def fingerprint(folder: Path) -> str:
     """SHA-256 over the names and contents of the model's configuration, tokenizer and weights."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".safetensors", ".txt"):
+        if path.is_file() and path.suffix in _MODEL_FILES:
             digest.update(path.name.encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -194,7 +199,7 @@ def load_gpt2(folder: Path) -> GPT2:
         )
         model.eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # whatever a damaged file makes its reader raise
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"--model {folder}: can't be loaded: {reason}") from error
     # Texts are cut to the sequence length here; the tokenizer's own length warning would mislead.

@@ -50,6 +50,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     assumptions: ClassVar[tuple[str, ...]] = (
         "warm run: keys generated and in the Fourier domain; encryption and decryption left out",
         "coarse: streaming of keys that outgrow the cache is averaged into the constants",
+        "coarse: linear operations timed at one LWE dimension (793), taken as proportional to it",
         "coarse: no time for starting a parallel loop",
     )
 

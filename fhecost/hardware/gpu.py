@@ -1,4 +1,4 @@
-"""Latency on one or more GPUs that run classic PBS in batches."""
+"""Latency on a GPU that runs classic PBS in batches."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fhecost.hardware.latency_model import (
     Cost,
     Figures,
     LatencyModel,
+    largest_set_refusal,
     linear_bytes,
     lookup_units,
 )
@@ -25,6 +26,7 @@ class GpuFigures(Figures):
     single_pbs_rate_units_per_s: PositiveFigure
     key_switch_rate_units_per_s: PositiveFigure
     ciphertext_passes_per_linear_operation: PositiveFigure
+    largest_polynomial_size: PositiveFigure
     memory_bytes: PositiveFigure
     memory_bandwidth_bytes_per_s: PositiveFigure
     host_link_bytes_per_s: PositiveFigure
@@ -58,7 +60,10 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     )
 
     def refusal(self, circuit: CircuitProfile, figures: GpuFigures) -> str | None:
-        """A device without the memory for the keys can't run the circuit."""
+        """A set beyond the backend's largest N, or keys beyond the memory, can't be run."""
+        too_large = largest_set_refusal(circuit, figures.largest_polynomial_size.value)
+        if too_large is not None:
+            return too_large
         needed = circuit.bsk_bytes + circuit.ksk_bytes
         if needed <= figures.memory_bytes.value:
             return None

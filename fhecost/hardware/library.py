@@ -49,6 +49,8 @@ def read_hardware(path: Path) -> HardwareProfile:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         raise UsageError(f"{path}: not YAML: {where}{getattr(error, 'problem', error)}") from error
+    except (RecursionError, ValueError) as error:
+        raise UsageError(f"{path}: not YAML that can be read: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a hardware profile: the top level must be a mapping")
     if "name" in content:
@@ -86,7 +88,5 @@ def load_hardware(names: str, extra: Sequence[Path] = ()) -> list[HardwareProfil
     wanted = sorted(known) if names == "all" else [name.strip() for name in names.split(",")]
     for name in wanted:
         if name not in known:
-            raise UsageError(
-                f"--hardware {name}: unknown machine; there are {', '.join(sorted(known))}"
-            )
+            raise UsageError(f"{name}: unknown machine; there are {', '.join(sorted(known))}")
     return [read_hardware(known[name]) for name in dict.fromkeys(wanted)]

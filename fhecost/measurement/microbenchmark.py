@@ -110,6 +110,7 @@ def measure_pbs(
     rounds = rounds if rounds is not None else (3 if quick else 5)
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: must be at least 1")
+    import_concrete()
     from threadpoolctl import threadpool_limits
 
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

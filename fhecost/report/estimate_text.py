@@ -22,6 +22,7 @@ CSV_FIELDS = (
     "key_switch_count",
     "circuit_hash",
     "hardware_hash",
+    "refused_because",
 )
 
 
@@ -31,7 +32,7 @@ def as_json(report: EstimateReport) -> str:
 
 
 def as_csv(report: EstimateReport) -> str:
-    """One row a machine, seconds unrounded."""
+    """One row a machine, seconds unrounded; one that can't run it has a reason instead."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, CSV_FIELDS, lineterminator="\n")
     writer.writeheader()
@@ -50,6 +51,8 @@ def as_csv(report: EstimateReport) -> str:
                 "hardware_hash": estimate.hardware_hash,
             }
         )
+    for refusal in report.refusals:
+        writer.writerow({"hardware": refusal.hardware, "refused_because": refusal.reason})
     return stream.getvalue()
 
 
