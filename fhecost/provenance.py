@@ -20,6 +20,12 @@ class Source(StrEnum):
     ASSUMED = "assumed"
 
 
+def weakest(*figures: Figure | None) -> Source:
+    """The weakest source among ``figures``: that of a result that rests on all of them."""
+    order = list(Source)
+    return max((figure.source for figure in figures if figure is not None), key=order.index)
+
+
 class Figure(BaseModel):
     """One number of a hardware profile, in SI units, with its source and its range.
 
@@ -59,6 +65,14 @@ class Figure(BaseModel):
     def highest(self) -> float:
         """The upper bound, or the value where none is known."""
         return self.value if self.high is None else self.high
+
+
+class FractionFigure(Figure):
+    """A figure between zero, excluded, and one."""
+
+    value: Annotated[float, Field(gt=0, le=1)]
+    low: Annotated[float, Field(gt=0, le=1)] | None = None
+    high: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class PositiveFigure(Figure):

@@ -99,6 +99,24 @@ def test_a_broken_profile_is_refused_by_field_path(tmp_path, change, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_multi_bit_machine_is_not_costed_as_a_classic_one(tmp_path, saved_profile):
+    import fhecost
+
+    broken(tmp_path, lambda c: c.update(pbs_kind="multi-bit"))
+    (machine,) = load_hardware("mine", [tmp_path])
+    with pytest.raises(fhecost.ImpossibleError, match="mine: its PBS is multi-bit"):
+        fhecost.estimate(saved_profile, machine)
+
+
+def test_an_efficiency_above_one_is_refused(tmp_path):
+    content = yaml.safe_load((data_folder("hardware") / "epyc-zen4-2.yaml").read_text())
+    content["figures"]["thread_efficiency"].update(value=96.8, high=97)
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(UsageError, match=r"thread_efficiency\.value: .*less than or equal"):
+        read_hardware(path)
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1,\n", "\0"])
 def test_a_file_that_is_no_profile_is_refused(tmp_path, text):
     path = tmp_path / "mine.yaml"

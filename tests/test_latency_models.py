@@ -122,7 +122,6 @@ def test_twice_the_steps_take_twice_the_time(name, circuit):
     ("machine", "figure"),
     [
         ("epyc-zen4-2", "threads"),
-        ("epyc-zen4-2", "thread_efficiency"),
         ("h100", "saturated_rate_units_per_s"),
         ("h100", "single_pbs_rate_units_per_s"),
         ("h100", "memory_bandwidth_bytes_per_s"),

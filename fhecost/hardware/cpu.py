@@ -9,14 +9,14 @@ from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsPar
 from fhecost.circuits.work import external_product_units, fourier_units, key_switch_units
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import NARROW, Case, Cost, Figures, LatencyModel
-from fhecost.provenance import PositiveFigure, Source
+from fhecost.provenance import FractionFigure, PositiveFigure, Source, weakest
 
 
 class CpuFigures(Figures):
     """What the CPU model needs; times are those of one thread."""
 
     threads: PositiveFigure
-    thread_efficiency: PositiveFigure
+    thread_efficiency: FractionFigure
     fourier_unit_s: PositiveFigure
     external_product_unit_s: PositiveFigure
     key_switch_unit_s: PositiveFigure
@@ -114,9 +114,11 @@ def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
             for use in stage.linear
         ),
     }
-    figure_of: dict[Operation, Source] = {
-        "pbs": figures.fourier_unit_s.source,
-        "key_switch": figures.key_switch_unit_s.source,
+    source_of: dict[Operation, Source] = {
+        "pbs": weakest(
+            figures.fourier_unit_s, figures.external_product_unit_s, figures.thread_efficiency
+        ),
+        "key_switch": weakest(figures.key_switch_unit_s, figures.thread_efficiency),
         "linear": figures.linear_element_s.source,
     }
     return [
@@ -125,7 +127,7 @@ def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
             operation=operation,
             latency_s=latency_s,
             bottleneck=Bottleneck.MEMORY_BANDWIDTH if operation == "linear" else lookup_bottleneck,
-            source=figure_of[operation],
+            source=source_of[operation],
         )
         for operation, latency_s in seconds.items()
         if latency_s > 0

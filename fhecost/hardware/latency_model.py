@@ -26,7 +26,7 @@ from fhecost.hardware.estimate import (
     Operation,
     StageEstimate,
 )
-from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.profile import HardwareProfile, PbsKind
 from fhecost.provenance import Figure, Source
 
 NARROW = 0.5
@@ -78,6 +78,7 @@ class LatencyModel(ABC, Generic[F]):
 
     figures_type: ClassVar[type[Figures]]
     assumptions: ClassVar[tuple[str, ...]]
+    pbs_kind: ClassVar[PbsKind] = "classic"
 
     @abstractmethod
     def refusal(self, circuit: CircuitProfile, figures: F) -> str | None:
@@ -112,6 +113,11 @@ class LatencyModel(ABC, Generic[F]):
             ImpossibleError: the machine can't run the circuit.
         """
         figures = self.read_figures(hardware)
+        if hardware.pbs_kind != self.pbs_kind:
+            raise ImpossibleError(
+                f"{hardware.name}: its PBS is {hardware.pbs_kind}, the latency model "
+                f"{hardware.latency_model} costs {self.pbs_kind} PBS"
+            )
         reason = self.refusal(circuit, figures)
         if reason is not None:
             raise ImpossibleError(f"{hardware.name}: {reason}")

@@ -44,7 +44,8 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     The pipeline holds B ciphertexts of one parameter set. A stage of width w in s steps needs
     s*ceil(w/B) batch steps, full or not, and each takes::
 
-        max( B * (PBS + f*KS) / R,  (bytes of BSK + bytes of KSK) / memory bandwidth )
+        max( B*PBS / R, bytes of BSK / memory bandwidth )
+            + f * max( B*KS / R, bytes of KSK / memory bandwidth )
 
     R is the published throughput times the work of the published set, PBS and KS the work of one
     operation of this set, f the share of the key switch that isn't hidden behind blind rotations.
