@@ -19,11 +19,11 @@ def write_atomically(path: Path, text: str) -> None:
     """
     # A link keeps pointing where it did; a device or a pipe has no content to keep whole.
     path = path.resolve()
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
-        return
     temporary: str | None = None
     try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)

@@ -20,10 +20,10 @@ class Source(StrEnum):
     ASSUMED = "assumed"
 
 
-def weakest(*figures: Figure | None) -> Source:
+def weakest(*figures: Figure) -> Source:
     """The weakest source among ``figures``: that of a result that rests on all of them."""
     order = list(Source)
-    return max((figure.source for figure in figures if figure is not None), key=order.index)
+    return max((figure.source for figure in figures), key=order.index)
 
 
 class Figure(BaseModel):

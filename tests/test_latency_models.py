@@ -136,6 +136,14 @@ def test_more_of_a_good_thing_is_never_slower(machine, figure, circuit, factor):
     assert estimate(circuit, better).latency_s <= estimate(circuit, base).latency_s * (1 + 1e-9)
 
 
+@given(circuit=profiles(), factor=st.integers(2, 64))
+def test_less_thread_efficiency_is_never_faster(circuit, factor):
+    circuit = fitting(circuit)
+    efficiency = CPU.figures["thread_efficiency"].value
+    worse = with_figures(CPU, thread_efficiency=efficiency / factor)
+    assert estimate(circuit, CPU).latency_s <= estimate(circuit, worse).latency_s * (1 + 1e-9)
+
+
 def test_a_set_beyond_the_largest_n_is_refused_by_name(saved_profile):
     small = with_figures(STRIX, largest_polynomial_size=4096)
     with pytest.raises(ImpossibleError) as caught:

@@ -48,8 +48,7 @@ class AttentionHead:
         Raises:
             UsageError: the layer has no such head.
         """
-        if not 0 <= head < n_heads:
-            raise UsageError(f"--heads {head}: the layer has heads 0 to {n_heads - 1}")
+        check_head(n_heads, head)
         width = c_attn_weight.shape[0]
         dimension = width // n_heads
         columns = np.concatenate(
@@ -60,6 +59,12 @@ class AttentionHead:
             bias=c_attn_bias[columns].astype(np.float64),
             layer_weight_magnitude=float(np.abs(c_attn_weight).max()),
         )
+
+
+def check_head(n_heads: int, head: int) -> None:
+    """Raise a UsageError unless a layer of ``n_heads`` heads has ``head``."""
+    if not 0 <= head < n_heads:
+        raise UsageError(f"--heads {head}: the layer has heads 0 to {n_heads - 1}")
 
 
 def causal_mask(seq_len: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

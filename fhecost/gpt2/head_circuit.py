@@ -11,6 +11,7 @@ from fhecost.circuits.cache import cache_key, cached_profile, keep_profile
 from fhecost.circuits.compilation import compile_circuit
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import UsageError
+from fhecost.gpt2.attention_head import check_head
 from fhecost.gpt2.model import (
     EMBEDDED,
     GPT2,
@@ -151,8 +152,7 @@ def _check(request: HeadRequest, shape: ModelShape) -> None:
     variant_named(request.variant)
     check_layer(shape, request.layer)
     check_seq_len(shape, request.seq_len)
-    if not 0 <= request.head < shape.heads:
-        raise UsageError(f"--heads {request.head}: the layer has heads 0 to {shape.heads - 1}")
+    check_head(shape.heads, request.head)
 
 
 def _hidden_states(model: GPT2, request: HeadRequest) -> tuple[FloatArray, FloatArray]:

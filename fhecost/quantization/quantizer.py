@@ -36,13 +36,14 @@ class Quantizer:
 
     def quantize(self, values: Any) -> Any:
         """Integers for ``values``: an array of floats, or what Concrete traces through."""
-        integers = np.clip(np.rint(values / self.scale), -self.largest, self.largest)
-        return integers.astype(np.int64)
+        return self._rounded(values).astype(np.int64)
 
     def quantize_from_zero(self, values: Any) -> Any:
         """The integers of :meth:`quantize` plus ``largest``: none is negative."""
-        integers = np.clip(np.rint(values / self.scale), -self.largest, self.largest)
-        return (integers + self.largest).astype(np.int64)
+        return (self._rounded(values) + self.largest).astype(np.int64)
+
+    def _rounded(self, values: Any) -> Any:
+        return np.clip(np.rint(values / self.scale), -self.largest, self.largest)
 
     def dequantize(self, integers: Any) -> Any:
         """Real values of ``integers``."""
