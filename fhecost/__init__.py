@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from fhecost.hardware.estimation import estimate, estimate_all
     from fhecost.hardware.library import load_hardware, read_hardware
     from fhecost.hardware.profile import HardwareProfile
+    from fhecost.measurement.fit import CpuFit, fit_cpu
+    from fhecost.measurement.microbenchmark import measure_pbs
+    from fhecost.measurement.records import Microbenchmark, load_microbenchmark
+    from fhecost.pipeline import estimate_head, estimate_profile
 
 __version__ = VERSION
 
@@ -42,24 +46,38 @@ _HOME = {
     "load_hardware": "fhecost.hardware.library",
     "read_hardware": "fhecost.hardware.library",
     "HardwareProfile": "fhecost.hardware.profile",
+    "CpuFit": "fhecost.measurement.fit",
+    "fit_cpu": "fhecost.measurement.fit",
+    "measure_pbs": "fhecost.measurement.microbenchmark",
+    "Microbenchmark": "fhecost.measurement.records",
+    "load_microbenchmark": "fhecost.measurement.records",
+    "estimate_head": "fhecost.pipeline",
+    "estimate_profile": "fhecost.pipeline",
 }
 
 __all__ = [
     "CircuitProfile",
+    "CpuFit",
     "Estimate",
     "EstimateReport",
     "FhecostError",
     "HardwareProfile",
     "HeadRequest",
     "ImpossibleError",
+    "Microbenchmark",
     "Stage",
     "UsageError",
     "__version__",
     "compile_head",
     "estimate",
     "estimate_all",
+    "estimate_head",
+    "estimate_profile",
+    "fit_cpu",
     "load_hardware",
+    "load_microbenchmark",
     "load_profile",
+    "measure_pbs",
     "profile_circuit",
     "profile_head",
     "read_hardware",

@@ -56,25 +56,41 @@ def read_json(path: Path) -> Any:
     """The JSON value in ``path``.
 
     Raises:
-        UsageError: the file is missing or not JSON.
+        UsageError: the file is missing or not JSON, or holds an integer beyond what a float holds.
     """
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), parse_int=_integer)
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}: not JSON: line {error.lineno}: {error.msg}") from error
     except (RecursionError, ValueError) as error:
         raise UsageError(f"{path}: not JSON that can be read: {error}") from error
 
 
+def _integer(digits: str) -> int:
+    value = int(digits)
+    try:
+        float(value)
+    except OverflowError as error:
+        raise ValueError(
+            f"the number {digits[:12]}… of {len(digits)} digits is too large"
+        ) from error
+    return value
+
+
 def check_can_write(*paths: Path | None) -> None:
-    """Fail before long work rather than after it: every path's folder must exist and be writable.
+    """Fail before long work rather than after it: every path must be writable, and only once.
 
     Raises:
-        UsageError: the folder of a path is missing or read-only, or the path is a folder.
+        UsageError: the folder of a path is missing or read-only, the path is a folder, or two
+            paths are the same file.
     """
+    seen: set[Path] = set()
     for path in paths:
         if path is None:
             continue
+        if path.resolve() in seen:
+            raise UsageError(f"{path}: named for two outputs; each needs a file of its own")
+        seen.add(path.resolve())
         if not path.parent.is_dir():
             raise UsageError(f"{path}: can't be written: there is no folder {path.parent}")
         if path.is_dir() or not os.access(path.parent, os.W_OK):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FiniteNonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from fhecost.fields import FiniteNonNegative, PowerOfTwoFloat, WholeFloat
 
 
 class Source(StrEnum):
@@ -34,10 +34,11 @@ class Figure(BaseModel):
     as exact.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Strict: YAML's yes is no 1, and "12" no 12. The source is a word in every file.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     value: FiniteNonNegative
-    source: Source
+    source: Annotated[Source, Field(strict=False)]
     low: FiniteNonNegative | None = None
     high: FiniteNonNegative | None = None
     ref: str | None = None
@@ -67,6 +68,14 @@ class Figure(BaseModel):
         return self.value if self.high is None else self.high
 
 
+class AtLeastOneFigure(Figure):
+    """A factor that only ever makes something larger, or leaves it."""
+
+    value: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    low: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    high: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+
+
 class FractionFigure(Figure):
     """A figure between zero, excluded, and one."""
 
@@ -80,3 +89,19 @@ class PositiveFigure(Figure):
 
     value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     low: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class CountFigure(PositiveFigure):
+    """A count of whole things, such as threads: its value and its bounds are whole, from 1."""
+
+    value: WholeFloat
+    low: WholeFloat | None = None
+    high: WholeFloat | None = None
+
+
+class PowerOfTwoFigure(CountFigure):
+    """A count that is a power of two, its bounds too, such as the largest polynomial size."""
+
+    value: PowerOfTwoFloat
+    low: PowerOfTwoFloat | None = None
+    high: PowerOfTwoFloat | None = None

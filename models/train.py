@@ -7,8 +7,10 @@ Reproduces ``models/embedded`` from any folder of ``*.txt`` files::
 The corpus is split file by file: the last ``--validation-share`` of every text is never trained
 on, nor seen by the tokenizer, and gives the perplexity that the model card states. Matrices of
 the transformer blocks are optimized with Muon, everything else with AdamW; the learning rate
-warms up, stays, and decays linearly to zero over the last ``--decay-share`` of the steps. Weights
-are kept in float32 while training (matrix products in bfloat16) and saved as float16 safetensors.
+warms up, stays, and decays linearly to zero over the last ``--decay-share`` of the steps; then a
+second, gentler cycle of ``--second-steps`` starts at ``--second-scale`` of the rate and decays all
+the way. Weights are kept in float32 while training (matrix products in bfloat16) and saved as
+float16 safetensors.
 
 A checkpoint is written every ``--checkpoint-every`` steps; the same command resumes from it and
 passes over the same batches: their order depends on the seed and the step only.
@@ -112,10 +114,19 @@ def validation_loss(model: torch.nn.Module, tokens: torch.Tensor, context: int) 
     return total / count
 
 
-def learning_rate_scale(step: int, steps: int, warmup: int, decay_share: float) -> float:
-    """Trapezoid: linear warm-up, constant, linear decay to zero."""
+def trapezoid(step: int, steps: int, warmup: int, decay_share: float) -> float:
+    """Linear warm-up, constant, linear decay to zero."""
     decay_steps = max(1, int(steps * decay_share))
     return min(1.0, (step + 1) / warmup, (steps - step) / decay_steps)
+
+
+def learning_rate_scale(step: int, arguments: argparse.Namespace) -> float:
+    """The first cycle's trapezoid, then the second's: a warm-up and a decay, nothing between."""
+    if step < arguments.steps:
+        return trapezoid(step, arguments.steps, arguments.warmup, arguments.decay_share)
+    return arguments.second_scale * trapezoid(
+        step - arguments.steps, arguments.second_steps, arguments.warmup, 1.0
+    )
 
 
 def optimizers_for(
@@ -141,7 +152,9 @@ def main() -> None:
         "--work", type=Path, help="folder for the checkpoint (default: OUTPUT.work)"
     )
     parser.add_argument("--seed", type=int, default=20261123)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=6000, help="of the first cycle")
+    parser.add_argument("--second-steps", type=int, default=5000)
+    parser.add_argument("--second-scale", type=float, default=0.6)
     parser.add_argument("--batch", type=int, default=16, help="windows per step")
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
@@ -205,8 +218,9 @@ def main() -> None:
     runner = torch.compile(model) if arguments.compile else model
 
     started, window = time.monotonic(), []
-    for step in range(first, arguments.steps):
-        scale = learning_rate_scale(step, arguments.steps, arguments.warmup, arguments.decay_share)
+    last = arguments.steps + arguments.second_steps
+    for step in range(first, last):
+        scale = learning_rate_scale(step, arguments)
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         for group, rate in zip(groups, rates, strict=True):
             group["lr"] = rate * scale
@@ -220,15 +234,15 @@ def main() -> None:
         done = step + 1
         if done % 50 == 0:
             rate = (done - first) / (time.monotonic() - started)
-            left = (arguments.steps - done) / rate / 60
+            left = (last - done) / rate / 60
             print(
-                f"step {done}/{arguments.steps} loss {np.mean(window):.4f} "
+                f"step {done}/{last} loss {np.mean(window):.4f} "
                 f"{rate * arguments.batch * arguments.context:,.0f} tokens/s, {left:.0f} min left",
                 flush=True,
             )
             window = []
-        if done % arguments.checkpoint_every == 0 or done == arguments.steps:
-            if done % (arguments.checkpoint_every * 4) == 0 or done == arguments.steps:
+        if done % arguments.checkpoint_every == 0 or done == last:
+            if done % (arguments.checkpoint_every * 4) == 0 or done == last:
                 perplexity = math.exp(validation_loss(model, held_out, arguments.context))
                 log.append({"step": done, "validation_perplexity": perplexity})
                 print(f"step {done} validation perplexity {perplexity:.2f}", flush=True)

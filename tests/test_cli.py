@@ -111,6 +111,45 @@ def test_the_api_gives_what_the_command_prints(run_fhecost, saved_profile):
     report = fhecost.estimate_all(saved_profile, fhecost.load_hardware("all"), skip_impossible=True)
     printed = run_fhecost(*FROM_PROFILE, "--format", "json").stdout
     assert json.loads(report.model_dump_json()) == json.loads(printed)
+    assert fhecost.estimate_profile(SAVED_PROFILE) == report
+
+
+def test_a_head_is_estimated_in_one_call(saved_profile, monkeypatch, tmp_path):
+    """Compiling stands aside: what is promised is the way from the request to the report."""
+    import fhecost
+    from fhecost.gpt2 import head_circuit
+
+    request, asked = fhecost.HeadRequest(bits=3), []
+
+    def profile_head(given, progress):
+        asked.append(given)
+        progress("compiling")
+        return saved_profile
+
+    monkeypatch.setattr(head_circuit, "profile_head", profile_head)
+    steps, kept = [], tmp_path / "kept.json"
+    report = fhecost.estimate_head(request, progress=steps.append, keep_profile=kept)
+    assert report == fhecost.estimate_profile(SAVED_PROFILE)
+    assert (asked, steps) == ([request], ["compiling"])
+    assert kept.read_text() == SAVED_PROFILE.read_text()
+    (alone,) = fhecost.estimate_head(request, "h100").estimates
+    assert alone.hardware == "h100"
+
+
+def test_an_unknown_machine_is_found_before_the_head_is_compiled(monkeypatch):
+    import fhecost
+    from fhecost.gpt2 import head_circuit
+
+    monkeypatch.setattr(head_circuit, "profile_head", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(fhecost.UsageError, match="h200: unknown machine"):
+        fhecost.estimate_head(fhecost.HeadRequest(), "h200")
+
+
+def test_every_public_name_is_there():
+    import fhecost
+
+    for name in fhecost.__all__:
+        assert getattr(fhecost, name) is not None
 
 
 @pytest.mark.parametrize(
@@ -127,13 +166,37 @@ def test_the_api_gives_what_the_command_prints(run_fhecost, saved_profile):
         (("hardware", "show", "all"), 2, "all: name one machine; there are "),
         (("hardware", "check", "absent.yaml"), 2, "absent.yaml: can't be read"),
         ((*FROM_PROFILE, "-o", "no/such/folder.txt"), 2, "can't be written: there is no folder"),
+        (
+            (*FROM_PROFILE, "-o", "x.json", "--save-profile", "./x.json"),
+            2,
+            "x.json: named for two outputs",
+        ),
+        (("measure", "pbs", "-o", "x", "--save", "x"), 2, "x: named for two outputs"),
+        ((*FROM_PROFILE, "--bits", "4"), 2, "--bits: the head is that of --profile"),
+        (
+            (*FROM_PROFILE, "--seq-len", "6", "--model", "embedded", "--text", "a"),
+            2,
+            "--model, --text, --seq-len: the head is that of --profile",
+        ),
+        (
+            (*FROM_PROFILE, "--layer", "0", "--heads", "0", "--variant", "reference"),
+            2,
+            "--layer, --heads, --variant: the head is that of --profile",
+        ),
+        (("estimate", "--nonsense"), 2, "estimate: no such option: --nonsense; see fhecost "),
+        (("estimate", "--bit", "3"), 2, "--bits"),
+        (("estimate", "--bits", "x"), 2, "invalid value for '--bits': "),
+        (("estimate", "--format", "xml"), 2, "'table', 'json', 'csv', 'markdown'"),
+        (("hardware", "show"), 2, "hardware show: missing argument"),
+        (("hardware", "shew"), 2, "no such command 'shew'; there is check, list, show"),
+        (("estimat",), 2, "no such command 'estimat'; there is estimate, hardware, measure"),
+        (("estimate", "again"), 2, "unexpected extra argument"),
     ],
 )
 def test_bad_usage_is_one_line_and_status_2(run_fhecost, tmp_path, arguments, status, message):
-    given = (*arguments, "-o", "out.txt") if "-o" not in arguments else arguments
-    if arguments[:2] == ("hardware", "check"):
-        given = arguments
-    assert_fails(run_fhecost(*given), status, message)
+    prints_figures = arguments[0] == "estimate" or arguments[:2] == ("hardware", "show")
+    output = ("-o", "out.txt") if prints_figures and "-o" not in arguments else ()
+    assert_fails(run_fhecost(*arguments, *output), status, message)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,11 +227,29 @@ def test_a_set_that_strix_cant_hold_is_status_1_and_writes_nothing(
     assert "strix: no estimate: can't hold the parameter set" in everywhere.stdout
 
 
-def test_unknown_options_are_status_2(run_fhecost):
-    finished = run_fhecost("estimate", "--nonsense")
-    assert finished.returncode == 2
-    assert "No such option" in finished.stderr
-    assert "Traceback" not in finished.stderr
+@pytest.mark.parametrize("arguments", [(), ("hardware",), ("measure",)])
+def test_a_group_alone_shows_its_help(run_fhecost, arguments):
+    finished = run_fhecost(*arguments)
+    assert "Usage: " + " ".join(("fhecost", *arguments)) in finished.stdout
+    assert finished.stderr == ""
+
+
+def test_an_option_is_missing_its_value(run_fhecost):
+    assert_fails(run_fhecost("estimate", "--bits"), 2, "'--bits' requires an argument")
+
+
+def test_a_broken_file_of_the_users_is_a_line_and_no_more(run_fhecost, tmp_path):
+    folder = tmp_path / "config" / "hardware"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("title: mine\n")
+    environment = {"FHECOST_CONFIG": str(tmp_path / "config")}
+    finished = run_fhecost(*FROM_PROFILE, "--format", "csv", environment=environment)
+    assert finished.returncode == 0
+    assert finished.stdout == run_fhecost(*FROM_PROFILE, "--format", "csv").stdout
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith(f"warning: {folder / 'mine.yaml'}: schema_version: field required")
+    named = run_fhecost(*FROM_PROFILE, "--hardware", "strix,mine", environment=environment)
+    assert_fails(named, 2, "mine.yaml: schema_version: field required")
 
 
 def test_debug_shows_the_traceback(run_fhecost):

@@ -13,6 +13,8 @@ from fhecost.gpt2.model import find_model
 pytest.importorskip("concrete", reason="needs the extra [concrete]")
 pytest.importorskip("transformers", reason="needs the extra [gpt2]")
 
+fhe = import_concrete()
+
 
 def assert_adds_up(profile, circuit):
     """Every count of the stages sums to what Concrete reports for the circuit."""
@@ -43,6 +45,24 @@ def assert_adds_up(profile, circuit):
     # The p_error is that of the worst lookup; the circuit's lies between one and all such lookups.
     any_wrong = 1 - (1 - profile.p_error) ** profile.pbs_count
     assert profile.p_error <= profile.global_p_error <= any_wrong * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("function", "steps"),
+    [
+        (lambda x, y: x < y, 7),
+        (lambda x, y: x & y, 6),
+        (lambda x, y: fhe.round_bit_pattern(x + y, lsbs_to_remove=1) // 2, 2),
+        (lambda x, y: x * y, 1),
+    ],
+)
+def test_operations_that_the_compiler_unfolds_wait_for_each_other(function, steps):
+    inputset = [(np.array([3, 0, 1, 2]), np.array([0, 3, 2, 1]))]
+    compiler = fhe.Compiler(function, {"x": "encrypted", "y": "encrypted"})
+    circuit = compiler.compile(inputset)
+    (stage,) = (stage for stage in fhecost.profile_circuit(circuit).stages if stage.pbs)
+    assert stage.depth == steps
+    assert stage.depth * stage.parallel_width >= stage.pbs_count
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,22 @@
 """Hardware profiles: those shipped hold, broken ones are refused by field path."""
 
+import csv
+import io
 import json
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from fhecost.data import data_folder
-from fhecost.errors import UsageError
+from fhecost.errors import UsageError, first_validation_error
+from fhecost.hardware import library
 from fhecost.hardware.library import hardware_files, load_hardware, read_hardware
+from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.records import load_microbenchmark
-from fhecost.provenance import Source
+from fhecost.provenance import CountFigure, PowerOfTwoFigure, Source
 from fhecost.schemas import schema_path
 from tests.conftest import ROOT
 
@@ -22,13 +27,19 @@ MICROBENCHMARK = ROOT / "experiments" / "microbenchmarks" / "epyc-zen4-2.json"
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_profiles_hold(path):
     machine = read_hardware(path)
-    jsonschema.validate(
-        json.loads(machine.model_dump_json()),
-        json.loads(schema_path("hardware_profile").read_text()),
-    )
     for figure in machine.figures.values():
         assert figure.lowest <= figure.value <= figure.highest
         assert figure.ref or figure.rationale
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_schema_describes_the_file_as_it_is_written(path):
+    schema = json.loads(schema_path("hardware_profile").read_text())
+    content = yaml.safe_load(path.read_text())
+    jsonschema.validate(content, schema)
+    for wrong in ({"name": path.stem}, {"year": "2026"}, {"figures": {"batch": {"value": True}}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**content, **wrong}, schema)
 
 
 def test_the_cpus_constants_are_the_fit_of_the_committed_raw_times():
@@ -80,6 +91,15 @@ def broken(tmp_path, change):
             r"figures\.batch\.value: .*greater than 0",
         ),
         (lambda c: c["figures"]["batch"].update(value="12k"), r"figures\.batch\.value: "),
+        (lambda c: c["figures"]["batch"].update(value="12"), r"figures\.batch\.value: .*number"),
+        (lambda c: c["figures"]["batch"].update(value=True), r"figures\.batch\.value: .*number"),
+        (lambda c: c["figures"]["batch"].update(value=10**400), r"figures\.batch\.value: .*number"),
+        (
+            lambda c: c["figures"]["batch"].update(high=float("inf")),
+            r"figures\.batch\.high: .*finit",
+        ),
+        (lambda c: c.update(schema_version=True), "schema_version: must be a number, not true"),
+        (lambda c: c.update(year=True), "year: input should be a valid integer"),
         (lambda c: c["figures"]["batch"].update(low=13), r"figures\.batch: low 13 is above"),
         (lambda c: c["figures"]["batch"].pop("rationale"), "a modelled figure needs a rationale"),
         (lambda c: c["figures"]["batch"].update(source="blog"), r"figures\.batch\.source: "),
@@ -97,6 +117,31 @@ def test_a_broken_profile_is_refused_by_field_path(tmp_path, change, message):
         read_hardware(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bounds", "message"),
+    [
+        (CountFigure, {"value": 2.5}, "value: must be a whole number, not 2.5"),
+        (CountFigure, {"value": 0}, "value: input should be greater than 0"),
+        (CountFigure, {"value": 2, "low": 1.5}, "low: must be a whole number, not 1.5"),
+        (CountFigure, {"value": 2, "high": 2.5}, "high: must be a whole number, not 2.5"),
+        (CountFigure, {"value": True}, "value: input should be a valid number"),
+        (PowerOfTwoFigure, {"value": 1000}, "value: must be a power of two, not 1000"),
+        (PowerOfTwoFigure, {"value": 0.5}, "value: must be a whole number, not 0.5"),
+        (PowerOfTwoFigure, {"value": 4096, "low": 3000}, "low: must be a power of two, not 3000"),
+    ],
+)
+def test_a_count_is_whole_and_a_size_a_power_of_two(kind, bounds, message):
+    with pytest.raises(ValidationError) as caught:
+        kind(source="measured", ref="test", **bounds)
+    assert first_validation_error(caught.value.errors()) == message
+
+
+def test_counts_keep_their_value_and_bounds():
+    threads = CountFigure(source="measured", ref="test", value=2, low=1, high=4)
+    assert (threads.lowest, threads.value, threads.highest) == (1, 2, 4)
+    assert PowerOfTwoFigure(source="measured", ref="test", value=16384).highest == 16384
 
 
 def test_a_multi_bit_machine_is_not_costed_as_a_classic_one(tmp_path, saved_profile):
@@ -135,9 +180,54 @@ def test_a_users_machine_is_found_by_its_stem_and_wins(tmp_path, saved_profile):
     assert hardware_files([tmp_path])["strix"] == tmp_path / "strix.yaml"
 
 
+def test_all_leaves_out_a_broken_file_of_the_users(tmp_path):
+    broken(tmp_path, lambda c: c.pop("title"))
+    with pytest.warns(UserWarning, match=r"mine\.yaml: title: field required; .* left out") as seen:
+        machines = load_hardware("all", [tmp_path])
+    assert len(seen) == 1
+    assert [machine.name for machine in machines] == [path.stem for path in SHIPPED]
+
+
+def test_a_broken_file_asked_for_by_name_fails(tmp_path):
+    broken(tmp_path, lambda c: c.pop("title"))
+    with pytest.raises(UsageError, match="title: field required"):
+        load_hardware("strix,mine", [tmp_path])
+
+
+def test_a_broken_shipped_file_fails(tmp_path, monkeypatch):
+    broken(tmp_path, lambda c: c.pop("title"))
+    monkeypatch.setattr(library, "data_folder", lambda _: tmp_path)
+    with pytest.raises(UsageError, match="title: field required"):
+        load_hardware("all")
+
+
+def test_the_list_fits_80_columns_whatever_the_titles(run_fhecost, tmp_path):
+    broken(tmp_path, lambda c: c.update(title="An accelerator " + "very " * 30 + "fast"))
+    lines = run_fhecost("hardware", "list", "--hardware-path", tmp_path).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    names = sorted([*(path.stem for path in SHIPPED), "mine"])
+    assert [line.split()[0] for line in lines[2:]] == names
+    for format, separator in (("csv", ","), ("markdown", " | ")):
+        given = ("--hardware-path", tmp_path, "--format", format)
+        text = run_fhecost("hardware", "list", *given).stdout
+        assert separator + "An accelerator " + "very " * 30 + "fast" in text
+
+
+def test_the_list_as_csv_and_json(run_fhecost):
+    text = run_fhecost("hardware", "list", "--format", "csv").stdout
+    machines = [read_hardware(path) for path in SHIPPED]
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["name"] for row in rows] == [machine.name for machine in machines]
+    assert [row["hardware_hash"] for row in rows] == [machine.hash for machine in machines]
+    listed = json.loads(run_fhecost("hardware", "list", "--format", "json").stdout)
+    jsonschema.validate(listed, json.loads(schema_path("hardware_list").read_text()))
+    assert [HardwareProfile.model_validate(item) for item in listed["machines"]] == machines
+
+
 def test_hardware_commands(run_fhecost, tmp_path):
-    listed = run_fhecost("hardware", "list").stdout
-    assert [line.split()[0] for line in listed.splitlines()[2:]] == [p.stem for p in SHIPPED]
+    as_json = json.loads(run_fhecost("hardware", "show", "strix", "--format", "json").stdout)
+    jsonschema.validate(as_json, json.loads(schema_path("machine").read_text()))
+    assert as_json["name"] == "strix"
     shown = run_fhecost("hardware", "show", "strix").stdout
     assert "largest_polynomial_size = 16384, published" in shown
     assert max(map(len, shown.splitlines())) <= 80

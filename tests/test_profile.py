@@ -92,6 +92,25 @@ def test_shipped_schemas_are_those_of_the_code(name):
         (lambda c: c["stages"][0].update(predecessors=["scores"]), "'scores', which is no earlier"),
         (lambda c: c["stages"][1].update(parallel_width=1), "can't hold 1152 PBS"),
         (lambda c: c.update(hash="0" * 64), "hash doesn't match"),
+        (lambda c: c.update(schema_version=True), "schema_version: .* version 1, not True"),
+        (lambda c: c.update(bsk_bytes=True), "bsk_bytes: input should be a valid integer"),
+        (lambda c: c.update(bsk_bytes="12"), "bsk_bytes: input should be a valid integer"),
+        (lambda c: c.update(bsk_bytes=10**30), "bsk_bytes: .*less than or equal"),
+        (lambda c: c.update(bsk_bytes=10**400), "the number 100000000000… of 401 digits is too"),
+        (lambda c: c.update(complexity=float("inf")), "complexity: .*finite number"),
+        (lambda c: c.update(complexity=float("nan")), "complexity: .*finite number"),
+        (lambda c: c.update(complexity="1e9"), "complexity: input should be a valid number"),
+        (lambda c: c.update(p_error=True), "p_error: input should be a valid number"),
+        (lambda c: c["description"].update(bits=True), r"description\.bits\."),
+        (
+            lambda c: c["stages"][1]["pbs"][0]["parameters"].update(polynomial_size=1000),
+            r"stages\.1\.pbs\.0\.parameters\.polynomial_size: must be a power of two, not 1000",
+        ),
+        (lambda c: c["stages"][1].update(name="(all keys)"), r"stages\.1\.name: "),
+        (
+            lambda c: [stage.update(pbs=[], key_switches=[], linear=[]) for stage in c["stages"]],
+            "no stage holds an operation",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_by_field_path(edited_profile, change, message):
@@ -100,3 +119,13 @@ def test_a_broken_file_is_refused_by_field_path(edited_profile, change, message)
         load_profile(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_stage_without_operations_and_keys_without_bytes_load(edited_profile):
+    def empty(content):
+        content["stages"][0].update(pbs=[], key_switches=[], linear=[])
+        content.update(bsk_bytes=0, ksk_bytes=0)
+
+    profile = load_profile(edited_profile(empty))
+    assert profile.stages[0].pbs_count == 0
+    assert profile.pbs_count > 0

@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhecost.report.tables import Column, text_table
+from fhecost.hardware.estimation import estimate_all
+from fhecost.hardware.library import load_hardware
+from fhecost.report.estimate_text import as_markdown, as_table
+from fhecost.report.tables import Column, distinct, elide, text_table
 from fhecost.report.units import amount, duration, share
 
 
@@ -47,3 +50,50 @@ def test_amounts_and_shares():
 def test_tables_align():
     table = text_table([Column("name"), Column("n", right=True)], [["a", "10"], ["long", "2"]])
     assert table.splitlines() == ["name   n", "────  ──", "a     10", "long   2"]
+
+
+def test_a_long_text_is_cut_with_an_ellipsis():
+    assert elide("accelerator", 11) == "accelerator"
+    assert elide("an accelerator", 4) == "an…"
+
+
+@given(st.lists(st.text("ab-", min_size=1, max_size=30), unique=True), st.integers(7, 20))
+def test_shortened_names_fit_and_stay_distinct(names, width):
+    shortened = distinct(names, width)
+    assert len(set(shortened)) == len(names)
+    assert all(len(name) <= width for name in shortened)
+    assert all(s == n for s, n in zip(shortened, names, strict=True) if len(n) <= width)
+
+
+def test_names_that_begin_alike_show_their_ends():
+    assert distinct(["epyc-zen4-2", "epyc-zen4-96", "h100"], 9) == [
+        "epyc…n4-2",
+        "epyc…4-96",
+        "h100",
+    ]
+
+
+@pytest.fixture
+def many_machines(saved_profile):
+    """A report on nine machines with long names that begin and end alike."""
+    (strix,) = load_hardware("strix")
+    names = [f"accelerator-{index}-of-the-future" for index in range(9)]
+    machines = [strix.model_copy(update={"name": name}) for name in names]
+    return estimate_all(saved_profile, machines)
+
+
+def test_every_machine_has_its_column_in_80(many_machines):
+    text = as_table(many_machines)
+    assert max(map(len, text.splitlines())) <= 80
+    headings = [line.split()[5:] for line in text.splitlines() if line.startswith("stage ")]
+    assert len(headings) > 1
+    columns = [name for names in headings for name in names]
+    assert len(set(columns)) == len(columns) == 9
+    shares = [line.split() for line in text.splitlines() if line.startswith("scores  ")]
+    assert [len(cells) - 5 for cells in shares] == [2 * len(names) for names in headings]
+
+
+def test_markdown_has_one_table_with_full_names(many_machines):
+    (heading,) = [line for line in as_markdown(many_machines).splitlines() if "| stage |" in line]
+    for estimate in many_machines.estimates:
+        assert f" {estimate.hardware} |" in heading

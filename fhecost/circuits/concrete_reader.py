@@ -15,7 +15,7 @@ import importlib.metadata
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -41,6 +41,12 @@ _LINEAR: Mapping[str, LinearOperation] = {
     "ENCRYPTED_NEGATION": "encrypted_negation",
 }
 
+_UNFOLDED = frozenset(
+    {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "maximum", "minimum"}
+    | {"bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"}
+    | {"round_bit_pattern", "truncate_bit_pattern"}
+)
+
 
 @dataclass
 class _Counts:
@@ -65,6 +71,7 @@ def profile_circuit(
     name: str = "circuit",
     source: str = "compiled Concrete circuit",
     description: Mapping[str, str | int | float] | None = None,
+    packages: Sequence[str] = ("concrete-python", "numpy"),
 ) -> CircuitProfile:
     """The circuit profile of a compiled ``concrete.fhe.Circuit``.
 
@@ -74,6 +81,7 @@ def profile_circuit(
         name: a short name for reports.
         source: what the profile was read from, in words.
         description: what the circuit computes, in words and numbers.
+        packages: those whose versions shaped the circuit.
 
     Raises:
         ImpossibleError: the circuit uses an operation that has no cost here (WoP-PBS), or has no
@@ -101,13 +109,14 @@ def profile_circuit(
         p_error=circuit.p_error,
         # circuit.global_p_error repeats the error of one lookup; the statistics have the right one.
         global_p_error=circuit.statistics["global_p_error"],
-        versions={"concrete-python": importlib.metadata.version("concrete-python")},
+        versions={package: importlib.metadata.version(package) for package in packages},
     )
 
 
 def _place(tag: str, file: str, line: str | int) -> str:
     """The name of the place that a node or an operation belongs to."""
-    return tag or f"{PurePath(file).name}:{line}"
+    # A name in parentheses means something that belongs to no stage.
+    return tag.lstrip("(") or f"{PurePath(file).name.lstrip('(')}:{line}"
 
 
 @dataclass(frozen=True)
@@ -257,7 +266,7 @@ def _stage(
 ) -> Stage:
     members = set(nodes)
     pbs_count = sum(counts.pbs.values())
-    depth = min(max(1, _lookup_depth(graph, members)), max(1, pbs_count))
+    depth = min(_depth(graph, members, pbs_count), max(1, pbs_count))
     tensor_sizes = [int(math.prod(node.output.shape)) for node in members] or [1]
     width = math.ceil(pbs_count / depth) if pbs_count else max(tensor_sizes)
     return Stage(
@@ -275,6 +284,24 @@ def _stage(
         bit_width=_lookup_bit_width(graph, members) if pbs_count else None,
         predecessors=predecessors,
     )
+
+
+def _depth(graph: Any, members: set[Any], pbs_count: int) -> int:
+    """Steps of a stage that wait for each other, at least 1.
+
+    The compiler unfolds comparisons, bitwise operations and roundings into lookups that the graph
+    doesn't show; most of one element's wait for each other, so all of them are taken to.
+    """
+    unfolded = [node for node in members if _is_unfolded(node)]
+    if not unfolded:
+        return max(1, _lookup_depth(graph, members))
+    elements = max(int(math.prod(node.output.shape)) for node in unfolded)
+    return max(1, math.ceil(pbs_count / elements))
+
+
+def _is_unfolded(node: Any) -> bool:
+    attributes = node.properties.get("attributes", {})
+    return node.properties.get("name") in _UNFOLDED or "is_multivariate" in attributes
 
 
 def _lookup_depth(graph: Any, members: set[Any]) -> int:

@@ -8,13 +8,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from fhecost.errors import UsageError, first_validation_error
+from fhecost.fields import (
+    Count,
+    Finite,
+    FiniteNonNegative,
+    PolynomialSize,
+    Positive,
+    Probability,
+    VersionOne,
+)
 from fhecost.files import read_json, write_atomically
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(gt=0)]
 LinearOperation = Literal[
     "clear_addition", "encrypted_addition", "clear_multiplication", "encrypted_negation"
 ]
@@ -37,7 +52,7 @@ class PbsParameters(_Frozen):
         description="n, the dimension of the ciphertext that is rotated"
     )
     glwe_dimension: Positive = Field(description="k")
-    polynomial_size: Positive = Field(description="N")
+    polynomial_size: PolynomialSize = Field(description="N, a power of two")
     level_count: Positive = Field(description="l, decomposition levels of the bootstrap key")
     base_log: Positive
 
@@ -83,10 +98,13 @@ class Stage(_Frozen):
     """One operation of the circuit on a whole tensor.
 
     Its PBS run in ``depth`` steps that wait for each other (1 for an elementwise operation, more
-    for a running maximum); ``parallel_width`` of them can run at the same time.
+    for a running maximum); ``parallel_width`` of them can run at the same time. Names in
+    parentheses are kept for what an estimate holds beside the stages.
     """
 
-    name: str = Field(min_length=1)
+    name: str = Field(
+        pattern=r"^[^(]", description="its tag or source line; no parenthesis in front"
+    )
     pbs: tuple[PbsUse, ...] = ()
     key_switches: tuple[KeySwitchUse, ...] = ()
     linear: tuple[LinearUse, ...] = ()
@@ -128,19 +146,19 @@ class CircuitProfile(_Frozen):
     numbers what the circuit computes; ``hash`` is the SHA-256 of all other fields.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: VersionOne = 1
     name: str
     source: str = Field(description="what the profile was read from")
-    description: Mapping[str, str | int | float] = Field(default_factory=dict)
+    description: Mapping[str, StrictStr | StrictInt | Finite] = Field(default_factory=dict)
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     bsk_bytes: Count
     ksk_bytes: Count
     input_bytes: Count
     output_bytes: Count
     max_bit_width: Positive
-    complexity: Annotated[float, Field(ge=0)]
-    p_error: Annotated[float, Field(ge=0, le=1)]
-    global_p_error: Annotated[float, Field(ge=0, le=1)]
+    complexity: FiniteNonNegative
+    p_error: Probability
+    global_p_error: Probability
     versions: Mapping[str, str] = Field(default_factory=dict)
     hash: str = ""
 
@@ -163,6 +181,12 @@ class CircuitProfile(_Frozen):
         """The largest N of any PBS; None for a circuit without PBS."""
         sizes = [use.parameters.polynomial_size for stage in self.stages for use in stage.pbs]
         return max(sizes, default=None)
+
+    @model_validator(mode="after")
+    def _something_is_done(self) -> CircuitProfile:
+        if not any(stage.pbs or stage.key_switches or stage.linear for stage in self.stages):
+            raise ValueError("no stage holds an operation on encrypted data: no cost to model")
+        return self
 
     @model_validator(mode="after")
     def _stages_are_ordered(self) -> CircuitProfile:
@@ -209,8 +233,8 @@ def load_profile(path: Path) -> CircuitProfile:
     content: Any = read_json(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a circuit profile: the top level must be an object")
-    if content.get("schema_version") != 1:
-        found = content.get("schema_version")
+    found = content.get("schema_version")
+    if found != 1 or isinstance(found, bool):
         raise UsageError(
             f"{path}: schema_version: this fhecost reads circuit profiles of version 1, "
             f"not {found!r}"

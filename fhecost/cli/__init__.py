@@ -11,7 +11,8 @@ import typer
 from fhecost.cli import estimate as _estimate
 from fhecost.cli import hardware as _hardware
 from fhecost.cli import measure as _measure
-from fhecost.errors import FhecostError
+from fhecost.cli.usage import ClickUsageError, is_request_for_help, usage_line
+from fhecost.errors import FhecostError, UsageError
 from fhecost.version import VERSION
 
 app = typer.Typer(
@@ -58,7 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
     try:
-        app(args=given, prog_name="fhecost")
+        # Not standalone: its usage errors would be boxes of several lines.
+        status = app(args=given, prog_name="fhecost", standalone_mode=False)
+    except ClickUsageError as error:
+        if not is_request_for_help(error):
+            if debug:
+                raise
+            print(f"fhecost: {usage_line(error)}", file=sys.stderr)
+        sys.exit(UsageError.exit_code)
     except FhecostError as error:
         if debug:
             raise
@@ -74,5 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         kind = type(error).__name__
-        print(f"fhecost: unexpected {kind}: {error}; --debug shows where", file=sys.stderr)
+        text = " ".join(str(error).split())
+        print(f"fhecost: unexpected {kind}: {text}; --debug shows where", file=sys.stderr)
         sys.exit(1)
+    if status:
+        sys.exit(status)

@@ -12,12 +12,16 @@ from fhecost.cli.options import (
     HardwarePathOption,
     OutputOption,
     deliver,
+    refuse_options,
 )
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write
 
+_HEAD_OPTIONS = ("model", "text", "layer", "heads", "seq_len", "bits", "variant")
+
 
 def estimate(
+    context: typer.Context,
     model: Annotated[
         str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
     ] = "embedded",
@@ -42,23 +46,18 @@ def estimate(
     output: OutputOption = None,
 ) -> None:
     """Estimate how long an encrypted attention head takes, on each machine."""
-    from fhecost.circuits.profile import load_profile
-    from fhecost.circuits.profile import save_profile as write_profile
-    from fhecost.hardware.estimation import estimate_all
-    from fhecost.hardware.library import load_hardware
+    from fhecost.pipeline import estimate_head, estimate_profile
     from fhecost.report.estimate_text import RENDERERS
 
     check_can_write(save_profile, output)
-    machines = load_hardware(hardware, hardware_path or ())
+    folders = hardware_path or ()
     if profile is not None:
-        circuit = load_profile(profile)
+        refuse_options(context, _HEAD_OPTIONS, "the head is that of --profile; leave these out")
+        report = estimate_profile(profile, hardware, folders, keep_profile=save_profile)
     else:
-        from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, profile_head
+        from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds
 
         request = HeadRequest(model, text, layer, heads, seq_len, bits, variant)
         with timed_progress(expected_seconds(request)) as progress:
-            circuit = profile_head(request, progress)
-    report = estimate_all(circuit, machines, skip_impossible=hardware == "all")
-    if save_profile is not None:
-        write_profile(circuit, save_profile)
+            report = estimate_head(request, hardware, folders, progress, keep_profile=save_profile)
     deliver(RENDERERS[format](report), output)

@@ -7,18 +7,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from fhecost.cli.options import HardwarePathOption, OutputOption, deliver
+from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
+from fhecost.files import check_can_write
 
 app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_machines(hardware_path: HardwarePathOption = None, output: OutputOption = None) -> None:
+def list_machines(
+    hardware_path: HardwarePathOption = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
     """List the known machines."""
-    from fhecost.hardware.library import load_hardware
-    from fhecost.report.hardware_text import machine_list
+    from fhecost.hardware.library import ALL, load_hardware
+    from fhecost.report.hardware_text import LIST_RENDERERS
 
-    deliver(machine_list(load_hardware("all", hardware_path or ())), output)
+    check_can_write(output)
+    deliver(LIST_RENDERERS[format](load_hardware(ALL, hardware_path or ())), output)
 
 
 @app.command()

@@ -37,12 +37,16 @@ def pbs(
 
     The JSON holds all raw times, the table the fit. Leave the machine alone meanwhile.
     """
+    from fhecost.measurement.fit import fit_cpu
     from fhecost.measurement.microbenchmark import measure_pbs, step_count
-    from fhecost.report.microbenchmark_text import RENDERERS
+    from fhecost.report.microbenchmark_text import FIT_RENDERERS, RAW_RENDERERS, as_json
 
     check_can_write(save, output)
     with counted_progress("microbenchmark", step_count(quick, rounds)) as progress:
         measured = measure_pbs(quick=quick, rounds=rounds, progress=progress)
     if save is not None:
-        write_atomically(save, RENDERERS["json"](measured))
-    deliver(RENDERERS[format](measured), output)
+        write_atomically(save, as_json(measured))
+    if format in RAW_RENDERERS:
+        deliver(RAW_RENDERERS[format](measured), output)
+    else:
+        deliver(FIT_RENDERERS[format](measured, fit_cpu(measured)), output)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from fhecost.errors import UsageError
 from fhecost.files import write_atomically
 
 Format = Literal["table", "json", "csv", "markdown"]
@@ -27,3 +29,24 @@ def deliver(text: str, output: Path | None) -> None:
         typer.echo(text, nl=False)
     else:
         write_atomically(output, text)
+
+
+def refuse_options(context: typer.Context, parameters: Sequence[str], why: str) -> None:
+    """Refuse options that would have no effect.
+
+    Args:
+        context: the command's, which knows what was given and what is a default.
+        parameters: the names of the options' parameters.
+        why: what makes them useless.
+
+    Raises:
+        UsageError: one of them was given; all that were are named.
+    """
+    sources = {name: context.get_parameter_source(name) for name in parameters}
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)}: {why}")

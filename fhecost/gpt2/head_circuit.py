@@ -106,11 +106,13 @@ def profile_head(
     _check(request, shape)
     # The folder's name, not its path: a profile is made to be shared.
     name = EMBEDDED if request.model == EMBEDDED else folder.resolve().name
+    weights = fingerprint(folder)
+    text = request.text if request.text is not None else DEFAULT_TEXT
     key = cache_key(
         {
-            "model": fingerprint(folder),
+            "model": weights,
             "model_name": name,
-            "text": request.text if request.text is not None else DEFAULT_TEXT,
+            "text": text,
             "text_is_default": int(request.text is None),
             "layer": request.layer,
             "head": request.head,
@@ -139,7 +141,10 @@ def profile_head(
             "variant": request.variant,
             "width": shape.width,
             "head_dimension": shape.width // shape.heads,
+            "text": text,
+            "model_sha256": weights,
         },
+        packages=("concrete-python", "numpy", "torch", "transformers"),
     )
     if use_cache:
         keep_profile(key, profile)

@@ -8,14 +8,22 @@ from typing import ClassVar
 from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
 from fhecost.circuits.work import external_product_units, fourier_units, key_switch_units
 from fhecost.hardware.estimate import Bottleneck, Operation
-from fhecost.hardware.latency_model import NARROW, Case, Cost, Figures, LatencyModel
-from fhecost.provenance import FractionFigure, PositiveFigure, Source, weakest
+from fhecost.hardware.latency_model import (
+    ALL_KEYS,
+    NARROW,
+    Case,
+    Cost,
+    ExtrapolatedFigures,
+    LatencyModel,
+    memory_refusal,
+)
+from fhecost.provenance import CountFigure, FractionFigure, PositiveFigure, Source, weakest
 
 
-class CpuFigures(Figures):
+class CpuFigures(ExtrapolatedFigures):
     """What the CPU model needs; times are those of one thread."""
 
-    threads: PositiveFigure
+    threads: CountFigure
     thread_efficiency: FractionFigure
     fourier_unit_s: PositiveFigure
     external_product_unit_s: PositiveFigure
@@ -42,30 +50,28 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     runs at ``thread_efficiency`` of its speed alone. Linear operations are bound by memory and gain
     nothing from threads.
 
+    Each run hands the keys over once, at ``key_byte_s`` a byte whatever the threads.
+
     Left out: what a first run after key generation adds, cache misses while bootstrap keys stream
     from memory (they are inside a and b as an average), and the start of each parallel loop.
     """
 
-    figures_type: ClassVar[type[Figures]] = CpuFigures
+    figures_type: ClassVar[type[ExtrapolatedFigures]] = CpuFigures
     assumptions: ClassVar[tuple[str, ...]] = (
         "warm run: keys generated and in the Fourier domain; encryption and decryption left out",
         "coarse: streaming of keys that outgrow the cache is averaged into the constants",
-        "coarse: linear operations timed at one LWE dimension (793), taken as proportional to it",
         "coarse: no time for starting a parallel loop",
     )
 
+    left_out: ClassVar[frozenset[Operation]] = frozenset({"transfer"})
+
     def refusal(self, circuit: CircuitProfile, figures: CpuFigures) -> str | None:
         """A machine without the memory for the keys can't run the circuit."""
-        if figures.memory_bytes is None:
-            return None
-        # The bootstrap key is held twice: as generated, and in the Fourier domain.
+        # The bootstrap key is held twice: as generated, and in the Fourier domain. Ciphertexts
+        # between the stages come on top, so this is a lower bound.
         needed = 2 * circuit.bsk_bytes + circuit.ksk_bytes
-        if needed <= figures.memory_bytes.value:
-            return None
-        return (
-            f"the keys need {needed / 1e9:.1f} GB, the machine has "
-            f"{figures.memory_bytes.value / 1e9:.1f} GB; fewer --bits give smaller keys"
-        )
+        needed += circuit.input_bytes + circuit.output_bytes
+        return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
 
     def costs(self, circuit: CircuitProfile, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""
@@ -73,15 +79,15 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         keys_s = case.cost(figures.key_byte_s) * (circuit.bsk_bytes + circuit.ksk_bytes)
         if keys_s > 0:
             source = figures.key_byte_s.source
-            costs.append(Cost("keys", "transfer", keys_s, Bottleneck.MEMORY_BANDWIDTH, source))
+            costs.append(Cost(ALL_KEYS, "keys", keys_s, Bottleneck.MEMORY_BANDWIDTH, source))
         return costs
 
 
 def pbs_seconds(parameters: PbsParameters, figures: CpuFigures, case: Case = Case.LIKELY) -> float:
     """Seconds of one PBS on one thread."""
-    return case.cost(figures.fourier_unit_s) * fourier_units(parameters) + case.cost(
-        figures.external_product_unit_s
-    ) * external_product_units(parameters)
+    seconds = case.cost(figures.fourier_unit_s) * fourier_units(parameters)
+    seconds += case.cost(figures.external_product_unit_s) * external_product_units(parameters)
+    return seconds * figures.stretch(parameters.polynomial_size, case)
 
 
 def key_switch_seconds(
@@ -115,8 +121,11 @@ def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
         ),
     }
     source_of: dict[Operation, Source] = {
-        "pbs": weakest(
-            figures.fourier_unit_s, figures.external_product_unit_s, figures.thread_efficiency
+        "pbs": figures.source_at(
+            max((use.parameters.polynomial_size for use in stage.pbs), default=1),
+            figures.fourier_unit_s,
+            figures.external_product_unit_s,
+            figures.thread_efficiency,
         ),
         "key_switch": weakest(figures.key_switch_unit_s, figures.thread_efficiency),
         "linear": figures.linear_element_s.source,

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.provenance import Source
 
-Operation = Literal["pbs", "key_switch", "linear", "transfer"]
-OPERATIONS: tuple[Operation, ...] = ("pbs", "key_switch", "linear", "transfer")
+Operation = Literal["pbs", "key_switch", "linear", "keys", "transfer"]
+OPERATIONS: tuple[Operation, ...] = ("pbs", "key_switch", "linear", "keys", "transfer")
+"""``keys`` is what a run pays to hand over the keys, ``transfer`` what crosses the host link."""
 
 
 class Bottleneck(StrEnum):
@@ -29,18 +30,23 @@ class _Frozen(BaseModel):
 
 
 class StageEstimate(_Frozen):
-    """The part of one stage: seconds in all and by operation."""
+    """The part of one stage: seconds in all and by operation.
+
+    What belongs to no stage of the circuit has a name in parentheses, which no stage can have.
+    An operation that the latency model leaves out is None: unknown, not free.
+    """
 
     stage: str
     latency_s: float
     bottleneck: Bottleneck
-    by_operation_s: Mapping[Operation, float]
+    by_operation_s: Mapping[Operation, float | None]
 
 
 class Estimate(_Frozen):
     """One machine's estimate.
 
-    ``sources`` says which share of ``latency_s`` rests on which kind of number.
+    ``sources`` says which share of ``latency_s`` rests on which kind of number;
+    ``by_operation_s`` is None for an operation that the latency model leaves out.
     """
 
     hardware: str
@@ -51,7 +57,7 @@ class Estimate(_Frozen):
     high_s: float
     bottleneck: Bottleneck
     by_stage: tuple[StageEstimate, ...]
-    by_operation_s: Mapping[Operation, float]
+    by_operation_s: Mapping[Operation, float | None]
     sources: Mapping[Source, float]
     assumptions: tuple[str, ...]
     references: tuple[str, ...]

@@ -5,28 +5,30 @@ from __future__ import annotations
 from typing import ClassVar
 
 from fhecost.circuits.profile import CircuitProfile, Stage
+from fhecost.circuits.work import key_switch_units, pbs_units
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
+    HOST_TRANSFER,
     Case,
     Cost,
-    Figures,
+    ExtrapolatedFigures,
     LatencyModel,
     largest_set_refusal,
-    linear_bytes,
-    lookup_units,
+    memory_refusal,
+    streamed_linear_cost,
 )
 from fhecost.hardware.schedule import dependency_levels
-from fhecost.provenance import PositiveFigure
+from fhecost.provenance import PositiveFigure, PowerOfTwoFigure, Source, weakest
 
 
-class GpuFigures(Figures):
+class GpuFigures(ExtrapolatedFigures):
     """What the GPU model needs; rates are in units of the Concrete optimizer per second."""
 
     saturated_rate_units_per_s: PositiveFigure
     single_pbs_rate_units_per_s: PositiveFigure
     key_switch_rate_units_per_s: PositiveFigure
     ciphertext_passes_per_linear_operation: PositiveFigure
-    largest_polynomial_size: PositiveFigure
+    largest_polynomial_size: PowerOfTwoFigure
     memory_bytes: PositiveFigure
     memory_bandwidth_bytes_per_s: PositiveFigure
     host_link_bytes_per_s: PositiveFigure
@@ -41,9 +43,10 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     the rate r at which it does one PBS alone. Stages are taken level by level of their
     dependencies; a level with stages i takes::
 
-        max( sum_i (PBS_i / R + KS_i / R'),  max_i depth_i * (PBS_i + KS_i) / lookups_i / r )
+        max( sum_i (PBS_i / R + KS_i / R'),  max_i depth_i * (pbs_i + ks_i) / r )
 
-    PBS_i and KS_i being the stage's work in optimizer units. The first term is a GPU that is full,
+    PBS_i and KS_i being the stage's work in optimizer units, pbs_i and ks_i that of its slowest
+    single PBS and KS. The first term is a GPU that is full,
     the second one that waits for a chain of lookups: wide stages are bound by compute, narrow ones
     by their parallel width. Linear operations stream their ciphertexts through device memory;
     inputs and outputs cross the host link once.
@@ -52,24 +55,23 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     published times, and memory-bound behaviour of sets far from the published ones.
     """
 
-    figures_type: ClassVar[type[Figures]] = GpuFigures
+    figures_type: ClassVar[type[ExtrapolatedFigures]] = GpuFigures
     assumptions: ClassVar[tuple[str, ...]] = (
         "keys are on the device before the run; encryption and decryption left out",
-        "coarse: one rate of PBS work for all parameter sets, from sets with N up to 2048",
+        "coarse: one rate of PBS work for all parameter sets; the range widens with each doubling "
+        "of N beyond the published ones",
         "coarse: stages of one dependency level share the device without loss",
     )
+
+    left_out: ClassVar[frozenset[Operation]] = frozenset({"keys"})
 
     def refusal(self, circuit: CircuitProfile, figures: GpuFigures) -> str | None:
         """A set beyond the backend's largest N, or keys beyond the memory, can't be run."""
         too_large = largest_set_refusal(circuit, figures.largest_polynomial_size.value)
         if too_large is not None:
             return too_large
-        needed = circuit.bsk_bytes + circuit.ksk_bytes
-        if needed <= figures.memory_bytes.value:
-            return None
-        return (
-            f"the keys need {needed / 1e9:.1f} GB, the device has "
-            f"{figures.memory_bytes.value / 1e9:.1f} GB; fewer --bits give smaller keys"
+        return memory_refusal(
+            circuit.bsk_bytes + circuit.ksk_bytes, figures.memory_bytes, "the keys"
         )
 
     def costs(self, circuit: CircuitProfile, figures: GpuFigures, case: Case) -> list[Cost]:
@@ -78,25 +80,18 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
         for level in dependency_levels(circuit):
             costs += _level_costs(level, figures, case)
             for stage in level:
-                passes = case.cost(figures.ciphertext_passes_per_linear_operation)
-                streamed = linear_bytes(stage.linear) * passes
-                if streamed:
-                    figure = figures.ciphertext_passes_per_linear_operation
-                    costs.append(
-                        Cost(
-                            stage.name,
-                            "linear",
-                            streamed / case.rate(figures.memory_bandwidth_bytes_per_s),
-                            Bottleneck.MEMORY_BANDWIDTH,
-                            figure.source,
-                        )
-                    )
+                costs += streamed_linear_cost(
+                    stage,
+                    figures.ciphertext_passes_per_linear_operation,
+                    figures.memory_bandwidth_bytes_per_s,
+                    case,
+                )
         moved = circuit.input_bytes + circuit.output_bytes
         if moved:
             link = figures.host_link_bytes_per_s
             costs.append(
                 Cost(
-                    "host transfer",
+                    HOST_TRANSFER,
                     "transfer",
                     moved / case.rate(link),
                     Bottleneck.TRANSFER,
@@ -108,38 +103,28 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
 
 def _level_costs(level: tuple[Stage, ...], figures: GpuFigures, case: Case) -> list[Cost]:
     """Costs of the lookups of stages that run together."""
-    full: dict[str, dict[Operation, float]] = {}
-    chain: dict[str, float] = {}
-    for stage in level:
-        pbs_work, key_switch_work = lookup_units(stage)
-        if not pbs_work + key_switch_work:
-            continue
-        full[stage.name] = {
-            "pbs": pbs_work / case.rate(figures.saturated_rate_units_per_s),
-            "key_switch": key_switch_work / case.rate(figures.key_switch_rate_units_per_s),
-        }
-        lookups = max(stage.pbs_count, stage.key_switch_count)
-        chain[stage.name] = (
-            stage.depth
-            * (pbs_work + key_switch_work)
-            / lookups
-            / case.rate(figures.single_pbs_rate_units_per_s)
-        )
+    full = {stage.name: _full_seconds(stage, figures, case) for stage in level}
+    full = {name: parts for name, parts in full.items() if sum(parts.values()) > 0}
     if not full:
         return []
+    chain = {stage.name: _chain_seconds(stage, figures, case) for stage in level}
     busy = sum(sum(parts.values()) for parts in full.values())
-    longest = max(chain.values())
+    longest = max(chain[name] for name in full)
     level_s = max(busy, longest)
     alone = {name: max(sum(full[name].values()), chain[name]) for name in full}
     scale = level_s / sum(alone.values())
     bottleneck = Bottleneck.COMPUTE if busy >= longest else Bottleneck.PARALLEL_WIDTH
-    source: dict[Operation, PositiveFigure] = {
-        "pbs": (
-            figures.saturated_rate_units_per_s
-            if busy >= longest
-            else figures.single_pbs_rate_units_per_s
-        ),
-        "key_switch": figures.key_switch_rate_units_per_s,
+    rates = (
+        (figures.saturated_rate_units_per_s, figures.key_switch_rate_units_per_s)
+        if busy >= longest
+        else (figures.single_pbs_rate_units_per_s, figures.single_pbs_rate_units_per_s)
+    )
+    largest = max(
+        (use.parameters.polynomial_size for stage in level for use in stage.pbs), default=1
+    )
+    source: dict[Operation, Source] = {
+        "pbs": figures.source_at(largest, rates[0]),
+        "key_switch": weakest(rates[1], figures.key_switch_rate_units_per_s),
     }
     return [
         Cost(
@@ -147,9 +132,37 @@ def _level_costs(level: tuple[Stage, ...], figures: GpuFigures, case: Case) -> l
             operation=operation,
             latency_s=alone[name] * scale * seconds / sum(parts.values()),
             bottleneck=bottleneck,
-            source=source[operation].source,
+            source=source[operation],
         )
         for name, parts in full.items()
         for operation, seconds in parts.items()
         if seconds > 0
     ]
+
+
+def _full_seconds(stage: Stage, figures: GpuFigures, case: Case) -> dict[Operation, float]:
+    """Seconds of all lookups of ``stage`` on a device that is full."""
+    pbs = sum(
+        use.count
+        * pbs_units(use.parameters)
+        * figures.stretch(use.parameters.polynomial_size, case)
+        for use in stage.pbs
+    )
+    switches = sum(use.count * key_switch_units(use.parameters) for use in stage.key_switches)
+    return {
+        "pbs": pbs / case.rate(figures.saturated_rate_units_per_s),
+        "key_switch": switches / case.rate(figures.key_switch_rate_units_per_s),
+    }
+
+
+def _chain_seconds(stage: Stage, figures: GpuFigures, case: Case) -> float:
+    """Seconds of the longest chain of lookups of ``stage``, each alone on the device."""
+    pbs = max(
+        (
+            pbs_units(use.parameters) * figures.stretch(use.parameters.polynomial_size, case)
+            for use in stage.pbs
+        ),
+        default=0.0,
+    )
+    switch = max((key_switch_units(use.parameters) for use in stage.key_switches), default=0.0)
+    return stage.depth * (pbs + switch) / case.rate(figures.single_pbs_rate_units_per_s)

@@ -7,6 +7,7 @@ slow end); the estimate's range is the range of the totals, so it always contain
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fhecost.circuits.profile import CircuitProfile, KeySwitchUse, LinearUse, PbsUse, Stage
-from fhecost.circuits.work import ciphertext_bytes, key_switch_units, pbs_units
+from fhecost.circuits.profile import CircuitProfile, Stage
+from fhecost.circuits.work import ciphertext_bytes
 from fhecost.errors import ImpossibleError, UsageError, first_validation_error
 from fhecost.hardware.estimate import (
     OPERATIONS,
@@ -27,16 +28,10 @@ from fhecost.hardware.estimate import (
     StageEstimate,
 )
 from fhecost.hardware.profile import HardwareProfile, PbsKind
-from fhecost.provenance import Figure, Source
+from fhecost.provenance import AtLeastOneFigure, Figure, PowerOfTwoFigure, Source, weakest
 
 NARROW = 0.5
 """At or below this share of busy lanes, a stage's parallel width bounds it rather than compute."""
-
-
-class Figures(BaseModel):
-    """Base of the figures that a latency model needs, by name; all in SI units."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Case(Enum):
@@ -59,6 +54,44 @@ class Case(Enum):
         ]
 
 
+ALL_KEYS = "(all keys)"
+HOST_TRANSFER = "(host transfer)"
+"""What belongs to no stage of the circuit; the parentheses keep it apart from every stage."""
+
+
+class Figures(BaseModel):
+    """Base of the figures that a latency model needs, by name; all in SI units."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExtrapolatedFigures(Figures):
+    """Figures of which it is known up to which N they hold.
+
+    Constants are known for parameter sets up to ``trusted_polynomial_size``. Beyond it each
+    doubling of N widens the range of a lookup's time by the factor ``extrapolation_per_doubling``
+    to both sides; the likely time stays what the constants give.
+    """
+
+    trusted_polynomial_size: PowerOfTwoFigure
+    extrapolation_per_doubling: AtLeastOneFigure
+
+    def stretch(self, polynomial_size: int, case: Case) -> float:
+        """Factor on the time of a lookup with ``polynomial_size``; 1 where constants are known."""
+        doublings = self._doublings_beyond(polynomial_size)
+        factor: float = self.extrapolation_per_doubling.value**doublings
+        return {Case.LIKELY: 1.0, Case.FAST: 1 / factor, Case.SLOW: factor}[case]
+
+    def source_at(self, polynomial_size: int, *figures: Figure) -> Source:
+        """The weakest source among ``figures``; beyond what is known, that of the extrapolation."""
+        if self._doublings_beyond(polynomial_size) == 0:
+            return weakest(*figures)
+        return weakest(*figures, self.extrapolation_per_doubling)
+
+    def _doublings_beyond(self, polynomial_size: int) -> float:
+        return max(0.0, math.log2(polynomial_size / self.trusted_polynomial_size.value))
+
+
 @dataclass(frozen=True)
 class Cost:
     """Seconds that one operation of one stage adds to the total, and the number they rest on."""
@@ -78,6 +111,8 @@ class LatencyModel(ABC, Generic[F]):
 
     figures_type: ClassVar[type[Figures]]
     assumptions: ClassVar[tuple[str, ...]]
+    left_out: ClassVar[frozenset[Operation]] = frozenset()
+    """Operations that the model says nothing of: unknown in the estimate, not zero."""
     pbs_kind: ClassVar[PbsKind] = "classic"
 
     @abstractmethod
@@ -122,6 +157,8 @@ class LatencyModel(ABC, Generic[F]):
         if reason is not None:
             raise ImpossibleError(f"{hardware.name}: {reason}")
         costs = self.costs(circuit, figures, Case.LIKELY)
+        if not costs:
+            raise ImpossibleError(f"{hardware.name}: the circuit has no operation with a cost")
         total = sum(cost.latency_s for cost in costs)
         low = sum(cost.latency_s for cost in self.costs(circuit, figures, Case.FAST))
         high = sum(cost.latency_s for cost in self.costs(circuit, figures, Case.SLOW))
@@ -133,8 +170,8 @@ class LatencyModel(ABC, Generic[F]):
             low_s=low,
             high_s=high,
             bottleneck=_largest(costs),
-            by_stage=_by_stage(costs),
-            by_operation_s=_by_operation(costs),
+            by_stage=_by_stage(costs, self.left_out),
+            by_operation_s=_by_operation(costs, self.left_out),
             sources=_source_shares(costs, total),
             assumptions=(*self.assumptions, *hardware.assumptions),
             references=hardware.references,
@@ -143,14 +180,14 @@ class LatencyModel(ABC, Generic[F]):
         )
 
 
-def lookup_units(stage: Stage) -> tuple[float, float]:
-    """Work of all PBS and of all KS of ``stage``, in units of the Concrete optimizer."""
-    return _pbs_work(stage.pbs), _key_switch_work(stage.key_switches)
-
-
-def linear_bytes(uses: Sequence[LinearUse]) -> int:
-    """Bytes of the ciphertexts that linear operations touch, each operation counting one."""
-    return sum(use.count * ciphertext_bytes(use.lwe_dimension) for use in uses)
+def streamed_linear_cost(stage: Stage, passes: Figure, bandwidth: Figure, case: Case) -> list[Cost]:
+    """Linear operations that stream each ciphertext ``passes`` times through memory."""
+    touched = sum(use.count * ciphertext_bytes(use.lwe_dimension) for use in stage.linear)
+    if not touched:
+        return []
+    seconds = touched * case.cost(passes) / case.rate(bandwidth)
+    source = weakest(passes, bandwidth)
+    return [Cost(stage.name, "linear", seconds, Bottleneck.MEMORY_BANDWIDTH, source)]
 
 
 def largest_set_refusal(circuit: CircuitProfile, limit: float) -> str | None:
@@ -170,12 +207,14 @@ def largest_set_refusal(circuit: CircuitProfile, limit: float) -> str | None:
     )
 
 
-def _pbs_work(uses: Sequence[PbsUse]) -> float:
-    return sum(use.count * pbs_units(use.parameters) for use in uses)
-
-
-def _key_switch_work(uses: Sequence[KeySwitchUse]) -> float:
-    return sum(use.count * key_switch_units(use.parameters) for use in uses)
+def memory_refusal(needed_bytes: float, memory: Figure | None, what: str) -> str | None:
+    """Why ``what`` of ``needed_bytes`` can't be held; None when it can, or nothing is known."""
+    if memory is None or needed_bytes <= memory.value:
+        return None
+    return (
+        f"{what} need at least {needed_bytes / 1e9:.1f} GB, the machine has "
+        f"{memory.value / 1e9:.1f} GB; fewer --bits give smaller keys"
+    )
 
 
 def _largest(costs: Sequence[Cost]) -> Bottleneck:
@@ -185,14 +224,18 @@ def _largest(costs: Sequence[Cost]) -> Bottleneck:
     return max(by_bottleneck, key=lambda name: by_bottleneck[name])
 
 
-def _by_operation(costs: Sequence[Cost]) -> dict[Operation, float]:
+def _by_operation(
+    costs: Sequence[Cost], left_out: frozenset[Operation]
+) -> dict[Operation, float | None]:
     return {
-        operation: sum(cost.latency_s for cost in costs if cost.operation == operation)
+        operation: None
+        if operation in left_out
+        else sum(cost.latency_s for cost in costs if cost.operation == operation)
         for operation in OPERATIONS
     }
 
 
-def _by_stage(costs: Sequence[Cost]) -> tuple[StageEstimate, ...]:
+def _by_stage(costs: Sequence[Cost], left_out: frozenset[Operation]) -> tuple[StageEstimate, ...]:
     grouped: dict[str, list[Cost]] = defaultdict(list)
     for cost in costs:
         grouped[cost.stage].append(cost)
@@ -201,7 +244,7 @@ def _by_stage(costs: Sequence[Cost]) -> tuple[StageEstimate, ...]:
             stage=stage,
             latency_s=sum(cost.latency_s for cost in members),
             bottleneck=_largest(members),
-            by_operation_s=_by_operation(members),
+            by_operation_s=_by_operation(members, left_out),
         )
         for stage, members in grouped.items()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from fhecost.errors import UsageError, first_validation_error
 from fhecost.files import configuration_folder, read_text
 from fhecost.hardware.latency_models import latency_model_named
 from fhecost.hardware.profile import HardwareProfile
+
+ALL = "all"
+"""Stands for every known machine where names of machines are asked for."""
 
 
 def hardware_files(extra: Sequence[Path] = ()) -> dict[str, Path]:
@@ -72,21 +76,37 @@ def load_machine(name: str, extra: Sequence[Path] = ()) -> HardwareProfile:
     Raises:
         UsageError: the machine is unknown, its file is broken, or ``name`` means several.
     """
-    machines = load_hardware(name, extra)
-    if len(machines) != 1:
-        raise UsageError(f"{name}: name one machine; there are {', '.join(hardware_files(extra))}")
-    return machines[0]
+    if name == ALL or "," in name:
+        known = ", ".join(sorted(hardware_files(extra)))
+        raise UsageError(f"{name}: name one machine; there are {known}")
+    return load_hardware(name, extra)[0]
 
 
 def load_hardware(names: str, extra: Sequence[Path] = ()) -> list[HardwareProfile]:
     """The profiles for ``names``: comma-separated machine names, or ``all``.
 
+    With ``all``, a broken file of the user's own is left out with a warning: it has nothing to do
+    with the other machines. A name asks for just that file, so there it is an error.
+
     Raises:
-        UsageError: a machine is unknown, or its file is broken.
+        UsageError: a machine is unknown, its file is broken, or a shipped file is broken.
     """
     known = hardware_files(extra)
-    wanted = sorted(known) if names == "all" else [name.strip() for name in names.split(",")]
+    if names == ALL:
+        read = [_read_or_leave_out(known[name]) for name in sorted(known)]
+        return [machine for machine in read if machine is not None]
+    wanted = [name.strip() for name in names.split(",")]
     for name in wanted:
         if name not in known:
             raise UsageError(f"{name}: unknown machine; there are {', '.join(sorted(known))}")
     return [read_hardware(known[name]) for name in dict.fromkeys(wanted)]
+
+
+def _read_or_leave_out(path: Path) -> HardwareProfile | None:
+    try:
+        return read_hardware(path)
+    except UsageError as error:
+        if path.parent == data_folder("hardware"):
+            raise
+        warnings.warn(f"{error}; this machine is left out", stacklevel=3)
+        return None

@@ -17,23 +17,32 @@ from fhecost.hardware.latency_model import (
     NARROW,
     Case,
     Cost,
-    Figures,
+    ExtrapolatedFigures,
     LatencyModel,
     largest_set_refusal,
-    linear_bytes,
+    memory_refusal,
+    streamed_linear_cost,
 )
-from fhecost.provenance import Figure, PositiveFigure
+from fhecost.provenance import (
+    CountFigure,
+    Figure,
+    PositiveFigure,
+    PowerOfTwoFigure,
+    Source,
+    weakest,
+)
 
 
-class PipelinedFigures(Figures):
+class PipelinedFigures(ExtrapolatedFigures):
     """What the pipeline model needs; rates are in units of the Concrete optimizer per second."""
 
     work_rate_units_per_s: PositiveFigure
-    batch: PositiveFigure
-    largest_polynomial_size: PositiveFigure
+    batch: CountFigure
+    largest_polynomial_size: PowerOfTwoFigure
     key_switch_work_share: Figure
     memory_bandwidth_bytes_per_s: PositiveFigure
     ciphertext_passes_per_linear_operation: PositiveFigure
+    memory_bytes: PositiveFigure | None = None
     area_mm2: PositiveFigure | None = None
     power_w: PositiveFigure | None = None
 
@@ -56,18 +65,26 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     the pipeline.
     """
 
-    figures_type: ClassVar[type[Figures]] = PipelinedFigures
+    figures_type: ClassVar[type[ExtrapolatedFigures]] = PipelinedFigures
     assumptions: ClassVar[tuple[str, ...]] = (
         "keys are in the accelerator's memory before the run; host transfer, encryption and "
         "decryption left out",
-        "coarse: one rate of work for all sets up to the largest N, 64-bit torus included",
+        "coarse: one rate of work for all sets up to the largest N, 64-bit torus included; the "
+        "range widens with each doubling of N beyond the published ones",
         "coarse: stages of one dependency level don't share a batch",
         "coarse: keys are streamed from memory once a batch step; no on-chip reuse across steps",
     )
 
+    left_out: ClassVar[frozenset[Operation]] = frozenset({"keys", "transfer"})
+
     def refusal(self, circuit: CircuitProfile, figures: PipelinedFigures) -> str | None:
-        """A set with a larger N than the hardware's can't be run."""
-        return largest_set_refusal(circuit, figures.largest_polynomial_size.value)
+        """A set with a larger N than the hardware's, or keys beyond its memory, can't be run."""
+        too_large = largest_set_refusal(circuit, figures.largest_polynomial_size.value)
+        if too_large is not None:
+            return too_large
+        return memory_refusal(
+            circuit.bsk_bytes + circuit.ksk_bytes, figures.memory_bytes, "the keys"
+        )
 
     def costs(self, circuit: CircuitProfile, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
@@ -85,7 +102,8 @@ def _stage_costs(stage: Stage, figures: PipelinedFigures, case: Case) -> list[Co
     }
     for pbs in stage.pbs:
         key_s = bootstrap_key_bytes(pbs.parameters) / bandwidth
-        compute_s = batch * pbs_units(pbs.parameters) / rate
+        stretch = figures.stretch(pbs.parameters.polynomial_size, case)
+        compute_s = stretch * batch * pbs_units(pbs.parameters) / rate
         _add_steps(seconds["pbs"], _steps(stage, pbs.count, batch), compute_s, key_s, batch)
     hidden = case.cost(figures.key_switch_work_share)
     for switch in stage.key_switches:
@@ -94,32 +112,29 @@ def _stage_costs(stage: Stage, figures: PipelinedFigures, case: Case) -> list[Co
         _add_steps(
             seconds["key_switch"], _steps(stage, switch.count, batch), compute_s, key_s, batch
         )
-    source = {
-        "pbs": figures.work_rate_units_per_s.source,
-        "key_switch": figures.key_switch_work_share.source,
-    }
+    largest = max((pbs.parameters.polynomial_size for pbs in stage.pbs), default=1)
     for operation, by_bottleneck in seconds.items():
         for bottleneck, latency_s in by_bottleneck.items():
             if latency_s > 0:
-                origin = (
-                    figures.memory_bandwidth_bytes_per_s.source
-                    if bottleneck is Bottleneck.MEMORY_BANDWIDTH
-                    else source[operation]
-                )
-                costs.append(Cost(stage.name, operation, latency_s, bottleneck, origin))
-    passes = case.cost(figures.ciphertext_passes_per_linear_operation)
-    streamed = linear_bytes(stage.linear) * passes
-    if streamed:
-        costs.append(
-            Cost(
-                stage.name,
-                "linear",
-                streamed / bandwidth,
-                Bottleneck.MEMORY_BANDWIDTH,
-                figures.ciphertext_passes_per_linear_operation.source,
-            )
-        )
-    return costs
+                source = _source(operation, bottleneck, largest, figures)
+                costs.append(Cost(stage.name, operation, latency_s, bottleneck, source))
+    return costs + streamed_linear_cost(
+        stage,
+        figures.ciphertext_passes_per_linear_operation,
+        figures.memory_bandwidth_bytes_per_s,
+        case,
+    )
+
+
+def _source(
+    operation: Operation, bottleneck: Bottleneck, largest: int, figures: PipelinedFigures
+) -> Source:
+    """What the time of batch steps rests on: their number on the batch, their length on a rate."""
+    streamed = bottleneck is Bottleneck.MEMORY_BANDWIDTH
+    rate = figures.memory_bandwidth_bytes_per_s if streamed else figures.work_rate_units_per_s
+    if operation == "key_switch":
+        return weakest(figures.batch, rate, figures.key_switch_work_share)
+    return figures.source_at(largest, figures.batch, rate)
 
 
 def _steps(stage: Stage, count: int, batch: float) -> tuple[int, float]:

@@ -9,14 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fhecost.fields import VersionOne
 from fhecost.provenance import Figure
 
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
 PbsKind = Literal["classic", "multi-bit"]
 
 
-class HardwareProfile(BaseModel):
-    """One machine, read from a YAML file whose stem is its ``name``.
+class HardwareFile(BaseModel):
+    """What the YAML file of a machine holds; the file's stem is the machine's name.
 
     ``figures`` holds the numbers that the machine's latency model asks for, in SI units named by
     the field. What is unknown is left out, never zero.
@@ -24,20 +25,34 @@ class HardwareProfile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    schema_version: VersionOne
     title: Annotated[str, Field(min_length=1)]
     kind: Kind
     latency_model: Annotated[str, Field(min_length=1)]
     pbs_kind: PbsKind
-    year: Annotated[int, Field(ge=2000, le=2100)] | None = None
+    year: Annotated[int, Field(strict=True, ge=2000, le=2100)] | None = None
     summary: str = ""
     figures: Mapping[str, Figure]
     assumptions: tuple[str, ...] = ()
     references: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class HardwareProfile(HardwareFile):
+    """One machine: what its file holds, and its ``name``."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 
     @property
     def hash(self) -> str:
         """SHA-256 of the profile's content."""
         content: Any = self.model_dump(mode="json")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class HardwareList(BaseModel):
+    """What ``fhecost hardware list`` prints: all machines that are known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    machines: tuple[HardwareProfile, ...]

@@ -6,7 +6,8 @@ Non-negative least squares on relative errors, on one thread::
                                 + c * key-switch units) + d * bytes of BSK and KSK
 
 so that the smallest set counts as much as the largest. The thread efficiency is the median speed-up
-of the lookups over the thread count; the linear constant is the median time of one torus element.
+of the lookups over the thread count; the linear constant is the median time of one torus element
+over all products and thread counts, after the fitted time of their one lookup is taken off.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from fhecost.circuits.work import (
     key_switch_units,
 )
 from fhecost.errors import UsageError
-from fhecost.measurement.records import LookupSample, Microbenchmark
+from fhecost.measurement.records import LinearSample, LookupSample, Microbenchmark
+from fhecost.quantization import FloatArray
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,7 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
     if len(single) < 5:
         raise UsageError("a fit needs lookups with at least 5 parameter sets on one thread")
     measured = np.array([sample.median_s for sample in single])
-    work = np.array(
-        [
-            (
-                sample.elements * fourier_units(sample.pbs),
-                sample.elements * external_product_units(sample.pbs),
-                sample.elements * key_switch_units(sample.key_switch),
-                _key_bytes(sample),
-            )
-            for sample in single
-        ]
-    )
+    work = np.array([_work(sample, sample.elements) for sample in single])
     constants, _ = nnls(work / measured[:, None], np.ones(len(single)))
     fitted = work @ constants
     residuals = tuple(
@@ -94,12 +86,9 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
     )
     threads = max(sample.threads for sample in microbenchmark.lookups)
     efficiencies = _efficiencies(microbenchmark, threads, float(constants[3]))
-    elements = sorted(
-        sample.median_s / sample.operations / (sample.lwe_dimension + 1)
-        for sample in microbenchmark.linear
-    )
-    if not elements:
-        raise UsageError("a fit needs at least one linear operation")
+    elements = sorted(_seconds_per_element(s, constants) for s in microbenchmark.linear)
+    if not elements or elements[0] <= 0:
+        raise UsageError("a fit needs products that take longer than the lookup behind them")
     return CpuFit(
         threads=threads,
         thread_efficiency=min(1.0, statistics.median(efficiencies)),
@@ -134,5 +123,21 @@ def _efficiencies(microbenchmark: Microbenchmark, threads: int, key_byte_s: floa
     ]
 
 
-def _key_bytes(sample: LookupSample) -> int:
+def _work(sample: LookupSample | LinearSample, lookups: int) -> tuple[float, ...]:
+    """What the four constants of lookups are multiplied with, for a run with ``lookups``."""
+    return (
+        lookups * fourier_units(sample.pbs),
+        lookups * external_product_units(sample.pbs),
+        lookups * key_switch_units(sample.key_switch),
+        _key_bytes(sample),
+    )
+
+
+def _seconds_per_element(sample: LinearSample, constants: FloatArray) -> float:
+    """Seconds of one linear operation on one torus element."""
+    of_lookup = float(np.dot(_work(sample, 1), constants))
+    return (sample.median_s - of_lookup) / sample.operations / (sample.lwe_dimension + 1)
+
+
+def _key_bytes(sample: LookupSample | LinearSample) -> int:
     return bootstrap_key_bytes(sample.pbs) + key_switch_key_bytes(sample.key_switch)

@@ -39,11 +39,17 @@ class LookupSample(_Sample):
 
 
 class LinearSample(_Sample):
-    """Warm runs of a product with a clear matrix: ``operations`` linear operations."""
+    """Warm runs of a product with a clear matrix and one table lookup of its result.
+
+    The lookup is there for the parameters' sake: without one, Concrete chooses ciphertexts far
+    smaller than those that bootstraps leave behind.
+    """
 
     kind: Literal["linear"] = "linear"
     operations: Annotated[int, Field(gt=0)]
     lwe_dimension: Annotated[int, Field(gt=0)]
+    pbs: PbsParameters
+    key_switch: KeySwitchParameters
 
 
 class Microbenchmark(BaseModel):
@@ -51,7 +57,7 @@ class Microbenchmark(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     started: str
     machine: Machine
     versions: Mapping[str, str]

@@ -8,8 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.circuits.profile import Stage
 from fhecost.hardware.estimate import OPERATIONS, CircuitSummary, Estimate, EstimateReport
-from fhecost.report.tables import Column, markdown_table, text_table, wrap
+from fhecost.report.tables import (
+    TERMINAL_WIDTH,
+    Column,
+    distinct,
+    markdown_table,
+    text_table,
+    wrap,
+)
 from fhecost.report.units import amount, duration, share
+
+_LONGEST_STAGE = 28
+_LONGEST_MACHINE = 12
+_SHORTEST_MACHINE = 7
+_NO_STAGE = "without PBS, and transfer"
+
+Table = tuple[list[Column], list[list[str]]]
 
 CSV_FIELDS = (
     "hardware",
@@ -58,12 +72,12 @@ def as_csv(report: EstimateReport) -> str:
 
 def as_table(report: EstimateReport) -> str:
     """For a terminal of 80 columns."""
-    return _compose(report, text_table, str.upper)
+    return _compose(report, text_table, str.upper, TERMINAL_WIDTH)
 
 
 def as_markdown(report: EstimateReport) -> str:
     """For a README or an issue."""
-    return _compose(report, markdown_table, lambda title: f"### {title}")
+    return _compose(report, markdown_table, lambda title: f"### {title}", None)
 
 
 RENDERERS: Mapping[str, Callable[[EstimateReport], str]] = {
@@ -78,14 +92,15 @@ def _compose(
     report: EstimateReport,
     table: Callable[[Sequence[Column], Sequence[Sequence[str]]], str],
     heading: Callable[[str], str],
+    width: int | None,
 ) -> str:
     circuit = report.circuit
     blocks = [
         heading("Circuit"),
         "\n".join(wrap(line) for line in _circuit_lines(circuit)),
-        table(*_stage_rows(circuit, report.estimates)),
+        *(table(*parts) for parts in _stage_tables(circuit, report.estimates, width)),
         heading("Latency"),
-        table(*_estimate_rows(report.estimates)),
+        table(*_estimate_table(report.estimates, width)),
     ]
     blocks += [
         wrap(f"{refusal.hardware}: no estimate: {refusal.reason}.") for refusal in report.refusals
@@ -95,11 +110,16 @@ def _compose(
 
 
 def _circuit_lines(circuit: CircuitSummary) -> list[str]:
+    # The sentence and the weights' hash are for the record; a line each would say too much here.
     described = ", ".join(
-        f"{name.replace('_', ' ')} {value}" for name, value in circuit.description.items()
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in circuit.description.items()
+        if name not in ("text", "model_sha256")
     )
+    text = circuit.description.get("text")
     return [
         f"{circuit.name} ({circuit.source}){': ' + described if described else ''}",
+        *([f"of: “{text}”"] if text else []),
         f"{circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS, "
         f"{sum(circuit.linear_counts.values()):,} linear operations; "
         f"at most {circuit.max_bit_width} bits; p_error {circuit.p_error:.1e} per TLU, "
@@ -109,48 +129,73 @@ def _circuit_lines(circuit: CircuitSummary) -> list[str]:
     ]
 
 
-def _stage_rows(
-    circuit: CircuitSummary, estimates: Sequence[Estimate]
-) -> tuple[list[Column], list[list[str]]]:
-    """Stages that bootstrap, with their share of each machine's time; the rest in one row."""
-    columns = [
-        Column("stage"),
-        Column("bits", right=True),
-        Column("PBS", right=True),
-        Column("wide", right=True),
-        Column("deep", right=True),
-        *(Column(_shortened(estimate.hardware), right=True) for estimate in estimates[:4]),
-    ]
-    seconds = [
-        {stage.stage: stage.latency_s / estimate.latency_s for stage in estimate.by_stage}
-        for estimate in estimates[:4]
-    ]
-    bootstrapping = [stage for stage in circuit.stages if stage.pbs]
-    rows = [
-        [*_stage_cells(stage), *(share(shares.get(stage.name, 0.0)) for shares in seconds)]
-        for stage in bootstrapping
-    ]
-    names = {stage.name for stage in bootstrapping}
-    rest = [sum(part for name, part in shares.items() if name not in names) for shares in seconds]
-    rows.append(["without PBS, and transfer", "", "", "", "", *(share(part) for part in rest)])
-    return columns, rows
+def _stage_tables(
+    circuit: CircuitSummary, estimates: Sequence[Estimate], width: int | None
+) -> list[Table]:
+    """Stages that bootstrap, with their share of each machine's time; the rest in one row.
+
+    One table, or as many as the machines need when each is at most ``width`` characters wide.
+    """
+    stages = [stage.name for stage in _bootstrapping(circuit)]
+    machines = [estimate.hardware for estimate in estimates]
+    if width is not None:
+        stages = distinct(stages, _LONGEST_STAGE)
+        machines = distinct(machines, _LONGEST_MACHINE)
+    fixed = _stage_columns(circuit, stages)
+    groups: list[list[list[str]]] = []
+    left = 0
+    for column in _share_columns(circuit, estimates, machines):
+        needed = 2 + _width(column)
+        if not groups or (width is not None and needed > left):
+            groups.append([])
+            left = (width or 0) - sum(map(_width, fixed)) - 2 * (len(fixed) - 1)
+        groups[-1].append(column)
+        left -= needed
+    return [_beside(fixed, group) for group in groups]
 
 
-def _stage_cells(stage: Stage) -> list[str]:
+def _width(cells: Sequence[str]) -> int:
+    return max(map(len, cells))
+
+
+def _bootstrapping(circuit: CircuitSummary) -> list[Stage]:
+    return [stage for stage in circuit.stages if stage.pbs]
+
+
+def _stage_columns(circuit: CircuitSummary, names: Sequence[str]) -> list[list[str]]:
+    """The columns that say what each stage is, each with its heading first."""
+    stages = _bootstrapping(circuit)
     return [
-        stage.name,
-        str(stage.bit_width or ""),
-        f"{stage.pbs_count:,}",
-        f"{stage.parallel_width:,}",
-        f"{stage.depth:,}",
+        ["stage", *names, _NO_STAGE],
+        ["bits", *(str(stage.bit_width or "") for stage in stages), ""],
+        ["PBS", *(f"{stage.pbs_count:,}" for stage in stages), ""],
+        ["wide", *(f"{stage.parallel_width:,}" for stage in stages), ""],
+        ["deep", *(f"{stage.depth:,}" for stage in stages), ""],
     ]
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= 10 else name[:9] + "…"
+def _share_columns(
+    circuit: CircuitSummary, estimates: Sequence[Estimate], headings: Sequence[str]
+) -> list[list[str]]:
+    """A column a machine: each stage's share of its time, the heading first."""
+    names = [stage.name for stage in _bootstrapping(circuit)]
+    columns = []
+    for estimate, heading in zip(estimates, headings, strict=True):
+        parts = {stage.stage: stage.latency_s / estimate.latency_s for stage in estimate.by_stage}
+        rest = sum(part for name, part in parts.items() if name not in names)
+        columns.append([heading, *(share(parts.get(name, 0.0)) for name in names), share(rest)])
+    return columns
 
 
-def _estimate_rows(estimates: Sequence[Estimate]) -> tuple[list[Column], list[list[str]]]:
+def _beside(stages: Sequence[Sequence[str]], shares: Sequence[Sequence[str]]) -> Table:
+    """One table of columns that have their heading first; all but the first aligned right."""
+    columns = [*stages, *shares]
+    headings = [Column(cells[0], right=index > 0) for index, cells in enumerate(columns)]
+    return headings, [list(row) for row in zip(*(cells[1:] for cells in columns), strict=True)]
+
+
+def _estimate_table(estimates: Sequence[Estimate], width: int | None) -> Table:
+    """One line a machine; names are shortened where the table would be wider than ``width``."""
     columns = [
         Column("machine"),
         Column("latency", right=True),
@@ -161,16 +206,20 @@ def _estimate_rows(estimates: Sequence[Estimate]) -> tuple[list[Column], list[li
     ]
     rows = [
         [
-            estimate.hardware,
             duration(estimate.latency_s),
             duration(estimate.low_s),
             duration(estimate.high_s),
-            estimate.bottleneck.value,
+            estimate.bottleneck.value.removeprefix("memory "),
             _largest_source(estimate),
         ]
         for estimate in estimates
     ]
-    return columns, rows
+    names = [estimate.hardware for estimate in estimates]
+    if width is not None:
+        headings = [column.heading for column in columns[1:]]
+        others = sum(2 + _width(cells) for cells in zip(headings, *rows, strict=True))
+        names = distinct(names, max(_SHORTEST_MACHINE, width - others))
+    return columns, [[name, *cells] for name, cells in zip(names, rows, strict=True)]
 
 
 def _largest_source(estimate: Estimate) -> str:

@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
 
-from fhecost.hardware.profile import HardwareProfile
-from fhecost.report.tables import Column, text_table, wrap
+from fhecost.hardware.profile import HardwareList, HardwareProfile
+from fhecost.report.tables import TERMINAL_WIDTH, Column, elide, markdown_table, text_table, wrap
+
+LIST_CSV_FIELDS = ("name", "kind", "year", "latency_model", "pbs_kind", "title", "hardware_hash")
+_SHORTEST_TITLE = 12
 
 
-def machine_list(machines: Sequence[HardwareProfile]) -> str:
-    """One line a machine."""
-    columns = [Column("machine"), Column("kind"), Column("model"), Column("title")]
-    rows = [[m.name, m.kind, m.latency_model, m.title] for m in machines]
-    return text_table(columns, rows) + "\n"
+def list_as_json(machines: Sequence[HardwareProfile]) -> str:
+    """All that is known of the machines, as the schema ``hardware_list`` describes it."""
+    listed = HardwareList(machines=tuple(machines))
+    return listed.model_dump_json(indent=1, exclude_none=True) + "\n"
+
+
+def list_as_csv(machines: Sequence[HardwareProfile]) -> str:
+    """One row a machine."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, LIST_CSV_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for machine in machines:
+        about = {name: getattr(machine, name) for name in LIST_CSV_FIELDS[:-1]}
+        writer.writerow({**about, "hardware_hash": machine.hash})
+    return stream.getvalue()
+
+
+def list_as_table(machines: Sequence[HardwareProfile]) -> str:
+    """One line a machine of at most 80 columns; long titles are shortened."""
+    columns, rows = _list_rows(machines)
+    others = [max(map(len, cells)) for cells in zip(*(row[:-1] for row in rows), strict=True)]
+    headings = [len(column.heading) for column in columns[:-1]]
+    taken = sum(max(pair) + 2 for pair in zip(others, headings, strict=True))
+    left = max(_SHORTEST_TITLE, TERMINAL_WIDTH - taken)
+    return text_table(columns, [[*row[:-1], elide(row[-1], left)] for row in rows]) + "\n"
+
+
+def list_as_markdown(machines: Sequence[HardwareProfile]) -> str:
+    """For a README or an issue, titles in full."""
+    return markdown_table(*_list_rows(machines)) + "\n"
+
+
+LIST_RENDERERS: Mapping[str, Callable[[Sequence[HardwareProfile]], str]] = {
+    "table": list_as_table,
+    "json": list_as_json,
+    "csv": list_as_csv,
+    "markdown": list_as_markdown,
+}
+
+
+def _list_rows(machines: Sequence[HardwareProfile]) -> tuple[list[Column], list[list[str]]]:
+    columns = [
+        Column("machine"),
+        Column("kind"),
+        Column("year"),
+        Column("model"),
+        Column("title"),
+    ]
+    rows = [[m.name, m.kind, str(m.year or ""), m.latency_model, m.title] for m in machines]
+    return columns, rows
 
 
 def machine_page(machine: HardwareProfile) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 
-from fhecost.measurement.fit import CpuFit, fit_cpu
+from fhecost.measurement.fit import CpuFit
 from fhecost.measurement.records import Microbenchmark
 from fhecost.report.tables import Column, markdown_table, text_table, wrap
 from fhecost.report.units import duration
@@ -40,29 +40,28 @@ def as_csv(microbenchmark: Microbenchmark) -> str:
     return stream.getvalue()
 
 
-def as_table(microbenchmark: Microbenchmark) -> str:
+def as_table(microbenchmark: Microbenchmark, fit: CpuFit) -> str:
     """For a terminal of 80 columns."""
-    return _compose(microbenchmark, text_table)
+    return _compose(microbenchmark, fit, text_table)
 
 
-def as_markdown(microbenchmark: Microbenchmark) -> str:
+def as_markdown(microbenchmark: Microbenchmark, fit: CpuFit) -> str:
     """For a README or an issue."""
-    return _compose(microbenchmark, markdown_table)
+    return _compose(microbenchmark, fit, markdown_table)
 
 
-RENDERERS: Mapping[str, Callable[[Microbenchmark], str]] = {
+RAW_RENDERERS: Mapping[str, Callable[[Microbenchmark], str]] = {"json": as_json, "csv": as_csv}
+FIT_RENDERERS: Mapping[str, Callable[[Microbenchmark, CpuFit], str]] = {
     "table": as_table,
-    "json": as_json,
-    "csv": as_csv,
     "markdown": as_markdown,
 }
 
 
 def _compose(
     microbenchmark: Microbenchmark,
+    fit: CpuFit,
     table: Callable[[Sequence[Column], Sequence[Sequence[str]]], str],
 ) -> str:
-    fit = fit_cpu(microbenchmark)
     machine = microbenchmark.machine
     blocks = [
         wrap(

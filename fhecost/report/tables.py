@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 TERMINAL_WIDTH = 80
 
@@ -15,6 +17,37 @@ class Column:
 
     heading: str
     right: bool = False
+
+
+def elide(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters; what is cut off the end leaves an ellipsis."""
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def distinct(names: Sequence[str], width: int) -> list[str]:
+    """Distinct ``names`` in at most ``width`` characters each, and still distinct.
+
+    Where beginnings are the same, ends are shown too; where these are the same as well, numbers.
+    """
+    beginnings = Counter(elide(name, width) for name in names)
+    taken = {name for name in names if len(name) <= width}
+    shortened = []
+    for name in names:
+        if len(name) > width:
+            unique = beginnings[elide(name, width)] == 1
+            name = next(c for c in _shortenings(name, width, unique) if c not in taken)
+            taken.add(name)
+        shortened.append(name)
+    return shortened
+
+
+def _shortenings(name: str, width: int, beginning: bool) -> Iterator[str]:
+    if beginning:
+        yield elide(name, width)
+    end = (width - 1) // 2
+    yield name[: width - 1 - end] + "…" + name[-end:]
+    for number in count(2):
+        yield elide(name, width - len(str(number))) + str(number)
 
 
 def text_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

@@ -13,13 +13,15 @@ from pydantic import BaseModel
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.hardware.estimate import EstimateReport
-from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {
     "circuit_profile": CircuitProfile,
     "estimate": EstimateReport,
-    "hardware_profile": HardwareProfile,
+    "hardware_list": HardwareList,
+    "hardware_profile": HardwareFile,
+    "machine": HardwareProfile,
     "microbenchmark": Microbenchmark,
 }
 
@@ -30,7 +32,10 @@ def schema_path(name: str) -> Path:
 
 
 def schema_text(name: str) -> str:
-    """The schema of ``name`` as its data class defines it."""
+    """The schema of ``name`` as its data class defines it.
+
+    ``hardware_profile`` is the YAML file of a machine, ``machine`` the same with its name.
+    """
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **SCHEMAS[name].model_json_schema(mode="serialization"),

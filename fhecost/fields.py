@@ -1,0 +1,44 @@
+"""Checked numbers that the data classes are made of.
+
+All are strict: a truth value is no number, and neither is a string that reads like one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+
+def _whole(value: float) -> float:
+    if not value.is_integer():
+        raise ValueError(f"must be a whole number, not {value:g}")
+    return value
+
+
+def _power_of_two(value: float) -> float:
+    if int(value).bit_count() != 1:
+        raise ValueError(f"must be a power of two, not {value:g}")
+    return value
+
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, not {str(value).lower()}")
+    return value
+
+
+LARGEST_COUNT = 2**63 - 1
+"""What other tools hold as a whole number; products of counts up to it are finite as floats."""
+
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
+Positive = Annotated[int, Field(strict=True, gt=0, le=LARGEST_COUNT)]
+PolynomialSize = Annotated[Positive, AfterValidator(_power_of_two)]
+
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+FiniteNonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+WholeFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), AfterValidator(_whole)]
+PowerOfTwoFloat = Annotated[WholeFloat, AfterValidator(_power_of_two)]
+
+VersionOne = Annotated[Literal[1], BeforeValidator(_no_truth_value)]

@@ -1,0 +1,134 @@
+"""Let transformers compute chosen heads of one layer by other means than floating point.
+
+transformers looks up its attention function by name. The one registered here computes all heads
+of every layer as ``sdpa`` does; in the layer that is told to, it then replaces the chosen heads by
+what ``replace`` makes of the layer's normalized hidden states. All else of the model stays as is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fhecost.errors import UsageError
+from fhecost.quantization import FloatArray
+
+NAME = "fhecost"
+_REPLACEMENT = "fhecost_replacement"
+
+Replace = Callable[[FloatArray], FloatArray]
+"""From hidden states of one sentence, (L, E), to the values of the chosen heads, (heads, L, d).
+
+The hidden states are normalized, and those of real tokens only, in their order."""
+
+
+def install(model: Any, layer: int, heads: tuple[int, ...], replace: Replace) -> None:
+    """Make ``heads`` of ``layer`` of a ``GPT2LMHeadModel`` go through ``replace``."""
+    _register()
+    attention = model.transformer.h[layer].attn
+    state = _Replacement(heads, replace)
+    # The QKV projection is the one place that sees what reaches the attention.
+    hook = attention.c_attn.register_forward_pre_hook(lambda _module, inputs: state.keep(inputs[0]))
+    setattr(attention, _REPLACEMENT, (state, hook, model.config._attn_implementation))
+    model.config.use_cache = False
+    model.set_attn_implementation(NAME)
+
+
+def remove(model: Any, layer: int) -> None:
+    """Undo :func:`install`: the model is in floating point again."""
+    attention = model.transformer.h[layer].attn
+    _, hook, implementation = getattr(attention, _REPLACEMENT)
+    hook.remove()
+    delattr(attention, _REPLACEMENT)
+    model.config.use_cache = True
+    model.set_attn_implementation(implementation)
+
+
+@contextmanager
+def floating_point(model: Any) -> Iterator[None]:
+    """Inside, the model computes all heads in floating point."""
+    states = [
+        getattr(block.attn, _REPLACEMENT)[0]
+        for block in model.transformer.h
+        if hasattr(block.attn, _REPLACEMENT)
+    ]
+    for state in states:
+        state.active = False
+    try:
+        yield
+    finally:
+        for state in states:
+            state.active = True
+
+
+class _Replacement:
+    """Which heads of a layer are replaced, by what, and the hidden states of this forward pass."""
+
+    def __init__(self, heads: tuple[int, ...], replace: Replace) -> None:
+        self.heads = heads
+        self.replace = replace
+        self.active = True
+        self.hidden: Any = None
+
+    def keep(self, hidden: Any) -> None:
+        self.hidden = hidden
+
+
+def _register() -> None:
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, eager_mask
+
+    AttentionInterface.register(NAME, _attention)
+    AttentionMaskInterface.register(NAME, eager_mask)
+
+
+def _attention(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
+) -> tuple[Any, Any]:
+    """Transformers' attention function: shapes (B, heads, L, d); returns (B, L, heads, d)."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    output, weights = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    found = getattr(module, _REPLACEMENT, None)
+    if found is None or not found[0].active:
+        return output, weights
+    return _with_replaced_heads(found[0], output, query, key, attention_mask), None
+
+
+def _with_replaced_heads(
+    state: _Replacement, output: Any, query: Any, key: Any, attention_mask: Any
+) -> Any:
+    import torch
+
+    if key.shape[2] != query.shape[2]:
+        raise UsageError(
+            "quantized heads see whole sentences: run the model with use_cache=False, and without "
+            "past_key_values"
+        )
+    output = output.clone()
+    for row, real in enumerate(_real_tokens(attention_mask, query)):
+        hidden = state.hidden[row][real].detach().double().numpy()
+        values = np.ascontiguousarray(state.replace(hidden).transpose(1, 0, 2))
+        places = torch.nonzero(real).squeeze(1)[:, None]
+        heads = torch.tensor(state.heads)[None, :]
+        output[row, places, heads] = torch.from_numpy(values).to(output.dtype)
+    return output
+
+
+def _real_tokens(attention_mask: Any, query: Any) -> Any:
+    """True where a token is no padding, shape (B, L).
+
+    The mask is causal and leaves out padding, so its last row allows just the real tokens.
+    """
+    import torch
+
+    batch, _, length, _ = query.shape
+    if attention_mask is None:
+        return torch.ones(batch, length, dtype=torch.bool)
+    allowed = attention_mask[:, 0, -1]
+    if allowed.dtype != torch.bool:
+        allowed = allowed == 0
+    return allowed.expand(batch, length)
