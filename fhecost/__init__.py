@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fhecost.circuits.concrete_reader import profile_circuit
     from fhecost.circuits.profile import CircuitProfile, Stage, load_profile, save_profile
     from fhecost.errors import FhecostError, ImpossibleError, UsageError
-    from fhecost.gpt2.head_circuit import HeadRequest, compile_head, profile_head
+    from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
     from fhecost.hardware.estimate import Estimate, EstimateReport
     from fhecost.hardware.estimation import estimate, estimate_all
     from fhecost.hardware.library import load_hardware, read_hardware
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fhecost.measurement.fit import CpuFit, fit_cpu
     from fhecost.measurement.microbenchmark import measure_pbs
     from fhecost.measurement.records import Microbenchmark, load_microbenchmark
-    from fhecost.pipeline import estimate_head, estimate_profile
+    from fhecost.pipeline import estimate_heads, estimate_profile
 
 __version__ = VERSION
 
@@ -37,8 +37,8 @@ _HOME = {
     "ImpossibleError": "fhecost.errors",
     "UsageError": "fhecost.errors",
     "HeadRequest": "fhecost.gpt2.head_circuit",
-    "compile_head": "fhecost.gpt2.head_circuit",
-    "profile_head": "fhecost.gpt2.head_circuit",
+    "compile_heads": "fhecost.gpt2.head_circuit",
+    "profile_heads": "fhecost.gpt2.head_circuit",
     "Estimate": "fhecost.hardware.estimate",
     "EstimateReport": "fhecost.hardware.estimate",
     "estimate": "fhecost.hardware.estimation",
@@ -51,7 +51,7 @@ _HOME = {
     "measure_pbs": "fhecost.measurement.microbenchmark",
     "Microbenchmark": "fhecost.measurement.records",
     "load_microbenchmark": "fhecost.measurement.records",
-    "estimate_head": "fhecost.pipeline",
+    "estimate_heads": "fhecost.pipeline",
     "estimate_profile": "fhecost.pipeline",
 }
 
@@ -68,10 +68,10 @@ __all__ = [
     "Stage",
     "UsageError",
     "__version__",
-    "compile_head",
+    "compile_heads",
     "estimate",
     "estimate_all",
-    "estimate_head",
+    "estimate_heads",
     "estimate_profile",
     "fit_cpu",
     "load_hardware",
@@ -79,7 +79,7 @@ __all__ = [
     "load_profile",
     "measure_pbs",
     "profile_circuit",
-    "profile_head",
+    "profile_heads",
     "read_hardware",
     "save_profile",
 ]

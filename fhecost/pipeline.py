@@ -20,7 +20,7 @@ def _silent(_: str) -> None:
     pass
 
 
-def estimate_head(
+def estimate_heads(
     request: HeadRequest,
     hardware: str = ALL,
     hardware_path: Sequence[Path] = (),
@@ -44,9 +44,9 @@ def estimate_head(
     """
 
     def compiled() -> CircuitProfile:
-        from fhecost.gpt2.head_circuit import profile_head
+        from fhecost.gpt2.head_circuit import profile_heads
 
-        return profile_head(request, progress)
+        return profile_heads(request, progress)
 
     return _estimate(compiled, hardware, hardware_path, keep_profile)
 
@@ -62,7 +62,7 @@ def estimate_profile(
 
     Args:
         profile: a file that holds a circuit profile.
-        hardware: as in :func:`estimate_head`.
+        hardware: as in :func:`estimate_heads`.
         hardware_path: folders of further machines.
         keep_profile: where to write the circuit profile again, when all went well.
 

@@ -121,18 +121,18 @@ def test_a_head_is_estimated_in_one_call(saved_profile, monkeypatch, tmp_path):
 
     request, asked = fhecost.HeadRequest(bits=3), []
 
-    def profile_head(given, progress):
+    def profile_heads(given, progress):
         asked.append(given)
         progress("compiling")
         return saved_profile
 
-    monkeypatch.setattr(head_circuit, "profile_head", profile_head)
+    monkeypatch.setattr(head_circuit, "profile_heads", profile_heads)
     steps, kept = [], tmp_path / "kept.json"
-    report = fhecost.estimate_head(request, progress=steps.append, keep_profile=kept)
+    report = fhecost.estimate_heads(request, progress=steps.append, keep_profile=kept)
     assert report == fhecost.estimate_profile(SAVED_PROFILE)
     assert (asked, steps) == ([request], ["compiling"])
     assert kept.read_text() == SAVED_PROFILE.read_text()
-    (alone,) = fhecost.estimate_head(request, "h100").estimates
+    (alone,) = fhecost.estimate_heads(request, "h100").estimates
     assert alone.hardware == "h100"
 
 
@@ -140,9 +140,9 @@ def test_an_unknown_machine_is_found_before_the_head_is_compiled(monkeypatch):
     import fhecost
     from fhecost.gpt2 import head_circuit
 
-    monkeypatch.setattr(head_circuit, "profile_head", lambda *_: pytest.fail("compiled"))
+    monkeypatch.setattr(head_circuit, "profile_heads", lambda *_: pytest.fail("compiled"))
     with pytest.raises(fhecost.UsageError, match="h200: unknown machine"):
-        fhecost.estimate_head(fhecost.HeadRequest(), "h200")
+        fhecost.estimate_heads(fhecost.HeadRequest(), "h200")
 
 
 def test_every_public_name_is_there():

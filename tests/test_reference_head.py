@@ -9,7 +9,7 @@ import fhecost
 from fhecost.circuits.compilation import compile_circuit
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.gpt2.attention_head import AttentionHead, attend
-from fhecost.gpt2.head_circuit import HeadRequest, compile_head, profile_head
+from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
 from fhecost.gpt2.model import calibration_sentences, find_model, load_gpt2
 from fhecost.gpt2.reference import quantize_reference_head
 
@@ -97,7 +97,7 @@ def test_quantized_head_follows_the_float_head(embedded):
 
 @pytest.mark.parametrize("seq_len", [2, 4, 6])
 def test_lookups_of_the_embedded_model(seq_len):
-    profile = profile_head(HeadRequest(seq_len=seq_len, bits=4))
+    profile = profile_heads(HeadRequest(seq_len=seq_len, bits=4))
     assert profile.pbs_count == lookups(64, seq_len)
 
 
@@ -138,7 +138,7 @@ def test_published_counts_are_those_of_the_facts(facts):
 
 
 def decrypts_to_the_clear_head(request):
-    compiled = compile_head(request, find_model("embedded"))
+    compiled = compile_heads(request, find_model("embedded"))
     sentence = compiled.inputset[-1]
     decrypted = compiled.circuit.encrypt_run_decrypt(sentence)
     clear = compiled.head.run(sentence)
@@ -184,13 +184,13 @@ def test_a_head_that_vanishes_is_refused(embedded):
 )
 def test_a_request_that_doesnt_fit_is_refused(change, message):
     with pytest.raises(UsageError, match=message):
-        profile_head(HeadRequest(**change))
+        profile_heads(HeadRequest(**change))
 
 
 def test_a_model_that_is_no_gpt2_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(UsageError, match="model_type: must be 'gpt2', not 'bert'"):
-        profile_head(HeadRequest(model=str(tmp_path)))
+        profile_heads(HeadRequest(model=str(tmp_path)))
 
 
 def test_the_embedded_model_saved_as_a_folder_loads_like_any_hugging_face_model(embedded, tmp_path):

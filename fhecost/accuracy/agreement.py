@@ -25,8 +25,8 @@ class Agreement:
     """Sums over positions, so that parts of a text add up to the whole.
 
     ``kept`` counts positions by k in the order of ``TOP_K``; ``squared_error`` sums the mean
-    squared difference of a position's logits; the losses are sums of cross-entropies in nats over the
-    ``predictions`` positions whose next token is known.
+    squared difference of a position's logits; the losses are sums of cross-entropies in nats over
+    the ``predictions`` positions whose next token is known.
     """
 
     positions: int

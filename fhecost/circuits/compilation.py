@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fhecost.circuits.operators import Operators, TracedOperators
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.quantization import IntArray
 
@@ -31,13 +32,19 @@ def import_concrete() -> Any:
 
 
 def compile_circuit(
-    run: Callable[[Any, Callable[[str], Any]], Any], inputset: Sequence[IntArray]
+    run: Callable[[Any, Operators], Any],
+    inputset: Sequence[IntArray],
+    *,
+    global_p_error: float = GLOBAL_P_ERROR,
+    simulation_only: bool = False,
 ) -> Any:
-    """Compile ``run`` with Concrete's default options, at ``GLOBAL_P_ERROR`` for the circuit.
+    """Compile ``run`` with Concrete's default options.
 
     Args:
-        run: takes the encrypted input and the tag function (``fhe.tag``), returns the output.
+        run: takes the encrypted input and Concrete's operators, returns the output.
         inputset: sample inputs; every intermediate value gets the bit width that they show.
+        global_p_error: probability that any lookup of the circuit goes wrong.
+        simulation_only: a circuit to simulate, with the noise but without the keys of a real one.
 
     Returns:
         a ``concrete.fhe.Circuit``.
@@ -49,11 +56,14 @@ def compile_circuit(
     fhe = import_concrete()
 
     def circuit(values: Any) -> Any:
-        return run(values, fhe.tag)
+        return run(values, TracedOperators(fhe))
 
     # By default a failed compilation leaves a folder of artifacts where the user happens to be.
     configuration = fhe.Configuration(
-        global_p_error=GLOBAL_P_ERROR, dump_artifacts_on_unexpected_failures=False
+        global_p_error=global_p_error,
+        fhe_simulation=simulation_only,
+        fhe_execution=not simulation_only,
+        dump_artifacts_on_unexpected_failures=False,
     )
     try:
         compiler = fhe.Compiler(circuit, {"values": "encrypted"})

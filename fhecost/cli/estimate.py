@@ -29,7 +29,9 @@ def estimate(
         str | None, typer.Option(help="The sentence that goes in; its first tokens are used.")
     ] = None,
     layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
-    heads: Annotated[int, typer.Option(help="Which head of the layer, from 0.")] = 0,
+    heads: Annotated[
+        str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
+    ] = "0",
     seq_len: Annotated[int, typer.Option(help="Tokens that the head attends over.")] = 6,
     bits: Annotated[int, typer.Option(help="Width of inputs, weights and activations.")] = 4,
     variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "reference",
@@ -46,7 +48,7 @@ def estimate(
     output: OutputOption = None,
 ) -> None:
     """Estimate how long an encrypted attention head takes, on each machine."""
-    from fhecost.pipeline import estimate_head, estimate_profile
+    from fhecost.pipeline import estimate_heads, estimate_profile
     from fhecost.report.estimate_text import RENDERERS
 
     check_can_write(save_profile, output)
@@ -55,9 +57,9 @@ def estimate(
         refuse_options(context, _HEAD_OPTIONS, "the head is that of --profile; leave these out")
         report = estimate_profile(profile, hardware, folders, keep_profile=save_profile)
     else:
-        from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds
+        from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads
 
-        request = HeadRequest(model, text, layer, heads, seq_len, bits, variant)
+        request = HeadRequest(model, text, layer, named_heads(model, heads), seq_len, bits, variant)
         with timed_progress(expected_seconds(request)) as progress:
-            report = estimate_head(request, hardware, folders, progress, keep_profile=save_profile)
+            report = estimate_heads(request, hardware, folders, progress, keep_profile=save_profile)
     deliver(RENDERERS[format](report), output)

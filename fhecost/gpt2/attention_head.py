@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,32 @@ class AttentionHead:
             bias=c_attn_bias[columns].astype(np.float64),
             layer_weight_magnitude=float(np.abs(c_attn_weight).max()),
         )
+
+
+def check_heads(n_heads: int, heads: Sequence[int]) -> None:
+    """Raise a UsageError unless ``heads`` names one or more heads of a layer, each once."""
+    if not heads:
+        raise UsageError(f"--heads: name at least one; the layer has heads 0 to {n_heads - 1}")
+    for head in heads:
+        check_head(n_heads, head)
+    if len(set(heads)) < len(heads):
+        raise UsageError("--heads: the same head is named twice")
+
+
+def parse_heads(text: str, n_heads: int) -> tuple[int, ...]:
+    """The heads that ``text`` names: numbers from 0 with commas between them, or ``all``.
+
+    Raises:
+        UsageError: something else, or a head that the layer hasn't got.
+    """
+    if text.strip() == "all":
+        return tuple(range(n_heads))
+    try:
+        heads = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--heads {text}: must be numbers such as 0,2, or all") from None
+    check_heads(n_heads, heads)
+    return heads
 
 
 def check_head(n_heads: int, head: int) -> None:

@@ -1,8 +1,8 @@
-"""From a request (model, sentence, layer, head, widths) to the circuit profile of one head."""
+"""From a request (model, sentence, layer, heads, widths) to the circuit profile of the heads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from fhecost.circuits.cache import cache_key, cached_profile, keep_profile
 from fhecost.circuits.compilation import compile_circuit
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import UsageError
-from fhecost.gpt2.attention_head import check_head
+from fhecost.gpt2.attention_head import check_heads, parse_heads
 from fhecost.gpt2.model import (
     EMBEDDED,
     GPT2,
@@ -23,9 +23,9 @@ from fhecost.gpt2.model import (
     fingerprint,
     load_gpt2,
     model_shape,
+    sentence_windows,
 )
-from fhecost.gpt2.reference import ReferenceHead
-from fhecost.gpt2.variants import variant_named
+from fhecost.gpt2.variants import QuantizedHeads, variant_named
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
 DEFAULT_TEXT = (
@@ -42,39 +42,48 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class HeadRequest:
-    """One quantized head of a GPT-2-shaped model on a sentence."""
+    """Quantized heads of one layer of a GPT-2-shaped model on a sentence."""
 
     model: str = EMBEDDED
     text: str | None = None
     layer: int = 0
-    head: int = 0
+    heads: tuple[int, ...] = (0,)
     seq_len: int = 6
     bits: int = 4
     variant: str = "reference"
 
 
+def named_heads(model: str, text: str) -> tuple[int, ...]:
+    """The heads that ``text`` names in a layer of ``model``: ``all``, or numbers with commas.
+
+    Raises:
+        UsageError: the model or a head isn't there.
+    """
+    return parse_heads(text, model_shape(find_model(model)).heads)
+
+
 def expected_seconds(request: HeadRequest) -> float:
-    """About how long :func:`profile_head` takes without the cache, for a progress bar.
+    """About how long :func:`profile_heads` takes without the cache, for a progress bar.
 
     As seen on 2 cores: 5 s to load torch and a small model, 6 s to compile, more for longer inputs.
     """
-    return 11.0 + 0.4 * request.seq_len
+    return 11.0 + 0.4 * request.seq_len * len(request.heads)
 
 
 @dataclass(frozen=True)
 class HeadCircuit:
-    """A quantized head, the inputs that set its bit widths, and its compiled Concrete circuit.
+    """Quantized heads, the inputs that set their bit widths, and the compiled Concrete circuit.
 
     ``inputset`` holds the integers of the calibration sentences and, last, of the request's text.
     """
 
-    head: ReferenceHead
+    heads: QuantizedHeads
     inputset: tuple[IntArray, ...]
     circuit: Any
 
 
-def compile_head(request: HeadRequest, folder: Path, progress: Progress = _silent) -> HeadCircuit:
-    """Quantize and compile the head of ``request`` from the model in ``folder``.
+def compile_heads(request: HeadRequest, folder: Path, progress: Progress = _silent) -> HeadCircuit:
+    """Quantize and compile the heads of ``request`` from the model in ``folder``.
 
     Raises:
         UsageError: the request doesn't fit the model, or the text is too short.
@@ -83,16 +92,16 @@ def compile_head(request: HeadRequest, folder: Path, progress: Progress = _silen
     _check(request, model_shape(folder))
     progress("loading the model")
     model = load_gpt2(folder)
-    float_head = model.head(request.layer, request.head)
-    progress("calibrating the head")
+    progress("calibrating the heads")
     calibration, judged = _hidden_states(model, request)
-    head = variant_named(request.variant)(float_head, calibration, request.bits)
-    inputset = tuple(head.quantize_input(hidden) for hidden in [*calibration, judged])
+    floats = [model.head(request.layer, head) for head in request.heads]
+    heads = variant_named(request.variant)(floats, calibration, request.bits)
+    inputset = tuple(heads.quantize_input(hidden) for hidden in [*calibration, judged])
     progress("compiling the circuit")
-    return HeadCircuit(head, inputset, compile_circuit(head.run, inputset))
+    return HeadCircuit(heads, inputset, compile_circuit(heads.run, inputset))
 
 
-def profile_head(
+def profile_heads(
     request: HeadRequest, progress: Progress = _silent, *, use_cache: bool = True
 ) -> CircuitProfile:
     """The circuit profile of the head of ``request``, compiled or from the cache.
@@ -115,7 +124,7 @@ def profile_head(
             "text": text,
             "text_is_default": int(request.text is None),
             "layer": request.layer,
-            "head": request.head,
+            "heads": ", ".join(map(str, request.heads)),
             "seq_len": request.seq_len,
             "bits": request.bits,
             "variant": request.variant,
@@ -126,21 +135,22 @@ def profile_head(
         return cached
     from fhecost.circuits.concrete_reader import profile_circuit
 
-    compiled = compile_head(request, folder, progress)
+    compiled = compile_heads(request, folder, progress)
     progress("reading the profile")
     profile = profile_circuit(
         compiled.circuit,
-        name=f"{request.variant} head",
+        name=f"{request.variant} head{'s' if len(request.heads) > 1 else ''}",
         source="compiled Concrete circuit",
         description={
-            "model": name,
-            "layer": request.layer,
-            "head": request.head,
-            "seq_len": request.seq_len,
-            "bits": request.bits,
-            "variant": request.variant,
-            "width": shape.width,
-            "head_dimension": shape.width // shape.heads,
+            **describe_heads(
+                shape,
+                name,
+                request.layer,
+                request.heads,
+                request.seq_len,
+                request.bits,
+                request.variant,
+            ),
             "text": text,
             "model_sha256": weights,
         },
@@ -151,33 +161,44 @@ def profile_head(
     return profile
 
 
+def describe_heads(
+    shape: ModelShape,
+    name: str,
+    layer: int,
+    heads: Sequence[int],
+    seq_len: int,
+    bits: int,
+    variant: str,
+) -> dict[str, str | int | float]:
+    """What a circuit profile says of the heads that it was compiled from."""
+    return {
+        "model": name,
+        "layer": layer,
+        "heads": ", ".join(map(str, heads)),
+        "seq_len": seq_len,
+        "bits": bits,
+        "variant": variant,
+        "width": shape.width,
+        "head_dimension": shape.width // shape.heads,
+    }
+
+
 def _check(request: HeadRequest, shape: ModelShape) -> None:
     """Raise a UsageError unless ``request`` is in range and fits the model."""
     check_bits(request.bits)
     variant_named(request.variant)
     check_layer(shape, request.layer)
     check_seq_len(shape, request.seq_len)
-    check_head(shape.heads, request.head)
+    check_heads(shape.heads, request.heads)
 
 
 def _hidden_states(model: GPT2, request: HeadRequest) -> tuple[FloatArray, FloatArray]:
-    """Hidden states of the calibration windows, shape (windows, L, E), and of the text, (L, E).
-
-    A window begins at a sentence and goes on into the following ones until it has L tokens.
-    """
+    """Hidden states of the calibration windows, shape (windows, L, E), and of the text, (L, E)."""
     length = request.seq_len
-    # A leading space gives each sentence the tokens that it has inside a text.
-    sentences = [model.tokens(" " + sentence) for sentence in calibration_sentences()]
-    stream = [token for sentence in sentences for token in sentence]
-    if len(stream) < length:
-        stream = stream * (length // len(stream) + 1)
-    windows, start = [], 0
-    for sentence in sentences:
-        windows.append([*stream[start:], *stream][:length])
-        start += len(sentence)
+    windows = sentence_windows(model, calibration_sentences(), length)
     text = model.tokens(request.text if request.text is not None else DEFAULT_TEXT)
     if len(text) < length and request.text is None:
-        text = [*text, *stream]
+        text = [*text, *sentence_windows(model, calibration_sentences(), length)[0]]
     if len(text) < length:
         raise UsageError(
             f"--text: has {len(text)} tokens, --seq-len {length} needs at least {length}"

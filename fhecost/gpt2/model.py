@@ -165,6 +165,22 @@ class GPT2:
         return states
 
 
+def sentence_windows(model: GPT2, sentences: Sequence[str], length: int) -> list[list[int]]:
+    """Token ids of one window of ``length`` tokens for each of ``sentences``.
+
+    A window begins at its sentence and goes on into the following ones, and round to the first.
+    """
+    # A leading space gives each sentence the tokens that it has inside a text.
+    tokens = [model.tokens(" " + sentence) for sentence in sentences]
+    stream = [token for sentence in tokens for token in sentence]
+    stream = stream * (length // len(stream) + 2)
+    windows, start = [], 0
+    for sentence in tokens:
+        windows.append(stream[start : start + length])
+        start += len(sentence)
+    return windows
+
+
 def check_layer(shape: ModelShape, layer: int) -> None:
     """Raise a UsageError unless the model has ``layer``."""
     if not 0 <= layer < shape.layers:

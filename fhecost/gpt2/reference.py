@@ -23,13 +23,14 @@ Lookups: ``4*d*L^2 + 6*L^2 + 6*d*L`` for head dimension d and sequence length L.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fhecost.circuits.operators import Operators
 from fhecost.errors import ImpossibleError
 from fhecost.gpt2.attention_head import AttentionHead, causal_mask
 from fhecost.quantization import FloatArray, IntArray, Quantizer, calibrate, quantizer_for
@@ -136,6 +137,52 @@ class ReferenceHead:
             return q["attention_weights"].quantize(
                 weights * (q["exponential"].scale * q["inverse"].scale)
             )
+
+
+@dataclass(frozen=True)
+class ReferenceHeads:
+    """Several reference heads of a layer on one encrypted input."""
+
+    heads: tuple[ReferenceHead, ...]
+
+    @property
+    def n_bits(self) -> int:
+        """Width of inputs, weights and activations."""
+        return self.heads[0].n_bits
+
+    def quantize_input(self, hidden: FloatArray) -> IntArray:
+        """Integers of normalized hidden states, shape (..., L, E); all heads take the same."""
+        return self.heads[0].quantize_input(hidden)
+
+    def saturated(self, hidden: FloatArray) -> int:
+        """How many input values fall outside the calibrated range."""
+        quantizer = self.heads[0].quantizers["input"]
+        return int(np.count_nonzero(np.abs(hidden) > quantizer.scale * (quantizer.largest + 0.5)))
+
+    def run(self, values: Any, operators: Operators) -> Any:
+        """All heads on quantized hidden states, shape (L, E) to (L, heads * d)."""
+        if len(self.heads) == 1:
+            return self.heads[0].run(values, operators.tag)
+
+        def prefixed(index: int) -> Tag:
+            return lambda name: operators.tag(f"head{index}.{name}")
+
+        outputs = [head.run(values, prefixed(index)) for index, head in enumerate(self.heads)]
+        return np.concatenate(tuple(outputs), axis=1)
+
+    def dequantize_output(self, integers: Any) -> FloatArray:
+        """Real values of what :meth:`run` returned, shape (heads, L, d)."""
+        parts = np.split(np.asarray(integers), len(self.heads), axis=-1)
+        return np.stack(
+            [head.dequantize_output(part) for head, part in zip(self.heads, parts, strict=True)]
+        )
+
+
+def quantize_reference_heads(
+    heads: Sequence[AttentionHead], hidden: FloatArray, n_bits: int
+) -> ReferenceHeads:
+    """Quantize ``heads`` of one layer, each as :func:`quantize_reference_head` does."""
+    return ReferenceHeads(tuple(quantize_reference_head(head, hidden, n_bits) for head in heads))
 
 
 def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int) -> ReferenceHead:

@@ -1,21 +1,48 @@
-"""The quantized variants of a head, by name."""
+"""The quantized variants of heads, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
+from fhecost.circuits.operators import ClearOperators, Operators
 from fhecost.errors import UsageError
 from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.reference import ReferenceHead, quantize_reference_head
-from fhecost.quantization import FloatArray
-
-QuantizeHead = Callable[[AttentionHead, FloatArray, int], ReferenceHead]
-
-VARIANTS: Mapping[str, QuantizeHead] = {"reference": quantize_reference_head}
+from fhecost.gpt2.compact import quantize_compact_heads
+from fhecost.gpt2.reference import quantize_reference_heads
+from fhecost.quantization import FloatArray, IntArray
 
 
-def variant_named(name: str) -> QuantizeHead:
-    """What quantizes a head as the variant ``name``.
+class QuantizedHeads(Protocol):
+    """Heads of one layer on integers, all on the same input."""
+
+    @property
+    def n_bits(self) -> int:
+        """The width that was asked for."""
+
+    def quantize_input(self, hidden: FloatArray) -> IntArray:
+        """Integers of normalized hidden states, shape (L, E)."""
+
+    def saturated(self, hidden: FloatArray) -> int:
+        """How many values of ``hidden`` fall outside the calibrated range."""
+
+    def run(self, values: Any, operators: Operators) -> Any:
+        """The integers of all heads, in the clear or as Concrete traces them, shape (L, c)."""
+
+    def dequantize_output(self, integers: Any) -> FloatArray:
+        """Real values of what :meth:`run` returned, shape (heads, L, d)."""
+
+
+QuantizeHeads = Callable[[Sequence[AttentionHead], FloatArray, int], QuantizedHeads]
+
+VARIANTS: Mapping[str, QuantizeHeads] = {
+    "reference": quantize_reference_heads,
+    "compact": quantize_compact_heads,
+}
+
+
+def variant_named(name: str) -> QuantizeHeads:
+    """What quantizes heads as the variant ``name``: from weights, hidden states and a width.
 
     Raises:
         UsageError: no such variant.
@@ -25,3 +52,14 @@ def variant_named(name: str) -> QuantizeHead:
     except KeyError:
         known = ", ".join(VARIANTS)
         raise UsageError(f"--variant {name}: unknown; there is {known}") from None
+
+
+def attend_quantized(
+    heads: QuantizedHeads, hidden: FloatArray, operators: ClearOperators | None = None
+) -> FloatArray:
+    """The values of quantized heads in the clear, (L, E) to (heads, L, d).
+
+    ``operators`` collects what the accumulators did.
+    """
+    integers = heads.run(heads.quantize_input(hidden), operators or ClearOperators())
+    return heads.dequantize_output(integers)

@@ -1,0 +1,103 @@
+"""What a quantized head is computed with: clear integers, or Concrete's tracers.
+
+A head's ``run`` is written once. On :class:`ClearOperators` it computes with numpy; on
+:class:`TracedOperators` Concrete records it as a circuit, and both give the same integers as long
+as no accumulator leaves the width that it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Operators(Protocol):
+    """The operations beyond arithmetic that the two ways of running a head do differently."""
+
+    def tag(self, name: str) -> AbstractContextManager[Any]:
+        """The stage of the operations inside it."""
+
+    def accumulator(self, name: str, values: Any, bits: int, kept_bits: int | None = None) -> Any:
+        """``values``, a sum that has ``bits`` signed bits in the circuit, rounded to ``kept_bits``.
+
+        The result is the nearest multiple of 2^(bits - kept_bits), halves upwards.
+        """
+
+    def lookup(self, values: Any, table: Callable[[Any], Any], bits: int | None = None) -> Any:
+        """``table`` of each value; it must be defined on every integer of the values' width.
+
+        ``bits`` is the width of the result, where what the calibration shows may be less.
+        """
+
+    def narrow(self, values: Any, bits: int) -> Any:
+        """``values``, a sum that can't need more than ``bits`` bits whatever goes in."""
+
+
+class ClearOperators:
+    """numpy on integers; remembers the largest value that each accumulator had.
+
+    ``largest`` gives by name the largest magnitude seen, ``exceeded`` how many values did not fit
+    the bits of their accumulator: in a circuit they would come out wrong.
+    """
+
+    def __init__(self) -> None:
+        self.largest: dict[str, int] = {}
+        self.exceeded: dict[str, int] = {}
+
+    def tag(self, name: str) -> AbstractContextManager[Any]:
+        """No stages in the clear."""
+        return nullcontext()
+
+    def accumulator(self, name: str, values: Any, bits: int, kept_bits: int | None = None) -> Any:
+        """As Concrete's ``round_bit_pattern``, on values of any width."""
+        dropped = 0 if kept_bits is None else max(0, bits - kept_bits)
+        rounded = (values + ((1 << dropped) >> 1)) >> dropped << dropped
+        limit = 2 ** (bits - 1)
+        outside = int(np.count_nonzero((rounded < -limit) | (rounded >= limit)))
+        largest = int(max(values.max(), -values.min()))
+        self.largest[name] = max(largest, self.largest.get(name, 0))
+        self.exceeded[name] = outside + self.exceeded.get(name, 0)
+        return rounded
+
+    def lookup(self, values: Any, table: Callable[[Any], Any], bits: int | None = None) -> Any:
+        """``table`` at once on all values."""
+        return np.asarray(table(values)).astype(np.int64)
+
+    def narrow(self, values: Any, bits: int) -> Any:
+        """``values``, unchanged."""
+        return values
+
+
+class TracedOperators:
+    """Concrete's own operations, for the function that it compiles."""
+
+    def __init__(self, fhe: Any) -> None:
+        self._fhe = fhe
+
+    def tag(self, name: str) -> AbstractContextManager[Any]:
+        """Concrete's tag: it names the stage in the circuit profile."""
+        tag: AbstractContextManager[Any] = self._fhe.tag(name)
+        return tag
+
+    def accumulator(self, name: str, values: Any, bits: int, kept_bits: int | None = None) -> Any:
+        """Concrete's exact rounding: one PBS on one bit for each bit dropped."""
+        values = self._fhe.hint(values, bit_width=bits)
+        if kept_bits is None or bits <= kept_bits:
+            return values
+        # The protection would widen every lookup by a bit against a carry out of the topmost one;
+        # the width already has room for it.
+        return self._fhe.round_bit_pattern(
+            values, lsbs_to_remove=bits - kept_bits, overflow_protection=False
+        )
+
+    def lookup(self, values: Any, table: Callable[[Any], Any], bits: int | None = None) -> Any:
+        """``table`` as the traced numpy operations that Concrete fuses to one table."""
+        result = table(values).astype(np.int64)
+        return result if bits is None else self._fhe.hint(result, bit_width=bits)
+
+    def narrow(self, values: Any, bits: int) -> Any:
+        """``values`` with a hint of their width."""
+        return self._fhe.hint(values, bit_width=bits)

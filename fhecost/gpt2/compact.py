@@ -1,0 +1,357 @@
+"""The compact variant: heads whose circuit costs a fraction of the reference's and keeps more.
+
+What differs from the reference, head by head (E = width, d = head dimension, L = tokens):
+
+* the client rotates the centred hidden states by a Hadamard matrix and quantizes them; the weights
+  take the inverse rotation. Outliers spread over all channels, the values stay what they were;
+* scales minimize the squared error on the calibration sentences instead of covering the largest
+  value; weights have one scale a column, which costs nothing: each column has its own table;
+* the bias is inside the table that requantizes the product, not a second requantization;
+* key biases are left out: they add the same to all scores of a row, which a softmax cannot see;
+* only pairs (i, j) with j <= i are computed: L(L+1)/2 instead of L^2, and nothing is masked;
+* a product of two ciphertexts is one lookup, by 2ab = (a+b)^2 - a^2 - b^2 with the squares of
+  single values looked up once;
+* the softmax has no maximum: the exponential is scaled by one constant a head. The circuit returns
+  sum_j e_ij v_j and sum_j e_ij, and the client, who decrypts both, divides;
+* accumulators are rounded to their top bits before a lookup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.linalg import block_diag, hadamard
+
+from fhecost.circuits.operators import ClearOperators, Operators
+from fhecost.errors import ImpossibleError
+from fhecost.gpt2.attention_head import AttentionHead, causal_mask
+from fhecost.quantization import (
+    FloatArray,
+    IntArray,
+    Quantizer,
+    largest_integer,
+    least_error_quantizer,
+    least_error_scales,
+)
+
+KEPT_BITS = 6
+"""Bits of an accumulator that a lookup reads at least; wider circuits keep ``n_bits`` + 2."""
+_UNBOUNDED = 60
+SPARE = 1.3
+"""Accumulators get the bits for this many times the largest value seen in calibration."""
+
+
+@dataclass(frozen=True)
+class CompactHead:
+    """One head's integers and tables; see :class:`CompactHeads` for what they are applied to.
+
+    ``weight`` holds the integers of the query, key and value columns, shape (E, 3d); a column's
+    product p stands for the real value p * ``column_scale`` + ``column_offset``.
+    ``exponential_shift`` is c in e = 2^b exp(s - c), b = ``exponential_bits``; the products, the
+    scores and the sums of values have ``projection_bits``, ``score_bits`` and ``attended_bits``.
+    """
+
+    weight: IntArray
+    column_scale: FloatArray
+    column_offset: FloatArray
+    query: Quantizer
+    key: Quantizer
+    value: Quantizer
+    value_scale: FloatArray
+    value_mean: FloatArray
+    score_unit: float
+    exponential_shift: float
+    exponential_bits: int
+    projection_bits: int
+    score_bits: int
+    attended_bits: int
+
+    @property
+    def dimension(self) -> int:
+        """d, the head dimension."""
+        return int(self.weight.shape[1] // 3)
+
+
+@dataclass(frozen=True)
+class CompactHeads:
+    """Several compact heads of a layer on one encrypted input.
+
+    ``rotation`` has shape (E, E); the client quantizes (hidden - ``mean``) @ ``rotation``.
+    """
+
+    mean: FloatArray
+    rotation: FloatArray
+    input: Quantizer
+    heads: tuple[CompactHead, ...]
+    n_bits: int
+
+    def quantize_input(self, hidden: FloatArray) -> IntArray:
+        """Integers of normalized hidden states, shape (..., L, E)."""
+        integers: IntArray = self.input.quantize((hidden - self.mean) @ self.rotation)
+        return integers
+
+    def saturated(self, hidden: FloatArray) -> int:
+        """How many input values fall outside the calibrated range."""
+        values = (hidden - self.mean) @ self.rotation
+        return int(np.count_nonzero(np.abs(values) > self.input.scale * (self.input.largest + 0.5)))
+
+    def run(self, values: Any, operators: Operators) -> Any:
+        """All heads on quantized hidden states.
+
+        Args:
+            values: integers of shape (L, E), or Concrete's tracer of one.
+            operators: numpy or Concrete.
+
+        Returns:
+            integers of shape (L, heads * (d + 1)): twice the weighted sum of a head's values, then
+            the sum of its weights.
+        """
+        several = len(self.heads) > 1
+        parts: list[Any] = []
+        for index, head in enumerate(self.heads):
+            prefix = f"head{index}." if several else ""
+            parts += _run_head(
+                head, values, operators, prefix, self.projection_bits, self.kept_bits
+            )
+        return np.concatenate(tuple(parts), axis=1)
+
+    def dequantize_output(self, integers: Any) -> FloatArray:
+        """Real values of what :meth:`run` returned, shape (heads, L, d)."""
+        values = []
+        start = 0
+        for head in self.heads:
+            d = head.dimension
+            sums = np.asarray(integers[:, start : start + d], dtype=np.float64) / 2
+            weights = np.maximum(integers[:, start + d : start + d + 1], 1)
+            values.append(sums / weights * head.value_scale + head.value_mean)
+            start += d + 1
+        return np.stack(values)
+
+    @property
+    def projection_bits(self) -> int:
+        """Bits of all products: they share an input, and Concrete gives them one width."""
+        return max(head.projection_bits for head in self.heads)
+
+    @property
+    def kept_bits(self) -> int:
+        """Bits of an accumulator that lookups read."""
+        return max(KEPT_BITS, self.n_bits + 2)
+
+
+def _run_head(
+    head: CompactHead,
+    values: Any,
+    operators: Operators,
+    prefix: str,
+    projection_bits: int,
+    kept_bits: int,
+) -> list[Any]:
+    """The two outputs of one head, shapes (L, d) and (L, 1)."""
+    length = values.shape[0]
+    rows, columns = np.tril_indices(length)
+    query, key, value = (
+        _project(head, part, values, operators, prefix, projection_bits, kept_bits)
+        for part in range(3)
+    )
+    with operators.tag(f"{prefix}scores"):
+        # 2 q.k = sum (q+k)^2 - sum q^2 - sum k^2, with the single squares once a token.
+        sums = operators.narrow(query[rows] + key[columns], head.query.n_bits + 1)
+        squares = np.sum(operators.lookup(sums, lambda z: z**2), axis=1)
+        own_query = np.sum(operators.lookup(query, lambda z: z**2), axis=1)
+        own_key = np.sum(operators.lookup(key, lambda z: z**2), axis=1)
+        scores = squares - own_query[rows] - own_key[columns]
+    with operators.tag(f"{prefix}softmax.exponential"):
+        scores = operators.accumulator(f"{prefix}scores", scores, head.score_bits, kept_bits)
+        weights = operators.lookup(scores, lambda s: _exponential(head, s), head.exponential_bits)
+    with operators.tag(f"{prefix}softmax.sum"):
+        # Looked up once more: a sum of many is wide, and what it sums up would be as wide.
+        summed = operators.lookup(scores, lambda s: _exponential(head, s))
+        total = _row_sums(summed.reshape((len(rows), 1)), length)
+        total = operators.narrow(total, (length * (2**head.exponential_bits - 1)).bit_length())
+    with operators.tag(f"{prefix}weighted_values"):
+        column = weights.reshape((len(rows), 1))
+        # The values come raised by the largest one, which makes the sum a bit narrower.
+        zero = float(head.value.largest)  # a float, so that Concrete subtracts it in the table
+        sums = operators.narrow(column + value[columns], head.value.n_bits + 1)
+        squares = operators.lookup(sums, lambda z: (z - zero) ** 2)
+        own_weight = operators.lookup(column, lambda z: z**2)
+        own_value = operators.lookup(value, lambda z: (z - zero) ** 2)
+        products = squares - own_weight - own_value[columns]
+        attended = _row_sums(products, length)
+        attended = operators.accumulator(f"{prefix}attended", attended, head.attended_bits)
+    return [attended, total]
+
+
+def _project(
+    head: CompactHead,
+    part: int,
+    values: Any,
+    operators: Operators,
+    prefix: str,
+    projection_bits: int,
+    kept_bits: int,
+) -> Any:
+    """Query, key or value (``part`` 0, 1, 2) as integers, shape (L, d); the value from zero."""
+    name = f"{prefix}{('query', 'key', 'value')[part]}"
+    d = head.dimension
+    chosen = slice(part * d, (part + 1) * d)
+    with operators.tag(name):
+        product = values @ head.weight[:, chosen]
+    scale, offset = head.column_scale[chosen], head.column_offset[chosen]
+    quantizer = (head.query, head.key, head.value)[part]
+    if part == 2:
+        scale, offset = scale / head.value_scale, offset / head.value_scale
+    with operators.tag(f"{name}.requantize"):
+        product = operators.accumulator(f"{prefix}projection", product, projection_bits, kept_bits)
+        quantize = quantizer.quantize_from_zero if part == 2 else quantizer.quantize
+        return operators.lookup(product, lambda p: quantize(p * scale + offset), quantizer.n_bits)
+
+
+def _exponential(head: CompactHead, doubled_scores: Any) -> Any:
+    """E of the integers that stand for twice a score."""
+    largest = 2**head.exponential_bits - 1
+    # The bound keeps the exponential finite on integers that no score reaches.
+    exponent = np.minimum(doubled_scores * (head.score_unit / 2) - head.exponential_shift, 1.0)
+    return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)
+
+
+def _row_sums(of_pairs: Any, length: int) -> Any:
+    """Sums over j of what was computed for pairs (i, j), shape (pairs, c) to (L, c)."""
+    starts = [row * (row + 1) // 2 for row in range(length + 1)]
+    rows = [
+        np.sum(of_pairs[starts[row] : starts[row + 1]], axis=0).reshape((1, of_pairs.shape[1]))
+        for row in range(length)
+    ]
+    return np.concatenate(tuple(rows), axis=0)
+
+
+def quantize_compact_heads(
+    heads: Sequence[AttentionHead], hidden: FloatArray, n_bits: int
+) -> CompactHeads:
+    """Quantize ``heads`` of one layer with scales calibrated on ``hidden``.
+
+    Args:
+        heads: the float weights.
+        hidden: normalized hidden states of the calibration sentences, shape (sentences, L, E).
+        n_bits: width of weights and of what comes out of lookups; see :data:`WIDTHS` for the rest.
+
+    Raises:
+        ImpossibleError: at this width a tensor of a head is zero for every sentence.
+    """
+    mean = hidden.mean(axis=(0, 1))
+    rotation = hadamard_rotation(hidden.shape[-1])
+    rotated = (hidden - mean) @ rotation
+    input_quantizer = least_error_quantizer(rotated, n_bits + WIDER["input"])
+    integers = input_quantizer.quantize(rotated)
+    quantized = []
+    for head in heads:
+        compact = _quantize_head(
+            head, hidden - mean, integers, mean, rotation, input_quantizer.scale, n_bits
+        )
+        quantized.append(compact)
+    return CompactHeads(mean, rotation, input_quantizer, tuple(quantized), n_bits)
+
+
+WIDER: Mapping[str, int] = {"input": 0, "value": 0, "exponential": 0}
+"""Bits that a tensor has beyond ``n_bits``."""
+
+
+def hadamard_rotation(width: int) -> FloatArray:
+    """An orthogonal matrix of shape (width, width): Hadamard blocks of the largest power of two."""
+    block = width & -width
+    blocks: FloatArray = block_diag(*[hadamard(block) / np.sqrt(block)] * (width // block))
+    return blocks
+
+
+def _quantize_head(
+    head: AttentionHead,
+    centred: FloatArray,
+    integers: IntArray,
+    mean: FloatArray,
+    rotation: FloatArray,
+    input_scale: float,
+    n_bits: int,
+) -> CompactHead:
+    d = head.dimension
+    weight = rotation.T @ head.weight
+    weight_scale = least_error_scales(weight, n_bits)
+    largest = largest_integer(n_bits)
+    weight_integers = np.clip(np.rint(weight / weight_scale), -largest, largest).astype(np.int64)
+    column_scale = weight_scale * input_scale
+    wanted, product = centred @ head.weight, (integers @ weight_integers) * column_scale
+    # What the rounding of weights and inputs shifts on average is put right inside the tables.
+    offset = (wanted - product).mean(axis=(0, 1))
+    own_mean = mean @ head.weight + head.bias
+    offset[:d] += own_mean[:d]
+    restored = product + offset
+    query, key, value = np.split(restored, 3, axis=-1)
+    value_scale = least_error_scales(value.reshape(-1, d), n_bits + WIDER["value"])
+    query_quantizer = least_error_quantizer(query, n_bits)
+    key_quantizer = least_error_quantizer(key, n_bits)
+    compact = CompactHead(
+        weight=weight_integers,
+        column_scale=column_scale,
+        column_offset=offset,
+        query=query_quantizer,
+        key=key_quantizer,
+        value=Quantizer(scale=1.0, n_bits=n_bits + WIDER["value"]),
+        value_scale=value_scale,
+        value_mean=own_mean[2 * d :],
+        score_unit=query_quantizer.scale * key_quantizer.scale / np.sqrt(d),
+        exponential_shift=0.0,
+        exponential_bits=n_bits + WIDER["exponential"],
+        projection_bits=_UNBOUNDED,
+        score_bits=_UNBOUNDED,
+        attended_bits=_UNBOUNDED,
+    )
+    compact = replace(
+        compact,
+        exponential_shift=_best_shift(
+            compact.score_unit,
+            query_quantizer.quantize(query),
+            key_quantizer.quantize(key),
+            compact.value.quantize(value / value_scale) * value_scale,
+            compact.exponential_bits,
+        ),
+    )
+    seen = ClearOperators()
+    for sentence in integers:
+        outputs = _run_head(compact, sentence, seen, "", _UNBOUNDED, _UNBOUNDED)
+        if not np.any(outputs[0]):
+            raise ImpossibleError(
+                f"at {n_bits} bits the head's output is zero on a calibration sentence; use more "
+                "bits, another head or another layer"
+            )
+    bits = {name: _signed_bits(SPARE * most) for name, most in seen.largest.items()}
+    return replace(
+        compact,
+        projection_bits=bits["projection"],
+        score_bits=bits["scores"],
+        attended_bits=bits["attended"],
+    )
+
+
+def _signed_bits(magnitude: float) -> int:
+    return int(magnitude).bit_length() + 1
+
+
+def _best_shift(
+    unit: float, query: IntArray, key: IntArray, value: FloatArray, exponential_bits: int
+) -> float:
+    """The constant c whose quantized softmax attends most nearly to what the exact one does."""
+    scores = (query @ np.swapaxes(key, -1, -2)) * unit
+    scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)
+    exact = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    exact = exact / exact.sum(axis=-1, keepdims=True) @ value
+    largest = 2**exponential_bits - 1
+    highest = float(scores[np.isfinite(scores)].max())
+
+    def error(shift: float) -> float:
+        weights = np.clip(np.rint(largest * np.exp(scores - shift)), 0, largest)
+        total = np.maximum(weights.sum(axis=-1, keepdims=True), 1)
+        return float((((weights / total) @ value - exact) ** 2).mean())
+
+    return float(min(np.linspace(highest - 4, highest, 17), key=error))

@@ -1,0 +1,227 @@
+"""GPT-2 models of which some attention heads are quantized, and may run encrypted.
+
+The chosen heads of one layer go through the quantized operators of a variant; everything else is
+the float model of transformers, untouched. Heads are calibrated on fhecost's own sentences when the
+model is made, never on what it is then given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+
+from fhecost.circuits.compilation import GLOBAL_P_ERROR, compile_circuit
+from fhecost.circuits.operators import ClearOperators
+from fhecost.circuits.profile import CircuitProfile
+from fhecost.errors import UsageError
+from fhecost.gpt2 import attention_interface
+from fhecost.gpt2.attention_head import check_heads
+from fhecost.gpt2.head_circuit import describe_heads
+from fhecost.gpt2.model import (
+    GPT2,
+    calibration_sentences,
+    check_layer,
+    check_seq_len,
+    find_model,
+    load_gpt2,
+    sentence_windows,
+)
+from fhecost.gpt2.variants import QuantizedHeads, variant_named
+from fhecost.quantization import FloatArray, IntArray, check_bits
+
+FheMode = Literal["disable", "simulate", "execute"]
+CALIBRATION_LENGTH = 32
+
+
+@dataclass
+class Usage:
+    """What the quantized heads have seen since they were made, in values.
+
+    ``saturated`` inputs lay outside the calibrated range and were clipped; ``exceeded`` sums did
+    not fit the bits of their accumulator.
+    """
+
+    sentences: int = 0
+    inputs: int = 0
+    saturated: int = 0
+    operators: ClearOperators = field(default_factory=ClearOperators)
+
+    @property
+    def exceeded(self) -> int:
+        """Sums that did not fit their accumulator: a circuit computes them wrong."""
+        return sum(self.operators.exceeded.values())
+
+
+class MultiHeadsQGPT2Model:
+    """A GPT-2 with several quantized heads in one layer.
+
+    ``model`` is the ``GPT2LMHeadModel`` of transformers; calling this object calls it.
+    """
+
+    def __init__(
+        self,
+        gpt2: GPT2,
+        *,
+        n_bits: int = 4,
+        layer: int = 0,
+        heads: Sequence[int] | None = None,
+        variant: str = "compact",
+        calibration_length: int = CALIBRATION_LENGTH,
+    ) -> None:
+        check_bits(n_bits)
+        check_layer(gpt2.shape, layer)
+        self.heads = tuple(range(gpt2.shape.heads)) if heads is None else tuple(heads)
+        check_heads(gpt2.shape.heads, self.heads)
+        check_seq_len(gpt2.shape, calibration_length)
+        quantize = variant_named(variant)
+        self.gpt2, self.model, self.tokenizer = gpt2, gpt2.model, gpt2.tokenizer
+        self.layer, self.n_bits, self.variant = layer, n_bits, variant
+        self.usage = Usage()
+        self._mode: FheMode = "disable"
+        self._circuit: Any = None
+        self._circuit_length = 0
+        windows = sentence_windows(gpt2, calibration_sentences(), calibration_length)
+        self._calibration = gpt2.hidden_states(windows, layer)
+        floats = [gpt2.head(layer, head) for head in self.heads]
+        self.quantized: QuantizedHeads = quantize(floats, self._calibration, n_bits)
+        attention_interface.install(self.model, layer, self.heads, self._attend)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str = "embedded",
+        *,
+        n_bits: int = 4,
+        layer: int = 0,
+        heads: Sequence[int] | None = None,
+        variant: str = "compact",
+        calibration_length: int = CALIBRATION_LENGTH,
+    ) -> Self:
+        """Load a model and quantize heads of one layer.
+
+        Args:
+            name_or_folder: ``embedded``, a folder, or a Hugging Face name.
+            n_bits: width of the quantized tensors.
+            layer: from 0.
+            heads: which heads, from 0; all when left out.
+            variant: which quantized circuit.
+            calibration_length: tokens of the windows that the scales are calibrated on; best as
+                long as the sentences that the model will see.
+
+        Raises:
+            UsageError: no GPT-2, or a layer, head, width or variant that isn't there.
+            ImpossibleError: nothing is left of a head at this width.
+        """
+        gpt2 = load_gpt2(find_model(name_or_folder))
+        return cls(
+            gpt2,
+            n_bits=n_bits,
+            layer=layer,
+            heads=heads,
+            variant=variant,
+            calibration_length=calibration_length,
+        )
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """The model's forward pass, as transformers defines it."""
+        return self.model(*arguments, **options)
+
+    def generate(self, *arguments: Any, **options: Any) -> Any:
+        """``GPT2LMHeadModel.generate``, without the cache: quantized heads see whole sentences."""
+        return self.model.generate(*arguments, **{"use_cache": False, **options})
+
+    def set_fhe_mode(self, mode: FheMode) -> None:
+        """Choose how the quantized heads run: in the clear, simulated, or encrypted.
+
+        Raises:
+            UsageError: no such mode, or the model isn't compiled.
+        """
+        if mode not in get_args(FheMode):
+            raise UsageError(f"FHE mode {mode!r}: must be {', '.join(get_args(FheMode))}")
+        if mode != "disable" and self._circuit is None:
+            raise UsageError(f"FHE mode {mode!r}: compile the model first, with compile(input_ids)")
+        self._mode = mode
+
+    def compile(self, input_ids: Any, *, global_p_error: float = GLOBAL_P_ERROR) -> Any:
+        """Compile the quantized heads for sentences as long as ``input_ids``, shape (..., L).
+
+        Only the length counts: bit widths come from the calibration sentences.
+
+        Returns:
+            the ``concrete.fhe.Circuit``.
+
+        Raises:
+            UsageError: the length doesn't fit the model, or Concrete isn't installed.
+            ImpossibleError: Concrete can't compile the heads at these widths.
+        """
+        length = int(np.shape(input_ids)[-1])
+        check_seq_len(self.gpt2.shape, length)
+        windows = sentence_windows(self.gpt2, calibration_sentences(), length)
+        hidden = self.gpt2.hidden_states(windows, self.layer)
+        inputset = [self.quantized.quantize_input(sentence) for sentence in hidden]
+        self._circuit = compile_circuit(self.quantized.run, inputset, global_p_error=global_p_error)
+        self._circuit_length = length
+        return self._circuit
+
+    def profile(self) -> CircuitProfile:
+        """The circuit profile of the compiled heads: what an estimate needs.
+
+        Raises:
+            UsageError: the model isn't compiled.
+        """
+        from fhecost.circuits.concrete_reader import profile_circuit
+
+        if self._circuit is None:
+            raise UsageError("compile the model first, with compile(input_ids)")
+        return profile_circuit(
+            self._circuit,
+            name=f"{self.variant} heads",
+            description=describe_heads(
+                self.gpt2.shape,
+                self.gpt2.shape.name,
+                layer=self.layer,
+                heads=self.heads,
+                seq_len=self._circuit_length,
+                bits=self.n_bits,
+                variant=self.variant,
+            ),
+        )
+
+    def to_float(self) -> Any:
+        """Undo the quantization: the float ``GPT2LMHeadModel``, as transformers loaded it."""
+        attention_interface.remove(self.model, self.layer)
+        return self.model
+
+    def _attend(self, hidden: FloatArray) -> FloatArray:
+        """The heads on one sentence, (L, E) to (heads, L, d), in the chosen mode."""
+        integers = self.quantized.quantize_input(hidden)
+        self.usage.sentences += 1
+        self.usage.inputs += hidden.size
+        self.usage.saturated += self.quantized.saturated(hidden)
+        return self.quantized.dequantize_output(self._run(integers))
+
+    def _run(self, integers: IntArray) -> IntArray:
+        if self._mode == "disable":
+            clear: IntArray = self.quantized.run(integers, self.usage.operators)
+            return clear
+        if len(integers) != self._circuit_length:
+            raise UsageError(
+                f"the sentence has {len(integers)} tokens, the heads are compiled for "
+                f"{self._circuit_length}; compile again with a sentence of that length"
+            )
+        if self._mode == "simulate":
+            return np.asarray(self._circuit.simulate(integers))
+        return np.asarray(self._circuit.encrypt_run_decrypt(integers))
+
+
+class SingleHeadQGPT2Model(MultiHeadsQGPT2Model):
+    """A GPT-2 with one quantized head."""
+
+    def __init__(self, gpt2: GPT2, *, heads: Sequence[int] | None = None, **options: Any) -> None:
+        chosen = (0,) if heads is None else tuple(heads)
+        if len(chosen) != 1:
+            raise UsageError(f"heads {chosen}: a single-head model quantizes one head")
+        super().__init__(gpt2, heads=chosen, **options)
