@@ -78,7 +78,7 @@ def test_operations_that_the_compiler_unfolds_wait_for_each_other(function, step
     ],
 )
 def test_counts_of_a_head_add_up(seq_len, bits, layer, head):
-    request = HeadRequest(seq_len=seq_len, bits=bits, layer=layer, head=head)
+    request = HeadRequest(seq_len=seq_len, bits=bits, layer=layer, heads=(head,))
     circuit = compile_heads(request, find_model("embedded")).circuit
     profile = fhecost.profile_circuit(circuit)
     assert_adds_up(profile, circuit)
@@ -118,7 +118,7 @@ def test_a_circuit_that_is_no_head_adds_up():
 
 
 def test_lines_of_one_loop_are_one_stage_with_several_steps():
-    def running_maximum(values, tag):
+    def running_maximum(values, operators):
         largest = values[0]
         for index in range(1, 5):
             step = values[index] - largest
@@ -134,12 +134,12 @@ def test_lines_of_one_loop_are_one_stage_with_several_steps():
 
 
 def test_profile_keeps_independent_stages_apart():
-    def two_branches(values, tag):
-        with tag("left-hand side/1"):
+    def two_branches(values, operators):
+        with operators.tag("left-hand side/1"):
             left = values**2
-        with tag("right"):
+        with operators.tag("right"):
             right = abs(values - 3)
-        with tag("join"):
+        with operators.tag("join"):
             return left + right
 
     circuit = compile_circuit(two_branches, [np.arange(8), np.arange(8)[::-1]])
@@ -154,14 +154,14 @@ def test_a_circuit_that_concrete_cant_compile_is_one_line_and_leaves_nothing(tmp
     monkeypatch.chdir(tmp_path)
     inputset = [np.array([0, 200_000]), np.array([131_071, 5])]
     with pytest.raises(fhecost.ImpossibleError, match="this 18-bit value is used as") as caught:
-        compile_circuit(lambda values, tag: values % 7, inputset)
+        compile_circuit(lambda values, _: values % 7, inputset)
     assert "only up to 16-bit table lookups are supported" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_circuit_without_cost_is_refused():
-    circuit = compile_circuit(lambda values, tag: values, [np.arange(4)])
+    circuit = compile_circuit(lambda values, _: values, [np.arange(4)])
     with pytest.raises(fhecost.ImpossibleError, match="no operation on encrypted data"):
         fhecost.profile_circuit(circuit)
 
@@ -170,7 +170,7 @@ def test_work_and_key_bytes_are_concretes_own():
     """The parameter sets give back Concrete's complexity, and the bytes of the keys it makes."""
     fhe = import_concrete()
     table = fhe.LookupTable([(3 * i + 1) % 8 for i in range(8)])
-    circuit = compile_circuit(lambda values, tag: table[values], [np.arange(8)])
+    circuit = compile_circuit(lambda values, _: table[values], [np.arange(8)])
     profile = fhecost.profile_circuit(circuit)
     ((pbs,), (switch,)) = profile.stages[0].pbs, profile.stages[0].key_switches
     lookup = pbs_units(pbs.parameters) + key_switch_units(switch.parameters)

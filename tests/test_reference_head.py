@@ -7,11 +7,13 @@ import pytest
 
 import fhecost
 from fhecost.circuits.compilation import compile_circuit
+from fhecost.circuits.operators import ClearOperators
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.gpt2.attention_head import AttentionHead, attend
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
 from fhecost.gpt2.model import calibration_sentences, find_model, load_gpt2
-from fhecost.gpt2.reference import quantize_reference_head
+from fhecost.gpt2.reference import quantize_reference_heads
+from fhecost.gpt2.variants import attend_quantized
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
 pytest.importorskip("concrete", reason="needs the extra [concrete]")
@@ -86,9 +88,8 @@ def test_quantized_head_follows_the_float_head(embedded):
     exact = attend(head, hidden)
     correlations = []
     for bits in (4, 6, 8):
-        quantized = quantize_reference_head(head, hidden, bits)
-        integers = quantized.quantize_input(hidden)
-        values = quantized.dequantize_output([quantized.run(sentence) for sentence in integers])
+        quantized = quantize_reference_heads([head], hidden, bits)
+        values = np.stack([attend_quantized(quantized, sentence)[0] for sentence in hidden])
         correlations.append(np.corrcoef(values.ravel(), exact.ravel())[0, 1])
     assert correlations[0] > 0.8
     assert correlations == sorted(correlations)
@@ -106,7 +107,7 @@ def test_real_gpt2_head_meets_the_published_counts(real_head, seq_len, published
     """Within 2 % of what the published example compiles to, and every difference has a name."""
     head, hidden_of = real_head
     hidden = hidden_of(seq_len)
-    quantized = quantize_reference_head(head, hidden, 4)
+    quantized = quantize_reference_heads([head], hidden, 4)
     inputset = [quantized.quantize_input(sentence) for sentence in hidden]
     profile = fhecost.profile_circuit(compile_circuit(quantized.run, inputset))
     assert profile.pbs_count == pytest.approx(published, rel=0.02)
@@ -141,7 +142,7 @@ def decrypts_to_the_clear_head(request):
     compiled = compile_heads(request, find_model("embedded"))
     sentence = compiled.inputset[-1]
     decrypted = compiled.circuit.encrypt_run_decrypt(sentence)
-    clear = compiled.head.run(sentence)
+    clear = compiled.heads.run(sentence, ClearOperators())
     assert np.any(clear != 0)
     assert np.array_equal(decrypted, clear)
 
@@ -165,7 +166,7 @@ def test_a_head_that_vanishes_is_refused(embedded):
     bias[128:] *= 1e-6
     vanishing = AttentionHead(tiny_values, bias, head.layer_weight_magnitude)
     with pytest.raises(ImpossibleError, match="at 2 bits the head's value is zero"):
-        quantize_reference_head(vanishing, hidden, 2)
+        quantize_reference_heads([vanishing], hidden, 2)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +174,8 @@ def test_a_head_that_vanishes_is_refused(embedded):
     [
         ({"bits": 1}, "--bits 1: must be from 2 to 8"),
         ({"layer": 4}, "--layer 4: the model has layers 0 to 3"),
-        ({"head": 4}, "--heads 4: the layer has heads 0 to 3"),
-        ({"head": -1}, "--heads -1: the layer has heads 0 to 3"),
+        ({"heads": (4,)}, "--heads 4: the layer has heads 0 to 3"),
+        ({"heads": (-1,)}, "--heads -1: the layer has heads 0 to 3"),
         ({"seq_len": 257}, "--seq-len 257: must be from 2 to 256, the model's context"),
         ({"seq_len": 1}, "--seq-len 1: must be from 2"),
         ({"variant": "best"}, "--variant best: unknown; there is reference"),

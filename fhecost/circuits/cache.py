@@ -24,7 +24,8 @@ _PACKAGES_THAT_SHAPE_A_CIRCUIT = ("quantization", "gpt2", "circuits")
 
 
 @cache
-def _code_fingerprint() -> str:
+def code_fingerprint() -> str:
+    """SHA-256 of the source that shapes circuits."""
     digest = hashlib.sha256()
     for package in _PACKAGES_THAT_SHAPE_A_CIRCUIT:
         folder = Path(str(files("fhecost"))) / package
@@ -35,7 +36,7 @@ def _code_fingerprint() -> str:
 
 def cache_key(parts: Mapping[str, str | int]) -> str:
     """The name of a circuit in the cache."""
-    versions = {"code": _code_fingerprint()}
+    versions = {"code": code_fingerprint()}
     for package in ("concrete-python", "numpy", "torch", "transformers"):
         try:
             versions[package] = importlib.metadata.version(package)

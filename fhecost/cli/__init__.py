@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
+from fhecost.cli import accuracy as _accuracy
 from fhecost.cli import estimate as _estimate
 from fhecost.cli import hardware as _hardware
 from fhecost.cli import measure as _measure
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("estimate")(_estimate.estimate)
+app.command("accuracy")(_accuracy.accuracy)
 app.add_typer(_hardware.app, name="hardware")
 app.add_typer(_measure.app, name="measure")
 

@@ -23,6 +23,18 @@ HardwarePathOption = Annotated[
 ]
 
 
+def whole_numbers(option: str, text: str) -> list[int]:
+    """The numbers of an option such as ``2,4,8``, each once, in their order.
+
+    Raises:
+        UsageError: something else than whole numbers with commas between them.
+    """
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise UsageError(f"{option} {text}: must be numbers with commas, such as 2,4,8") from None
+
+
 def deliver(text: str, output: Path | None) -> None:
     """Write ``text`` to a file, whole or not at all, or print it."""
     if output is None:

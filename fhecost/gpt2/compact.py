@@ -255,8 +255,8 @@ def quantize_compact_heads(
     return CompactHeads(mean, rotation, input_quantizer, tuple(quantized), n_bits)
 
 
-WIDER: Mapping[str, int] = {"input": 0, "value": 0, "exponential": 0}
-"""Bits that a tensor has beyond ``n_bits``."""
+WIDER: Mapping[str, int] = {"input": 1, "value": 0, "exponential": 1}
+"""Bits that a tensor has beyond ``n_bits``: the two whose rounding costs most accuracy get one."""
 
 
 def hadamard_rotation(width: int) -> FloatArray:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from fhecost.accuracy.records import AccuracyReport
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {
+    "accuracy": AccuracyReport,
     "circuit_profile": CircuitProfile,
     "estimate": EstimateReport,
     "hardware_list": HardwareList,

@@ -1,0 +1,170 @@
+"""Judge quantized heads on sentences that calibration never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from fhecost.accuracy.agreement import Agreement, compare, total
+from fhecost.accuracy.records import AccuracyRow, Mode
+from fhecost.circuits.operators import ClearOperators
+from fhecost.gpt2 import attention_interface
+from fhecost.gpt2.model import GPT2, calibration_sentences, find_model, load_gpt2, sentence_windows
+from fhecost.gpt2.variants import QuantizedHeads, variant_named
+from fhecost.quantization import FloatArray, IntArray
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row to be: heads of a layer, their width, the length of the windows, and the mode."""
+
+    layer: int
+    heads: tuple[int, ...]
+    bits: int
+    seq_len: int
+    mode: Mode
+    variant: str
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The judged windows and what the float model says of them."""
+
+    tokens: IntArray
+    hidden: FloatArray
+    logits: FloatArray
+
+
+@lru_cache(maxsize=1)
+def _model(name: str) -> GPT2:
+    return load_gpt2(find_model(name))
+
+
+@lru_cache(maxsize=4)
+def _judged(name: str, sentences: tuple[str, ...], seq_len: int, layer: int) -> _Judged:
+    """Windows of ``seq_len`` tokens, one for each sentence."""
+    gpt2 = _model(name)
+    windows = sentence_windows(gpt2, sentences, seq_len)
+    hidden = gpt2.hidden_states(windows, layer)
+    return _Judged(np.asarray(windows), hidden, _logits(gpt2.model, np.asarray(windows)))
+
+
+def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
+    """The row of ``setting``: the model called ``name`` on ``sentences``.
+
+    Raises:
+        ImpossibleError: nothing is left of a head at this width, or Concrete can't compile it.
+    """
+    gpt2 = _model(name)
+    judged = _judged(name, tuple(sentences), setting.seq_len, setting.layer)
+    windows = sentence_windows(gpt2, calibration_sentences(), setting.seq_len)
+    calibration = gpt2.hidden_states(windows, setting.layer)
+    floats = [gpt2.head(setting.layer, head) for head in setting.heads]
+    heads = variant_named(setting.variant)(floats, calibration, setting.bits)
+    operators = ClearOperators()
+    integers = [heads.quantize_input(hidden) for hidden in judged.hidden]
+    clear = [np.asarray(heads.run(values, operators)) for values in integers]
+    simulated: dict[str, Any] = {}
+    outputs = clear
+    if setting.mode == "simulate":
+        inputset = [heads.quantize_input(hidden) for hidden in calibration]
+        outputs, simulated = _simulate(heads, inputset, integers, clear)
+    values = np.stack([heads.dequantize_output(output) for output in outputs])
+    agreement = _agreement(gpt2, setting, judged, values)
+    return _row(setting, agreement, heads, judged, operators, simulated)
+
+
+def _simulate(
+    heads: QuantizedHeads,
+    inputset: Sequence[IntArray],
+    integers: Sequence[IntArray],
+    clear: Sequence[IntArray],
+) -> tuple[list[IntArray], dict[str, Any]]:
+    """Concrete's simulation with the circuit's own p_error, and what it got wrong."""
+    from fhecost.circuits.compilation import compile_circuit
+
+    circuit = compile_circuit(heads.run, inputset, simulation_only=True)
+    outputs = [np.asarray(circuit.simulate(values)) for values in integers]
+    wrong = [int(np.count_nonzero(a != b)) for a, b in zip(outputs, clear, strict=True)]
+    pbs_count = int(circuit.programmable_bootstrap_count)
+    lookups = pbs_count * len(integers)
+    return outputs, {
+        "pbs_count": pbs_count,
+        "p_error": float(circuit.p_error),
+        "global_p_error": float(circuit.statistics["global_p_error"]),
+        "lookups": lookups,
+        # What the circuit as a whole admits, times the number of times that it ran.
+        "expected_wrong_lookups": float(circuit.statistics["global_p_error"]) * len(integers),
+        "wrong_values": sum(wrong),
+        "wrong_sentences": sum(count > 0 for count in wrong),
+    }
+
+
+def _agreement(gpt2: GPT2, setting: Setting, judged: _Judged, values: FloatArray) -> Agreement:
+    """Run the model with ``values``, shape (sentences, heads, L, d), in place of its heads."""
+    following = iter(values)
+
+    def replace(_: FloatArray) -> FloatArray:
+        return next(following)
+
+    attention_interface.install(gpt2.model, setting.layer, setting.heads, replace)
+    try:
+        quantized = _logits(gpt2.model, judged.tokens)
+    finally:
+        attention_interface.remove(gpt2.model, setting.layer)
+    return total(map(compare, judged.logits, quantized, judged.tokens))
+
+
+def _logits(model: Any, tokens: IntArray) -> FloatArray:
+    """Logits of windows, shape (windows, L) to (windows, L, vocabulary)."""
+    import torch
+
+    with torch.no_grad():
+        parts = [
+            model(
+                input_ids=torch.from_numpy(tokens[start : start + _BATCH]), use_cache=False
+            ).logits.numpy()
+            for start in range(0, len(tokens), _BATCH)
+        ]
+    return np.concatenate(parts)
+
+
+def _row(
+    setting: Setting,
+    agreement: Agreement,
+    heads: QuantizedHeads,
+    judged: _Judged,
+    operators: ClearOperators,
+    simulated: dict[str, Any],
+) -> AccuracyRow:
+    shares = {f"top{k}": agreement.share(k) for k in (1, 5, 10)}
+    bounds = {
+        f"top{k}_{end}": bound
+        for k in (1, 5, 10)
+        for end, bound in zip(("low", "high"), agreement.interval(k), strict=True)
+    }
+    return AccuracyRow(
+        layer=setting.layer,
+        heads=", ".join(map(str, setting.heads)),
+        bits=setting.bits,
+        seq_len=setting.seq_len,
+        mode=setting.mode,
+        variant=setting.variant,
+        sentences=len(judged.tokens),
+        positions=agreement.positions,
+        **shares,
+        **bounds,
+        logit_rmse=agreement.logit_rmse,
+        float_perplexity=agreement.float_perplexity,
+        quantized_perplexity=agreement.quantized_perplexity,
+        inputs=int(judged.hidden.size),
+        saturated=heads.saturated(judged.hidden),
+        exceeded=sum(operators.exceeded.values()),
+        **simulated,
+    )

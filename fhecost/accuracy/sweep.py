@@ -1,0 +1,255 @@
+"""Rows of accuracy over widths, lengths and heads, on all cores, and where a killed run stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fhecost.accuracy.judge import Setting, judge
+from fhecost.accuracy.records import AccuracyReport, AccuracyRow, Mode
+from fhecost.circuits.cache import code_fingerprint
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.files import cache_folder, read_text
+from fhecost.gpt2.attention_head import parse_heads
+from fhecost.gpt2.model import (
+    EMBEDDED,
+    calibration_sentences,
+    check_layer,
+    check_seq_len,
+    find_model,
+    fingerprint,
+    model_shape,
+)
+from fhecost.gpt2.variants import variant_named
+from fhecost.measurement.machine import available_threads
+from fhecost.quantization import check_bits
+from fhecost.version import VERSION
+
+
+def evaluation_sentences() -> list[str]:
+    """The English sentences that accuracy is judged on; calibration uses none of them."""
+    text = (files("fhecost.accuracy") / "evaluation_sentences.txt").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line]
+
+
+def read_sentences(path: Path) -> list[str]:
+    """The sentences of a text file, one a line.
+
+    Raises:
+        UsageError: the file can't be read, holds none, or one that calibration uses.
+    """
+    sentences = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not sentences:
+        raise UsageError(f"--sentences {path}: holds no line of text")
+    known = set(calibration_sentences()).intersection(sentences)
+    if known:
+        raise UsageError(
+            f"--sentences {path}: heads are calibrated on one of its lines, so it can't judge "
+            f"them: {min(known)[:40]!r}"
+        )
+    return sentences
+
+
+def head_groups(
+    model: str, layer: int, heads: Sequence[str], *, sweep: bool = False
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Layers with the heads that are quantized together.
+
+    Args:
+        model: ``embedded``, a folder, or a Hugging Face name.
+        layer: from 0.
+        heads: groups such as ``0``, ``0,2`` or ``all``.
+        sweep: every head of every layer instead, one at a time.
+
+    Raises:
+        UsageError: the model, the layer or a head isn't there.
+    """
+    shape = model_shape(find_model(model))
+    check_layer(shape, layer)
+    if sweep:
+        return [(each, (head,)) for each in range(shape.layers) for head in range(shape.heads)]
+    return [(layer, parse_heads(group, shape.heads)) for group in heads]
+
+
+def settings(
+    *,
+    groups: Sequence[tuple[int, tuple[int, ...]]],
+    bits: Sequence[int],
+    seq_lens: Sequence[int],
+    mode: Mode,
+    variant: str,
+) -> list[Setting]:
+    """Every combination, the longest last."""
+    return [
+        Setting(layer, heads, width, seq_len, mode, variant)
+        for seq_len, width, (layer, heads) in itertools.product(sorted(seq_lens), bits, groups)
+    ]
+
+
+def measure_accuracy(
+    model: str,
+    wanted: Sequence[Setting],
+    sentences: Sequence[str] | None = None,
+    *,
+    sentences_from: str = "fhecost's own evaluation sentences",
+    progress: Callable[[str], None] = lambda _: None,
+    processes: int | None = None,
+) -> AccuracyReport:
+    """Judge every setting of ``wanted``.
+
+    Rows are kept in the user's cache folder as soon as they are there, so the same call goes on
+    where a killed one stopped.
+
+    Args:
+        model: ``embedded``, a folder, or a Hugging Face name.
+        wanted: what to judge, see :func:`settings`.
+        sentences: what to judge it on; fhecost's own when left out.
+        sentences_from: where they come from, for the report.
+        progress: called after each row.
+        processes: rows judged at the same time; as many as there are cores when left out.
+
+    Raises:
+        UsageError: a setting doesn't fit the model.
+        ImpossibleError: no setting can be judged.
+    """
+    judged = tuple(evaluation_sentences() if sentences is None else sentences)
+    folder = find_model(model)
+    shape = model_shape(folder)
+    for setting in wanted:
+        check_bits(setting.bits)
+        check_layer(shape, setting.layer)
+        check_seq_len(shape, setting.seq_len)
+        variant_named(setting.variant)
+    weights = fingerprint(folder)
+    sentences_hash = hashlib.sha256("\n".join(judged).encode()).hexdigest()
+    kept = _Kept(weights, sentences_hash)
+    rows: dict[Setting, AccuracyRow] = {}
+    refusals: dict[Setting, str] = {}
+    missing = []
+    for setting in wanted:
+        row = kept.row(setting)
+        if row is None:
+            missing.append(setting)
+        else:
+            rows[setting] = row
+            progress(_title(setting))
+    for setting, result in _results(model, judged, missing, processes or available_threads()):
+        if isinstance(result, AccuracyRow):
+            rows[setting] = result
+            kept.keep(setting, result)
+        else:
+            refusals[setting] = f"{_title(setting)}: {result}"
+        progress(_title(setting))
+    if not rows:
+        raise ImpossibleError("; ".join(refusals.values()) or "there is nothing to judge")
+    return AccuracyReport(
+        fhecost_version=VERSION,
+        model=EMBEDDED if model == EMBEDDED else folder.resolve().name,
+        model_sha256=weights,
+        sentences=sentences_from,
+        sentences_sha256=sentences_hash,
+        versions={
+            package: importlib.metadata.version(package)
+            for package in ("torch", "transformers", "numpy", "concrete-python")
+            if _installed(package)
+        },
+        rows=tuple(rows[setting] for setting in wanted if setting in rows),
+        refusals=tuple(refusals[setting] for setting in wanted if setting in refusals),
+    )
+
+
+def _results(
+    model: str, sentences: tuple[str, ...], wanted: Sequence[Setting], processes: int
+) -> Iterator[tuple[Setting, AccuracyRow | str]]:
+    """Each setting with its row, or why there is none, as they come."""
+    if not wanted:
+        return
+    if processes == 1 or len(wanted) == 1:
+        for setting in wanted:
+            yield setting, _judge_or_say(model, sentences, setting)
+        return
+    with ProcessPoolExecutor(min(processes, len(wanted)), initializer=_one_thread) as pool:
+        running: dict[Future[AccuracyRow | str], Setting] = {
+            pool.submit(_judge_or_say, model, sentences, setting): setting for setting in wanted
+        }
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield running.pop(future), future.result()
+
+
+def _judge_or_say(model: str, sentences: tuple[str, ...], setting: Setting) -> AccuracyRow | str:
+    try:
+        return judge(model, sentences, setting)
+    except ImpossibleError as error:
+        return str(error)
+
+
+def _one_thread() -> None:
+    """A process a core: threads inside one would only get in the others' way."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        import torch
+
+        torch.set_num_threads(1)
+    except ImportError:
+        pass
+
+
+class _Kept:
+    """Rows of earlier runs with the same weights, sentences and code, one JSON line each."""
+
+    def __init__(self, weights: str, sentences: str) -> None:
+        parts = json.dumps([weights, sentences, code_fingerprint(), VERSION])
+        name = hashlib.sha256(parts.encode()).hexdigest()
+        self._path = cache_folder() / "accuracy" / f"{name}.jsonl"
+        self._rows: dict[str, AccuracyRow] = {}
+        if self._path.is_file():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                self._read(line)
+
+    def _read(self, line: str) -> None:
+        try:
+            content = json.loads(line)
+            self._rows[content["setting"]] = AccuracyRow.model_validate(content["row"])
+        except (ValueError, KeyError, TypeError, ValidationError):
+            return  # a line that a killed run left broken
+
+    def row(self, setting: Setting) -> AccuracyRow | None:
+        return self._rows.get(_key(setting))
+
+    def keep(self, setting: Setting, row: AccuracyRow) -> None:
+        line = json.dumps({"setting": _key(setting), "row": row.model_dump(mode="json")})
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+        except OSError:
+            return  # the report doesn't depend on it
+
+
+def _key(setting: Setting) -> str:
+    return json.dumps(asdict(setting), sort_keys=True)
+
+
+def _title(setting: Setting) -> str:
+    heads = ", ".join(map(str, setting.heads))
+    return f"layer {setting.layer} heads {heads}, {setting.bits} bits, L={setting.seq_len}"
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""``fhecost accuracy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhecost.accuracy.records import Mode
+from fhecost.cli.options import FormatOption, OutputOption, deliver, refuse_options, whole_numbers
+from fhecost.cli.progress import counted_progress
+from fhecost.files import check_can_write, write_atomically
+
+
+def accuracy(
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
+    ] = "embedded",
+    layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
+    heads: Annotated[
+        list[str] | None,
+        typer.Option(help="Heads that are quantized together: 0, or 0,2, or all. Repeatable."),
+    ] = None,
+    bits: Annotated[str, typer.Option(help="Widths, with commas between them.")] = "2,3,4,5,6,7,8",
+    seq_len: Annotated[str, typer.Option(help="Lengths in tokens, with commas.")] = "32",
+    variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "compact",
+    mode: Annotated[
+        Mode, typer.Option(help="Clear integers, or Concrete's simulation.")
+    ] = "disable",
+    sweep_heads: Annotated[
+        bool, typer.Option("--sweep-heads", help="Every head of every layer, one at a time.")
+    ] = False,
+    sentences: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sentences to judge on, one a line.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw the figures there.")
+    ] = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Measure how much of the float model's behaviour quantized heads keep."""
+    from fhecost.accuracy.sweep import head_groups, measure_accuracy, read_sentences, settings
+    from fhecost.report.accuracy_text import RENDERERS
+
+    check_can_write(plot, output)
+    if sweep_heads:
+        refuse_options(context, ("layer", "heads"), "--sweep-heads takes every one; leave it out")
+    wanted = settings(
+        groups=head_groups(model, layer, heads or ["0", "all"], sweep=sweep_heads),
+        bits=whole_numbers("--bits", bits),
+        seq_lens=whole_numbers("--seq-len", seq_len),
+        mode=mode,
+        variant=variant,
+    )
+    judged = None if sentences is None else read_sentences(sentences)
+    with counted_progress("accuracy", len(wanted)) as progress:
+        report = measure_accuracy(
+            model,
+            wanted,
+            judged,
+            sentences_from="fhecost's evaluation sentences"
+            if sentences is None
+            else sentences.name,
+            progress=progress,
+        )
+    if plot is not None:
+        from fhecost.report.accuracy_figures import accuracy_page
+
+        write_atomically(plot, accuracy_page(report))
+    deliver(RENDERERS[format](report), output)
