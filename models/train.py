@@ -6,11 +6,10 @@ Reproduces ``models/embedded`` from any folder of ``*.txt`` files::
 
 The corpus is split file by file: the last ``--validation-share`` of every text is never trained
 on, nor seen by the tokenizer, and gives the perplexity that the model card states. Matrices of
-the transformer blocks are optimized with Muon, everything else with AdamW; the learning rate
-warms up, stays, and decays linearly to zero over the last ``--decay-share`` of the steps; then a
-second, gentler cycle of ``--second-steps`` starts at ``--second-scale`` of the rate and decays all
-the way. Weights are kept in float32 while training (matrix products in bfloat16) and saved as
-float16 safetensors.
+the transformer blocks are optimized with Muon, everything else with AdamW. The learning rate runs
+through ``--cycles``: in each it warms up to a share of the rate, stays, and decays linearly to zero
+over the last part of its steps. Weights are kept in float32 while training (matrix products in
+bfloat16) and saved as float16 safetensors.
 
 A checkpoint is written every ``--checkpoint-every`` steps; the same command resumes from it and
 passes over the same batches: their order depends on the seed and the step only.
@@ -24,6 +23,7 @@ import argparse
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -114,19 +114,33 @@ def validation_loss(model: torch.nn.Module, tokens: torch.Tensor, context: int) 
     return total / count
 
 
-def trapezoid(step: int, steps: int, warmup: int, decay_share: float) -> float:
-    """Linear warm-up, constant, linear decay to zero."""
-    decay_steps = max(1, int(steps * decay_share))
-    return min(1.0, (step + 1) / warmup, (steps - step) / decay_steps)
+@dataclass(frozen=True)
+class Cycle:
+    """A stretch of training: linear warm-up to ``scale``, constant, linear decay to zero."""
+
+    steps: int
+    scale: float
+    decay_share: float
+
+    @classmethod
+    def parse(cls, text: str) -> Cycle:
+        """A cycle from ``STEPS:SCALE:DECAY_SHARE``."""
+        steps, scale, decay_share = text.split(":")
+        return cls(int(steps), float(scale), float(decay_share))
+
+    def rate(self, step: int, warmup: int) -> float:
+        """The share of the learning rate at ``step`` of this cycle."""
+        decay_steps = max(1, int(self.steps * self.decay_share))
+        return self.scale * min(1.0, (step + 1) / warmup, (self.steps - step) / decay_steps)
 
 
-def learning_rate_scale(step: int, arguments: argparse.Namespace) -> float:
-    """The first cycle's trapezoid, then the second's: a warm-up and a decay, nothing between."""
-    if step < arguments.steps:
-        return trapezoid(step, arguments.steps, arguments.warmup, arguments.decay_share)
-    return arguments.second_scale * trapezoid(
-        step - arguments.steps, arguments.second_steps, arguments.warmup, 1.0
-    )
+def learning_rate_scale(step: int, cycles: list[Cycle], warmup: int) -> float:
+    """The share of the learning rate at ``step`` of the whole training."""
+    for cycle in cycles:
+        if step < cycle.steps:
+            return cycle.rate(step, warmup)
+        step -= cycle.steps
+    return 0.0
 
 
 def optimizers_for(
@@ -152,9 +166,12 @@ def main() -> None:
         "--work", type=Path, help="folder for the checkpoint (default: OUTPUT.work)"
     )
     parser.add_argument("--seed", type=int, default=20261123)
-    parser.add_argument("--steps", type=int, default=6000, help="of the first cycle")
-    parser.add_argument("--second-steps", type=int, default=5000)
-    parser.add_argument("--second-scale", type=float, default=0.6)
+    parser.add_argument(
+        "--cycles",
+        nargs="+",
+        default=["6000:1:0.45", "5000:0.6:1", "2500:0.45:1"],
+        metavar="STEPS:SCALE:DECAY_SHARE",
+    )
     parser.add_argument("--batch", type=int, default=16, help="windows per step")
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
@@ -165,7 +182,6 @@ def main() -> None:
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=0.003)
     parser.add_argument("--warmup", type=int, default=200)
-    parser.add_argument("--decay-share", type=float, default=0.45)
     parser.add_argument("--validation-share", type=float, default=0.02)
     parser.add_argument("--checkpoint-every", type=int, default=250)
     parser.add_argument(
@@ -218,9 +234,10 @@ def main() -> None:
     runner = torch.compile(model) if arguments.compile else model
 
     started, window = time.monotonic(), []
-    last = arguments.steps + arguments.second_steps
+    cycles = [Cycle.parse(text) for text in arguments.cycles]
+    last = sum(cycle.steps for cycle in cycles)
     for step in range(first, last):
-        scale = learning_rate_scale(step, arguments)
+        scale = learning_rate_scale(step, cycles, arguments.warmup)
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         for group, rate in zip(groups, rates, strict=True):
             group["lr"] = rate * scale

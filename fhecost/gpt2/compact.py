@@ -175,7 +175,8 @@ def _run_head(
         column = weights.reshape((len(rows), 1))
         # The values come raised by the largest one, which makes the sum a bit narrower.
         zero = float(head.value.largest)  # a float, so that Concrete subtracts it in the table
-        sums = operators.narrow(column + value[columns], head.value.n_bits + 1)
+        most = 2**head.exponential_bits - 1 + 2 * head.value.largest
+        sums = operators.narrow(column + value[columns], most.bit_length())
         squares = operators.lookup(sums, lambda z: (z - zero) ** 2)
         own_weight = operators.lookup(column, lambda z: z**2)
         own_value = operators.lookup(value, lambda z: (z - zero) ** 2)

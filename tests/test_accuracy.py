@@ -1,0 +1,179 @@
+"""Accuracy: the arithmetic of agreement, the goals on the embedded model, and the command."""
+
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhecost.accuracy.agreement import compare, total, wilson_interval
+from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD
+from fhecost.accuracy.records import AccuracyReport
+from fhecost.accuracy.sweep import (
+    evaluation_sentences,
+    head_groups,
+    measure_accuracy,
+    read_sentences,
+    settings,
+)
+from fhecost.errors import UsageError
+from fhecost.gpt2.model import calibration_sentences
+from fhecost.schemas import schema_path
+
+pytest.importorskip("transformers", reason="needs the extra [gpt2]")
+
+
+def test_a_position_is_kept_when_the_float_choice_is_among_the_best_k():
+    exact = np.array([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
+    other = np.array([[1.0, 3.0, 2.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
+    agreement = compare(exact, other, np.array([0, 3]))
+    assert agreement.positions == 2
+    assert agreement.kept == (1, 2, 2)
+    assert agreement.share(1) == 0.5
+    assert agreement.logit_rmse == pytest.approx(np.sqrt((4 + 1 + 1) / 4 / 2))
+    odds = np.exp(exact[0]) / np.exp(exact[0]).sum()
+    assert agreement.float_perplexity == pytest.approx(1 / odds[3])
+    assert agreement.predictions == 1
+
+
+def test_wilsons_interval_of_a_known_case():
+    """81 of 263: Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
+    low, high = wilson_interval(81, 263)
+    assert (low, high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@given(trials=st.integers(1, 10_000), data=st.data())
+def test_an_interval_holds_its_share(trials, data):
+    successes = data.draw(st.integers(0, trials))
+    low, high = wilson_interval(successes, trials)
+    assert 0 <= low <= successes / trials + 1e-12
+    assert successes / trials - 1e-12 <= high <= 1
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=5))
+def test_parts_add_up_to_the_whole(seeds):
+    parts = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        logits = rng.standard_normal((2, 6, 20))
+        parts.append(compare(logits[0], logits[1], rng.integers(0, 20, 6)))
+    whole = total(parts)
+    assert whole.positions == 6 * len(seeds)
+    assert whole.share(5) == pytest.approx(np.mean([part.share(5) for part in parts]))
+    assert whole.share(1) <= whole.share(5) <= whole.share(10)
+
+
+def test_no_judged_sentence_is_one_of_calibration():
+    judged, calibration = evaluation_sentences(), calibration_sentences()
+    assert len(judged) >= 80
+    assert len(set(judged)) == len(judged)
+    assert not set(judged) & set(calibration)
+
+
+def test_published_shares_are_those_of_the_facts(facts):
+    published = json.loads((facts / "reference_head.json").read_text())["published"]
+    for name, shares in (("single_head", SINGLE_HEAD), ("multi_head", ALL_HEADS)):
+        for k in (1, 5):
+            stated = published[f"{name}_top{k}_by_bits"]
+            assert shares[k] == {bits: stated[str(bits)] for bits in shares[k]}
+
+
+@pytest.fixture(scope="module")
+def goals():
+    """Layer 0 of the embedded model at 4 and 6 bits, in the clear and simulated."""
+    groups = head_groups("embedded", 0, ["0", "1", "2", "3", "all"])
+    reports = {}
+    for mode, seq_lens, chosen in (
+        ("disable", (16, 32), groups),
+        ("simulate", (8,), [groups[0], groups[-1]]),
+    ):
+        wanted = settings(
+            groups=chosen, bits=(4, 6), seq_lens=seq_lens, mode=mode, variant="compact"
+        )
+        reports[mode] = measure_accuracy("embedded", wanted)
+    return reports
+
+
+@pytest.mark.parametrize(("mode", "seq_len"), [("disable", 16), ("disable", 32), ("simulate", 8)])
+def test_quantized_heads_keep_what_the_goals_ask(goals, mode, seq_len):
+    shares = {(row.heads, row.bits): row.top1 for row in goals[mode].rows if row.seq_len == seq_len}
+    assert shares["0", 4] >= 0.97
+    assert shares["0, 1, 2, 3", 4] >= 0.90
+    assert shares["0, 1, 2, 3", 6] >= 0.98
+
+
+def test_simulation_at_the_default_p_error_is_the_clear_result(goals):
+    for row in goals["simulate"].rows:
+        assert row.expected_wrong_lookups < 0.01
+        assert row.wrong_values == row.wrong_sentences == row.exceeded == 0
+        assert row.lookups == row.pbs_count * row.sentences
+
+
+def test_more_bits_keep_more(goals):
+    shares = {(row.heads, row.bits, row.seq_len): row.top1 for row in goals["disable"].rows}
+    for (heads, bits, seq_len), share in shares.items():
+        if bits == 4:
+            assert share < shares[heads, 6, seq_len]
+
+
+def test_a_killed_run_goes_on_where_it_stopped(monkeypatch):
+    wanted = settings(
+        groups=[(0, (1,))], bits=(3, 4), seq_lens=(4,), mode="disable", variant="compact"
+    )
+    first = measure_accuracy("embedded", wanted[:1], processes=1)
+    judged = []
+    monkeypatch.setattr(
+        "fhecost.accuracy.sweep.judge",
+        lambda _model, _sentences, setting: judged.append(setting) or first.rows[0],
+    )
+    report = measure_accuracy("embedded", wanted, processes=1)
+    assert judged == wanted[1:]
+    assert report.rows[0] == first.rows[0]
+
+
+def test_the_command_writes_rows_and_figures(run_fhecost, tmp_path):
+    finished = run_fhecost(
+        "accuracy", "--bits", "3,4", "--seq-len", "4,6", "--heads", "0",
+        "--plot", "page.html", "--format", "json",
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    content = json.loads(finished.stdout)
+    jsonschema.validate(content, json.loads(schema_path("accuracy").read_text()))
+    report = AccuracyReport.model_validate(content)
+    assert [(row.seq_len, row.bits) for row in report.rows] == [(4, 3), (4, 4), (6, 3), (6, 4)]
+    page = (tmp_path / "page.html").read_text()
+    assert "published GPT-2 124M" in page
+    assert "<script src=" not in page
+    table = run_fhecost("accuracy", "--bits", "3,4", "--seq-len", "4,6", "--heads", "0")
+    assert max(map(len, table.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--bits", "four"), "--bits four: must be numbers with commas"),
+        (("--bits", "9"), "--bits 9: must be from 2 to 8"),
+        (("--heads", "4"), "--heads 4: the layer has heads 0 to 3"),
+        (("--heads", "first"), "--heads first: must be numbers such as 0,2, or all"),
+        (("--layer", "7"), "--layer 7: the model has layers 0 to 3"),
+        (("--seq-len", "1000"), "--seq-len 1000: must be from 2 to 256"),
+        (("--variant", "tiny"), "--variant tiny: unknown"),
+        (("--sentences", "none.txt"), "none.txt: can't be read"),
+        (("--sweep-heads", "--heads", "0"), "--heads: --sweep-heads takes every one"),
+        (("--plot", "missing/page.html"), "there is no folder missing"),
+    ],
+)
+def test_bad_input_is_one_line(run_fhecost, arguments, message):
+    finished = run_fhecost("accuracy", *arguments)
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1
+
+
+def test_a_calibration_sentence_cant_judge(tmp_path):
+    path = tmp_path / "sentences.txt"
+    path.write_text(f"Something new.\n{calibration_sentences()[3]}\n")
+    with pytest.raises(UsageError, match="calibrated on one of its lines"):
+        read_sentences(path)
