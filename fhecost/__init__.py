@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from fhecost.version import VERSION
 
 if TYPE_CHECKING:
+    from fhecost.accuracy.sweep import measure_accuracy
     from fhecost.circuits.concrete_reader import profile_circuit
     from fhecost.circuits.profile import CircuitProfile, Stage, load_profile, save_profile
     from fhecost.errors import FhecostError, ImpossibleError, UsageError
     from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
+    from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model, SingleHeadQGPT2Model
     from fhecost.hardware.estimate import Estimate, EstimateReport
     from fhecost.hardware.estimation import estimate, estimate_all
     from fhecost.hardware.library import load_hardware, read_hardware
@@ -37,6 +39,9 @@ _HOME = {
     "ImpossibleError": "fhecost.errors",
     "UsageError": "fhecost.errors",
     "HeadRequest": "fhecost.gpt2.head_circuit",
+    "MultiHeadsQGPT2Model": "fhecost.gpt2.hybrid",
+    "SingleHeadQGPT2Model": "fhecost.gpt2.hybrid",
+    "measure_accuracy": "fhecost.accuracy.sweep",
     "compile_heads": "fhecost.gpt2.head_circuit",
     "profile_heads": "fhecost.gpt2.head_circuit",
     "Estimate": "fhecost.hardware.estimate",
@@ -65,6 +70,8 @@ __all__ = [
     "HeadRequest",
     "ImpossibleError",
     "Microbenchmark",
+    "MultiHeadsQGPT2Model",
+    "SingleHeadQGPT2Model",
     "Stage",
     "UsageError",
     "__version__",
@@ -77,6 +84,7 @@ __all__ = [
     "load_hardware",
     "load_microbenchmark",
     "load_profile",
+    "measure_accuracy",
     "measure_pbs",
     "profile_circuit",
     "profile_heads",

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,18 @@ class CompactHead:
 class CompactHeads:
     """Several compact heads of a layer on one encrypted input.
 
-    ``rotation`` has shape (E, E); the client quantizes (hidden - ``mean``) @ ``rotation``.
+    The client quantizes (hidden - ``mean``) @ ``rotation``.
     """
 
     mean: FloatArray
-    rotation: FloatArray
     input: Quantizer
     heads: tuple[CompactHead, ...]
     n_bits: int
+
+    @cached_property
+    def rotation(self) -> FloatArray:
+        """What the client turns hidden states by, shape (E, E)."""
+        return hadamard_rotation(len(self.mean))
 
     def quantize_input(self, hidden: FloatArray) -> IntArray:
         """Integers of normalized hidden states, shape (..., L, E)."""
@@ -253,7 +258,7 @@ def quantize_compact_heads(
             head, hidden - mean, integers, mean, rotation, input_quantizer.scale, n_bits
         )
         quantized.append(compact)
-    return CompactHeads(mean, rotation, input_quantizer, tuple(quantized), n_bits)
+    return CompactHeads(mean, input_quantizer, tuple(quantized), n_bits)
 
 
 WIDER: Mapping[str, int] = {"input": 1, "value": 0, "exponential": 1}

@@ -7,8 +7,10 @@ model is made, never on what it is then given.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -29,6 +31,7 @@ from fhecost.gpt2.model import (
     load_gpt2,
     sentence_windows,
 )
+from fhecost.gpt2.saved_heads import load_heads, save_heads
 from fhecost.gpt2.variants import QuantizedHeads, variant_named
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
@@ -70,6 +73,7 @@ class MultiHeadsQGPT2Model:
         heads: Sequence[int] | None = None,
         variant: str = "compact",
         calibration_length: int = CALIBRATION_LENGTH,
+        quantization: Path | None = None,
     ) -> None:
         check_bits(n_bits)
         check_layer(gpt2.shape, layer)
@@ -83,10 +87,13 @@ class MultiHeadsQGPT2Model:
         self._mode: FheMode = "disable"
         self._circuit: Any = None
         self._circuit_length = 0
-        windows = sentence_windows(gpt2, calibration_sentences(), calibration_length)
-        self._calibration = gpt2.hidden_states(windows, layer)
-        floats = [gpt2.head(layer, head) for head in self.heads]
-        self.quantized: QuantizedHeads = quantize(floats, self._calibration, n_bits)
+        if quantization is None:
+            windows = sentence_windows(gpt2, calibration_sentences(), calibration_length)
+            floats = [gpt2.head(layer, head) for head in self.heads]
+            hidden = gpt2.hidden_states(windows, layer)
+            self.quantized: QuantizedHeads = quantize(floats, hidden, n_bits)
+        else:
+            self.quantized = load_heads(quantization, self._about())
         attention_interface.install(self.model, layer, self.heads, self._attend)
 
     @classmethod
@@ -99,6 +106,7 @@ class MultiHeadsQGPT2Model:
         heads: Sequence[int] | None = None,
         variant: str = "compact",
         calibration_length: int = CALIBRATION_LENGTH,
+        quantization: Path | None = None,
     ) -> Self:
         """Load a model and quantize heads of one layer.
 
@@ -110,9 +118,10 @@ class MultiHeadsQGPT2Model:
             variant: which quantized circuit.
             calibration_length: tokens of the windows that the scales are calibrated on; best as
                 long as the sentences that the model will see.
+            quantization: a file that :meth:`save_quantization` wrote, instead of calibrating.
 
         Raises:
-            UsageError: no GPT-2, or a layer, head, width or variant that isn't there.
+            UsageError: no GPT-2, or a layer, head, width, variant or file that isn't there.
             ImpossibleError: nothing is left of a head at this width.
         """
         gpt2 = load_gpt2(find_model(name_or_folder))
@@ -123,6 +132,7 @@ class MultiHeadsQGPT2Model:
             heads=heads,
             variant=variant,
             calibration_length=calibration_length,
+            quantization=quantization,
         )
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
@@ -189,6 +199,23 @@ class MultiHeadsQGPT2Model:
                 variant=self.variant,
             ),
         )
+
+    def save_quantization(self, path: Path) -> None:
+        """Keep the quantized heads, their scales and widths included, in a JSON file."""
+        save_heads(self.quantized, path, self._about())
+
+    def _about(self) -> dict[str, Any]:
+        """What the quantized heads are made of."""
+        shape = self.gpt2.shape
+        weights = [self.gpt2.head(self.layer, head).weight for head in self.heads]
+        return {
+            "variant": self.variant,
+            "n_bits": self.n_bits,
+            "layer": self.layer,
+            "heads": list(self.heads),
+            "width": shape.width,
+            "weights_sha256": hashlib.sha256(np.stack(weights).tobytes()).hexdigest(),
+        }
 
     def to_float(self) -> Any:
         """Undo the quantization: the float ``GPT2LMHeadModel``, as transformers loaded it."""

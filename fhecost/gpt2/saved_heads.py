@@ -1,0 +1,84 @@
+"""Quantized heads as a JSON file: integers, scales and widths, to be used again as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from fhecost.errors import UsageError
+from fhecost.files import read_json, write_atomically
+from fhecost.gpt2.compact import CompactHead, CompactHeads
+from fhecost.gpt2.reference import ReferenceHead, ReferenceHeads
+from fhecost.gpt2.variants import QuantizedHeads
+from fhecost.quantization import Quantizer
+
+SCHEMA_VERSION = 1
+_CLASSES: Mapping[str, Any] = {
+    kind.__name__: kind
+    for kind in (CompactHeads, CompactHead, ReferenceHeads, ReferenceHead, Quantizer)
+}
+
+
+def save_heads(heads: QuantizedHeads, path: Path, about: Mapping[str, Any]) -> None:
+    """Write ``heads`` to ``path``, whole or not at all.
+
+    Args:
+        heads: what a variant made.
+        path: a JSON file.
+        about: what the heads were made of, so that they aren't put into another model.
+    """
+    content = {"schema_version": SCHEMA_VERSION, "about": dict(about), "heads": _encoded(heads)}
+    write_atomically(path, json.dumps(content) + "\n")
+
+
+def load_heads(path: Path, about: Mapping[str, Any]) -> QuantizedHeads:
+    """Read heads that :func:`save_heads` wrote.
+
+    Raises:
+        UsageError: the file is missing or no such file, or its heads were made of something else
+            than ``about`` says.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        raise UsageError(f"{path}: schema_version: not quantized heads of version {SCHEMA_VERSION}")
+    saved = content.get("about", {})
+    for name, value in about.items():
+        if saved.get(name) != value:
+            raise UsageError(
+                f"{path}: about.{name}: the heads were made for {saved.get(name)!r}, not {value!r}"
+            )
+    try:
+        return cast(QuantizedHeads, _decoded(content["heads"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: heads: not quantized heads: {error}") from error
+
+
+def _encoded(value: Any) -> Any:
+    if is_dataclass(value):
+        parts = {field.name: _encoded(getattr(value, field.name)) for field in fields(value)}
+        return {"class": type(value).__name__, **parts}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": value.dtype.name}
+    if isinstance(value, tuple):
+        return {"tuple": [_encoded(part) for part in value]}
+    if isinstance(value, dict):
+        return {"dict": {key: _encoded(part) for key, part in value.items()}}
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "class" in value:
+        parts = {key: _decoded(part) for key, part in value.items() if key != "class"}
+        return _CLASSES[value["class"]](**parts)
+    if "array" in value:
+        return np.asarray(value["array"], dtype=value["dtype"])
+    if "tuple" in value:
+        return tuple(_decoded(part) for part in value["tuple"])
+    return {key: _decoded(part) for key, part in value["dict"].items()}
