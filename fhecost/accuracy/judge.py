@@ -76,7 +76,7 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
         inputset = [heads.quantize_input(hidden) for hidden in calibration]
         outputs, simulated = _simulate(heads, inputset, integers, clear)
     values = np.stack([heads.dequantize_output(output) for output in outputs])
-    agreement = _agreement(gpt2, setting, judged, values)
+    agreement = _agreement(gpt2, setting, judged, values, projected=heads.projected)
     return _row(setting, agreement, heads, judged, operators, simulated)
 
 
@@ -106,14 +106,18 @@ def _simulate(
     }
 
 
-def _agreement(gpt2: GPT2, setting: Setting, judged: _Judged, values: FloatArray) -> Agreement:
+def _agreement(
+    gpt2: GPT2, setting: Setting, judged: _Judged, values: FloatArray, *, projected: bool
+) -> Agreement:
     """Run the model with ``values``, shape (sentences, heads, L, d), in place of its heads."""
     following = iter(values)
 
     def replace(_: FloatArray) -> FloatArray:
         return next(following)
 
-    attention_interface.install(gpt2.model, setting.layer, setting.heads, replace)
+    attention_interface.install(
+        gpt2.model, setting.layer, setting.heads, replace, projected=projected
+    )
     try:
         quantized = _logits(gpt2.model, judged.tokens)
     finally:

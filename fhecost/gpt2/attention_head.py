@@ -17,12 +17,15 @@ class AttentionHead:
 
     ``weight`` has shape (E, 3d) and ``bias`` shape (3d,): query, key and value columns side by
     side. ``layer_weight_magnitude`` is the largest absolute weight over all heads of the layer's
-    projection: the published example quantizes that tensor as a whole.
+    projection: the published example quantizes that tensor as a whole. ``output_weight`` holds the
+    head's rows of the layer's output projection, shape (d, E), ``output_bias`` the layer's, (E,).
     """
 
     weight: FloatArray
     bias: FloatArray
     layer_weight_magnitude: float
+    output_weight: FloatArray | None = None
+    output_bias: FloatArray | None = None
 
     @property
     def width(self) -> int:

@@ -25,14 +25,24 @@ Replace = Callable[[FloatArray], FloatArray]
 The hidden states are normalized, and those of real tokens only, in their order."""
 
 
-def install(model: Any, layer: int, heads: tuple[int, ...], replace: Replace) -> None:
-    """Make ``heads`` of ``layer`` of a ``GPT2LMHeadModel`` go through ``replace``."""
+def install(
+    model: Any, layer: int, heads: tuple[int, ...], replace: Replace, *, projected: bool = False
+) -> None:
+    """Make ``heads`` of ``layer`` of a ``GPT2LMHeadModel`` go through ``replace``.
+
+    With ``projected``, ``replace`` returns what the layer's output projection would, (1, L, E).
+    """
     _register()
     attention = model.transformer.h[layer].attn
-    state = _Replacement(heads, replace)
+    state = _Replacement(heads, replace, projected)
     # The QKV projection is the one place that sees what reaches the attention.
-    hook = attention.c_attn.register_forward_pre_hook(lambda _module, inputs: state.keep(inputs[0]))
-    setattr(attention, _REPLACEMENT, (state, hook, model.config._attn_implementation))
+    hooks = [
+        attention.c_attn.register_forward_pre_hook(lambda _module, inputs: state.keep(inputs[0])),
+        attention.c_proj.register_forward_hook(
+            lambda _module, _inputs, output: state.put_projected(output)
+        ),
+    ]
+    setattr(attention, _REPLACEMENT, (state, hooks, model.config._attn_implementation))
     model.config.use_cache = False
     model.set_attn_implementation(NAME)
 
@@ -40,8 +50,9 @@ def install(model: Any, layer: int, heads: tuple[int, ...], replace: Replace) ->
 def remove(model: Any, layer: int) -> None:
     """Undo :func:`install`: the model is in floating point again."""
     attention = model.transformer.h[layer].attn
-    _, hook, implementation = getattr(attention, _REPLACEMENT)
-    hook.remove()
+    _, hooks, implementation = getattr(attention, _REPLACEMENT)
+    for hook in hooks:
+        hook.remove()
     delattr(attention, _REPLACEMENT)
     model.config.use_cache = True
     model.set_attn_implementation(implementation)
@@ -67,14 +78,28 @@ def floating_point(model: Any) -> Iterator[None]:
 class _Replacement:
     """Which heads of a layer are replaced, by what, and the hidden states of this forward pass."""
 
-    def __init__(self, heads: tuple[int, ...], replace: Replace) -> None:
+    def __init__(self, heads: tuple[int, ...], replace: Replace, projected: bool) -> None:
         self.heads = heads
         self.replace = replace
+        self.projected = projected
+        self.real: Any = None
         self.active = True
         self.hidden: Any = None
 
     def keep(self, hidden: Any) -> None:
         self.hidden = hidden
+
+    def put_projected(self, output: Any) -> Any:
+        """What the output projection returns, with the quantized one at real tokens."""
+        if not self.projected or not self.active:
+            return output
+        import torch
+
+        output = output.clone()
+        for row, real in enumerate(self.real):
+            hidden = self.hidden[row][real].detach().double().numpy()
+            output[row, real] = torch.from_numpy(self.replace(hidden)[0]).to(output.dtype)
+        return output
 
 
 def _register() -> None:
@@ -108,8 +133,11 @@ def _with_replaced_heads(
             "quantized heads see whole sentences: run the model with use_cache=False, and without "
             "past_key_values"
         )
+    state.real = _real_tokens(attention_mask, query)
+    if state.projected:
+        return output
     output = output.clone()
-    for row, real in enumerate(_real_tokens(attention_mask, query)):
+    for row, real in enumerate(state.real):
         hidden = state.hidden[row][real].detach().double().numpy()
         values = np.ascontiguousarray(state.replace(hidden).transpose(1, 0, 2))
         places = torch.nonzero(real).squeeze(1)[:, None]

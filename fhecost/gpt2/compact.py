@@ -29,6 +29,7 @@ from scipy.linalg import block_diag, hadamard
 from fhecost.circuits.operators import ClearOperators, Operators
 from fhecost.errors import ImpossibleError
 from fhecost.gpt2.attention_head import AttentionHead, causal_mask
+from fhecost.gpt2.compact_circuit import CompactHead, run_head
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -40,40 +41,9 @@ from fhecost.quantization import (
 
 KEPT_BITS = 6
 """Bits of an accumulator that a lookup reads at least; wider circuits keep ``n_bits`` + 2."""
-_UNBOUNDED = 60
+UNBOUNDED = 60
 SPARE = 1.3
 """Accumulators get the bits for this many times the largest value seen in calibration."""
-
-
-@dataclass(frozen=True)
-class CompactHead:
-    """One head's integers and tables; see :class:`CompactHeads` for what they are applied to.
-
-    ``weight`` holds the integers of the query, key and value columns, shape (E, 3d); a column's
-    product p stands for the real value p * ``column_scale`` + ``column_offset``.
-    ``exponential_shift`` is c in e = 2^b exp(s - c), b = ``exponential_bits``; the products, the
-    scores and the sums of values have ``projection_bits``, ``score_bits`` and ``attended_bits``.
-    """
-
-    weight: IntArray
-    column_scale: FloatArray
-    column_offset: FloatArray
-    query: Quantizer
-    key: Quantizer
-    value: Quantizer
-    value_scale: FloatArray
-    value_mean: FloatArray
-    score_unit: float
-    exponential_shift: float
-    exponential_bits: int
-    projection_bits: int
-    score_bits: int
-    attended_bits: int
-
-    @property
-    def dimension(self) -> int:
-        """d, the head dimension."""
-        return int(self.weight.shape[1] // 3)
 
 
 @dataclass(frozen=True)
@@ -87,6 +57,8 @@ class CompactHeads:
     input: Quantizer
     heads: tuple[CompactHead, ...]
     n_bits: int
+
+    projected = False
 
     @cached_property
     def rotation(self) -> FloatArray:
@@ -118,9 +90,7 @@ class CompactHeads:
         parts: list[Any] = []
         for index, head in enumerate(self.heads):
             prefix = f"head{index}." if several else ""
-            parts += _run_head(
-                head, values, operators, prefix, self.projection_bits, self.kept_bits
-            )
+            parts += run_head(head, values, operators, prefix, self.projection_bits, self.kept_bits)
         return np.concatenate(tuple(parts), axis=1)
 
     def dequantize_output(self, integers: Any) -> FloatArray:
@@ -144,94 +114,6 @@ class CompactHeads:
     def kept_bits(self) -> int:
         """Bits of an accumulator that lookups read."""
         return max(KEPT_BITS, self.n_bits + 2)
-
-
-def _run_head(
-    head: CompactHead,
-    values: Any,
-    operators: Operators,
-    prefix: str,
-    projection_bits: int,
-    kept_bits: int,
-) -> list[Any]:
-    """The two outputs of one head, shapes (L, d) and (L, 1)."""
-    length = values.shape[0]
-    rows, columns = np.tril_indices(length)
-    query, key, value = (
-        _project(head, part, values, operators, prefix, projection_bits, kept_bits)
-        for part in range(3)
-    )
-    with operators.tag(f"{prefix}scores"):
-        # 2 q.k = sum (q+k)^2 - sum q^2 - sum k^2, with the single squares once a token.
-        sums = operators.narrow(query[rows] + key[columns], head.query.n_bits + 1)
-        squares = np.sum(operators.lookup(sums, lambda z: z**2), axis=1)
-        own_query = np.sum(operators.lookup(query, lambda z: z**2), axis=1)
-        own_key = np.sum(operators.lookup(key, lambda z: z**2), axis=1)
-        scores = squares - own_query[rows] - own_key[columns]
-    with operators.tag(f"{prefix}softmax.exponential"):
-        scores = operators.accumulator(f"{prefix}scores", scores, head.score_bits, kept_bits)
-        weights = operators.lookup(scores, lambda s: _exponential(head, s), head.exponential_bits)
-    with operators.tag(f"{prefix}softmax.sum"):
-        # Looked up once more: a sum of many is wide, and what it sums up would be as wide.
-        summed = operators.lookup(scores, lambda s: _exponential(head, s))
-        total = _row_sums(summed.reshape((len(rows), 1)), length)
-        total = operators.narrow(total, (length * (2**head.exponential_bits - 1)).bit_length())
-    with operators.tag(f"{prefix}weighted_values"):
-        column = weights.reshape((len(rows), 1))
-        # The values come raised by the largest one, which makes the sum a bit narrower.
-        zero = float(head.value.largest)  # a float, so that Concrete subtracts it in the table
-        most = 2**head.exponential_bits - 1 + 2 * head.value.largest
-        sums = operators.narrow(column + value[columns], most.bit_length())
-        squares = operators.lookup(sums, lambda z: (z - zero) ** 2)
-        own_weight = operators.lookup(column, lambda z: z**2)
-        own_value = operators.lookup(value, lambda z: (z - zero) ** 2)
-        products = squares - own_weight - own_value[columns]
-        attended = _row_sums(products, length)
-        attended = operators.accumulator(f"{prefix}attended", attended, head.attended_bits)
-    return [attended, total]
-
-
-def _project(
-    head: CompactHead,
-    part: int,
-    values: Any,
-    operators: Operators,
-    prefix: str,
-    projection_bits: int,
-    kept_bits: int,
-) -> Any:
-    """Query, key or value (``part`` 0, 1, 2) as integers, shape (L, d); the value from zero."""
-    name = f"{prefix}{('query', 'key', 'value')[part]}"
-    d = head.dimension
-    chosen = slice(part * d, (part + 1) * d)
-    with operators.tag(name):
-        product = values @ head.weight[:, chosen]
-    scale, offset = head.column_scale[chosen], head.column_offset[chosen]
-    quantizer = (head.query, head.key, head.value)[part]
-    if part == 2:
-        scale, offset = scale / head.value_scale, offset / head.value_scale
-    with operators.tag(f"{name}.requantize"):
-        product = operators.accumulator(f"{prefix}projection", product, projection_bits, kept_bits)
-        quantize = quantizer.quantize_from_zero if part == 2 else quantizer.quantize
-        return operators.lookup(product, lambda p: quantize(p * scale + offset), quantizer.n_bits)
-
-
-def _exponential(head: CompactHead, doubled_scores: Any) -> Any:
-    """E of the integers that stand for twice a score."""
-    largest = 2**head.exponential_bits - 1
-    # The bound keeps the exponential finite on integers that no score reaches.
-    exponent = np.minimum(doubled_scores * (head.score_unit / 2) - head.exponential_shift, 1.0)
-    return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)
-
-
-def _row_sums(of_pairs: Any, length: int) -> Any:
-    """Sums over j of what was computed for pairs (i, j), shape (pairs, c) to (L, c)."""
-    starts = [row * (row + 1) // 2 for row in range(length + 1)]
-    rows = [
-        np.sum(of_pairs[starts[row] : starts[row + 1]], axis=0).reshape((1, of_pairs.shape[1]))
-        for row in range(length)
-    ]
-    return np.concatenate(tuple(rows), axis=0)
 
 
 def quantize_compact_heads(
@@ -309,9 +191,9 @@ def _quantize_head(
         score_unit=query_quantizer.scale * key_quantizer.scale / np.sqrt(d),
         exponential_shift=0.0,
         exponential_bits=n_bits + WIDER["exponential"],
-        projection_bits=_UNBOUNDED,
-        score_bits=_UNBOUNDED,
-        attended_bits=_UNBOUNDED,
+        projection_bits=UNBOUNDED,
+        score_bits=UNBOUNDED,
+        attended_bits=UNBOUNDED,
     )
     compact = replace(
         compact,
@@ -325,13 +207,13 @@ def _quantize_head(
     )
     seen = ClearOperators()
     for sentence in integers:
-        outputs = _run_head(compact, sentence, seen, "", _UNBOUNDED, _UNBOUNDED)
+        outputs = run_head(compact, sentence, seen, "", UNBOUNDED, UNBOUNDED)
         if not np.any(outputs[0]):
             raise ImpossibleError(
                 f"at {n_bits} bits the head's output is zero on a calibration sentence; use more "
                 "bits, another head or another layer"
             )
-    bits = {name: _signed_bits(SPARE * most) for name, most in seen.largest.items()}
+    bits = {name: signed_bits(SPARE * most) for name, most in seen.largest.items()}
     return replace(
         compact,
         projection_bits=bits["projection"],
@@ -340,7 +222,8 @@ def _quantize_head(
     )
 
 
-def _signed_bits(magnitude: float) -> int:
+def signed_bits(magnitude: float) -> int:
+    """Bits of the narrowest signed integer that reaches ``magnitude`` to both sides."""
     return int(magnitude).bit_length() + 1
 
 

@@ -94,7 +94,9 @@ class MultiHeadsQGPT2Model:
             self.quantized: QuantizedHeads = quantize(floats, hidden, n_bits)
         else:
             self.quantized = load_heads(quantization, self._about())
-        attention_interface.install(self.model, layer, self.heads, self._attend)
+        attention_interface.install(
+            self.model, layer, self.heads, self._attend, projected=self.quantized.projected
+        )
 
     @classmethod
     def from_pretrained(

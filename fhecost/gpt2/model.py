@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,12 @@ class GPT2:
         projection = self.model.transformer.h[layer].attn.c_attn
         weight: FloatArray = projection.weight.detach().double().numpy()
         bias: FloatArray = projection.bias.detach().double().numpy()
-        return AttentionHead.from_layer(weight, bias, self.shape.heads, head)
+        cut = AttentionHead.from_layer(weight, bias, self.shape.heads, head)
+        output = self.model.transformer.h[layer].attn.c_proj
+        output_weight: FloatArray = output.weight.detach().double().numpy()
+        output_bias: FloatArray = output.bias.detach().double().numpy()
+        rows = slice(head * cut.dimension, (head + 1) * cut.dimension)
+        return replace(cut, output_weight=output_weight[rows], output_bias=output_bias)
 
     def tokens(self, text: str) -> list[int]:
         """Token ids of ``text``."""

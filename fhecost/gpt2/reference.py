@@ -145,6 +145,8 @@ class ReferenceHeads:
 
     heads: tuple[ReferenceHead, ...]
 
+    projected = False
+
     @property
     def n_bits(self) -> int:
         """Width of inputs, weights and activations."""

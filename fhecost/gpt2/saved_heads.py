@@ -12,16 +12,16 @@ import numpy as np
 
 from fhecost.errors import UsageError
 from fhecost.files import read_json, write_atomically
-from fhecost.gpt2.compact import CompactHead, CompactHeads
+from fhecost.gpt2.compact import CompactHeads
+from fhecost.gpt2.compact_attention import CompactAttention
+from fhecost.gpt2.compact_circuit import CompactHead
 from fhecost.gpt2.reference import ReferenceHead, ReferenceHeads
 from fhecost.gpt2.variants import QuantizedHeads
 from fhecost.quantization import Quantizer
 
 SCHEMA_VERSION = 1
-_CLASSES: Mapping[str, Any] = {
-    kind.__name__: kind
-    for kind in (CompactHeads, CompactHead, ReferenceHeads, ReferenceHead, Quantizer)
-}
+_KINDS = (CompactAttention, CompactHeads, CompactHead, ReferenceHeads, ReferenceHead, Quantizer)
+_CLASSES: Mapping[str, Any] = {kind.__name__: kind for kind in _KINDS}
 
 
 def save_heads(heads: QuantizedHeads, path: Path, about: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from fhecost.circuits.operators import ClearOperators, Operators
 from fhecost.errors import UsageError
 from fhecost.gpt2.attention_head import AttentionHead
 from fhecost.gpt2.compact import quantize_compact_heads
+from fhecost.gpt2.compact_attention import quantize_compact_attention
 from fhecost.gpt2.reference import quantize_reference_heads
 from fhecost.quantization import FloatArray, IntArray
 
@@ -29,8 +30,12 @@ class QuantizedHeads(Protocol):
     def run(self, values: Any, operators: Operators) -> Any:
         """The integers of all heads, in the clear or as Concrete traces them, shape (L, c)."""
 
+    @property
+    def projected(self) -> bool:
+        """Whether the output projection is inside."""
+
     def dequantize_output(self, integers: Any) -> FloatArray:
-        """Real values of what :meth:`run` returned, shape (heads, L, d)."""
+        """Real values of what :meth:`run` returned, shape (heads, L, d); projected, (1, L, E)."""
 
 
 QuantizeHeads = Callable[[Sequence[AttentionHead], FloatArray, int], QuantizedHeads]
@@ -38,6 +43,7 @@ QuantizeHeads = Callable[[Sequence[AttentionHead], FloatArray, int], QuantizedHe
 VARIANTS: Mapping[str, QuantizeHeads] = {
     "reference": quantize_reference_heads,
     "compact": quantize_compact_heads,
+    "compact-attention": quantize_compact_attention,
 }
 
 

@@ -1,0 +1,243 @@
+"""The compact variant of a whole multi-head attention, its output projection included.
+
+The heads of :mod:`fhecost.gpt2.compact`, normalized inside the circuit, since what comes after them
+needs their real proportions: the logarithm r_i of a row's sum of exponentials is looked up in units
+of a rounded score, and the probability is one lookup of the difference::
+
+    p_ij = table(s_ij - r_i) = round(f_i * exp(s_ij - log sum_j exp s_ij))
+
+No inverse and no product of ciphertexts is needed. f_i grows with the number of tokens that row i
+attends to, so that the small probabilities of long rows keep some of the integers. The weighted sum
+is requantized to ``n_bits`` and multiplied by the quantized output projection in the clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fhecost.circuits.operators import ClearOperators, Operators
+from fhecost.errors import UsageError
+from fhecost.gpt2.attention_head import AttentionHead
+from fhecost.gpt2.compact import SPARE, UNBOUNDED, CompactHeads, quantize_compact_heads, signed_bits
+from fhecost.gpt2.compact_circuit import (
+    CompactHead,
+    scores_and_value,
+    sum_of_exponentials,
+    weighted_values,
+)
+from fhecost.quantization import (
+    FloatArray,
+    IntArray,
+    Quantizer,
+    largest_integer,
+    least_error_quantizer,
+    least_error_scales,
+)
+
+WIDER_OUTPUT = 1
+"""Bits beyond ``n_bits`` of what the projection multiplies: no lookup reads its products."""
+
+
+@dataclass(frozen=True)
+class CompactAttention:
+    """All heads of a layer and the output projection, from hidden states to what c_proj returns.
+
+    ``weight`` holds the integers of the output projection, shape (heads * d, E); a column's product
+    stands for product * ``column_scale`` + ``column_offset``. ``output`` quantizes the heads'
+    values, whose sums have ``attended_bits``.
+    """
+
+    heads: CompactHeads
+    probability_bits: int
+    focus: float
+    output: Quantizer
+    weight: IntArray
+    column_scale: FloatArray
+    column_offset: FloatArray
+    attended_bits: int
+    product_bits: int
+
+    projected = True
+
+    @property
+    def n_bits(self) -> int:
+        """The width that was asked for."""
+        return self.heads.n_bits
+
+    def quantize_input(self, hidden: FloatArray) -> IntArray:
+        """Integers of normalized hidden states, shape (L, E)."""
+        return self.heads.quantize_input(hidden)
+
+    def saturated(self, hidden: FloatArray) -> int:
+        """How many input values fall outside the calibrated range."""
+        return self.heads.saturated(hidden)
+
+    def run(self, values: Any, operators: Operators) -> Any:
+        """Quantized hidden states to the integers of the projection, shapes (L, E)."""
+        outputs = self._outputs(values, operators)
+        with operators.tag("output_projection"):
+            products = np.concatenate(tuple(outputs), axis=1) @ self.weight
+            return operators.accumulator("output_projection", products, self.product_bits)
+
+    def dequantize_output(self, integers: Any) -> FloatArray:
+        """Real values of what :meth:`run` returned, shape (1, L, E)."""
+        values: FloatArray = np.asarray(integers) * self.column_scale + self.column_offset
+        return values[None]
+
+    def _outputs(self, values: Any, operators: Operators) -> list[Any]:
+        """The heads' values as integers of ``output``, each of shape (L, d)."""
+        kept = self.heads.kept_bits
+        outputs = []
+        for index, head in enumerate(self.heads.heads):
+            prefix = f"head{index}."
+            attended, share = self._attended(head, values, operators, prefix)
+            # The mean value is added after the projection, in the clear.
+            scale = head.value_scale / (2 * share[:, None] * self.output.scale)
+            with operators.tag(f"{prefix}output.requantize"):
+                rounded = operators.accumulator(
+                    f"{prefix}attended", attended, self.attended_bits, kept
+                )
+                table = partial(self._requantized, scale=scale)
+                outputs.append(operators.lookup(rounded, table, self.output.n_bits))
+        return outputs
+
+    def _requantized(self, sums: Any, scale: FloatArray) -> Any:
+        return np.clip(np.rint(sums * scale), -self.output.largest, self.output.largest)
+
+    def _attended(
+        self, head: CompactHead, values: Any, operators: Operators, prefix: str
+    ) -> tuple[Any, FloatArray]:
+        """Twice the sum of p v, shape (L, d), and what p is of 1 in each row, shape (L,)."""
+        length = values.shape[0]
+        rows, _ = np.tril_indices(length)
+        kept, dropped = self.heads.kept_bits, max(0, head.score_bits - self.heads.kept_bits)
+        scores, value = scores_and_value(
+            head, values, operators, prefix, self.heads.projection_bits, kept
+        )
+        unit = head.score_unit / 2 * 2**dropped
+        total = sum_of_exponentials(head, scores, operators, prefix, length)
+        largest_sum = 2**head.exponential_bits - 1
+
+        def logarithm_of(sums: Any) -> Any:
+            # e = largest_sum * exp(s - shift), so this is log sum exp(s) in units of a score.
+            real = np.log(np.maximum(sums, 0.5) / largest_sum) + head.exponential_shift
+            # It lies among the scores, give or take log L; clipping keeps the difference narrow.
+            return np.clip(np.rint(real / unit), -(2 ** (kept - 1)), 2 ** (kept - 1) - 1)
+
+        with operators.tag(f"{prefix}softmax.logarithm"):
+            logarithm = operators.lookup(total, logarithm_of, kept)
+        with operators.tag(f"{prefix}softmax.score"):
+            score = operators.lookup(scores, lambda s: np.rint(s / 2**dropped), kept)
+        share = (2**self.probability_bits - 1) * np.maximum(
+            1.0, np.arange(1, length + 1) / self.focus
+        )
+        most = 2**self.probability_bits - 1
+        with operators.tag(f"{prefix}softmax.probability"):
+            difference = score - logarithm.reshape((length,))[rows]
+            difference = operators.narrow(difference, kept + 1)
+            of_row = share[rows]
+            probability = operators.lookup(
+                difference,
+                lambda z: np.clip(np.rint(of_row * np.exp(np.minimum(z * unit, 0.0))), 0, most),
+                self.probability_bits,
+            )
+        attended = weighted_values(
+            probability, self.probability_bits, value, head.value, operators, prefix, length
+        )
+        return attended, share
+
+
+def quantize_compact_attention(
+    heads: Sequence[AttentionHead], hidden: FloatArray, n_bits: int
+) -> CompactAttention:
+    """Quantize all heads of a layer and their output projection, calibrated on ``hidden``.
+
+    Args:
+        heads: all heads of the layer, with their rows of the output projection.
+        hidden: normalized hidden states of the calibration sentences, shape (sentences, L, E).
+        n_bits: width of weights and of what comes out of lookups.
+
+    Raises:
+        UsageError: some heads of the layer are missing.
+        ImpossibleError: at this width a tensor of a head is zero for every sentence.
+    """
+    width, output_bits = hidden.shape[-1], n_bits + WIDER_OUTPUT
+    if sum(head.dimension for head in heads) != width:
+        raise UsageError("--variant compact-attention: needs --heads all")
+    compact = quantize_compact_heads(heads, hidden, n_bits)
+    weight = np.concatenate([_output_weight(head) for head in heads])
+    blank = CompactAttention(
+        heads=compact,
+        probability_bits=n_bits + 1,
+        focus=1.0,
+        output=Quantizer(scale=1.0, n_bits=output_bits),
+        weight=np.zeros((width, width), dtype=np.int64),
+        column_scale=np.ones(width),
+        column_offset=np.zeros(width),
+        attended_bits=UNBOUNDED,
+        product_bits=UNBOUNDED,
+    )
+    exact = _exact_outputs(heads, compact, hidden)
+    integers = compact.quantize_input(hidden)
+
+    def outputs(attention: CompactAttention) -> tuple[FloatArray, int]:
+        """The heads' real values without their means, and the largest sum of the circuit."""
+        largest, values = 0, []
+        for sentence in integers:
+            parts = []
+            for head in compact.heads:
+                sums, share = attention._attended(head, sentence, ClearOperators(), "")
+                largest = max(largest, int(np.abs(sums).max()))
+                parts.append(sums / (2 * share[:, None]) * head.value_scale)
+            values.append(np.concatenate(parts, axis=1))
+        return np.stack(values), largest
+
+    candidates = [replace(blank, focus=focus) for focus in (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)]
+    tried = [(candidate, *outputs(candidate)) for candidate in candidates]
+    chosen, attended, largest = min(tried, key=lambda one: float(((one[1] - exact) ** 2).mean()))
+    output = least_error_quantizer(attended, output_bits)
+    weight_scale = least_error_scales(weight, output_bits)
+    limit = largest_integer(output_bits)
+    weight_integers = np.clip(np.rint(weight / weight_scale), -limit, limit).astype(np.int64)
+    column_scale = weight_scale * output.scale
+    quantized = output.quantize(attended)
+    products = quantized @ weight_integers
+    means = np.concatenate([head.value_mean for head in compact.heads])
+    # The means of the values, the bias, and what rounding shifts on average: all in the clear.
+    offset = means @ weight + heads[0].output_bias
+    offset = offset + (exact @ weight - products * column_scale).mean(axis=(0, 1))
+    return replace(
+        chosen,
+        output=output,
+        weight=weight_integers,
+        column_scale=column_scale,
+        column_offset=offset,
+        attended_bits=signed_bits(SPARE * largest),
+        product_bits=signed_bits(SPARE * float(np.abs(products).max())),
+    )
+
+
+def _output_weight(head: AttentionHead) -> FloatArray:
+    if head.output_weight is None or head.output_bias is None:
+        raise UsageError("--variant compact-attention: the heads come without output projection")
+    return head.output_weight
+
+
+def _exact_outputs(
+    heads: Sequence[AttentionHead], compact: CompactHeads, hidden: FloatArray
+) -> FloatArray:
+    """The float heads' values without the quantized ones' means, shape (sentences, L, E)."""
+    from fhecost.gpt2.attention_head import attend
+
+    return np.concatenate(
+        [
+            attend(head, hidden) - quantized.value_mean
+            for head, quantized in zip(heads, compact.heads, strict=True)
+        ],
+        axis=-1,
+    )
