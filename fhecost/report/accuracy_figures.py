@@ -10,7 +10,7 @@ from fhecost.accuracy.records import AccuracyReport, AccuracyRow
 from fhecost.errors import UsageError
 from fhecost.report.pages import figure_page
 
-_COLORS = {1: "#0f5f8c", 5: "#c4661f", 10: "#4d7c3a"}
+_COLORS = {1: "#2b7fb8", 5: "#c4661f", 10: "#4d7c3a"}
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 

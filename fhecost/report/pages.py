@@ -29,6 +29,7 @@ function paint() {
       "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font.color": ink,
       "xaxis.gridcolor": grid, "yaxis.gridcolor": grid, "xaxis.linecolor": grid,
       "yaxis.linecolor": grid, "xaxis.zeroline": false, "yaxis.zeroline": false,
+      "modebar.bgcolor": "rgba(0,0,0,0)", "modebar.color": grid, "modebar.activecolor": ink,
     });
   }
 }
