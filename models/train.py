@@ -8,7 +8,8 @@ The corpus is split file by file: the last ``--validation-share`` of every text 
 on, nor seen by the tokenizer, and gives the perplexity that the model card states. Matrices of
 the transformer blocks are optimized with Muon, everything else with AdamW. The learning rate runs
 through ``--cycles``: in each it warms up to a share of the rate, stays, and decays linearly to zero
-over the last part of its steps. Weights are kept in float32 while training (matrix products in
+over the last part of its steps. The model is the mean of the weights at the ends of the last
+``--averaged-cycles`` cycles. Weights are kept in float32 while training (matrix products in
 bfloat16) and saved as float16 safetensors.
 
 A checkpoint is written every ``--checkpoint-every`` steps; the same command resumes from it and
@@ -20,6 +21,7 @@ keeps freed activations mapped: a third more tokens per second on 2 cores.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -134,6 +136,11 @@ class Cycle:
         return self.scale * min(1.0, (step + 1) / warmup, (self.steps - step) / decay_steps)
 
 
+def mean_weights(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of several states of one model."""
+    return {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[0]}
+
+
 def learning_rate_scale(step: int, cycles: list[Cycle], warmup: int) -> float:
     """The share of the learning rate at ``step`` of the whole training."""
     for cycle in cycles:
@@ -182,6 +189,7 @@ def main() -> None:
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=0.003)
     parser.add_argument("--warmup", type=int, default=200)
+    parser.add_argument("--averaged-cycles", type=int, default=2)
     parser.add_argument("--validation-share", type=float, default=0.02)
     parser.add_argument("--checkpoint-every", type=int, default=250)
     parser.add_argument(
@@ -223,19 +231,20 @@ def main() -> None:
     optimizers = optimizers_for(model, arguments.muon_rate, arguments.adam_rate)
     rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
 
-    first, log = 0, []
+    first, log, ends = 0, [], {}
     checkpoint = work / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        first, log = state["step"], state["log"]
+        first, log, ends = state["step"], state["log"], state["ends"]
     runner = torch.compile(model) if arguments.compile else model
 
     started, window = time.monotonic(), []
     cycles = [Cycle.parse(text) for text in arguments.cycles]
-    last = sum(cycle.steps for cycle in cycles)
+    end_steps = list(itertools.accumulate(cycle.steps for cycle in cycles))
+    last = end_steps[-1]
     for step in range(first, last):
         scale = learning_rate_scale(step, cycles, arguments.warmup)
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -258,8 +267,10 @@ def main() -> None:
                 flush=True,
             )
             window = []
-        if done % arguments.checkpoint_every == 0 or done == last:
-            if done % (arguments.checkpoint_every * 4) == 0 or done == last:
+        if done in end_steps[-arguments.averaged_cycles :]:
+            ends[done] = {name: value.clone() for name, value in model.state_dict().items()}
+        if done % arguments.checkpoint_every == 0 or done in end_steps:
+            if done % (arguments.checkpoint_every * 4) == 0 or done in end_steps:
                 perplexity = math.exp(validation_loss(model, held_out, arguments.context))
                 log.append({"step": done, "validation_perplexity": perplexity})
                 print(f"step {done} validation perplexity {perplexity:.2f}", flush=True)
@@ -268,12 +279,14 @@ def main() -> None:
                 "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 "step": done,
                 "log": log,
+                "ends": ends,
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
         if arguments.stop_after and done >= arguments.stop_after:
             return
 
+    model.load_state_dict(mean_weights(list(ends.values())))
     half = model.half()
     half.save_pretrained(arguments.output)
     PreTrainedTokenizerFast(
