@@ -24,7 +24,7 @@ def _own_folders(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def saved_profile() -> CircuitProfile:
-    """The embedded model's layer 0, head 0 at L=6 and 3 bits, compiled once and committed."""
+    """The embedded model's layer 0, head 2 at L=6 and 3 bits, compiled once and committed."""
     return load_profile(SAVED_PROFILE)
 
 
