@@ -111,7 +111,7 @@ class ReferenceHead:
             scores = query @ np.transpose(key)
         with tag("scores.scale_and_mask"):
             scaled = scores * (q["query"].scale * q["key"].scale / np.sqrt(self.dimension))
-            masked = np.where(causal_mask(self.seq_len), scaled, self.mask_value)
+            masked = np.where(causal_mask(scores.shape[0]), scaled, self.mask_value)
             return q["scores"].quantize_from_zero(masked)
 
     def _softmax(self, scores: Any, tag: Tag) -> Any:
@@ -119,7 +119,7 @@ class ReferenceHead:
         q = self.quantizers
         with tag("softmax.maximum"):
             maximum = scores[:, :1]
-            for column in range(1, self.seq_len):
+            for column in range(1, scores.shape[1]):
                 maximum = maximum + np.maximum(scores[:, column : column + 1] - maximum, 0)
         with tag("softmax.subtract"):
             shifted = scores - maximum
