@@ -189,7 +189,11 @@ def test_every_public_name_is_there():
         (("estimate", "--format", "xml"), 2, "'table', 'json', 'csv', 'markdown'"),
         (("hardware", "show"), 2, "hardware show: missing argument"),
         (("hardware", "shew"), 2, "no such command 'shew'; there is check, list, show"),
-        (("estimat",), 2, "no such command 'estimat'; there is estimate, hardware, measure"),
+        (
+            ("estimat",),
+            2,
+            "no such command 'estimat'; there is accuracy, estimate, generate, hardware, measure",
+        ),
         (("estimate", "again"), 2, "unexpected extra argument"),
     ],
 )

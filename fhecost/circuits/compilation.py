@@ -80,4 +80,7 @@ def _reason(error: RuntimeError) -> str:
     """Concrete's reason in one line: what it writes under nodes of its graph, else its title."""
     lines = str(error).strip().splitlines()
     marked = [line.lstrip("^").strip() for line in lines if line.startswith("^^")]
-    return " ".join(marked) if marked else lines[0]
+    if marked:
+        return " ".join(marked)
+    # Its optimizer can fail without a word, as when an error probability is out of reach.
+    return lines[0] if lines else "it gives no reason; a larger global_p_error may help"

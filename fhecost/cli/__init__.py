@@ -10,6 +10,7 @@ import typer
 
 from fhecost.cli import accuracy as _accuracy
 from fhecost.cli import estimate as _estimate
+from fhecost.cli import generate as _generate
 from fhecost.cli import hardware as _hardware
 from fhecost.cli import measure as _measure
 from fhecost.cli.usage import ClickUsageError, is_request_for_help, usage_line
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command("estimate")(_estimate.estimate)
 app.command("accuracy")(_accuracy.accuracy)
+app.command("generate")(_generate.generate)
 app.add_typer(_hardware.app, name="hardware")
 app.add_typer(_measure.app, name="measure")
 

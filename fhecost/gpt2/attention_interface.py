@@ -31,48 +31,75 @@ def install(
     """Make ``heads`` of ``layer`` of a ``GPT2LMHeadModel`` go through ``replace``.
 
     With ``projected``, ``replace`` returns what the layer's output projection would, (1, L, E).
+
+    Raises:
+        UsageError: heads of the layer are replaced already.
     """
-    _register()
     attention = model.transformer.h[layer].attn
+    if hasattr(attention, _REPLACEMENT):
+        raise UsageError(f"layer {layer} of this model has quantized heads already")
+    _register()
+    others = _replacements(model)
+    implementation = others[0][2] if others else model.config._attn_implementation
     state = _Replacement(heads, replace, projected)
     # The QKV projection is the one place that sees what reaches the attention.
     hooks = [
+        model.transformer.register_forward_pre_hook(_check_length, with_kwargs=True),
         attention.c_attn.register_forward_pre_hook(lambda _module, inputs: state.keep(inputs[0])),
         attention.c_proj.register_forward_hook(
             lambda _module, _inputs, output: state.put_projected(output)
         ),
     ]
-    setattr(attention, _REPLACEMENT, (state, hooks, model.config._attn_implementation))
+    setattr(attention, _REPLACEMENT, (state, hooks, implementation))
     model.config.use_cache = False
     model.set_attn_implementation(NAME)
 
 
 def remove(model: Any, layer: int) -> None:
-    """Undo :func:`install`: the model is in floating point again."""
+    """Undo :func:`install`: the layer is in floating point again. Done twice, it does nothing."""
     attention = model.transformer.h[layer].attn
+    if not hasattr(attention, _REPLACEMENT):
+        return
     _, hooks, implementation = getattr(attention, _REPLACEMENT)
     for hook in hooks:
         hook.remove()
     delattr(attention, _REPLACEMENT)
-    model.config.use_cache = True
-    model.set_attn_implementation(implementation)
+    if not _replacements(model):
+        model.config.use_cache = True
+        model.set_attn_implementation(implementation)
 
 
 @contextmanager
 def floating_point(model: Any) -> Iterator[None]:
     """Inside, the model computes all heads in floating point."""
-    states = [
-        getattr(block.attn, _REPLACEMENT)[0]
-        for block in model.transformer.h
-        if hasattr(block.attn, _REPLACEMENT)
-    ]
-    for state in states:
+    active = [state for state, _, _ in _replacements(model) if state.active]
+    for state in active:
         state.active = False
     try:
         yield
     finally:
-        for state in states:
+        for state in active:
             state.active = True
+
+
+def _replacements(model: Any) -> list[tuple[_Replacement, list[Any], str]]:
+    """What :func:`install` keeps of each layer of ``model``: state, hooks, implementation."""
+    return [
+        getattr(block.attn, _REPLACEMENT)
+        for block in model.transformer.h
+        if hasattr(block.attn, _REPLACEMENT)
+    ]
+
+
+def _check_length(module: Any, inputs: Any, options: Any) -> None:
+    given = inputs[0] if inputs else options.get("input_ids")
+    if given is None:
+        given = options["inputs_embeds"][..., 0]
+    if given.shape[-1] > module.config.n_positions:
+        raise UsageError(
+            f"the sentence has {given.shape[-1]} tokens, more than the model's context of "
+            f"{module.config.n_positions}"
+        )
 
 
 class _Replacement:
@@ -97,6 +124,8 @@ class _Replacement:
 
         output = output.clone()
         for row, real in enumerate(self.real):
+            if not real.any():
+                continue
             hidden = self.hidden[row][real].detach().double().numpy()
             output[row, real] = torch.from_numpy(self.replace(hidden)[0]).to(output.dtype)
         return output
@@ -138,6 +167,8 @@ def _with_replaced_heads(
         return output
     output = output.clone()
     for row, real in enumerate(state.real):
+        if not real.any():
+            continue
         hidden = state.hidden[row][real].detach().double().numpy()
         values = np.ascontiguousarray(state.replace(hidden).transpose(1, 0, 2))
         places = torch.nonzero(real).squeeze(1)[:, None]
@@ -150,13 +181,24 @@ def _real_tokens(attention_mask: Any, query: Any) -> Any:
     """True where a token is no padding, shape (B, L).
 
     The mask is causal and leaves out padding, so its last row allows just the real tokens.
+
+    Raises:
+        UsageError: the mask is another, such as that of several sentences in one row.
     """
     import torch
 
     batch, _, length, _ = query.shape
     if attention_mask is None:
         return torch.ones(batch, length, dtype=torch.bool)
-    allowed = attention_mask[:, 0, -1]
+    allowed = attention_mask[:, 0]
     if allowed.dtype != torch.bool:
         allowed = allowed == 0
-    return allowed.expand(batch, length)
+    allowed = allowed.expand(batch, length, length)
+    real = allowed[:, -1]
+    expected = torch.ones(length, length, dtype=torch.bool).tril() & real[:, None]
+    if not torch.equal(allowed, expected):
+        raise UsageError(
+            "quantized heads attend to all earlier tokens of a sentence: give each sentence a row "
+            "of its own, and padding in an attention mask of shape (rows, tokens)"
+        )
+    return real

@@ -90,7 +90,8 @@ class MultiHeadsQGPT2Model:
         if quantization is None:
             windows = sentence_windows(gpt2, calibration_sentences(), calibration_length)
             floats = [gpt2.head(layer, head) for head in self.heads]
-            hidden = gpt2.hidden_states(windows, layer)
+            with attention_interface.floating_point(self.model):
+                hidden = gpt2.hidden_states(windows, layer)
             self.quantized: QuantizedHeads = quantize(floats, hidden, n_bits)
         else:
             self.quantized = load_heads(quantization, self._about())
@@ -172,7 +173,9 @@ class MultiHeadsQGPT2Model:
         length = int(np.shape(input_ids)[-1])
         check_seq_len(self.gpt2.shape, length)
         windows = sentence_windows(self.gpt2, calibration_sentences(), length)
-        hidden = self.gpt2.hidden_states(windows, self.layer)
+        # In the chosen mode they would run on the old circuit, and count as usage.
+        with attention_interface.floating_point(self.model):
+            hidden = self.gpt2.hidden_states(windows, self.layer)
         inputset = [self.quantized.quantize_input(sentence) for sentence in hidden]
         self._circuit = compile_circuit(self.quantized.run, inputset, global_p_error=global_p_error)
         self._circuit_length = length

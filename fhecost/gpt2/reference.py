@@ -42,6 +42,13 @@ def _no_tag(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+Widen = Callable[[Any, int], Any]
+
+
+def _as_it_is(values: Any, _: int) -> Any:
+    return values
+
+
 @dataclass(frozen=True)
 class ReferenceHead:
     """A quantized head; ``run`` works on integer arrays and on what Concrete traces through."""
@@ -68,12 +75,13 @@ class ReferenceHead:
         scale = self.quantizers["attention_weights"].scale * self.quantizers["value"].scale
         return np.asarray(integers, dtype=np.float64) * scale
 
-    def run(self, hidden: Any, tag: Tag = _no_tag) -> Any:
+    def run(self, hidden: Any, tag: Tag = _no_tag, widen: Widen = _as_it_is) -> Any:
         """The head on quantized hidden states.
 
         Args:
             hidden: integers of shape (L, E), or Concrete's tracer of one.
             tag: names the stage of the operations inside it; ``fhe.tag`` when compiling.
+            widen: gives values a number of bits when compiling.
 
         Returns:
             integers of shape (L, d); :meth:`dequantize_output` gives their values.
@@ -81,7 +89,10 @@ class ReferenceHead:
         query, key, value = self.project(hidden, tag)
         weights = self._softmax(self._scores(query, key, tag), tag)
         with tag("weighted_values"):
-            return weights @ value
+            # Concrete gives factors one bit beyond their own for a + b and a - b: too few where one
+            # is unsigned and the other signed, and the product is then off by a power of two. The
+            # addition is there because a hint on what comes out of a lookup is lost.
+            return widen(weights + 0, self.quantizers["value"].n_bits + 1) @ value
 
     def project(self, hidden: Any, tag: Tag = _no_tag) -> tuple[Any, Any, Any]:
         """Query, key and value on quantized hidden states, each of shape (L, d)."""
@@ -164,12 +175,15 @@ class ReferenceHeads:
     def run(self, values: Any, operators: Operators) -> Any:
         """All heads on quantized hidden states, shape (L, E) to (L, heads * d)."""
         if len(self.heads) == 1:
-            return self.heads[0].run(values, operators.tag)
+            return self.heads[0].run(values, operators.tag, operators.narrow)
 
         def prefixed(index: int) -> Tag:
             return lambda name: operators.tag(f"head{index}.{name}")
 
-        outputs = [head.run(values, prefixed(index)) for index, head in enumerate(self.heads)]
+        outputs = [
+            head.run(values, prefixed(index), operators.narrow)
+            for index, head in enumerate(self.heads)
+        ]
         return np.concatenate(tuple(outputs), axis=1)
 
     def dequantize_output(self, integers: Any) -> FloatArray:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from fhecost.accuracy.records import AccuracyReport
 from fhecost.circuits.profile import CircuitProfile
+from fhecost.gpt2.generation import GenerationReport
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
@@ -21,6 +22,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "accuracy": AccuracyReport,
     "circuit_profile": CircuitProfile,
     "estimate": EstimateReport,
+    "generation": GenerationReport,
     "hardware_list": HardwareList,
     "hardware_profile": HardwareFile,
     "machine": HardwareProfile,

@@ -1,0 +1,113 @@
+"""``fhecost generate``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
+from fhecost.cli.progress import timed_progress
+from fhecost.errors import ImpossibleError
+from fhecost.files import check_can_write
+
+if TYPE_CHECKING:
+    from fhecost.gpt2.generation import GeneratedToken
+
+# As fhecost.gpt2.hybrid has it, which is too much to import for --help.
+Mode = Literal["disable", "simulate", "execute"]
+
+
+def generate(
+    text: Annotated[str, typer.Argument(help="What to go on from.")],
+    model: Annotated[
+        str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
+    ] = "embedded",
+    bits: Annotated[int, typer.Option(help="Width of weights and activations.")] = 4,
+    layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
+    heads: Annotated[
+        str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
+    ] = "all",
+    variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "compact",
+    mode: Annotated[
+        Mode, typer.Option(help="Clear integers, Concrete's simulation, or really encrypted.")
+    ] = "disable",
+    tokens: Annotated[int, typer.Option(help="How many tokens to generate.")] = 12,
+    hardware: Annotated[
+        str, typer.Option(help="Machines to estimate on, comma-separated, or all.")
+    ] = "all",
+    hardware_path: HardwarePathOption = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Generate text with quantized heads, and say how long their encrypted part takes."""
+    from fhecost.gpt2.generation import GenerationRequest
+    from fhecost.gpt2.generation import generate as generate_tokens
+    from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads
+    from fhecost.hardware.library import load_hardware
+    from fhecost.report.generation_text import RENDERERS
+
+    check_can_write(output)
+    machines = load_hardware(hardware, hardware_path or ())
+    chosen = named_heads(model, heads)
+    request = GenerationRequest(text, model, bits, layer, chosen, variant, mode, tokens)
+    # A rough idea is enough for a bar: the length is that of a short text.
+    one_wait = expected_seconds(HeadRequest(seq_len=6 + tokens, heads=chosen))
+    streams = format == "table" and output is None and sys.stdout.isatty()
+    with _Terminal(text, one_wait, in_lines=mode != "disable", shows_tokens=streams) as terminal:
+        report = generate_tokens(request, machines, terminal.wait, terminal.show)
+    deliver(RENDERERS[format](report), output)
+    if report.stopped is not None:
+        raise ImpossibleError(report.stopped)
+
+
+class _Terminal:
+    """Bars on stderr while something is waited for, tokens on stdout as they come.
+
+    A bar takes a line of its own: where there is one for each token, tokens come line by line.
+    """
+
+    def __init__(self, text: str, one_wait: float, *, in_lines: bool, shows_tokens: bool) -> None:
+        self._text = text
+        self._one_wait = one_wait
+        self._in_lines = in_lines
+        self._shows_tokens = shows_tokens
+        self._shown = False
+        self._bar = ExitStack()
+        self._begin: Callable[[str], None] | None = None
+
+    def __enter__(self) -> _Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._take_bar_away()
+        if self._shown:
+            # The report stands apart from what was streamed.
+            typer.echo("" if self._in_lines else "\n")
+
+    def wait(self, step: str) -> None:
+        """Show ``step`` in a bar."""
+        if self._begin is None:
+            self._begin = self._bar.enter_context(timed_progress(self._one_wait))
+        self._begin(step)
+
+    def show(self, token: GeneratedToken) -> None:
+        """Take the bar away and show ``token``."""
+        from fhecost.report.generation_text import token_line
+
+        self._take_bar_away()
+        if not self._shows_tokens:
+            return
+        if self._in_lines:
+            typer.echo(token_line(token))
+        else:
+            typer.echo(token.text if self._shown else self._text + token.text, nl=False)
+            sys.stdout.flush()
+        self._shown = True
+
+    def _take_bar_away(self) -> None:
+        self._bar.close()
+        self._begin = None

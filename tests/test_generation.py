@@ -1,0 +1,301 @@
+"""``fhecost generate``: the tokens, where they part from the float model's, and what they cost."""
+
+import csv
+import io
+import json
+from types import SimpleNamespace
+
+import jsonschema
+import pytest
+
+from fhecost.circuits.operators import ClearOperators
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.gpt2.generation import (
+    GenerationReport,
+    GenerationRequest,
+    first_difference,
+    generate,
+)
+from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
+from fhecost.gpt2.model import find_model, load_gpt2
+from fhecost.hardware.estimate import Refusal
+from fhecost.hardware.estimation import estimate_all
+from fhecost.hardware.library import load_hardware
+from fhecost.report.generation_text import NOT_ESTIMATED, RENDERERS
+
+torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
+
+PROMPT = "Cryptography is a"
+
+
+def greedy(model, ids, tokens):
+    """The token ids that transformers' own greedy generation adds."""
+    return model.generate(
+        torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+        max_new_tokens=tokens,
+        do_sample=False,
+        pad_token_id=0,
+    )[0, len(ids) :].tolist()
+
+
+@pytest.fixture(scope="module")
+def report():
+    return generate(GenerationRequest(PROMPT, heads=(0, 1, 2, 3), tokens=6))
+
+
+def test_tokens_are_those_of_greedy_generation(report):
+    gpt2 = load_gpt2(find_model("embedded"))
+    ids = gpt2.tokens(PROMPT)
+    assert [token.token_id for token in report.float_tokens] == greedy(gpt2.model, ids, 6)
+    model = MultiHeadsQGPT2Model(gpt2, calibration_length=len(ids) + 5)
+    assert [token.token_id for token in report.tokens] == greedy(model, ids, 6)
+
+
+def test_texts_of_tokens_add_up(report):
+    gpt2 = load_gpt2(find_model("embedded"))
+    for tokens, text in (
+        (report.tokens, report.text),
+        (report.float_tokens, report.float_text),
+    ):
+        assert "".join(token.text for token in tokens) == text
+        assert gpt2.tokenizer.decode([token.token_id for token in tokens]) == text
+
+
+def test_the_report_knows_where_they_part(report):
+    ids = [token.token_id for token in report.tokens]
+    floats = [token.token_id for token in report.float_tokens]
+    assert report.parted_at == first_difference(ids, floats)
+    if report.parted_at is not None:
+        assert ids[: report.parted_at] == floats[: report.parted_at]
+    assert first_difference([1, 2, 3], [1, 5, 3]) == 1
+    assert first_difference([1, 2], [1, 2, 3]) is None
+    assert first_difference([], [1]) is None
+
+
+def test_without_a_circuit_nothing_is_estimated(report):
+    assert [token.seq_len for token in report.tokens] == [
+        report.prompt_tokens + index for index in range(6)
+    ]
+    for token in report.tokens:
+        assert token.pbs_count is None
+        assert token.measured_s is None
+        assert token.estimates == ()
+    assert report.inputs == 256 * sum(token.seq_len for token in report.tokens)
+    assert report.exceeded == 0
+    assert NOT_ESTIMATED in RENDERERS["table"](report)
+
+
+def test_tokens_are_told_as_they_come():
+    told, steps = [], []
+    finished = generate(
+        GenerationRequest(PROMPT, tokens=2), progress=steps.append, on_token=told.append
+    )
+    assert tuple(told) == finished.tokens
+    assert steps == ["loading the model", "calibrating the heads"]
+
+
+def test_generation_ends_with_the_text(monkeypatch, report):
+    """The second token of the float model taken for the end of the text."""
+    end = report.float_tokens[1].token_id
+
+    def loaded(folder):
+        gpt2 = load_gpt2(folder)
+        gpt2.tokenizer.eos_token = gpt2.tokenizer.convert_ids_to_tokens(end)
+        return gpt2
+
+    monkeypatch.setattr("fhecost.gpt2.generation.load_gpt2", loaded)
+    finished = generate(GenerationRequest(PROMPT, heads=(0, 1, 2, 3), tokens=6))
+    assert finished.float_tokens == report.float_tokens[:2]
+    assert finished.stopped is None
+
+
+def test_a_character_of_several_tokens_comes_whole(monkeypatch):
+    gpt2 = load_gpt2(find_model("embedded"))
+    ids = gpt2.tokens("é…")
+    assert len(ids) > 2
+    following = iter([*ids, *ids])
+    monkeypatch.setattr("fhecost.gpt2.generation._next_token", lambda *_: next(following))
+    finished = generate(GenerationRequest(PROMPT, tokens=len(ids)))
+    assert finished.text == gpt2.tokenizer.decode(ids)
+    assert "".join(token.text for token in finished.tokens) == finished.text
+    assert not any("\N{REPLACEMENT CHARACTER}" in token.text for token in finished.tokens)
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    pytest.importorskip("concrete", reason="needs the extra [concrete]")
+    request = GenerationRequest("The ship", bits=3, heads=(0,), mode="simulate", tokens=2)
+    return generate(request, load_hardware("all"))
+
+
+def test_each_token_has_a_circuit_of_its_own(simulated):
+    clear = generate(GenerationRequest("The ship", bits=3, heads=(0,), tokens=2))
+    assert [token.token_id for token in simulated.tokens] == [
+        token.token_id for token in clear.tokens
+    ]
+    model = MultiHeadsQGPT2Model.from_pretrained(n_bits=3, heads=(0,), calibration_length=3)
+    for token in simulated.tokens:
+        model.compile([[0] * token.seq_len])
+        profile = model.profile()
+        assert token.pbs_count == profile.pbs_count
+        wanted = estimate_all(profile, load_hardware("all"), skip_impossible=True)
+        assert [(each.hardware, each.latency_s) for each in token.estimates] == [
+            (each.hardware, pytest.approx(each.latency_s)) for each in wanted.estimates
+        ]
+    first, second = simulated.tokens
+    assert second.seq_len == first.seq_len + 1
+    assert second.pbs_count > first.pbs_count
+    for one, other in zip(first.estimates, second.estimates, strict=True):
+        assert one.low_s <= one.latency_s <= one.high_s
+        assert one.latency_s < other.latency_s
+    assert (simulated.exceeded, simulated.stopped, first.measured_s) == (None, None, None)
+
+
+@pytest.mark.parametrize("format", ["table", "markdown"])
+def test_a_report_shows_each_machine(simulated, format):
+    text = RENDERERS[format](simulated)
+    assert max(map(len, text.splitlines())) <= 80 or format == "markdown"
+    for machine in ("epyc-zen4-2", "h100", "strix"):
+        assert machine in text
+    assert NOT_ESTIMATED not in text
+    assert f"{sum(token.pbs_count for token in simulated.tokens):,}" in text
+
+
+def test_many_machines_take_several_tables(simulated):
+    token = simulated.tokens[0]
+    many = tuple(
+        token.estimates[0].model_copy(update={"hardware": f"a-machine-of-mine-{number}"})
+        for number in range(12)
+    )
+    refusal = Refusal(hardware="tiny", reason="too small")
+    token = token.model_copy(update={"estimates": many, "refusals": (refusal,)})
+    wide = simulated.model_copy(update={"tokens": (token,), "parted_at": None})
+    text = RENDERERS["table"](wide)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("token ") >= 3
+    assert "tiny: no estimate at 2 tokens: too small." in text
+
+
+def test_csv_has_a_line_for_each_token_and_machine(simulated, report):
+    rows = list(csv.DictReader(io.StringIO(RENDERERS["csv"](simulated))))
+    assert len(rows) == 2 * len(simulated.tokens[0].estimates)
+    assert float(rows[0]["latency_s"]) == simulated.tokens[0].estimates[0].latency_s
+    clear = list(csv.DictReader(io.StringIO(RENDERERS["csv"](report))))
+    assert [row["text"] for row in clear] == [token.text for token in report.tokens]
+    assert {row["hardware"] for row in clear} == {""}
+
+
+def test_json_can_be_read_again(simulated, report):
+    for made in (simulated, report):
+        content = json.loads(RENDERERS["json"](made))
+        jsonschema.validate(content, GenerationReport.model_json_schema(mode="serialization"))
+        assert GenerationReport.model_validate(content) == made
+
+
+def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_profile):
+    lengths = []
+
+    def compile_once(self, input_ids):
+        lengths.append(len(input_ids[0]))
+        if len(lengths) > 1:
+            raise ImpossibleError("no parameters")
+        clear = self.quantized.run
+        self._circuit_length = lengths[0]
+        self._circuit = SimpleNamespace(simulate=lambda values: clear(values, ClearOperators()))
+
+    monkeypatch.setattr(MultiHeadsQGPT2Model, "compile", compile_once)
+    monkeypatch.setattr(MultiHeadsQGPT2Model, "profile", lambda _: saved_profile)
+    request = GenerationRequest("The ship", bits=3, heads=(0,), mode="simulate", tokens=3)
+    finished = generate(request)
+    assert len(finished.tokens) == 1
+    assert len(finished.float_tokens) == 3
+    assert finished.stopped == "token 2 of 3: no parameters"
+    assert "stopped: token 2 of 3: no parameters." in RENDERERS["table"](finished)
+    with pytest.raises(ImpossibleError, match="no parameters"):
+        generate(request)
+
+
+@pytest.mark.parametrize("variant", ["reference", "compact-attention"])
+def test_other_variants_generate_too(variant):
+    request = GenerationRequest(PROMPT, heads=(0, 1, 2, 3), bits=6, variant=variant, tokens=3)
+    assert len(generate(request).tokens) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"text": ""}, "the text is empty"),
+        ({"text": "a", "mode": "simulate"}, "the text has one token; a circuit needs at least 2"),
+        ({"tokens": 0}, "--tokens 0: must be at least 1"),
+        ({"tokens": 255}, "with --tokens 255 that is more than the model's context of 256"),
+        ({"heads": (4,)}, "--heads 4: the layer has heads 0 to 3"),
+        ({"layer": 9}, "--layer 9: the model has layers 0 to 3"),
+        ({"bits": 9}, "--bits 9: must be from 2 to 8"),
+        ({"variant": "tiny"}, "--variant tiny: unknown"),
+        ({"model": "/nowhere"}, "--model /nowhere: not a folder"),
+    ],
+)
+def test_a_request_that_doesnt_fit_is_refused(change, message):
+    with pytest.raises(UsageError, match=message):
+        generate(GenerationRequest(**{"text": PROMPT, **change}))
+
+
+def test_the_command_prints_both_continuations(run_fhecost, tmp_path):
+    finished = run_fhecost("generate", PROMPT, "--heads", "0,2", "--tokens", "3", "-o", "out.json",
+                           "--format", "json")  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == finished.stderr == ""
+    made = GenerationReport.model_validate_json((tmp_path / "out.json").read_text())
+    assert made.heads == (0, 2)
+    assert len(made.tokens) == len(made.float_tokens) == 3
+    table = run_fhecost("generate", PROMPT, "--heads", "0,2", "--tokens", "3")
+    assert f"quantized  “{made.text}”" in table.stdout
+    assert f"float      “{made.float_text}”" in table.stdout
+    assert NOT_ESTIMATED in table.stdout
+    assert table.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("",), "the text is empty"),
+        ((PROMPT, "--tokens", "0"), "--tokens 0: must be at least 1"),
+        ((PROMPT, "--tokens", "250"), "more than the model's context of 256"),
+        ((PROMPT, "--heads", "0,7"), "--heads 7: the layer has heads 0 to 3"),
+        ((PROMPT, "--hardware", "abacus"), "abacus: unknown machine"),
+        ((PROMPT, "--mode", "fast"), "invalid value for '--mode'"),
+        ((PROMPT, "-o", "missing/out.json"), "there is no folder missing"),
+    ],
+)
+def test_bad_input_is_one_line(run_fhecost, arguments, message):
+    finished = run_fhecost("generate", *arguments)
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert message in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1
+
+
+def test_a_circuit_that_no_machine_runs_is_status_1(run_fhecost, tmp_path):
+    pytest.importorskip("concrete", reason="needs the extra [concrete]")
+    finished = run_fhecost("generate", "The ship", "--heads", "0", "--bits", "8", "--tokens", "1",
+                           "--mode", "simulate", "--hardware", "strix")  # fmt: skip
+    assert finished.returncode == 1
+    assert finished.stdout == ""
+    assert len(finished.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_token_is_really_generated_encrypted():
+    """One head at 3 bits on a prompt of 2 tokens."""
+    pytest.importorskip("concrete", reason="needs the extra [concrete]")
+    request = GenerationRequest("The ship", bits=3, heads=(0,), mode="execute", tokens=1)
+    finished = generate(request, load_hardware("epyc-zen4-2"))
+    clear = generate(GenerationRequest("The ship", bits=3, heads=(0,), tokens=1))
+    assert finished.prompt_tokens == 2
+    (token,) = finished.tokens
+    assert token.token_id == clear.tokens[0].token_id
+    assert token.measured_s > 1
+    assert token.keys_s > 1
+    assert token.estimates[0].latency_s > 1
+    assert "measured" in RENDERERS["table"](finished)
