@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
     from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model, SingleHeadQGPT2Model
     from fhecost.hardware.estimate import Estimate, EstimateReport
-    from fhecost.hardware.estimation import estimate, estimate_all
+    from fhecost.hardware.estimator import estimate, estimate_all
     from fhecost.hardware.library import load_hardware, read_hardware
     from fhecost.hardware.profile import HardwareProfile
     from fhecost.measurement.fit import CpuFit, fit_cpu
@@ -46,8 +46,8 @@ _HOME = {
     "profile_heads": "fhecost.gpt2.head_circuit",
     "Estimate": "fhecost.hardware.estimate",
     "EstimateReport": "fhecost.hardware.estimate",
-    "estimate": "fhecost.hardware.estimation",
-    "estimate_all": "fhecost.hardware.estimation",
+    "estimate": "fhecost.hardware.estimator",
+    "estimate_all": "fhecost.hardware.estimator",
     "load_hardware": "fhecost.hardware.library",
     "read_hardware": "fhecost.hardware.library",
     "HardwareProfile": "fhecost.hardware.profile",

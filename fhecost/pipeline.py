@@ -9,22 +9,19 @@ from typing import TYPE_CHECKING
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
 from fhecost.files import check_can_write
 from fhecost.hardware.estimate import EstimateReport
-from fhecost.hardware.estimation import estimate_all
+from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import ALL, load_hardware
+from fhecost.progress import Progress, silent
 
 if TYPE_CHECKING:
     from fhecost.gpt2.head_circuit import HeadRequest
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 def estimate_heads(
     request: HeadRequest,
     hardware: str = ALL,
     hardware_path: Sequence[Path] = (),
-    progress: Callable[[str], None] = _silent,
+    progress: Progress = silent,
     *,
     keep_profile: Path | None = None,
 ) -> EstimateReport:

@@ -19,7 +19,7 @@ from fhecost.gpt2.generation import (
 from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
 from fhecost.gpt2.model import find_model, load_gpt2
 from fhecost.hardware.estimate import Refusal
-from fhecost.hardware.estimation import estimate_all
+from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import load_hardware
 from fhecost.report.generation_text import NOT_ESTIMATED, RENDERERS
 

@@ -86,7 +86,8 @@ def test_padding_changes_nothing_at_real_tokens(ids, variant, heads, side):
     for row, sentence in enumerate(ids):
         real = masks["attention_mask"][row].numpy() == 1
         alone = logits(model, [sentence])[0]
-        assert np.abs(batch[row, real] - alone).max() < 1e-5
+        # Products of other shapes round otherwise in float32; one integer more or less is 1e-2.
+        assert np.abs(batch[row, real] - alone).max() < 1e-4
 
 
 @pytest.mark.parametrize("floating", [False, True])
@@ -269,7 +270,7 @@ def test_simulated_circuits_are_the_clear_heads_bit_for_bit(variant, bits, heads
     )
     rows = unseen(model, 3, 4)
     clear, clear_logits = integers(model, rows), logits(model, rows[:1])
-    assert model.usage.exceeded == 0
+    assert not model.usage.exceeded  # None where the variant counts none
     model.compile(rows, global_p_error=NEARLY_SURE if len(heads) == 1 else MANY_NEARLY_SURE)
     model.set_fhe_mode("simulate")
     for ours, theirs in zip(integers(model, rows), clear, strict=True):

@@ -10,7 +10,7 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.circuits.work import pbs_units
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimate import Bottleneck, Estimate, StageEstimate
-from fhecost.hardware.estimation import estimate, estimate_all
+from fhecost.hardware.estimator import estimate, estimate_all
 from fhecost.hardware.latency_model import ALL_KEYS, HOST_TRANSFER
 from fhecost.hardware.library import load_hardware
 from fhecost.hardware.profile import HardwareProfile

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhecost.hardware.estimation import estimate_all
+from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import load_hardware
 from fhecost.report.estimate_text import as_markdown, as_table
 from fhecost.report.tables import Column, distinct, elide, text_table

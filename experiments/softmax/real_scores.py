@@ -21,9 +21,9 @@ import numpy as np
 
 from fhecost.circuits.operators import ClearOperators
 from fhecost.gpt2.attention_head import causal_mask
-from fhecost.gpt2.compact import KEPT_BITS, SPARE, WIDER, _best_shift
+from fhecost.gpt2.compact import KEPT_BITS, SPARE, WIDER, best_shift
 from fhecost.gpt2.compact_circuit import CompactHead, exponential
-from fhecost.gpt2.reference import ReferenceHead, _no_tag
+from fhecost.gpt2.reference import quantized_softmax
 from fhecost.quantization import FloatArray, Quantizer, calibrate
 from fhecost.report.tables import Column, markdown_table
 
@@ -93,12 +93,10 @@ def reference_softmax(calibration: FloatArray, n_bits: int) -> Softmax:
 
     def softmax(scores: FloatArray) -> FloatArray:
         length = scores.shape[-1]
-        nothing = np.zeros((1, 3), dtype=np.int64)
-        head = ReferenceHead(nothing, nothing[0], quantizers, mask_value, length, n_bits)
         entering = np.where(causal_mask(length), scores, mask_value)
         integers = quantizers["scores"].quantize_from_zero(entering)
         weights: FloatArray = quantizers["attention_weights"].dequantize(
-            head._softmax(integers, _no_tag)
+            quantized_softmax(quantizers, integers)
         )
         return weights
 
@@ -119,7 +117,7 @@ def compact_softmax(calibration: FloatArray, n_bits: int, wider: int | None = No
     allowed = np.where(causal_mask(length), calibration, 0.0)
     unit = 2 * SPARE * float(np.abs(allowed).max()) / (2 ** (FINE_BITS - 1) - 1)
     # Scores times one are the scores, weights times one the weights.
-    shift = _best_shift(1.0, calibration, one, one, bits)
+    shift = best_shift(1.0, calibration, one, one, bits)
     head = _softmax_of_compact_head(unit, shift, bits)
     kept_bits = max(KEPT_BITS, n_bits + 2)
 

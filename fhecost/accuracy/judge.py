@@ -169,6 +169,6 @@ def _row(
         quantized_perplexity=agreement.quantized_perplexity,
         inputs=int(judged.hidden.size),
         saturated=heads.saturated(judged.hidden),
-        exceeded=sum(operators.exceeded.values()),
+        exceeded=operators.total_exceeded,
         **simulated,
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fhecost.frozen import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Mode = Literal["disable", "simulate"]
 
 
-class AccuracyRow(BaseModel):
+class AccuracyRow(Frozen):
     """One setting: which heads at which width and length, and how much of the float model is kept.
 
     ``top1`` is the share of positions whose float top-1 token is the quantized model's too,
@@ -21,8 +23,6 @@ class AccuracyRow(BaseModel):
     all ``lookups`` that makes; ``wrong_values`` of the decrypted integers differed from the clear
     ones.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     layer: int
     heads: str
@@ -46,7 +46,7 @@ class AccuracyRow(BaseModel):
     quantized_perplexity: float
     inputs: int
     saturated: int
-    exceeded: int
+    exceeded: int | None
     pbs_count: int | None = None
     p_error: float | None = None
     global_p_error: float | None = None
@@ -56,10 +56,8 @@ class AccuracyRow(BaseModel):
     wrong_sentences: int | None = None
 
 
-class AccuracyReport(BaseModel):
+class AccuracyReport(Frozen):
     """What ``fhecost accuracy`` prints: the rows, and what they were judged on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     fhecost_version: str

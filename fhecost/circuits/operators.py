@@ -26,10 +26,10 @@ class Operators(Protocol):
         The result is the nearest multiple of 2^(bits - kept_bits), halves upwards.
         """
 
-    def lookup(self, values: Any, table: Callable[[Any], Any], bits: int | None = None) -> Any:
+    def lookup(self, values: Any, table: Callable[[Any], Any]) -> Any:
         """``table`` of each value; it must be defined on every integer of the values' width.
 
-        ``bits`` is the width of the result, where what the calibration shows may be less.
+        The result has the width that the calibration shows: a hint on it is lost.
         """
 
     def narrow(self, values: Any, bits: int) -> Any:
@@ -47,6 +47,11 @@ class ClearOperators:
         self.largest: dict[str, int] = {}
         self.exceeded: dict[str, int] = {}
 
+    @property
+    def total_exceeded(self) -> int | None:
+        """Values that did not fit, of all accumulators; None if there was no accumulator."""
+        return sum(self.exceeded.values()) if self.exceeded else None
+
     def tag(self, name: str) -> AbstractContextManager[Any]:
         """No stages in the clear."""
         return nullcontext()
@@ -62,7 +67,7 @@ class ClearOperators:
         self.exceeded[name] = outside + self.exceeded.get(name, 0)
         return rounded
 
-    def lookup(self, values: Any, table: Callable[[Any], Any], bits: int | None = None) -> Any:
+    def lookup(self, values: Any, table: Callable[[Any], Any]) -> Any:
         """``table`` at once on all values."""
         return np.asarray(table(values)).astype(np.int64)
 
@@ -93,10 +98,9 @@ class TracedOperators:
             values, lsbs_to_remove=bits - kept_bits, overflow_protection=False
         )
 
-    def lookup(self, values: Any, table: Callable[[Any], Any], bits: int | None = None) -> Any:
+    def lookup(self, values: Any, table: Callable[[Any], Any]) -> Any:
         """``table`` as the traced numpy operations that Concrete fuses to one table."""
-        result = table(values).astype(np.int64)
-        return result if bits is None else self._fhe.hint(result, bit_width=bits)
+        return table(values).astype(np.int64)
 
     def narrow(self, values: Any, bits: int) -> Any:
         """``values`` with a hint of their width."""

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     StrictInt,
     StrictStr,
@@ -29,6 +27,7 @@ from fhecost.fields import (
     VersionOne,
 )
 from fhecost.files import read_json, write_atomically
+from fhecost.frozen import Frozen
 
 LinearOperation = Literal[
     "clear_addition", "encrypted_addition", "clear_multiplication", "encrypted_negation"
@@ -41,11 +40,7 @@ LINEAR_OPERATIONS: tuple[LinearOperation, ...] = (
 )
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PbsParameters(_Frozen):
+class PbsParameters(Frozen):
     """The parameter set of a programmable bootstrap."""
 
     lwe_dimension: Positive = Field(
@@ -63,7 +58,7 @@ class PbsParameters(_Frozen):
         )
 
 
-class KeySwitchParameters(_Frozen):
+class KeySwitchParameters(Frozen):
     """The parameter set of a key switch."""
 
     input_lwe_dimension: Positive
@@ -72,21 +67,21 @@ class KeySwitchParameters(_Frozen):
     base_log: Positive
 
 
-class PbsUse(_Frozen):
+class PbsUse(Frozen):
     """How often a stage bootstraps with one parameter set."""
 
     parameters: PbsParameters
     count: Positive
 
 
-class KeySwitchUse(_Frozen):
+class KeySwitchUse(Frozen):
     """How often a stage switches keys with one parameter set."""
 
     parameters: KeySwitchParameters
     count: Positive
 
 
-class LinearUse(_Frozen):
+class LinearUse(Frozen):
     """How often a stage does one linear operation on ciphertexts of one LWE dimension."""
 
     operation: LinearOperation
@@ -94,7 +89,7 @@ class LinearUse(_Frozen):
     count: Positive
 
 
-class Stage(_Frozen):
+class Stage(Frozen):
     """One operation of the circuit on a whole tensor.
 
     Its PBS run in ``depth`` steps that wait for each other (1 for an elementwise operation, more
@@ -139,7 +134,7 @@ class Stage(_Frozen):
         return self
 
 
-class CircuitProfile(_Frozen):
+class CircuitProfile(Frozen):
     """A circuit as stages in dependency order, with the sizes of its keys, inputs and outputs.
 
     ``complexity`` is in the units of the Concrete optimizer. ``description`` says in words and

@@ -197,7 +197,7 @@ def _quantize_head(
     )
     compact = replace(
         compact,
-        exponential_shift=_best_shift(
+        exponential_shift=best_shift(
             compact.score_unit,
             query_quantizer.quantize(query),
             key_quantizer.quantize(key),
@@ -227,7 +227,7 @@ def signed_bits(magnitude: float) -> int:
     return int(magnitude).bit_length() + 1
 
 
-def _best_shift(
+def best_shift(
     unit: float, query: IntArray, key: IntArray, value: FloatArray, exponential_bits: int
 ) -> float:
     """The constant c whose quantized softmax attends most nearly to what the exact one does."""

@@ -103,7 +103,7 @@ class CompactAttention:
                     f"{prefix}attended", attended, self.attended_bits, kept
                 )
                 table = partial(self._requantized, scale=scale)
-                outputs.append(operators.lookup(rounded, table, self.output.n_bits))
+                outputs.append(operators.lookup(rounded, table))
         return outputs
 
     def _requantized(self, sums: Any, scale: FloatArray) -> Any:
@@ -130,9 +130,9 @@ class CompactAttention:
             return np.clip(np.rint(real / unit), -(2 ** (kept - 1)), 2 ** (kept - 1) - 1)
 
         with operators.tag(f"{prefix}softmax.logarithm"):
-            logarithm = operators.lookup(total, logarithm_of, kept)
+            logarithm = operators.lookup(total, logarithm_of)
         with operators.tag(f"{prefix}softmax.score"):
-            score = operators.lookup(scores, lambda s: np.rint(s / 2**dropped), kept)
+            score = operators.lookup(scores, lambda s: np.rint(s / 2**dropped))
         share = (2**self.probability_bits - 1) * np.maximum(
             1.0, np.arange(1, length + 1) / self.focus
         )
@@ -144,7 +144,6 @@ class CompactAttention:
             probability = operators.lookup(
                 difference,
                 lambda z: np.clip(np.rint(of_row * np.exp(np.minimum(z * unit, 0.0))), 0, most),
-                self.probability_bits,
             )
         attended = weighted_values(
             probability, self.probability_bits, value, head.value, operators, prefix, length

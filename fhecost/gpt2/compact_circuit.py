@@ -58,7 +58,7 @@ def run_head(
     length = values.shape[0]
     scores, value = scores_and_value(head, values, operators, prefix, projection_bits, kept_bits)
     with operators.tag(f"{prefix}softmax.exponential"):
-        weights = operators.lookup(scores, lambda s: exponential(head, s), head.exponential_bits)
+        weights = operators.lookup(scores, lambda s: exponential(head, s))
     total = sum_of_exponentials(head, scores, operators, prefix, length)
     attended = weighted_values(
         weights, head.exponential_bits, value, head.value, operators, prefix, length
@@ -158,7 +158,7 @@ def _project(
     with operators.tag(f"{name}.requantize"):
         product = operators.accumulator(f"{prefix}projection", product, projection_bits, kept_bits)
         quantize = quantizer.quantize_from_zero if part == 2 else quantizer.quantize
-        return operators.lookup(product, lambda p: quantize(p * scale + offset), quantizer.n_bits)
+        return operators.lookup(product, lambda p: quantize(p * scale + offset))
 
 
 def exponential(head: CompactHead, doubled_scores: Any) -> Any:

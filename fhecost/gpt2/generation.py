@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import ImpossibleError, UsageError
+from fhecost.frozen import Frozen
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.hybrid import FheMode, MultiHeadsQGPT2Model
 from fhecost.gpt2.model import (
@@ -30,17 +30,11 @@ from fhecost.gpt2.model import (
 )
 from fhecost.gpt2.variants import variant_named
 from fhecost.hardware.estimate import Refusal
-from fhecost.hardware.estimation import estimate_all
+from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.profile import HardwareProfile
-from fhecost.quantization import IntArray, check_bits
+from fhecost.progress import Progress, silent
+from fhecost.quantization import check_bits
 from fhecost.version import VERSION
-
-Progress = Callable[[str], None]
-"""Called with the name of each step when it begins."""
-
-
-def _silent(_: object) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -57,11 +51,7 @@ class GenerationRequest:
     tokens: int = 12
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Token(_Frozen):
+class Token(Frozen):
     """A token and the text that it adds; a part of a character adds none until the rest is there.
 
     Texts, put together, are the whole continuation.
@@ -71,7 +61,7 @@ class Token(_Frozen):
     text: str
 
 
-class TokenEstimate(_Frozen):
+class TokenEstimate(Frozen):
     """How long one machine takes for the encrypted heads of one token."""
 
     hardware: str
@@ -97,7 +87,7 @@ class GeneratedToken(Token):
     refusals: tuple[Refusal, ...] = ()
 
 
-class GenerationReport(_Frozen):
+class GenerationReport(Frozen):
     """What ``fhecost generate`` prints.
 
     ``parted_at`` is the index of the first token that the float model chose otherwise, None where
@@ -130,8 +120,8 @@ class GenerationReport(_Frozen):
 def generate(
     request: GenerationRequest,
     machines: Sequence[HardwareProfile] = (),
-    progress: Progress = _silent,
-    on_token: Callable[[GeneratedToken], None] = _silent,
+    progress: Progress = silent,
+    on_token: Callable[[GeneratedToken], None] = silent,
 ) -> GenerationReport:
     """Generate greedily with quantized heads, and with the float model.
 
@@ -154,7 +144,7 @@ def generate(
     prompt = gpt2.tokens(request.text)
     _check_length(prompt, request, gpt2.shape)
     progress("calibrating the heads")
-    model = _TimedModel(
+    model = MultiHeadsQGPT2Model(
         gpt2,
         n_bits=request.bits,
         layer=request.layer,
@@ -208,18 +198,6 @@ def first_difference(ids: Sequence[int], others: Sequence[int]) -> int | None:
     return next((index for index, (one, other) in pairs if one != other), None)
 
 
-class _TimedModel(MultiHeadsQGPT2Model):
-    """Measures the encrypted part: encryption, run and decryption of the last sentence."""
-
-    run_s: float | None = None
-
-    def _run(self, integers: IntArray) -> IntArray:
-        start = time.perf_counter()
-        outputs = super()._run(integers)
-        self.run_s = time.perf_counter() - start
-        return outputs
-
-
 def _check(request: GenerationRequest, shape: ModelShape) -> None:
     """Raise a UsageError for what is wrong whatever the tokenizer says."""
     check_bits(request.bits)
@@ -244,7 +222,7 @@ def _check_length(prompt: Sequence[int], request: GenerationRequest, shape: Mode
 
 
 def _quantized_continuation(
-    model: _TimedModel,
+    model: MultiHeadsQGPT2Model,
     prompt: Sequence[int],
     request: GenerationRequest,
     machines: Sequence[HardwareProfile],
@@ -270,7 +248,7 @@ def _quantized_continuation(
             model.set_fhe_mode(request.mode)
         token_id = _next_token(model, ids)
         if request.mode == "execute":
-            costs["measured_s"] = model.run_s
+            costs["measured_s"] = model.last_run_s
         last = number == request.tokens or _ends(model.gpt2, token_id)
         text = texts.added(token_id, last)
         yield GeneratedToken(token_id=token_id, text=text, seq_len=len(ids), **costs)
@@ -301,7 +279,9 @@ def _costs(profile: CircuitProfile, machines: Sequence[HardwareProfile]) -> dict
     return costs
 
 
-def _float_continuation(model: _TimedModel, prompt: Sequence[int], tokens: int) -> list[int]:
+def _float_continuation(
+    model: MultiHeadsQGPT2Model, prompt: Sequence[int], tokens: int
+) -> list[int]:
     ids = list(prompt)
     while len(ids) < len(prompt) + tokens:
         ids.append(_next_token(model, ids))
@@ -310,7 +290,7 @@ def _float_continuation(model: _TimedModel, prompt: Sequence[int], tokens: int) 
     return ids[len(prompt) :]
 
 
-def _next_token(model: _TimedModel, ids: Sequence[int]) -> int:
+def _next_token(model: MultiHeadsQGPT2Model, ids: Sequence[int]) -> int:
     """The most likely token after ``ids``."""
     import torch
 

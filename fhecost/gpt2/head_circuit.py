@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,12 @@ from fhecost.gpt2.model import (
     sentence_windows,
 )
 from fhecost.gpt2.variants import QuantizedHeads, variant_named
+from fhecost.progress import Progress, silent
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
 DEFAULT_TEXT = (
     "The clerk who keeps the books of the bank need never learn what the numbers in them mean."
 )
-
-Progress = Callable[[str], None]
-"""Called with the name of each step when it begins."""
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ class HeadCircuit:
     circuit: Any
 
 
-def compile_heads(request: HeadRequest, folder: Path, progress: Progress = _silent) -> HeadCircuit:
+def compile_heads(request: HeadRequest, folder: Path, progress: Progress = silent) -> HeadCircuit:
     """Quantize and compile the heads of ``request`` from the model in ``folder``.
 
     Raises:
@@ -102,7 +96,7 @@ def compile_heads(request: HeadRequest, folder: Path, progress: Progress = _sile
 
 
 def profile_heads(
-    request: HeadRequest, progress: Progress = _silent, *, use_cache: bool = True
+    request: HeadRequest, progress: Progress = silent, *, use_cache: bool = True
 ) -> CircuitProfile:
     """The circuit profile of the head of ``request``, compiled or from the cache.
 

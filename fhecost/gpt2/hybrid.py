@@ -8,6 +8,7 @@ model is made, never on what it is then given.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,15 +54,21 @@ class Usage:
     operators: ClearOperators = field(default_factory=ClearOperators)
 
     @property
-    def exceeded(self) -> int:
-        """Sums that did not fit their accumulator: a circuit computes them wrong."""
-        return sum(self.operators.exceeded.values())
+    def exceeded(self) -> int | None:
+        """Sums that did not fit their accumulator: a circuit computes them wrong.
+
+        None where nothing has run in mode ``disable``, or the variant counts none.
+        """
+        return self.operators.total_exceeded
 
 
 class MultiHeadsQGPT2Model:
     """A GPT-2 with several quantized heads in one layer.
 
     ``model`` is the ``GPT2LMHeadModel`` of transformers; calling this object calls it.
+    ``last_run_s``
+    is how long the quantized heads took on the last sentence: encryption, run and decryption in
+    mode ``execute``.
     """
 
     def __init__(
@@ -84,6 +91,7 @@ class MultiHeadsQGPT2Model:
         self.gpt2, self.model, self.tokenizer = gpt2, gpt2.model, gpt2.tokenizer
         self.layer, self.n_bits, self.variant = layer, n_bits, variant
         self.usage = Usage()
+        self.last_run_s: float | None = None
         self._mode: FheMode = "disable"
         self._circuit: Any = None
         self._circuit_length = 0
@@ -233,7 +241,10 @@ class MultiHeadsQGPT2Model:
         self.usage.sentences += 1
         self.usage.inputs += hidden.size
         self.usage.saturated += self.quantized.saturated(hidden)
-        return self.quantized.dequantize_output(self._run(integers))
+        start = time.perf_counter()
+        outputs = self._run(integers)
+        self.last_run_s = time.perf_counter() - start
+        return self.quantized.dequantize_output(outputs)
 
     def _run(self, integers: IntArray) -> IntArray:
         if self._mode == "disable":

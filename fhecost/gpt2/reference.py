@@ -23,7 +23,7 @@ Lookups: ``4*d*L^2 + 6*L^2 + 6*d*L`` for head dimension d and sequence length L.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +47,34 @@ Widen = Callable[[Any, int], Any]
 
 def _as_it_is(values: Any, _: int) -> Any:
     return values
+
+
+def quantized_softmax(quantizers: Mapping[str, Quantizer], scores: Any, tag: Tag = _no_tag) -> Any:
+    """Quantized attention weights of quantized scores, both of shape (L, L).
+
+    ``quantizers`` holds those called scores, exponential, inverse and attention_weights.
+    """
+    q = quantizers
+    with tag("softmax.maximum"):
+        maximum = scores[:, :1]
+        for column in range(1, scores.shape[1]):
+            maximum = maximum + np.maximum(scores[:, column : column + 1] - maximum, 0)
+    with tag("softmax.subtract"):
+        shifted = scores - maximum
+    with tag("softmax.exponential"):
+        exponential = q["exponential"].quantize(np.exp(q["scores"].dequantize(shifted)))
+    with tag("softmax.sum"):
+        total = np.sum(exponential, axis=1, keepdims=True)
+    with tag("softmax.inverse"):
+        # A row's sum is positive; the lookup's other entries must not divide by zero.
+        real_total = np.maximum(q["exponential"].dequantize(total), q["exponential"].scale)
+        inverse = q["inverse"].quantize(1 / real_total)
+    with tag("softmax.product"):
+        weights = exponential * inverse
+    with tag("softmax.requantize"):
+        return q["attention_weights"].quantize(
+            weights * (q["exponential"].scale * q["inverse"].scale)
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +115,7 @@ class ReferenceHead:
             integers of shape (L, d); :meth:`dequantize_output` gives their values.
         """
         query, key, value = self.project(hidden, tag)
-        weights = self._softmax(self._scores(query, key, tag), tag)
+        weights = quantized_softmax(self.quantizers, self._scores(query, key, tag), tag)
         with tag("weighted_values"):
             # Concrete gives factors one bit beyond their own for a + b and a - b: too few where one
             # is unsigned and the other signed, and the product is then off by a power of two. The
@@ -124,30 +152,6 @@ class ReferenceHead:
             scaled = scores * (q["query"].scale * q["key"].scale / np.sqrt(self.dimension))
             masked = np.where(causal_mask(scores.shape[0]), scaled, self.mask_value)
             return q["scores"].quantize_from_zero(masked)
-
-    def _softmax(self, scores: Any, tag: Tag) -> Any:
-        """Attention weights, shape (L, L)."""
-        q = self.quantizers
-        with tag("softmax.maximum"):
-            maximum = scores[:, :1]
-            for column in range(1, scores.shape[1]):
-                maximum = maximum + np.maximum(scores[:, column : column + 1] - maximum, 0)
-        with tag("softmax.subtract"):
-            shifted = scores - maximum
-        with tag("softmax.exponential"):
-            exponential = q["exponential"].quantize(np.exp(q["scores"].dequantize(shifted)))
-        with tag("softmax.sum"):
-            total = np.sum(exponential, axis=1, keepdims=True)
-        with tag("softmax.inverse"):
-            # A row's sum is positive; the lookup's other entries must not divide by zero.
-            real_total = np.maximum(q["exponential"].dequantize(total), q["exponential"].scale)
-            inverse = q["inverse"].quantize(1 / real_total)
-        with tag("softmax.product"):
-            weights = exponential * inverse
-        with tag("softmax.requantize"):
-            return q["attention_weights"].quantize(
-                weights * (q["exponential"].scale * q["inverse"].scale)
-            )
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from fhecost.circuits.profile import LinearOperation, Stage
+from fhecost.frozen import Frozen
 from fhecost.provenance import Source
 
 Operation = Literal["pbs", "key_switch", "linear", "keys", "transfer"]
@@ -25,11 +24,7 @@ class Bottleneck(StrEnum):
     TRANSFER = "transfer"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StageEstimate(_Frozen):
+class StageEstimate(Frozen):
     """The part of one stage: seconds in all and by operation.
 
     What belongs to no stage of the circuit has a name in parentheses, which no stage can have.
@@ -42,7 +37,7 @@ class StageEstimate(_Frozen):
     by_operation_s: Mapping[Operation, float | None]
 
 
-class Estimate(_Frozen):
+class Estimate(Frozen):
     """One machine's estimate.
 
     ``sources`` says which share of ``latency_s`` rests on which kind of number;
@@ -65,14 +60,14 @@ class Estimate(_Frozen):
     circuit_hash: str
 
 
-class Refusal(_Frozen):
+class Refusal(Frozen):
     """A machine that can't run the circuit, and why."""
 
     hardware: str
     reason: str
 
 
-class CircuitSummary(_Frozen):
+class CircuitSummary(Frozen):
     """The circuit that an estimate is for."""
 
     source: str
@@ -92,7 +87,7 @@ class CircuitSummary(_Frozen):
     stages: tuple[Stage, ...]
 
 
-class EstimateReport(_Frozen):
+class EstimateReport(Frozen):
     """What ``fhecost estimate`` prints: the circuit and one estimate a machine."""
 
     schema_version: Literal[1] = 1

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import ciphertext_bytes
 from fhecost.errors import ImpossibleError, UsageError, first_validation_error
+from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import (
     OPERATIONS,
     Bottleneck,
@@ -59,10 +60,8 @@ HOST_TRANSFER = "(host transfer)"
 """What belongs to no stage of the circuit; the parentheses keep it apart from every stage."""
 
 
-class Figures(BaseModel):
+class Figures(Frozen):
     """Base of the figures that a latency model needs, by name; all in SI units."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ExtrapolatedFigures(Figures):

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from fhecost.data import data_folder
 from fhecost.errors import UsageError, first_validation_error
 from fhecost.files import configuration_folder, read_text
-from fhecost.hardware.latency_models import latency_model_named
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.registry import latency_model_named
 
 ALL = "all"
 """Stands for every known machine where names of machines are asked for."""

@@ -7,23 +7,22 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fhecost.fields import VersionOne
+from fhecost.frozen import Frozen
 from fhecost.provenance import Figure
 
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
 PbsKind = Literal["classic", "multi-bit"]
 
 
-class HardwareFile(BaseModel):
+class HardwareFile(Frozen):
     """What the YAML file of a machine holds; the file's stem is the machine's name.
 
     ``figures`` holds the numbers that the machine's latency model asks for, in SI units named by
     the field. What is unknown is left out, never zero.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: VersionOne
     title: Annotated[str, Field(min_length=1)]
@@ -49,10 +48,8 @@ class HardwareProfile(HardwareFile):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-class HardwareList(BaseModel):
+class HardwareList(Frozen):
     """What ``fhecost hardware list`` prints: all machines that are known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     machines: tuple[HardwareProfile, ...]

@@ -6,13 +6,11 @@ import os
 import platform
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from fhecost.frozen import Frozen
 
 
-class Machine(BaseModel):
+class Machine(Frozen):
     """The fingerprint of the machine that a measurement ran on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     processor: str
     family: str

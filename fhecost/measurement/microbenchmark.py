@@ -24,6 +24,7 @@ from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.errors import UsageError
 from fhecost.measurement.machine import available_threads, this_machine
 from fhecost.measurement.records import LinearSample, LookupSample, Microbenchmark
+from fhecost.progress import Progress, silent
 
 _LAX_P_ERROR = 0.01
 _TARGET_RUN_UNITS = 2.5e9
@@ -90,12 +91,8 @@ class _Prepared:
         return time.perf_counter() - start
 
 
-def _silent(_: str) -> None:
-    pass
-
-
 def measure_pbs(
-    *, quick: bool = False, rounds: int | None = None, progress: Callable[[str], None] = _silent
+    *, quick: bool = False, rounds: int | None = None, progress: Progress = silent
 ) -> Microbenchmark:
     """Time lookups over a spread of parameter sets, and linear operations, on this machine.
 

@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.errors import UsageError, first_validation_error
 from fhecost.files import read_json
+from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Sample(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Sample(Frozen):
     threads: Annotated[int, Field(gt=0)]
     seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
 
@@ -52,10 +51,8 @@ class LinearSample(_Sample):
     key_switch: KeySwitchParameters
 
 
-class Microbenchmark(BaseModel):
+class Microbenchmark(Frozen):
     """One run of ``fhecost measure pbs``: the machine, the versions and all raw times."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[2] = 2
     started: str

@@ -118,7 +118,7 @@ def _loss_rows(rows: Sequence[AccuracyRow]) -> tuple[list[Column], list[list[str
             f"{row.quantized_perplexity:.2f}",
             f"{row.float_perplexity:.2f}",
             f"{row.saturated / row.inputs:.2%}".replace("%", " %"),
-            f"{row.exceeded:,}",
+            "-" if row.exceeded is None else f"{row.exceeded:,}",
         ]
         for row in rows
     ]

@@ -12,8 +12,8 @@ from fhecost.hardware.estimate import (
     EstimateReport,
     Refusal,
 )
-from fhecost.hardware.latency_models import latency_model_named
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.registry import latency_model_named
 from fhecost.version import VERSION
 
 
