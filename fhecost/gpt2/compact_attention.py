@@ -1,10 +1,11 @@
 """The compact variant of a whole multi-head attention, its output projection included.
 
 The heads of :mod:`fhecost.gpt2.compact`, normalized inside the circuit, since what comes after them
-needs their real proportions: the logarithm r_i of a row's sum of exponentials is looked up in units
-of a rounded score, and the probability is one lookup of the difference::
+needs their real proportions: the logarithm r_i of the mean of a row's exponentials is looked up in
+units of a rounded score, and the probability is one lookup of the difference::
 
-    p_ij = table(s_ij - r_i) = round(f_i * exp(s_ij - log sum_j exp s_ij))
+    r_i = log((1 / (i + 1)) sum_j exp s_ij)
+    p_ij = table(s_ij - r_i) = round(f_i / (i + 1) * exp(s_ij - r_i))
 
 No inverse and no product of ciphertexts is needed. f_i grows with the number of tokens that row i
 attends to, so that the small probabilities of long rows keep some of the integers. The weighted sum
@@ -123,27 +124,28 @@ class CompactAttention:
         total = sum_of_exponentials(head, scores, operators, prefix, length)
         largest_sum = 2**head.exponential_bits - 1
 
+        tokens = np.arange(1, length + 1)
+
         def logarithm_of(sums: Any) -> Any:
-            # e = largest_sum * exp(s - shift), so this is log sum exp(s) in units of a score.
-            real = np.log(np.maximum(sums, 0.5) / largest_sum) + head.exponential_shift
-            # It lies among the scores, give or take log L; clipping keeps the difference narrow.
+            # e = largest_sum * exp(s - shift), so this is log mean exp(s) in units of a score. The
+            # mean of a row lies among its scores; the sum would not, in rows of many low scores.
+            mean = np.maximum(sums, 0.5) / (largest_sum * tokens[:, None])
+            real = np.log(mean) + head.exponential_shift
             return np.clip(np.rint(real / unit), -(2 ** (kept - 1)), 2 ** (kept - 1) - 1)
 
         with operators.tag(f"{prefix}softmax.logarithm"):
             logarithm = operators.lookup(total, logarithm_of)
         with operators.tag(f"{prefix}softmax.score"):
             score = operators.lookup(scores, lambda s: np.rint(s / 2**dropped))
-        share = (2**self.probability_bits - 1) * np.maximum(
-            1.0, np.arange(1, length + 1) / self.focus
-        )
         most = 2**self.probability_bits - 1
+        share = most * np.maximum(1.0, tokens / self.focus)
         with operators.tag(f"{prefix}softmax.probability"):
             difference = score - logarithm.reshape((length,))[rows]
             difference = operators.narrow(difference, kept + 1)
-            of_row = share[rows]
+            of_mean, highest = share[rows] / tokens[rows], np.log(tokens[rows])
             probability = operators.lookup(
                 difference,
-                lambda z: np.clip(np.rint(of_row * np.exp(np.minimum(z * unit, 0.0))), 0, most),
+                lambda z: np.clip(np.rint(of_mean * np.exp(np.minimum(z * unit, highest))), 0, most),
             )
         attended = weighted_values(
             probability, self.probability_bits, value, head.value, operators, prefix, length
@@ -196,7 +198,7 @@ def quantize_compact_attention(
             values.append(np.concatenate(parts, axis=1))
         return np.stack(values), largest
 
-    candidates = [replace(blank, focus=focus) for focus in (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)]
+    candidates = [replace(blank, focus=focus) for focus in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)]
     tried = [(candidate, *outputs(candidate)) for candidate in candidates]
     chosen, attended, largest = min(tried, key=lambda one: float(((one[1] - exact) ** 2).mean()))
     output = least_error_quantizer(attended, output_bits)
