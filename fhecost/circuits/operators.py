@@ -27,7 +27,7 @@ class Operators(Protocol):
         """
 
     def lookup(self, values: Any, table: Callable[[Any], Any]) -> Any:
-        """``table`` of each value; it must be defined on every integer of the values' width.
+        """``table`` of each value, rounded; it must be defined on every integer of their width.
 
         The result has the width that the calibration shows: a hint on it is lost.
         """
@@ -69,7 +69,7 @@ class ClearOperators:
 
     def lookup(self, values: Any, table: Callable[[Any], Any]) -> Any:
         """``table`` at once on all values."""
-        return np.asarray(table(values)).astype(np.int64)
+        return np.rint(table(values)).astype(np.int64)
 
     def narrow(self, values: Any, bits: int) -> Any:
         """``values``, unchanged."""
@@ -100,7 +100,8 @@ class TracedOperators:
 
     def lookup(self, values: Any, table: Callable[[Any], Any]) -> Any:
         """``table`` as the traced numpy operations that Concrete fuses to one table."""
-        return table(values).astype(np.int64)
+        # Concrete's float powers can fall just short of an integer, which a cast would cut off.
+        return np.rint(table(values)).astype(np.int64)
 
     def narrow(self, values: Any, bits: int) -> Any:
         """``values`` with a hint of their width."""

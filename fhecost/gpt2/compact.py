@@ -6,6 +6,7 @@ What differs from the reference, head by head (E = width, d = head dimension, L 
   take the inverse rotation. Outliers spread over all channels, the values stay what they were;
 * scales minimize the squared error on the calibration sentences instead of covering the largest
   value; weights have one scale a column, which costs nothing: each column has its own table;
+* queries and keys are turned alike by another one, inside the weights;
 * the bias is inside the table that requantizes the product, not a second requantization;
 * key biases are left out: they add the same to all scores of a row, which a softmax cannot see;
 * only pairs (i, j) with j <= i are computed: L(L+1)/2 instead of L^2, and nothing is masked;
@@ -44,6 +45,8 @@ KEPT_BITS = 6
 UNBOUNDED = 60
 SPARE = 1.3
 """Accumulators get the bits for this many times the largest value seen in calibration."""
+COARSER = 1.4
+"""By how much the scale of a weight's column may grow to spare all products a bit."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,11 @@ def quantize_compact_heads(
     return CompactHeads(mean, input_quantizer, tuple(quantized), n_bits)
 
 
-WIDER: Mapping[str, int] = {"input": 1, "value": 0, "exponential": 1}
-"""Bits that a tensor has beyond ``n_bits``: the two whose rounding costs most accuracy get one."""
+WIDER: Mapping[str, int] = {"input": 1, "value": 1, "exponential": 1}
+"""Bits that a tensor has beyond ``n_bits``, where its rounding costs most accuracy.
+
+The value's is nearly free: weight + value, which is looked up, has no more bits with it.
+"""
 
 
 def hadamard_rotation(width: int) -> FloatArray:
@@ -163,11 +169,9 @@ def _quantize_head(
     input_scale: float,
     n_bits: int,
 ) -> CompactHead:
-    d = head.dimension
+    head, d = _with_rotated_queries(head), head.dimension
     weight = rotation.T @ head.weight
-    weight_scale = least_error_scales(weight, n_bits)
-    largest = largest_integer(n_bits)
-    weight_integers = np.clip(np.rint(weight / weight_scale), -largest, largest).astype(np.int64)
+    weight_scale, weight_integers = _quantized_weight(weight, integers, n_bits)
     column_scale = weight_scale * input_scale
     wanted, product = centred @ head.weight, (integers @ weight_integers) * column_scale
     # What the rounding of weights and inputs shifts on average is put right inside the tables.
@@ -220,6 +224,46 @@ def _quantize_head(
         score_bits=bits["scores"],
         attended_bits=bits["attended"],
     )
+
+
+def _with_rotated_queries(head: AttentionHead) -> AttentionHead:
+    """The same head: its queries and keys are turned alike, which no product of both can see.
+
+    It spreads what is large in a few of their d dimensions over all, as the client's rotation does
+    for the input; the scales of queries and keys then fit every dimension.
+    """
+    d = head.dimension
+    rotation = block_diag(hadamard_rotation(d), hadamard_rotation(d), np.eye(d))
+    return replace(head, weight=head.weight @ rotation, bias=head.bias @ rotation)
+
+
+def _quantized_weight(
+    weight: FloatArray, inputs: IntArray, n_bits: int
+) -> tuple[FloatArray, IntArray]:
+    """Scales of the columns of ``weight`` and its integers.
+
+    Where a few columns' products with ``inputs`` need a bit more than all others', these columns
+    get a larger scale: that bit would make the rounding of all products twice as coarse.
+    """
+    largest = largest_integer(n_bits)
+
+    def integers(scale: FloatArray) -> IntArray:
+        rounded: IntArray = np.clip(np.rint(weight / scale), -largest, largest).astype(np.int64)
+        return rounded
+
+    def reach(scale: FloatArray) -> FloatArray:
+        of_columns: FloatArray = SPARE * np.abs(inputs @ integers(scale)).max(axis=(0, 1))
+        return of_columns
+
+    scale = least_error_scales(weight, n_bits)
+    limit = 2 ** (signed_bits(reach(scale).max()) - 2) - 1
+    coarser = scale
+    while (over := reach(coarser) / limit).max() > 1:
+        # Integers shrink in steps: some columns need more than the quotient.
+        coarser = coarser * np.where(over > 1, 1.02 * over, 1.0)
+        if (coarser > COARSER * scale).any():
+            return scale, integers(scale)
+    return coarser, integers(coarser)
 
 
 def signed_bits(magnitude: float) -> int:

@@ -145,7 +145,9 @@ class CompactAttention:
             of_mean, highest = share[rows] / tokens[rows], np.log(tokens[rows])
             probability = operators.lookup(
                 difference,
-                lambda z: np.clip(np.rint(of_mean * np.exp(np.minimum(z * unit, highest))), 0, most),
+                lambda z: np.clip(
+                    np.rint(of_mean * np.exp(np.minimum(z * unit, highest))), 0, most
+                ),
             )
         attended = weighted_values(
             probability, self.probability_bits, value, head.value, operators, prefix, length
