@@ -19,6 +19,7 @@ from fhecost.accuracy.sweep import (
     settings,
 )
 from fhecost.errors import UsageError
+from fhecost.gpt2.head_circuit import HeadRequest, profile_heads
 from fhecost.gpt2.model import calibration_sentences
 from fhecost.schemas import schema_path
 
@@ -177,3 +178,30 @@ def test_a_calibration_sentence_cant_judge(tmp_path):
     path.write_text(f"Something new.\n{calibration_sentences()[3]}\n")
     with pytest.raises(UsageError, match="calibrated on one of its lines"):
         read_sentences(path)
+
+
+def test_the_judged_circuit_is_the_estimated_one(goals):
+    """Same operators, same widths: as many lookups, of the same error probability."""
+    rows = {(row.heads, row.bits): row for row in goals["simulate"].rows}
+    for bits in (4, 6):
+        request = HeadRequest(seq_len=8, bits=bits, variant="compact")
+        profile = profile_heads(request)
+        assert rows["0", bits].pbs_count == profile.pbs_count
+        assert rows["0", bits].p_error == profile.p_error
+        assert rows["0", bits].global_p_error == profile.global_p_error
+
+
+def test_a_sweep_shows_every_head_of_every_layer(run_fhecost, tmp_path):
+    (tmp_path / "sentences.txt").write_text("The rain had stopped before we reached the farm.\n")
+    finished = run_fhecost(
+        "accuracy", "--sweep-heads", "--bits", "4", "--seq-len", "4",
+        "--sentences", "sentences.txt", "--plot", "map.html", "--format", "json",
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    rows = json.loads(finished.stdout)["rows"]
+    assert {(row["layer"], row["heads"]) for row in rows} == {
+        (layer, str(head)) for layer in range(4) for head in range(4)
+    }
+    page = (tmp_path / "map.html").read_text()
+    assert "Top-1 by layer and head, 4 bits, L=4" in page
+    assert '"type":"heatmap"' in page
