@@ -19,6 +19,9 @@ SENTENCES = (
     "Nobody on the ship slept.",
     "A letter had come.",
 )
+FLOAT32 = 1e-4
+"""Logits may differ so much when float32 sums are made in another order; one integer more or less
+in a quantized head changes them by about 1e-2."""
 NEARLY_SURE = 2.0**-40
 """Of all lookups of a circuit, the probability that one goes wrong in a simulation."""
 MANY_NEARLY_SURE = 2.0**-35
@@ -71,7 +74,7 @@ def test_in_floating_point_it_is_the_float_model(ids, layer):
     with attention_interface.floating_point(model.model):
         ours = logits(model, rows, **masks)
     theirs = logits(float_model(), rows, **masks)
-    assert np.abs(ours - theirs)[real].max() < 1e-5
+    assert np.abs(ours - theirs)[real].max() < FLOAT32
     assert np.abs(logits(model, rows, **masks) - theirs)[real].max() > 0.01
 
 
@@ -86,8 +89,7 @@ def test_padding_changes_nothing_at_real_tokens(ids, variant, heads, side):
     for row, sentence in enumerate(ids):
         real = masks["attention_mask"][row].numpy() == 1
         alone = logits(model, [sentence])[0]
-        # Products of other shapes round otherwise in float32; one integer more or less is 1e-2.
-        assert np.abs(batch[row, real] - alone).max() < 1e-4
+        assert np.abs(batch[row, real] - alone).max() < FLOAT32
 
 
 @pytest.mark.parametrize("floating", [False, True])
@@ -107,14 +109,14 @@ def test_a_hole_in_the_mask_is_a_token_less(ids, floating):
         attention_mask=torch.ones(1, len(kept), dtype=torch.long),
         position_ids=positions[rest][None],
     )
-    assert np.abs(with_hole[0, rest] - alone[0]).max() < 1e-5
+    assert np.abs(with_hole[0, rest] - alone[0]).max() < FLOAT32
 
 
 def test_a_row_of_padding_alone_disturbs_no_other(ids):
     model, sentence = quantized(heads=(0,)), ids[0]
     mask = torch.tensor([[1] * len(sentence), [0] * len(sentence)])
     batch = logits(model, [sentence, sentence], attention_mask=mask)
-    assert np.abs(batch[0] - logits(model, [sentence])[0]).max() < 1e-5
+    assert np.abs(batch[0] - logits(model, [sentence])[0]).max() < FLOAT32
 
 
 def test_it_generates_batches_like_single_sentences(ids):

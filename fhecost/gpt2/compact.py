@@ -43,7 +43,7 @@ from fhecost.quantization import (
 KEPT_BITS = 6
 """Bits of an accumulator that a lookup reads at least; wider circuits keep ``n_bits`` + 2."""
 UNBOUNDED = 60
-SPARE = 1.3
+SPARE = 1.5
 """Accumulators get the bits for this many times the largest value seen in calibration."""
 COARSER = 1.4
 """By how much the scale of a weight's column may grow to spare all products a bit."""
