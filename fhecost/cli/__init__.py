@@ -13,6 +13,7 @@ from fhecost.cli import estimate as _estimate
 from fhecost.cli import generate as _generate
 from fhecost.cli import hardware as _hardware
 from fhecost.cli import measure as _measure
+from fhecost.cli import validate as _validate
 from fhecost.cli.usage import ClickUsageError, is_request_for_help, usage_line
 from fhecost.errors import FhecostError, UsageError
 from fhecost.version import VERSION
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command("estimate")(_estimate.estimate)
 app.command("accuracy")(_accuracy.accuracy)
 app.command("generate")(_generate.generate)
+app.command("validate")(_validate.validate)
 app.add_typer(_hardware.app, name="hardware")
 app.add_typer(_measure.app, name="measure")
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fhecost.cli.options import FormatOption, OutputOption, deliver
-from fhecost.cli.progress import counted_progress
+from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
+from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.files import check_can_write, write_atomically
 
 app = typer.Typer(help="Time operations on this machine.", no_args_is_help=True)
@@ -50,3 +50,53 @@ def pbs(
         deliver(RAW_RENDERERS[format](measured), output)
     else:
         deliver(FIT_RENDERERS[format](measured, fit_cpu(measured)), output)
+
+
+@app.command()
+def head(
+    model: Annotated[
+        str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
+    ] = "embedded",
+    text: Annotated[
+        str | None, typer.Option(help="The sentence that goes in; its first tokens are used.")
+    ] = None,
+    layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
+    heads: Annotated[
+        str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
+    ] = "0",
+    seq_len: Annotated[int, typer.Option(help="Tokens that the head attends over.")] = 2,
+    bits: Annotated[int, typer.Option(help="Width of weights and activations.")] = 3,
+    variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "compact",
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the run; all when left out.")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Warm runs, after the cold one.")] = 3,
+    hardware: Annotated[
+        str, typer.Option(help="Machines that predict the run before it starts.")
+    ] = "epyc-zen4-2",
+    hardware_path: HardwarePathOption = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="Add the run record to this file.")
+    ] = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Run a quantized head in FHE on this machine and set it beside its estimate.
+
+    Leave the machine alone meanwhile. Bits and length start small: keys and minutes grow fast.
+    """
+    from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads
+    from fhecost.hardware.library import load_hardware
+    from fhecost.measurement.head_run import measure_heads
+    from fhecost.measurement.run_record import append_record
+    from fhecost.measurement.timed_run import RunOptions
+    from fhecost.report.run_text import RENDERERS
+
+    check_can_write(record, output)
+    machines = load_hardware(hardware, hardware_path or ())
+    request = HeadRequest(model, text, layer, named_heads(model, heads), seq_len, bits, variant)
+    with timed_progress(expected_seconds(request)) as progress:
+        measured = measure_heads(request, machines, RunOptions(threads, runs), progress)
+    if record is not None:
+        append_record(record, measured)
+    deliver(RENDERERS[format](measured), output)

@@ -105,17 +105,12 @@ def profile_heads(
         ImpossibleError: the head can't be compiled.
     """
     folder = find_model(request.model)
-    shape = model_shape(folder)
-    _check(request, shape)
-    # The folder's name, not its path: a profile is made to be shared.
-    name = EMBEDDED if request.model == EMBEDDED else folder.resolve().name
-    weights = fingerprint(folder)
-    text = request.text if request.text is not None else DEFAULT_TEXT
+    _check(request, model_shape(folder))
     key = cache_key(
         {
-            "model": weights,
-            "model_name": name,
-            "text": text,
+            "model": fingerprint(folder),
+            "model_name": _name(request, folder),
+            "text": _text(request),
             "text_is_default": int(request.text is None),
             "layer": request.layer,
             "heads": ", ".join(map(str, request.heads)),
@@ -127,32 +122,46 @@ def profile_heads(
     cached = cached_profile(key) if use_cache else None
     if cached is not None:
         return cached
-    from fhecost.circuits.concrete_reader import profile_circuit
-
     compiled = compile_heads(request, folder, progress)
     progress("reading the profile")
-    profile = profile_circuit(
+    profile = profile_of(compiled, request, folder)
+    if use_cache:
+        keep_profile(key, profile)
+    return profile
+
+
+def profile_of(compiled: HeadCircuit, request: HeadRequest, folder: Path) -> CircuitProfile:
+    """The circuit profile of heads that were compiled for ``request`` from ``folder``."""
+    from fhecost.circuits.concrete_reader import profile_circuit
+
+    return profile_circuit(
         compiled.circuit,
         name=f"{request.variant} head{'s' if len(request.heads) > 1 else ''}",
         source="compiled Concrete circuit",
         description={
             **describe_heads(
-                shape,
-                name,
+                model_shape(folder),
+                _name(request, folder),
                 request.layer,
                 request.heads,
                 request.seq_len,
                 request.bits,
                 request.variant,
             ),
-            "text": text,
-            "model_sha256": weights,
+            "text": _text(request),
+            "model_sha256": fingerprint(folder),
         },
         packages=("concrete-python", "numpy", "torch", "transformers"),
     )
-    if use_cache:
-        keep_profile(key, profile)
-    return profile
+
+
+def _name(request: HeadRequest, folder: Path) -> str:
+    # The folder's name, not its path: a profile is made to be shared.
+    return EMBEDDED if request.model == EMBEDDED else folder.resolve().name
+
+
+def _text(request: HeadRequest) -> str:
+    return request.text if request.text is not None else DEFAULT_TEXT
 
 
 def describe_heads(
@@ -190,7 +199,7 @@ def _hidden_states(model: GPT2, request: HeadRequest) -> tuple[FloatArray, Float
     """Hidden states of the calibration windows, shape (windows, L, E), and of the text, (L, E)."""
     length = request.seq_len
     windows = sentence_windows(model, calibration_sentences(), length)
-    text = model.tokens(request.text if request.text is not None else DEFAULT_TEXT)
+    text = model.tokens(_text(request))
     if len(text) < length and request.text is None:
         text = [*text, *sentence_windows(model, calibration_sentences(), length)[0]]
     if len(text) < length:

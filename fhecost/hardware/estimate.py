@@ -37,11 +37,24 @@ class StageEstimate(Frozen):
     by_operation_s: Mapping[Operation, float | None]
 
 
+class Preparation(Frozen):
+    """What a circuit needs before its runs are warm.
+
+    ``cold_s`` is the whole first run after key generation, ``peak_memory_bytes`` the most that the
+    process holds, with Concrete itself and all keys.
+    """
+
+    keygen_s: float
+    cold_s: float
+    peak_memory_bytes: float
+
+
 class Estimate(Frozen):
     """One machine's estimate.
 
     ``sources`` says which share of ``latency_s`` rests on which kind of number;
-    ``by_operation_s`` is None for an operation that the latency model leaves out.
+    ``by_operation_s`` is None for an operation that the latency model leaves out. ``preparation``
+    is what comes before a warm run, None where the model says nothing of it.
     """
 
     hardware: str
@@ -58,6 +71,7 @@ class Estimate(Frozen):
     references: tuple[str, ...]
     hardware_hash: str
     circuit_hash: str
+    preparation: Preparation | None = None
 
 
 class Refusal(Frozen):

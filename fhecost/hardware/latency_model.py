@@ -26,6 +26,7 @@ from fhecost.hardware.estimate import (
     Bottleneck,
     Estimate,
     Operation,
+    Preparation,
     StageEstimate,
 )
 from fhecost.hardware.profile import HardwareProfile, PbsKind
@@ -122,6 +123,10 @@ class LatencyModel(ABC, Generic[F]):
     def costs(self, circuit: CircuitProfile, figures: F, case: Case) -> list[Cost]:
         """The costs of ``circuit``; they add up to its latency."""
 
+    def preparation(self, circuit: CircuitProfile, figures: F, warm_s: float) -> Preparation | None:
+        """Key generation, first run and memory, given a warm run's time; None if unknown."""
+        return None
+
     def read_figures(self, hardware: HardwareProfile) -> F:
         """The machine's figures, checked against what this model needs.
 
@@ -176,6 +181,7 @@ class LatencyModel(ABC, Generic[F]):
             references=hardware.references,
             hardware_hash=hardware.hash,
             circuit_hash=circuit.hash,
+            preparation=self.preparation(circuit, figures, total),
         )
 
 

@@ -42,6 +42,23 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def memory_bytes() -> int:
+    """What this process holds in memory now."""
+    return _process_memory("VmRSS")
+
+
+def peak_memory_bytes() -> int:
+    """The most that this process has held, without what its parent had."""
+    return _process_memory("VmHWM")
+
+
+def _process_memory(field: str) -> int:
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")
+
+
 def _processor_info() -> dict[str, str]:
     path = Path("/proc/cpuinfo")
     if not path.is_file():

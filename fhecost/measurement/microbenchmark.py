@@ -22,8 +22,8 @@ import numpy as np
 from fhecost.circuits.compilation import import_concrete
 from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.errors import UsageError
-from fhecost.measurement.machine import available_threads, this_machine
-from fhecost.measurement.records import LinearSample, LookupSample, Microbenchmark
+from fhecost.measurement.machine import available_threads, memory_bytes, this_machine
+from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.progress import Progress, silent
 
 _LAX_P_ERROR = 0.01
@@ -84,6 +84,10 @@ class _Prepared:
     values: Any
     sample: Callable[[int, Sequence[float]], LookupSample | LinearSample]
     seconds: dict[int, list[float]]
+    keygen_s: float
+    keygen_memory_bytes: int
+    cold_s: float
+    cold_memory_bytes: int
 
     def run(self) -> float:
         start = time.perf_counter()
@@ -127,12 +131,17 @@ def measure_pbs(
     samples = [
         item.sample(threads, times) for item in prepared for threads, times in item.seconds.items()
     ]
+    # Keys were made, and first used, with all threads.
+    keys = [
+        _key_sample(item, item.sample(counts[-1], item.seconds[counts[-1]])) for item in prepared
+    ]
     return Microbenchmark(
         started=started,
         machine=machine,
         versions={"concrete-python": importlib.metadata.version("concrete-python")},
         lookups=tuple(sample for sample in samples if isinstance(sample, LookupSample)),
         linear=tuple(sample for sample in samples if isinstance(sample, LinearSample)),
+        keys=tuple(keys),
     )
 
 
@@ -244,5 +253,34 @@ def _with_keys(
     values: Any,
     sample: Callable[[int, Sequence[float]], LookupSample | LinearSample],
 ) -> _Prepared:
+    before = memory_bytes()
+    start = time.perf_counter()
     circuit.keygen()
-    return _Prepared(circuit, circuit.encrypt(values), sample, {})
+    keygen_s = time.perf_counter() - start
+    encrypted, with_keys = circuit.encrypt(values), memory_bytes()
+    start = time.perf_counter()
+    circuit.run(encrypted)
+    cold_s = time.perf_counter() - start
+    return _Prepared(
+        circuit,
+        encrypted,
+        sample,
+        {},
+        keygen_s=keygen_s,
+        keygen_memory_bytes=with_keys - before,
+        cold_s=cold_s,
+        cold_memory_bytes=memory_bytes() - with_keys,
+    )
+
+
+def _key_sample(item: _Prepared, sample: LookupSample | LinearSample) -> KeySample:
+    return KeySample(
+        threads=sample.threads,
+        pbs=sample.pbs,
+        key_switch=sample.key_switch,
+        keygen_s=item.keygen_s,
+        cold_s=item.cold_s,
+        warm_s=sample.median_s,
+        keygen_memory_bytes=item.keygen_memory_bytes,
+        cold_memory_bytes=item.cold_memory_bytes,
+    )

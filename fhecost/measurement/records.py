@@ -51,15 +51,34 @@ class LinearSample(_Sample):
     key_switch: KeySwitchParameters
 
 
+class KeySample(Frozen):
+    """What keys cost: making them, and the first run, which brings them into the Fourier domain.
+
+    ``cold_s`` is the first run, ``warm_s`` a later one with as many threads. Memory is what the
+    process held more after making the keys, and more again after the first run.
+    """
+
+    kind: Literal["keys"] = "keys"
+    threads: Annotated[int, Field(gt=0)]
+    pbs: PbsParameters
+    key_switch: KeySwitchParameters
+    keygen_s: Seconds
+    cold_s: Seconds
+    warm_s: Seconds
+    keygen_memory_bytes: int
+    cold_memory_bytes: int
+
+
 class Microbenchmark(Frozen):
     """One run of ``fhecost measure pbs``: the machine, the versions and all raw times."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[2, 3] = 3
     started: str
     machine: Machine
     versions: Mapping[str, str]
     lookups: tuple[LookupSample, ...]
     linear: tuple[LinearSample, ...]
+    keys: tuple[KeySample, ...] = ()
 
 
 def load_microbenchmark(path: Path) -> Microbenchmark:

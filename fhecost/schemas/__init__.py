@@ -17,6 +17,8 @@ from fhecost.gpt2.generation import GenerationReport
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
+from fhecost.measurement.run_record import RunRecord
+from fhecost.validation.comparison import ValidationReport
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {
     "accuracy": AccuracyReport,
@@ -27,6 +29,8 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "hardware_profile": HardwareFile,
     "machine": HardwareProfile,
     "microbenchmark": Microbenchmark,
+    "run_record": RunRecord,
+    "validation": ValidationReport,
 }
 
 

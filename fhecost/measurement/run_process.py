@@ -1,0 +1,81 @@
+"""The process that a measured run happens in: ``python -m fhecost.measurement.run_process FOLDER``.
+
+A process of its own starts without keys, with the thread count that its environment sets, and with
+a memory that nothing else has used. It prints a line when a step begins, and leaves ``times.json``
+and ``outputs.npz`` in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fhecost.circuits.compilation import import_concrete
+from fhecost.measurement.machine import peak_memory_bytes
+
+
+def run(folder: Path) -> None:
+    """Make keys, encrypt, run cold and warm, decrypt: what is in ``folder``, see the module."""
+    fhe = import_concrete()
+    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    server, client = fhe.Server.load(folder / "server.zip"), fhe.Client.load(folder / "client.zip")
+    with np.load(folder / "inputs.npz", allow_pickle=False) as content:
+        inputs = [content[name] for name in content.files]
+    start_memory = peak_memory_bytes()
+    probes = [_probe()]
+    keygen_s, _ = _timed("generating keys", client.keys.generate)
+    keygen_memory = peak_memory_bytes()
+    encrypt_s, encrypted = _timed("encrypting", client.encrypt, *inputs)
+    arguments = encrypted if isinstance(encrypted, tuple) else (encrypted,)
+
+    def evaluate() -> Any:
+        return server.run(*arguments, evaluation_keys=client.evaluation_keys)
+
+    seconds = []
+    for number in range(request["warm_runs"] + 1):
+        step = (
+            "running cold" if number == 0 else f"running warm, {number} of {request['warm_runs']}"
+        )
+        run_s, result = _timed(step, evaluate)
+        seconds.append(run_s)
+        probes.append(_probe())
+    decrypt_s, outputs = _timed("decrypting", client.decrypt, result)
+    np.savez(folder / "outputs.npz", np.asarray(outputs))
+    times = {
+        "threads": request["threads"],
+        "keygen_s": keygen_s,
+        "encrypt_s": encrypt_s,
+        "cold_s": seconds[0],
+        "warm_s": seconds[1:],
+        "decrypt_s": decrypt_s,
+        "probe_s": probes,
+        "start_memory_bytes": start_memory,
+        "keygen_peak_memory_bytes": keygen_memory,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+    (folder / "times.json").write_text(json.dumps(times), encoding="utf-8")
+
+
+def _timed(step: str, work: Any, *arguments: Any) -> tuple[float, Any]:
+    print(step, flush=True)
+    start = time.perf_counter()
+    result = work(*arguments)
+    return time.perf_counter() - start, result
+
+
+def _probe() -> float:
+    """Seconds of one fixed computation on one thread, about a fifth of a second on 2024's."""
+    values = np.linspace(0.0, 1.0, 1 << 14)
+    start = time.perf_counter()
+    for _ in range(1000):
+        values = np.fft.irfft(np.fft.rfft(values))
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]))

@@ -1,0 +1,121 @@
+"""Run records: what happened when a circuit was really run in FHE, one JSON line each."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from fhecost.circuits.profile import CircuitProfile
+from fhecost.errors import UsageError, first_validation_error
+from fhecost.files import read_text
+from fhecost.frozen import Frozen
+from fhecost.hardware.estimate import Preparation
+from fhecost.measurement.machine import Machine
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=0)]
+
+
+class Prediction(Frozen):
+    """What a hardware profile said of the run before it started."""
+
+    hardware: str
+    hardware_hash: str
+    made: str = Field(description="when, ISO 8601 in UTC")
+    warm_s: float
+    warm_low_s: float
+    warm_high_s: float
+    preparation: Preparation | None = None
+
+
+class RunTimes(Frozen):
+    """Raw times and memory of one process that made keys and ran a circuit.
+
+    ``warm_s`` are the runs after the first one, ``cold_s``. ``probe_s`` are the times of one fixed
+    computation on one thread, before and after each run: they tell a machine that changed its
+    speed. ``start_memory_bytes`` is what the process held before it made keys.
+    """
+
+    threads: Annotated[int, Field(gt=0)]
+    keygen_s: Seconds
+    encrypt_s: Seconds
+    cold_s: Seconds
+    warm_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    decrypt_s: Seconds
+    probe_s: tuple[Seconds, ...]
+    start_memory_bytes: Bytes
+    keygen_peak_memory_bytes: Bytes
+    peak_memory_bytes: Bytes
+
+    @property
+    def warm_median_s(self) -> float:
+        """Median of the warm runs."""
+        return statistics.median(self.warm_s)
+
+
+class RunRecord(Frozen):
+    """A circuit, what was predicted for it, and what running it took.
+
+    ``wrong_values`` of the ``values`` that were decrypted differ from what the clear circuit gives.
+    """
+
+    schema_version: Literal[1] = 1
+    fhecost_version: str
+    name: str
+    started: str = Field(description="ISO 8601 in UTC")
+    machine: Machine
+    versions: Mapping[str, str]
+    profile: CircuitProfile
+    profile_hash: str
+    predictions: tuple[Prediction, ...]
+    times: RunTimes
+    load_after: float
+    values: int
+    wrong_values: int
+
+
+def append_record(path: Path, record: RunRecord) -> None:
+    """Add ``record`` to the JSON lines in ``path``, whole or not at all.
+
+    Raises:
+        UsageError: the file can't be written.
+    """
+    line = (record.model_dump_json() + "\n").encode()
+    try:
+        # One write at the end of the file: a killed process leaves all of the line or nothing.
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            os.write(handle, line)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UsageError(f"{path}: can't be written: {error.strerror}") from error
+
+
+def load_records(path: Path) -> list[RunRecord]:
+    """The run records in ``path``, in their order.
+
+    Raises:
+        UsageError: the file can't be read, or a line is no record.
+    """
+    records = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(RunRecord.model_validate(json.loads(line)))
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{path}: line {number}: not JSON: {error.msg}") from error
+        except ValidationError as error:
+            problem = first_validation_error(error.errors())
+            raise UsageError(f"{path}: line {number}: {problem}") from error
+    if not records:
+        raise UsageError(f"{path}: holds no run record")
+    return records

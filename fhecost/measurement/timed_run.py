@@ -1,0 +1,121 @@
+"""Run circuits in FHE and write down what it took, beside what was predicted before."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fhecost.circuits.concrete_reader import profile_circuit
+from fhecost.circuits.profile import CircuitProfile
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.hardware.profile import HardwareProfile
+from fhecost.measurement.machine import available_threads, this_machine
+from fhecost.measurement.prediction import now, predict
+from fhecost.measurement.run_record import RunRecord, RunTimes
+from fhecost.progress import Progress, silent
+from fhecost.version import VERSION
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a circuit is run: on how many threads (all when None), and how often after the first."""
+
+    threads: int | None = None
+    warm_runs: int = 3
+
+
+def measure_circuit(
+    circuit: Any,
+    inputs: Sequence[Any],
+    expected: Any,
+    *,
+    hardware: Sequence[HardwareProfile] = (),
+    options: RunOptions | None = None,
+    profile: CircuitProfile | None = None,
+    progress: Progress = silent,
+) -> RunRecord:
+    """Run any compiled Concrete circuit in FHE, in a process of its own.
+
+    Args:
+        circuit: a ``concrete.fhe.Circuit``, compiled for execution.
+        inputs: its arguments in the clear.
+        expected: what it must decrypt to.
+        hardware: machines whose prediction is written down before the run starts; their figure
+            ``threads``, where they have one, is set to that of the run.
+        options: threads and number of runs.
+        profile: the circuit's profile, where there is one with a better name and description.
+        progress: called with the name of each step when it begins.
+
+    Raises:
+        UsageError: more threads than there are, or too few runs.
+        ImpossibleError: the process failed; nothing is recorded.
+    """
+    options = options or RunOptions()
+    threads = options.threads or available_threads()
+    if not 1 <= threads <= available_threads():
+        raise UsageError(f"--threads {threads}: must be from 1 to {available_threads()}")
+    if options.warm_runs < 1:
+        raise UsageError(f"--runs {options.warm_runs}: must be at least 1")
+    profile = profile or profile_circuit(circuit)
+    machine = this_machine()
+    started = now()
+    predictions = tuple(predict(profile, machine, threads) for machine in hardware)
+    with tempfile.TemporaryDirectory(prefix="fhecost-run-") as name:
+        folder = Path(name)
+        circuit.server.save(folder / "server.zip")
+        circuit.client.save(folder / "client.zip")
+        np.savez(folder / "inputs.npz", *[np.asarray(values) for values in inputs])
+        request = {"threads": threads, "warm_runs": options.warm_runs}
+        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        _run_process(folder, threads, progress)
+        times = RunTimes.model_validate_json((folder / "times.json").read_text(encoding="utf-8"))
+        with np.load(folder / "outputs.npz", allow_pickle=False) as content:
+            outputs = content[content.files[0]]
+    return RunRecord(
+        fhecost_version=VERSION,
+        name=profile.name,
+        started=started,
+        machine=machine,
+        versions={"concrete-python": importlib.metadata.version("concrete-python")},
+        profile=profile,
+        profile_hash=profile.hash,
+        predictions=predictions,
+        times=times,
+        load_after=os.getloadavg()[0],
+        values=outputs.size,
+        wrong_values=int(np.count_nonzero(outputs != np.asarray(expected))),
+    )
+
+
+def _run_process(folder: Path, threads: int, progress: Progress) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+    with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
+        with subprocess.Popen(
+            [sys.executable, "-m", "fhecost.measurement.run_process", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            text=True,
+        ) as process:
+            try:
+                for line in process.stdout or ():
+                    progress(line.strip())
+            except BaseException:
+                process.kill()
+                raise
+        status = process.returncode
+        if status != 0:
+            errors.seek(0)
+            lines = errors.read().strip().splitlines()
+            reason = lines[-1] if lines else "no message; out of memory?"
+            raise ImpossibleError(f"the run ended with status {status}: {reason}")

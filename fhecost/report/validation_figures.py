@@ -1,0 +1,81 @@
+"""Predicted against measured as an interactive figure on a page that opens offline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhecost.errors import UsageError
+from fhecost.report.pages import figure_page
+from fhecost.validation.comparison import ValidationReport
+
+_BAND = 0.1
+_QUANTITIES = (
+    ("warm", "warm run", "#2b7fb8", "circle"),
+    ("cold", "cold run", "#c4661f", "diamond"),
+    ("keygen", "key generation", "#4d7c3a", "square"),
+)
+
+
+def validation_page(report: ValidationReport) -> str:
+    """One HTML page: seconds predicted against seconds measured, on log axes.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    try:
+        import plotly.graph_objects as plotly_objects
+    except ImportError as error:
+        raise UsageError("--plot needs: pip install 'fhecost[plot]'") from error
+    warm = report.summary["warm"]
+    note = (
+        f"{report.hardware}, {warm.n} runs; the band is ±{_BAND:.0%} around a perfect prediction. "
+        "The baseline is Concrete's complexity times the constant that fits these runs best. "
+        f"fhecost {report.fhecost_version}, hardware profile {report.hardware_hash[:12]}."
+    )
+    figure = _figure(plotly_objects, report)
+    return figure_page("Predicted against measured", note, [("Seconds on log axes", figure)])
+
+
+def _figure(plotly_objects: Any, report: ValidationReport) -> Any:
+    seconds = [row for row in report.rows if row.quantity != "memory"]
+    least = 0.7 * min(min(row.measured, row.predicted) for row in seconds)
+    most = 1.4 * max(max(row.measured, row.predicted) for row in seconds)
+    figure = plotly_objects.Figure()
+    edge = {"color": "#8a8f98", "width": 0}
+    for factor, fill in ((1 - _BAND, None), (1 + _BAND, "tonexty")):
+        figure.add_scatter(
+            x=[least, most], y=[factor * least, factor * most], mode="lines", line=edge,
+            fill=fill, fillcolor="rgba(138,143,152,0.25)", hoverinfo="skip",
+            name=f"±{_BAND:.0%}", showlegend=fill is not None,
+        )  # fmt: skip
+    figure.add_scatter(
+        x=[least, most], y=[least, most], mode="lines", name="predicted = measured",
+        line={"color": "#8a8f98", "width": 1}, hoverinfo="skip",
+    )  # fmt: skip
+    for quantity, name, color, symbol in _QUANTITIES:
+        rows = [row for row in seconds if row.quantity == quantity]
+        if rows:
+            figure.add_scatter(
+                x=[row.measured for row in rows],
+                y=[row.predicted for row in rows],
+                mode="markers",
+                name=name,
+                marker={"color": color, "symbol": symbol, "size": 9},
+                text=[f"run {row.run}: {row.name}, {row.error:+.1%}" for row in rows],
+            )
+    baseline = [row for row in seconds if row.baseline is not None]
+    figure.add_scatter(
+        x=[row.measured for row in baseline],
+        y=[row.baseline for row in baseline],
+        mode="markers",
+        name="baseline, warm run",
+        marker={"color": "#8a8f98", "symbol": "x-thin-open", "size": 8},
+        text=[f"run {row.run}: {row.name}, {row.baseline_error:+.1%}" for row in baseline],
+        visible="legendonly",
+    )
+    figure.update_xaxes(title="measured (s)", type="log")
+    figure.update_yaxes(title="predicted (s)", type="log")
+    figure.update_layout(
+        legend={"orientation": "h", "y": -0.2}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
+    )
+    return figure

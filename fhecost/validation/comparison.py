@@ -1,0 +1,225 @@
+"""Compare run records with what a hardware profile predicts for them, and with a baseline."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fhecost.data import data_folder
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.frozen import Frozen
+from fhecost.hardware.profile import HardwareProfile
+from fhecost.measurement.prediction import predict
+from fhecost.measurement.run_record import Prediction, RunRecord, load_records
+from fhecost.version import VERSION
+
+RUNS_FOLDER = "experiments/runs"
+Quantity = Literal["warm", "cold", "keygen", "memory"]
+Judged = Literal["warm", "cold", "keygen", "memory", "baseline"]
+"""The baseline predicts warm runs by Concrete's complexity alone."""
+
+
+class ValidationRow(Frozen):
+    """One quantity of one run: seconds, or bytes for memory.
+
+    ``error`` is predicted over measured, less one. Of ``baseline`` only warm runs have a value.
+    """
+
+    run: int
+    name: str
+    description: Mapping[str, str | int | float]
+    threads: int
+    quantity: Quantity
+    predicted: float
+    low: float | None = None
+    high: float | None = None
+    measured: float
+    error: float
+    predicted_before: float | None = None
+    baseline: float | None = None
+    baseline_error: float | None = None
+
+
+class ErrorSummary(Frozen):
+    """Absolute relative errors, as fractions, over ``n`` runs; None where there is no run."""
+
+    n: int
+    median_abs_error: float | None
+    p90_abs_error: float | None
+    worst_abs_error: float | None
+
+
+class ValidationReport(Frozen):
+    """What ``fhecost validate`` prints.
+
+    ``baseline_units_per_s`` are the constants that fit these very runs best, by thread count.
+    """
+
+    schema_version: Literal[1] = 1
+    fhecost_version: str
+    hardware: str
+    hardware_hash: str
+    rows: tuple[ValidationRow, ...]
+    summary: Mapping[Judged, ErrorSummary]
+    baseline_units_per_s: Mapping[int, float]
+    wrong_runs: tuple[str, ...] = ()
+
+
+def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> ValidationReport:
+    """Predict every record anew and compare.
+
+    Args:
+        records: measured runs; those with wrong values count too, and are named.
+        hardware: the machine that they ran on, or that is held against them.
+
+    Raises:
+        UsageError: no record.
+        ImpossibleError: the machine can't run one of the circuits.
+    """
+    if not records:
+        raise UsageError("there is no run to validate against")
+    constants = _baseline_constants(records)
+    rows: list[ValidationRow] = []
+    for number, record in enumerate(records, start=1):
+        prediction = predict(record.profile, hardware, record.times.threads)
+        rows += _rows(number, record, prediction, constants[record.times.threads])
+    if not rows:
+        raise ImpossibleError(f"{hardware.name}: predicts nothing that these runs measured")
+    errors: dict[Judged, list[float]] = {
+        "warm": _errors(rows, "warm"),
+        "cold": _errors(rows, "cold"),
+        "keygen": _errors(rows, "keygen"),
+        "memory": _errors(rows, "memory"),
+        "baseline": [row.baseline_error for row in rows if row.baseline_error is not None],
+    }
+    return ValidationReport(
+        fhecost_version=VERSION,
+        hardware=hardware.name,
+        hardware_hash=hardware.hash,
+        rows=tuple(rows),
+        summary={judged: summarize_errors(values) for judged, values in errors.items()},
+        baseline_units_per_s=constants,
+        wrong_runs=tuple(
+            f"run {number}, {record.name}: {record.wrong_values} of {record.values} values"
+            for number, record in enumerate(records, start=1)
+            if record.wrong_values
+        ),
+    )
+
+
+def read_runs(paths: Sequence[Path] | None = None) -> list[RunRecord]:
+    """The run records in ``paths``; those that come with fhecost when None.
+
+    Raises:
+        UsageError: a file can't be read, or a line is no record.
+    """
+    if paths is None:
+        paths = sorted(data_folder(RUNS_FOLDER).glob("*.jsonl"))
+    return [record for path in paths for record in load_records(path)]
+
+
+def check_tolerance(report: ValidationReport, tolerance: float) -> None:
+    """Check that no warm run's error is beyond ``tolerance``, a fraction.
+
+    Raises:
+        UsageError: ``tolerance`` isn't positive.
+        ImpossibleError: some are; the worst is named.
+    """
+    if not tolerance > 0:
+        raise UsageError(f"--tolerance {tolerance}: must be above 0")
+    warm = [row for row in report.rows if row.quantity == "warm"]
+    missed = [row for row in warm if abs(row.error) > tolerance]
+    if missed:
+        worst = max(missed, key=lambda row: abs(row.error))
+        raise ImpossibleError(
+            f"{len(missed)} of {len(warm)} warm runs are off by more than {tolerance:.0%}, the "
+            f"worst by {worst.error:+.1%}: run {worst.run}, {worst.name}"
+        )
+
+
+def summarize_errors(errors: Sequence[float]) -> ErrorSummary:
+    """Median, 90th percentile and worst of absolute errors."""
+    if not errors:
+        return ErrorSummary(n=0, median_abs_error=None, p90_abs_error=None, worst_abs_error=None)
+    sizes = np.abs(errors)
+    return ErrorSummary(
+        n=len(errors),
+        median_abs_error=float(np.median(sizes)),
+        p90_abs_error=float(np.quantile(sizes, 0.9)),
+        worst_abs_error=float(sizes.max()),
+    )
+
+
+def _errors(rows: Sequence[ValidationRow], quantity: Quantity) -> list[float]:
+    return [row.error for row in rows if row.quantity == quantity]
+
+
+def _rows(
+    number: int, record: RunRecord, prediction: Prediction, units_per_s: float
+) -> list[ValidationRow]:
+    times = record.times
+    before = [made for made in record.predictions if made.hardware == prediction.hardware]
+    measured: dict[Quantity, float] = {
+        "warm": times.warm_median_s,
+        "cold": times.cold_s,
+        "keygen": times.keygen_s,
+        "memory": times.peak_memory_bytes,
+    }
+    baseline = record.profile.complexity / units_per_s
+    rows = []
+    for quantity, value in measured.items():
+        predicted = _predicted(prediction, quantity)
+        if predicted is None:
+            continue
+        warm = quantity == "warm"
+        rows.append(
+            ValidationRow(
+                run=number,
+                name=record.name,
+                description=record.profile.description,
+                threads=times.threads,
+                quantity=quantity,
+                predicted=predicted,
+                low=prediction.warm_low_s if warm else None,
+                high=prediction.warm_high_s if warm else None,
+                measured=value,
+                error=predicted / value - 1,
+                predicted_before=_predicted(before[0], quantity) if before else None,
+                baseline=baseline if warm else None,
+                baseline_error=baseline / value - 1 if warm else None,
+            )
+        )
+    return rows
+
+
+def _predicted(prediction: Prediction, quantity: Quantity) -> float | None:
+    if quantity == "warm":
+        return prediction.warm_s
+    preparation = prediction.preparation
+    if preparation is None:
+        return None
+    return {
+        "cold": preparation.cold_s,
+        "keygen": preparation.keygen_s,
+        "memory": preparation.peak_memory_bytes,
+    }[quantity]
+
+
+def _baseline_constants(records: Sequence[RunRecord]) -> dict[int, float]:
+    """Units of complexity a second that give these runs the least median error, by threads."""
+    rates: dict[int, list[float]] = defaultdict(list)
+    for record in records:
+        rates[record.times.threads].append(record.profile.complexity / record.times.warm_median_s)
+
+    def error(rate: float, of_runs: Sequence[float]) -> float:
+        return float(np.median(np.abs(np.asarray(of_runs) / rate - 1)))
+
+    # The median of absolute errors is no smooth function: every run's own rate is a candidate.
+    return {
+        threads: min(of_runs, key=lambda rate: error(rate, of_runs))
+        for threads, of_runs in sorted(rates.items())
+    }

@@ -1,0 +1,165 @@
+"""Run records, and predictions held against them."""
+
+import json
+
+import jsonschema
+import numpy as np
+import pytest
+
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.hardware.library import load_machine
+from fhecost.measurement.machine import this_machine
+from fhecost.measurement.prediction import predict
+from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records
+from fhecost.report.validation_text import RENDERERS
+from fhecost.schemas import schema_path
+from fhecost.validation.comparison import check_tolerance, summarize_errors, validate
+
+
+@pytest.fixture
+def machine():
+    return load_machine("epyc-zen4-2")
+
+
+@pytest.fixture
+def make_record(saved_profile, machine):
+    """A record of a run that took ``factor`` times what is predicted for it."""
+
+    def make(factor=1.0, threads=2, wrong=0):
+        prediction = predict(saved_profile, machine, threads)
+        seconds = factor * prediction.warm_s
+        return RunRecord(
+            fhecost_version="0",
+            name="made up",
+            started=prediction.made,
+            machine=this_machine(),
+            versions={},
+            profile=saved_profile,
+            profile_hash=saved_profile.hash,
+            predictions=(prediction,),
+            times=RunTimes(
+                threads=threads,
+                keygen_s=10.0,
+                encrypt_s=0.1,
+                cold_s=1.2 * seconds,
+                warm_s=(0.9 * seconds, seconds, 3 * seconds),
+                decrypt_s=0.1,
+                probe_s=(0.2,),
+                start_memory_bytes=300_000_000,
+                keygen_peak_memory_bytes=2_000_000_000,
+                peak_memory_bytes=3_000_000_000,
+            ),
+            load_after=1.0,
+            values=20,
+            wrong_values=wrong,
+        )
+
+    return make
+
+
+def test_errors_are_predicted_over_median_less_one(make_record, machine):
+    report = validate([make_record(1.0), make_record(1.25), make_record(0.8)], machine)
+    warm = [row for row in report.rows if row.quantity == "warm"]
+    assert [row.error for row in warm] == pytest.approx([0.0, -0.2, 0.25])
+    assert report.summary["warm"].median_abs_error == pytest.approx(0.2)
+    assert report.summary["warm"].worst_abs_error == pytest.approx(0.25)
+    assert all(row.predicted_before == row.predicted for row in warm)
+
+
+def test_the_baseline_has_the_best_constant_of_these_runs(make_record, machine):
+    """Runs of one circuit that took 1, 1 and 2 times as long: two of three fit exactly."""
+    report = validate([make_record(1.0), make_record(1.0), make_record(2.0)], machine)
+    errors = [row.baseline_error for row in report.rows if row.quantity == "warm"]
+    assert errors == pytest.approx([0.0, 0.0, -0.5])
+    assert report.summary["baseline"].median_abs_error == pytest.approx(0.0)
+
+
+def test_threads_of_the_run_are_those_of_the_prediction(saved_profile, machine):
+    alone, both = (predict(saved_profile, machine, threads).warm_s for threads in (1, 2))
+    assert 1.5 < alone / both <= 2
+
+
+def test_no_run_is_no_error():
+    summary = summarize_errors([])
+    assert summary.n == 0
+    assert summary.median_abs_error is None
+
+
+def test_a_missed_tolerance_is_said(make_record, machine):
+    report = validate([make_record(1.0), make_record(1.25)], machine)
+    check_tolerance(report, 0.21)
+    with pytest.raises(ImpossibleError, match="1 of 2 warm runs are off by more than 10%"):
+        check_tolerance(report, 0.1)
+    with pytest.raises(UsageError, match="must be above 0"):
+        check_tolerance(report, 0)
+
+
+def test_wrong_results_are_named(make_record, machine):
+    report = validate([make_record(), make_record(wrong=3)], machine)
+    assert report.wrong_runs == ("run 2, made up: 3 of 20 values",)
+    assert "WRONG RESULTS: run 2" in RENDERERS["table"](report)
+
+
+def test_records_are_lines_that_come_back_as_they_were(make_record, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    records = [make_record(1.0), make_record(1.25)]
+    for record in records:
+        append_record(path, record)
+    assert load_records(path) == records
+    for line in path.read_text().splitlines():
+        jsonschema.validate(json.loads(line), json.loads(schema_path("run_record").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "holds no run record"),
+        ("{\n", "line 1: not JSON"),
+        ('{"schema_version": 1}\n', "line 1: fhecost_version: "),
+    ],
+)
+def test_a_broken_record_is_named_by_its_line(tmp_path, content, message):
+    path = tmp_path / "runs.jsonl"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=message):
+        load_records(path)
+
+
+def test_the_command_compares_draws_and_judges(run_fhecost, make_record, tmp_path):
+    path = tmp_path / "runs.jsonl"
+    for factor in (1.0, 1.25):
+        append_record(path, make_record(factor))
+    finished = run_fhecost(
+        "validate", "--runs", "runs.jsonl", "--plot", "page.html", "--format", "json"
+    )
+    assert finished.returncode == 0, finished.stderr
+    content = json.loads(finished.stdout)
+    jsonschema.validate(content, json.loads(schema_path("validation").read_text()))
+    assert set(content["summary"]) == {"warm", "cold", "keygen", "memory", "baseline"}
+    assert "<script src=" not in (tmp_path / "page.html").read_text()
+    table = run_fhecost("validate", "--runs", "runs.jsonl", "--tolerance", "0.1")
+    assert table.returncode == 1
+    assert "1 of 2 warm runs are off by more than 10%" in table.stderr
+    assert max(map(len, table.stdout.splitlines())) <= 80
+
+
+def test_any_circuit_is_really_run_and_checked(machine):
+    """Squares of 4-bit numbers, with real keys, on one thread."""
+    fhe = pytest.importorskip("concrete.fhe", reason="needs the extra [concrete]")
+    from fhecost.measurement.timed_run import RunOptions, measure_circuit
+
+    values = np.arange(8)
+    configuration = fhe.Configuration(dump_artifacts_on_unexpected_failures=False)
+    circuit = fhe.Compiler(lambda x: x**2, {"x": "encrypted"}).compile([values], configuration)
+    steps = []
+    options = RunOptions(threads=1, warm_runs=1)
+    record = measure_circuit(
+        circuit, [values], values**2, hardware=[machine], options=options, progress=steps.append
+    )
+    assert record.wrong_values == 0
+    assert record.values == 8
+    assert record.times.threads == 1
+    assert record.times.peak_memory_bytes > record.times.start_memory_bytes > 1e7
+    assert record.predictions[0].made >= record.started
+    assert steps[0] == "generating keys"
+    assert measure_circuit(circuit, [values], values, options=options).wrong_values == 6
