@@ -67,6 +67,26 @@ def key_switch_key_bytes(parameters: KeySwitchParameters) -> int:
     return rows * (parameters.output_lwe_dimension + 1) * TORUS_BYTES
 
 
+def key_product_units(parameters: PbsParameters) -> float:
+    """Work of the products of polynomials that encrypting a bootstrap key takes.
+
+    Each of its n*(k+1)*l GLWE ciphertexts needs k of them, of two polynomials of degree N.
+    """
+    ciphertexts = (
+        parameters.lwe_dimension * (parameters.glwe_dimension + 1) * parameters.level_count
+    )
+    products = ciphertexts * parameters.glwe_dimension
+    return products * fourier_transform_units(parameters.polynomial_size)
+
+
+def key_conversion_units(parameters: PbsParameters) -> float:
+    """Work of the Fourier transforms that bring a bootstrap key into the Fourier domain."""
+    polynomials = (
+        parameters.lwe_dimension * (parameters.glwe_dimension + 1) ** 2 * parameters.level_count
+    )
+    return polynomials * fourier_transform_units(parameters.polynomial_size)
+
+
 def ciphertext_bytes(lwe_dimension: int) -> int:
     """Bytes of one LWE ciphertext."""
     return (lwe_dimension + 1) * TORUS_BYTES

@@ -45,6 +45,8 @@ KEPT_BITS = 6
 UNBOUNDED = 60
 SPARE = 1.5
 """Accumulators get the bits for this many times the largest value seen in calibration."""
+SPARE_PRODUCTS = 1.3
+"""The same for the products with the weights: calibration sees so many that the largest is sure."""
 COARSER = 1.4
 """By how much the scale of a weight's column may grow to spare all products a bit."""
 
@@ -217,12 +219,12 @@ def _quantize_head(
                 f"at {n_bits} bits the head's output is zero on a calibration sentence; use more "
                 "bits, another head or another layer"
             )
-    bits = {name: signed_bits(SPARE * most) for name, most in seen.largest.items()}
+    most = seen.largest
     return replace(
         compact,
-        projection_bits=bits["projection"],
-        score_bits=bits["scores"],
-        attended_bits=bits["attended"],
+        projection_bits=signed_bits(SPARE_PRODUCTS * most["projection"]),
+        score_bits=signed_bits(SPARE * most["scores"]),
+        attended_bits=signed_bits(SPARE * most["attended"]),
     )
 
 
@@ -252,7 +254,7 @@ def _quantized_weight(
         return rounded
 
     def reach(scale: FloatArray) -> FloatArray:
-        of_columns: FloatArray = SPARE * np.abs(inputs @ integers(scale)).max(axis=(0, 1))
+        of_columns: FloatArray = SPARE_PRODUCTS * np.abs(inputs @ integers(scale)).max(axis=(0, 1))
         return of_columns
 
     scale = least_error_scales(weight, n_bits)
