@@ -8,24 +8,31 @@ from typing import Annotated
 import typer
 
 from fhecost.accuracy.records import Mode
-from fhecost.cli.options import FormatOption, OutputOption, deliver, refuse_options, whole_numbers
+from fhecost.cli.options import (
+    FormatOption,
+    LayerOption,
+    ModelOption,
+    OutputOption,
+    VariantOption,
+    deliver,
+    refuse_options,
+    whole_numbers,
+)
 from fhecost.cli.progress import counted_progress
 from fhecost.files import check_can_write, write_atomically
 
 
 def accuracy(
     context: typer.Context,
-    model: Annotated[
-        str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
-    ] = "embedded",
-    layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
+    model: ModelOption = "embedded",
+    layer: LayerOption = 0,
     heads: Annotated[
         list[str] | None,
         typer.Option(help="Heads that are quantized together: 0, or 0,2, or all. Repeatable."),
     ] = None,
     bits: Annotated[str, typer.Option(help="Widths, with commas between them.")] = "2,3,4,5,6,7,8",
     seq_len: Annotated[str, typer.Option(help="Lengths in tokens, with commas.")] = "32",
-    variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "compact",
+    variant: VariantOption = "compact",
     mode: Annotated[
         Mode, typer.Option(help="Clear integers, or Concrete's simulation.")
     ] = "disable",

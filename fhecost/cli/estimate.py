@@ -8,9 +8,16 @@ from typing import Annotated
 import typer
 
 from fhecost.cli.options import (
+    BitsOption,
     FormatOption,
     HardwarePathOption,
+    HeadsOption,
+    LayerOption,
+    ModelOption,
     OutputOption,
+    SeqLenOption,
+    TextOption,
+    VariantOption,
     deliver,
     refuse_options,
 )
@@ -22,19 +29,13 @@ _HEAD_OPTIONS = ("model", "text", "layer", "heads", "seq_len", "bits", "variant"
 
 def estimate(
     context: typer.Context,
-    model: Annotated[
-        str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
-    ] = "embedded",
-    text: Annotated[
-        str | None, typer.Option(help="The sentence that goes in; its first tokens are used.")
-    ] = None,
-    layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
-    heads: Annotated[
-        str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
-    ] = "0",
-    seq_len: Annotated[int, typer.Option(help="Tokens that the head attends over.")] = 6,
-    bits: Annotated[int, typer.Option(help="Width of inputs, weights and activations.")] = 4,
-    variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "reference",
+    model: ModelOption = "embedded",
+    text: TextOption = None,
+    layer: LayerOption = 0,
+    heads: HeadsOption = "0",
+    seq_len: SeqLenOption = 6,
+    bits: BitsOption = 4,
+    variant: VariantOption = "reference",
     hardware: Annotated[str, typer.Option(help="Machines, comma-separated, or all.")] = "all",
     hardware_path: HardwarePathOption = None,
     profile: Annotated[

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
+from fhecost.cli.options import (
+    BitsOption,
+    FormatOption,
+    HardwarePathOption,
+    HeadsOption,
+    LayerOption,
+    ModelOption,
+    OutputOption,
+    VariantOption,
+    deliver,
+)
 from fhecost.cli.progress import timed_progress
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
@@ -23,15 +33,11 @@ Mode = Literal["disable", "simulate", "execute"]
 
 def generate(
     text: Annotated[str, typer.Argument(help="What to go on from.")],
-    model: Annotated[
-        str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
-    ] = "embedded",
-    bits: Annotated[int, typer.Option(help="Width of weights and activations.")] = 4,
-    layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
-    heads: Annotated[
-        str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
-    ] = "all",
-    variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "compact",
+    model: ModelOption = "embedded",
+    bits: BitsOption = 4,
+    layer: LayerOption = 0,
+    heads: HeadsOption = "all",
+    variant: VariantOption = "compact",
     mode: Annotated[
         Mode, typer.Option(help="Clear integers, Concrete's simulation, or really encrypted.")
     ] = "disable",

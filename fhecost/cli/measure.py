@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
+from fhecost.cli.options import (
+    BitsOption,
+    FormatOption,
+    HardwarePathOption,
+    HeadsOption,
+    LayerOption,
+    ModelOption,
+    OutputOption,
+    SeqLenOption,
+    TextOption,
+    VariantOption,
+    deliver,
+)
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.files import check_can_write, write_atomically
 
@@ -54,19 +66,13 @@ def pbs(
 
 @app.command()
 def head(
-    model: Annotated[
-        str, typer.Option(help="embedded, a Hugging Face name, or a folder.")
-    ] = "embedded",
-    text: Annotated[
-        str | None, typer.Option(help="The sentence that goes in; its first tokens are used.")
-    ] = None,
-    layer: Annotated[int, typer.Option(help="Which layer, from 0.")] = 0,
-    heads: Annotated[
-        str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
-    ] = "0",
-    seq_len: Annotated[int, typer.Option(help="Tokens that the head attends over.")] = 2,
-    bits: Annotated[int, typer.Option(help="Width of weights and activations.")] = 3,
-    variant: Annotated[str, typer.Option(help="Which quantized circuit.")] = "compact",
+    model: ModelOption = "embedded",
+    text: TextOption = None,
+    layer: LayerOption = 0,
+    heads: HeadsOption = "0",
+    seq_len: SeqLenOption = 2,
+    bits: BitsOption = 3,
+    variant: VariantOption = "compact",
     threads: Annotated[
         int | None, typer.Option(help="Threads of the run; all when left out.")
     ] = None,

@@ -22,6 +22,18 @@ HardwarePathOption = Annotated[
     typer.Option(metavar="FOLDER", help="A folder of further machines, one YAML file each."),
 ]
 
+ModelOption = Annotated[str, typer.Option(help="embedded, a Hugging Face name, or a folder.")]
+TextOption = Annotated[
+    str | None, typer.Option(help="The sentence that goes in; its first tokens are used.")
+]
+LayerOption = Annotated[int, typer.Option(help="Which layer, from 0.")]
+HeadsOption = Annotated[
+    str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
+]
+SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
+BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
+VariantOption = Annotated[str, typer.Option(help="Which quantized circuit.")]
+
 
 def whole_numbers(option: str, text: str) -> list[int]:
     """The numbers of an option such as ``2,4,8``, each once, in their order.
