@@ -11,13 +11,16 @@ from fhecost.circuits.work import (
     bootstrap_key_bytes,
     external_product_units,
     fourier_units,
+    key_conversion_units,
+    key_product_units,
     key_switch_key_bytes,
     key_switch_units,
 )
 from fhecost.errors import UsageError
 from fhecost.measurement.fit import fit_cpu
+from fhecost.measurement.key_fit import fit_keys
 from fhecost.measurement.machine import this_machine
-from fhecost.measurement.records import LinearSample, LookupSample, Microbenchmark
+from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.report.microbenchmark_text import FIT_RENDERERS, RAW_RENDERERS
 from fhecost.schemas import schema_path
 
@@ -109,3 +112,51 @@ def test_measuring_this_machine_gives_a_usable_fit(run_fhecost, tmp_path):
     assert finished.returncode == 0, finished.stderr
     fit = fit_cpu(Microbenchmark.model_validate_json((tmp_path / "raw.json").read_text()))
     assert fit.spread < 0.5
+
+
+def imagined_keys(constants=(2e-9, 3e-11, 1e-9, 5e-11, 2e-10, 2.0, 1.5)) -> list[KeySample]:
+    """Keys of a machine whose constants are known."""
+    a, b, c, d, e, f, g = constants
+    samples = []
+    for sample in imagined_machine().lookups:
+        bsk, ksk = bootstrap_key_bytes(sample.pbs), key_switch_key_bytes(sample.key_switch)
+        samples.append(
+            KeySample(
+                threads=2,
+                pbs=sample.pbs,
+                key_switch=sample.key_switch,
+                keygen_s=a * bsk + b * key_product_units(sample.pbs) + c * ksk,
+                cold_s=1.0 + d * key_conversion_units(sample.pbs) + e * bsk,
+                warm_s=1.0,
+                keygen_memory_bytes=round(bsk + g * ksk),
+                cold_memory_bytes=round((f - 1) * bsk),
+            )
+        )
+    return samples
+
+
+def test_the_key_fit_finds_the_constants_of_a_known_machine():
+    fit = fit_keys(imagined_keys())
+    assert fit.keygen_bsk_byte_s == pytest.approx(2e-9, rel=1e-4)
+    assert fit.keygen_product_unit_s == pytest.approx(3e-11, rel=1e-4)
+    assert fit.keygen_ksk_byte_s == pytest.approx(1e-9, rel=1e-4)
+    assert fit.conversion_unit_s == pytest.approx(5e-11, rel=1e-4)
+    assert fit.conversion_byte_s == pytest.approx(2e-10, rel=1e-4)
+    assert fit.bsk_copies == pytest.approx(2.0, rel=1e-4)
+    assert fit.ksk_copies == pytest.approx(1.5, rel=1e-4)
+    assert max(fit.keygen_spread, fit.cold_spread, fit.memory_spread) < 1e-6
+
+
+def test_a_slow_round_is_put_right():
+    """One round of three at half the speed, as its probes say."""
+    sample = LookupSample(
+        threads=1,
+        seconds=(1.0, 2.0, 1.2),
+        elements=1,
+        pbs=imagined_machine().lookups[0].pbs,
+        key_switch=imagined_machine().lookups[0].key_switch,
+    )
+    plain = imagined_machine()
+    assert plain.corrected_median_s(sample) == 1.2
+    probed = plain.model_copy(update={"probes_s": ((0.1, 0.1), (0.2, 0.2), (0.1, 0.1))})
+    assert probed.corrected_median_s(sample) == pytest.approx(1.0)

@@ -6,8 +6,14 @@ import math
 from typing import ClassVar
 
 from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
-from fhecost.circuits.work import external_product_units, fourier_units, key_switch_units
-from fhecost.hardware.estimate import Bottleneck, Operation
+from fhecost.circuits.work import (
+    external_product_units,
+    fourier_units,
+    key_conversion_units,
+    key_product_units,
+    key_switch_units,
+)
+from fhecost.hardware.estimate import Bottleneck, Operation, Preparation
 from fhecost.hardware.latency_model import (
     ALL_KEYS,
     NARROW,
@@ -17,7 +23,7 @@ from fhecost.hardware.latency_model import (
     LatencyModel,
     memory_refusal,
 )
-from fhecost.provenance import CountFigure, FractionFigure, PositiveFigure, Source, weakest
+from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
 
 
 class CpuFigures(ExtrapolatedFigures):
@@ -31,6 +37,14 @@ class CpuFigures(ExtrapolatedFigures):
     key_byte_s: PositiveFigure
     linear_element_s: PositiveFigure
     memory_bytes: PositiveFigure | None = None
+    keygen_bsk_byte_s: Figure | None = None
+    keygen_product_unit_s: Figure | None = None
+    keygen_ksk_byte_s: Figure | None = None
+    conversion_unit_s: Figure | None = None
+    conversion_byte_s: Figure | None = None
+    bsk_copies: Figure | None = None
+    ksk_copies: Figure | None = None
+    process_memory_bytes: PositiveFigure | None = None
 
 
 class CpuLatencyModel(LatencyModel[CpuFigures]):
@@ -52,8 +66,16 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
 
     Each run hands the keys over once, at ``key_byte_s`` a byte whatever the threads.
 
-    Left out: what a first run after key generation adds, cache misses while bootstrap keys stream
-    from memory (they are inside a and b as an average), and the start of each parallel loop.
+    Left out: cache misses while bootstrap keys stream from memory (they are inside a and b as an
+    average), and the start of each parallel loop.
+
+    Before the first warm run, on one thread whatever the number::
+
+        key generation = (e per byte of BSK) + (f per key-product unit) + (g per byte of KSK)
+        cold run       = warm run + (h per key-conversion unit) + (i per byte of BSK)
+        peak memory    = process + ``bsk_copies`` * BSK + ``ksk_copies`` * KSK + ciphertexts
+
+    fitted by ``fhecost.measurement.key_fit``; a machine without these figures predicts none.
     """
 
     figures_type: ClassVar[type[ExtrapolatedFigures]] = CpuFigures
@@ -72,6 +94,39 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         needed = 2 * circuit.bsk_bytes + circuit.ksk_bytes
         needed += circuit.input_bytes + circuit.output_bytes
         return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
+
+    def preparation(
+        self, circuit: CircuitProfile, figures: CpuFigures, warm_s: float
+    ) -> Preparation | None:
+        """Key generation, the first run and memory; None without figures for them."""
+        known = (
+            figures.keygen_bsk_byte_s,
+            figures.keygen_product_unit_s,
+            figures.keygen_ksk_byte_s,
+            figures.conversion_unit_s,
+            figures.conversion_byte_s,
+            figures.bsk_copies,
+            figures.ksk_copies,
+            figures.process_memory_bytes,
+        )
+        values = [figure.value for figure in known if figure is not None]
+        if len(values) < len(known):
+            return None
+        bsk_s, product_s, ksk_s, conversion_s, converted_byte_s, bsk_copies, ksk_copies, process = (
+            values
+        )
+        sets = {use.parameters for stage in circuit.stages for use in stage.pbs}
+        products = sum(key_product_units(parameters) for parameters in sets)
+        conversions = sum(key_conversion_units(parameters) for parameters in sets)
+        return Preparation(
+            keygen_s=bsk_s * circuit.bsk_bytes + product_s * products + ksk_s * circuit.ksk_bytes,
+            cold_s=warm_s + conversion_s * conversions + converted_byte_s * circuit.bsk_bytes,
+            peak_memory_bytes=process
+            + bsk_copies * circuit.bsk_bytes
+            + ksk_copies * circuit.ksk_bytes
+            + circuit.input_bytes
+            + circuit.output_bytes,
+        )
 
     def costs(self, circuit: CircuitProfile, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""

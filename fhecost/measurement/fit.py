@@ -76,7 +76,7 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
     single = [sample for sample in microbenchmark.lookups if sample.threads == 1]
     if len(single) < 5:
         raise UsageError("a fit needs lookups with at least 5 parameter sets on one thread")
-    measured = np.array([sample.median_s for sample in single])
+    measured = np.array([microbenchmark.corrected_median_s(sample) for sample in single])
     work = np.array([_work(sample, sample.elements) for sample in single])
     constants, _ = nnls(work / measured[:, None], np.ones(len(single)))
     fitted = work @ constants
@@ -86,7 +86,10 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
     )
     threads = max(sample.threads for sample in microbenchmark.lookups)
     efficiencies = _efficiencies(microbenchmark, threads, float(constants[3]))
-    elements = sorted(_seconds_per_element(s, constants) for s in microbenchmark.linear)
+    elements = sorted(
+        _seconds_per_element(s, microbenchmark.corrected_median_s(s), constants)
+        for s in microbenchmark.linear
+    )
     if not elements or elements[0] <= 0:
         raise UsageError("a fit needs products that take longer than the lookup behind them")
     return CpuFit(
@@ -112,8 +115,11 @@ def _efficiencies(microbenchmark: Microbenchmark, threads: int, key_byte_s: floa
     The time of handing over the keys doesn't shrink with threads; it is taken off both sides.
     """
     by_set = {
-        (sample.pbs, sample.key_switch, sample.threads): sample.median_s
-        - key_byte_s * _key_bytes(sample)
+        (
+            sample.pbs,
+            sample.key_switch,
+            sample.threads,
+        ): microbenchmark.corrected_median_s(sample) - key_byte_s * _key_bytes(sample)
         for sample in microbenchmark.lookups
     }
     return [
@@ -133,10 +139,10 @@ def _work(sample: LookupSample | LinearSample, lookups: int) -> tuple[float, ...
     )
 
 
-def _seconds_per_element(sample: LinearSample, constants: FloatArray) -> float:
+def _seconds_per_element(sample: LinearSample, seconds: float, constants: FloatArray) -> float:
     """Seconds of one linear operation on one torus element."""
     of_lookup = float(np.dot(_work(sample, 1), constants))
-    return (sample.median_s - of_lookup) / sample.operations / (sample.lwe_dimension + 1)
+    return (seconds - of_lookup) / sample.operations / (sample.lwe_dimension + 1)
 
 
 def _key_bytes(sample: LookupSample | LinearSample) -> int:

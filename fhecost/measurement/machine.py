@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from pathlib import Path
+
+import numpy as np
 
 from fhecost.frozen import Frozen
 
@@ -50,6 +53,18 @@ def memory_bytes() -> int:
 def peak_memory_bytes() -> int:
     """The most that this process has held, without what its parent had."""
     return _process_memory("VmHWM")
+
+
+def probe_seconds() -> float:
+    """Seconds of one fixed computation on one thread, some 0.05 s on a processor of 2024.
+
+    The same work at different times tells a machine that changed its speed.
+    """
+    values = np.linspace(0.0, 1.0, 1 << 14)
+    start = time.perf_counter()
+    for _ in range(300):
+        values = np.fft.irfft(np.fft.rfft(values))
+    return time.perf_counter() - start
 
 
 def _process_memory(field: str) -> int:

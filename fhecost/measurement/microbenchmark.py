@@ -5,6 +5,8 @@ error probability gives a spread of sets for small tables, whose speed doesn't d
 All circuits are compiled and given keys first; then rounds visit every circuit at each thread
 count, so that a machine that drifts shifts all samples alike and the median drops single outliers.
 A visit runs twice and times the second run: the first one brings the keys back into the caches.
+Before each visit one fixed computation is timed: it tells a round in which the machine was slower.
+Making the keys and the very first run are timed once.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 from fhecost.circuits.compilation import import_concrete
 from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.errors import UsageError
-from fhecost.measurement.machine import available_threads, memory_bytes, this_machine
+from fhecost.measurement.machine import available_threads, memory_bytes, probe_seconds, this_machine
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.progress import Progress, silent
 
@@ -33,13 +35,14 @@ _TARGET_RUN_UNITS = 2.5e9
 
 @dataclass(frozen=True)
 class LookupCase:
-    """A table lookup of ``bits`` bits with one (k, N, l), and KS levels where they are forced."""
+    """A table lookup of ``bits`` bits with one (k, N, l); KS levels and n where they are forced."""
 
     bits: int
     glwe_dimension: int
     polynomial_size: int
     level_count: int
     key_switch_levels: int | None = None
+    lwe_dimension: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,12 @@ QUICK: tuple[LookupCase, ...] = (
 FULL: tuple[LookupCase, ...] = (
     *QUICK,
     LookupCase(2, 5, 256, 2),
+    LookupCase(2, 6, 256, 3),
+    LookupCase(2, 2, 512, 5),
+    LookupCase(3, 2, 1024, 4, lwe_dimension=900),
     LookupCase(3, 1, 2048, 2),
+    LookupCase(3, 1, 2048, 1, lwe_dimension=1300),
+    LookupCase(3, 1, 4096, 1, lwe_dimension=1100),
     LookupCase(3, 2, 2048, 2),
     LookupCase(5, 1, 8192, 1),
     LookupCase(5, 1, 8192, 2),
@@ -121,8 +129,10 @@ def measure_pbs(
         prepared.append(_prepare(case))
         progress(f"keys for N={case.polynomial_size}")
     counts = sorted({1, available_threads()})
-    for _ in range(rounds):
+    probes: list[list[float]] = [[] for _ in range(rounds)]
+    for of_round in probes:
         for item in prepared:
+            of_round.append(probe_seconds())
             for threads in counts:
                 with threadpool_limits(limits=threads, user_api="openmp"):
                     item.run()
@@ -142,6 +152,7 @@ def measure_pbs(
         lookups=tuple(sample for sample in samples if isinstance(sample, LookupSample)),
         linear=tuple(sample for sample in samples if isinstance(sample, LinearSample)),
         keys=tuple(keys),
+        probes_s=tuple(map(tuple, probes)),
     )
 
 
@@ -159,7 +170,12 @@ def _prepare(case: LookupCase | LinearCase) -> _Prepared:
 
 
 def _configuration(
-    fhe: Any, polynomial_size: int, glwe_dimension: int, levels: int | None, ks_levels: int | None
+    fhe: Any,
+    polynomial_size: int,
+    glwe_dimension: int,
+    levels: int | None,
+    ks_levels: int | None,
+    lwe_dimension: int | None = None,
 ) -> Any:
     from concrete.compiler import RangeRestriction
 
@@ -170,6 +186,8 @@ def _configuration(
         restriction.add_available_pbs_level_count(levels)
     if ks_levels is not None:
         restriction.add_available_ks_level_count(ks_levels)
+    if lwe_dimension is not None:
+        restriction.add_available_internal_lwe_dimension(lwe_dimension)
     return fhe.Configuration(
         range_restriction=restriction,
         p_error=_LAX_P_ERROR,
@@ -198,6 +216,7 @@ def _prepare_lookup(case: LookupCase) -> _Prepared:
             case.glwe_dimension,
             case.level_count,
             case.key_switch_levels,
+            case.lwe_dimension,
         ),
     )
     (stage,) = profile_circuit(circuit).stages

@@ -79,6 +79,21 @@ class Microbenchmark(Frozen):
     lookups: tuple[LookupSample, ...]
     linear: tuple[LinearSample, ...]
     keys: tuple[KeySample, ...] = ()
+    probes_s: tuple[tuple[Seconds, ...], ...] = Field(
+        default=(), description="times of one fixed computation, by round"
+    )
+
+    def corrected_median_s(self, sample: LookupSample | LinearSample) -> float:
+        """Median of a sample's times, each as if the machine had had its usual speed.
+
+        A round whose probes took longer than those of all rounds makes its times count as less.
+        """
+        of_rounds = [statistics.median(probes) for probes in self.probes_s]
+        if len(of_rounds) != len(sample.seconds):
+            return sample.median_s
+        usual = statistics.median(of_rounds)
+        pairs = zip(sample.seconds, of_rounds, strict=True)
+        return statistics.median(seconds * usual / probe for seconds, probe in pairs)
 
 
 def load_microbenchmark(path: Path) -> Microbenchmark:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fhecost.circuits.compilation import import_concrete
-from fhecost.measurement.machine import peak_memory_bytes
+from fhecost.measurement.machine import peak_memory_bytes, probe_seconds
 
 
 def run(folder: Path) -> None:
@@ -27,7 +27,7 @@ def run(folder: Path) -> None:
     with np.load(folder / "inputs.npz", allow_pickle=False) as content:
         inputs = [content[name] for name in content.files]
     start_memory = peak_memory_bytes()
-    probes = [_probe()]
+    probes = [probe_seconds()]
     keygen_s, _ = _timed("generating keys", client.keys.generate)
     keygen_memory = peak_memory_bytes()
     encrypt_s, encrypted = _timed("encrypting", client.encrypt, *inputs)
@@ -43,7 +43,7 @@ def run(folder: Path) -> None:
         )
         run_s, result = _timed(step, evaluate)
         seconds.append(run_s)
-        probes.append(_probe())
+        probes.append(probe_seconds())
     decrypt_s, outputs = _timed("decrypting", client.decrypt, result)
     np.savez(folder / "outputs.npz", np.asarray(outputs))
     times = {
@@ -66,15 +66,6 @@ def _timed(step: str, work: Any, *arguments: Any) -> tuple[float, Any]:
     start = time.perf_counter()
     result = work(*arguments)
     return time.perf_counter() - start, result
-
-
-def _probe() -> float:
-    """Seconds of one fixed computation on one thread, about a fifth of a second on 2024's."""
-    values = np.linspace(0.0, 1.0, 1 << 14)
-    start = time.perf_counter()
-    for _ in range(1000):
-        values = np.fft.irfft(np.fft.rfft(values))
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":
