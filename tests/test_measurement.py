@@ -17,6 +17,8 @@ from fhecost.circuits.work import (
     key_switch_units,
 )
 from fhecost.errors import UsageError
+from fhecost.hardware.estimator import estimate
+from fhecost.hardware.library import read_hardware
 from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.key_fit import fit_keys
 from fhecost.measurement.machine import this_machine
@@ -160,3 +162,28 @@ def test_a_slow_round_is_put_right():
     assert plain.corrected_median_s(sample) == 1.2
     probed = plain.model_copy(update={"probes_s": ((0.1, 0.1), (0.2, 0.2), (0.1, 0.1))})
     assert probed.corrected_median_s(sample) == pytest.approx(1.0)
+
+
+def test_calibrate_writes_a_machine_that_estimates(run_fhecost, saved_profile, tmp_path):
+    raw = imagined_machine().model_copy(update={"keys": tuple(imagined_keys())})
+    (tmp_path / "raw.json").write_text(RAW_RENDERERS["json"](raw))
+    finished = run_fhecost("calibrate", "raw.json", "-o", "mine.yaml")
+    assert finished.returncode == 0, finished.stderr
+    machine = read_hardware(tmp_path / "mine.yaml")
+    assert machine.figures["fourier_unit_s"].value == pytest.approx(CONSTANTS[0], rel=1e-4)
+    assert machine.figures["fourier_unit_s"].ref == "raw.json"
+    assert machine.figures["conversion_unit_s"].value == pytest.approx(5e-11, rel=1e-4)
+    made = estimate(saved_profile, machine)
+    assert made.preparation.cold_s > made.latency_s
+    assert made.preparation.keygen_s > 0
+    # The bootstrap keys are there twice, the key-switch keys one and a half times.
+    held = 2.0 * saved_profile.bsk_bytes + 1.5 * saved_profile.ksk_bytes
+    assert made.preparation.peak_memory_bytes == pytest.approx(held + 0.345e9, rel=0.01)
+
+
+def test_calibrate_refuses_what_is_no_raw_times(run_fhecost, tmp_path):
+    (tmp_path / "raw.json").write_text("{}")
+    finished = run_fhecost("calibrate", "raw.json", "-o", "mine.yaml")
+    assert finished.returncode == 2
+    assert len(finished.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "mine.yaml").exists()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from fhecost.cli import accuracy as _accuracy
+from fhecost.cli import calibrate as _calibrate
 from fhecost.cli import estimate as _estimate
 from fhecost.cli import generate as _generate
 from fhecost.cli import hardware as _hardware
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("estimate")(_estimate.estimate)
 app.command("accuracy")(_accuracy.accuracy)
 app.command("generate")(_generate.generate)
+app.command("calibrate")(_calibrate.calibrate)
 app.command("validate")(_validate.validate)
 app.add_typer(_hardware.app, name="hardware")
 app.add_typer(_measure.app, name="measure")

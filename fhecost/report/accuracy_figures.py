@@ -117,6 +117,8 @@ def _add_lines(
 
 def _heat_maps(plotly_objects: Any, rows: Sequence[AccuracyRow]) -> list[tuple[int, int, Any]]:
     maps = []
+    # One scale for all maps: what is darker keeps more, wherever it stands.
+    least = min(row.top1 for row in rows)
     for bits, seq_len in sorted({(row.bits, row.seq_len) for row in rows}):
         part = [row for row in rows if (row.bits, row.seq_len) == (bits, seq_len)]
         layers = sorted({row.layer for row in part})
@@ -129,6 +131,7 @@ def _heat_maps(plotly_objects: Any, rows: Sequence[AccuracyRow]) -> list[tuple[i
                 x=[f"head {head}" for head in heads],
                 y=[f"layer {layer}" for layer in layers],
                 colorscale="Blues",
+                zmin=least,
                 zmax=1.0,
                 texttemplate="%{z:.3f}",
                 colorbar={"title": "top-1"},

@@ -1,0 +1,38 @@
+"""``fhecost calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhecost.files import check_can_write, configuration_folder, write_atomically
+
+
+def calibrate(
+    raw: Annotated[
+        Path, typer.Argument(metavar="RAW.json", help="Raw times from fhecost measure pbs --save.")
+    ],
+    name: Annotated[str, typer.Option(help="What the machine is to be called.")] = "local",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.yaml", help="Write there instead."),
+    ] = None,
+) -> None:
+    """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
+    from fhecost.measurement.calibration import as_yaml, calibrated_profile
+    from fhecost.measurement.fit import fit_cpu
+    from fhecost.measurement.records import load_microbenchmark
+    from fhecost.report.microbenchmark_text import FIT_RENDERERS
+
+    path = output
+    if path is None:
+        path = configuration_folder() / "hardware" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+    check_can_write(path)
+    microbenchmark = load_microbenchmark(raw)
+    profile = calibrated_profile(microbenchmark, raw.name)
+    write_atomically(path, as_yaml(profile))
+    typer.echo(FIT_RENDERERS["table"](microbenchmark, fit_cpu(microbenchmark)), nl=False)
+    typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)

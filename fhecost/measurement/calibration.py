@@ -1,0 +1,117 @@
+"""From a microbenchmark to the hardware profile of the machine that it ran on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from fhecost.hardware.profile import HardwareFile
+from fhecost.measurement.fit import fit_cpu
+from fhecost.measurement.key_fit import fit_keys
+from fhecost.measurement.records import Microbenchmark
+
+PROCESS_MEMORY_BYTES = 345e6
+"""What a process with Concrete loaded holds before it makes keys: 0.33 to 0.35 GB on Linux."""
+_EXTRAPOLATION = (
+    "Beyond the largest N that was timed, a transform's data outgrow the second-level cache; no "
+    "step of the fitted range costs more than this a doubling."
+)
+
+
+def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile:
+    """The hardware profile that the fits of ``microbenchmark`` make.
+
+    Args:
+        microbenchmark: raw times of one machine.
+        ref: where they can be read; every figure names it.
+
+    Raises:
+        UsageError: the microbenchmark has too few parameter sets for a fit.
+    """
+    fit, machine = fit_cpu(microbenchmark), microbenchmark.machine
+
+    def calibrated(value: float, spread: float) -> dict[str, Any]:
+        return _figure(value, "calibrated", ref, value * (1 - spread), value * (1 + spread))
+
+    figures: dict[str, Any] = {
+        "threads": _figure(fit.threads, "measured", ref),
+        "thread_efficiency": _figure(
+            fit.thread_efficiency,
+            "calibrated",
+            ref,
+            fit.thread_efficiency_low,
+            fit.thread_efficiency_high,
+        ),
+        "fourier_unit_s": calibrated(fit.fourier_unit_s, fit.spread),
+        "external_product_unit_s": calibrated(fit.external_product_unit_s, fit.spread),
+        "key_switch_unit_s": calibrated(fit.key_switch_unit_s, fit.spread),
+        "key_byte_s": calibrated(fit.key_byte_s, fit.spread),
+        "linear_element_s": _figure(
+            fit.linear_element_s,
+            "calibrated",
+            ref,
+            fit.linear_element_low_s,
+            fit.linear_element_high_s,
+        ),
+        "trusted_polynomial_size": _figure(
+            max(sample.pbs.polynomial_size for sample in microbenchmark.lookups), "measured", ref
+        ),
+        "extrapolation_per_doubling": {
+            "value": 1.15,
+            "source": "assumed",
+            "rationale": _EXTRAPOLATION,
+        },
+        "memory_bytes": _figure(float(machine.memory_bytes), "measured", ref),
+    }
+    if microbenchmark.keys:
+        keys = fit_keys(microbenchmark.keys)
+        for name, spread in (
+            ("keygen_bsk_byte_s", keys.keygen_spread),
+            ("keygen_product_unit_s", keys.keygen_spread),
+            ("keygen_ksk_byte_s", keys.keygen_spread),
+            ("conversion_unit_s", keys.cold_spread),
+            ("conversion_byte_s", keys.cold_spread),
+            ("bsk_copies", keys.memory_spread),
+            ("ksk_copies", keys.memory_spread),
+        ):
+            figures[name] = calibrated(getattr(keys, name), min(spread, 1.0))
+        figures["process_memory_bytes"] = _figure(PROCESS_MEMORY_BYTES, "measured", ref)
+    gigabytes = machine.memory_bytes / 2**30
+    return HardwareFile.model_validate(
+        {
+            "schema_version": 1,
+            "title": f"{machine.processor}, {fit.threads} threads, {gigabytes:.0f} GiB",
+            "kind": "cpu",
+            "latency_model": "cpu",
+            "pbs_kind": "classic",
+            "year": int(microbenchmark.started[:4]),
+            "summary": f"Calibrated from {ref}; family {machine.family or 'unknown'}.",
+            "figures": figures,
+            "references": [
+                f"{ref}, concrete-python {microbenchmark.versions.get('concrete-python', '?')}, "
+                f"{microbenchmark.started[:10]}"
+            ],
+        }
+    )
+
+
+def as_yaml(profile: HardwareFile) -> str:
+    """The text of a hardware profile's file."""
+    content = profile.model_dump(mode="json", exclude_none=True, exclude_defaults=False)
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _figure(
+    value: float, source: str, ref: str, low: float | None = None, high: float | None = None
+) -> dict[str, Any]:
+    """A figure with five digits: no fit is surer than that."""
+    figure: dict[str, Any] = {"value": _rounded(value), "source": source, "ref": ref}
+    if low is not None and high is not None:
+        figure |= {"low": min(_rounded(low), figure["value"])}
+        figure |= {"high": max(_rounded(high), figure["value"])}
+    return figure
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.5g}")
