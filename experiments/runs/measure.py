@@ -20,7 +20,7 @@ from fhecost.circuits.compilation import GLOBAL_P_ERROR, compile_circuit, import
 from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.circuits.operators import ClearOperators
 from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.model import calibration_sentences, find_model, load_gpt2, sentence_windows
+from fhecost.gpt2.model import calibration_windows, find_model, load_gpt2
 from fhecost.gpt2.variants import variant_named
 from fhecost.hardware.library import load_machine
 from fhecost.measurement.run_record import append_record, load_records
@@ -180,7 +180,7 @@ def measure(case: HeadCase | OtherCase, path: Path) -> None:
 
 def _compiled_heads(case: HeadCase) -> tuple[Any, Any, Any]:
     gpt2 = load_gpt2(find_model("embedded"))
-    windows = sentence_windows(gpt2, calibration_sentences(), case.seq_len)
+    windows = calibration_windows(gpt2, case.seq_len)
     hidden = gpt2.hidden_states(windows, 0)
     judged = gpt2.hidden_states([gpt2.tokens(JUDGED)[: case.seq_len]], 0)[0]
     floats = [_cut(gpt2.head(0, head), case.dimension) for head in case.heads]

@@ -13,7 +13,7 @@ from fhecost.accuracy.agreement import Agreement, compare, total
 from fhecost.accuracy.records import AccuracyRow, Mode
 from fhecost.circuits.operators import ClearOperators
 from fhecost.gpt2 import attention_interface
-from fhecost.gpt2.model import GPT2, calibration_sentences, find_model, load_gpt2, sentence_windows
+from fhecost.gpt2.model import GPT2, calibration_windows, find_model, load_gpt2, sentence_windows
 from fhecost.gpt2.variants import QuantizedHeads, variant_named
 from fhecost.quantization import FloatArray, IntArray
 
@@ -63,7 +63,7 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
     """
     gpt2 = _model(name)
     judged = _judged(name, tuple(sentences), setting.seq_len, setting.layer)
-    windows = sentence_windows(gpt2, calibration_sentences(), setting.seq_len)
+    windows = calibration_windows(gpt2, setting.seq_len)
     calibration = gpt2.hidden_states(windows, setting.layer)
     floats = [gpt2.head(setting.layer, head) for head in setting.heads]
     heads = variant_named(setting.variant)(floats, calibration, setting.bits)

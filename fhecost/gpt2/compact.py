@@ -45,9 +45,7 @@ KEPT_BITS = 6
 UNBOUNDED = 60
 SPARE = 1.5
 """Accumulators get the bits for this many times the largest value seen in calibration."""
-SPARE_PRODUCTS = 1.3
-"""The same for the products with the weights: calibration sees so many that the largest is sure."""
-COARSER = 1.4
+COARSER = 1.6
 """By how much the scale of a weight's column may grow to spare all products a bit."""
 
 
@@ -222,7 +220,7 @@ def _quantize_head(
     most = seen.largest
     return replace(
         compact,
-        projection_bits=signed_bits(SPARE_PRODUCTS * most["projection"]),
+        projection_bits=signed_bits(SPARE * most["projection"]),
         score_bits=signed_bits(SPARE * most["scores"]),
         attended_bits=signed_bits(SPARE * most["attended"]),
     )
@@ -254,7 +252,7 @@ def _quantized_weight(
         return rounded
 
     def reach(scale: FloatArray) -> FloatArray:
-        of_columns: FloatArray = SPARE_PRODUCTS * np.abs(inputs @ integers(scale)).max(axis=(0, 1))
+        of_columns: FloatArray = SPARE * np.abs(inputs @ integers(scale)).max(axis=(0, 1))
         return of_columns
 
     scale = least_error_scales(weight, n_bits)

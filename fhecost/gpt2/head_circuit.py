@@ -17,6 +17,7 @@ from fhecost.gpt2.model import (
     GPT2,
     ModelShape,
     calibration_sentences,
+    calibration_windows,
     check_layer,
     check_seq_len,
     find_model,
@@ -198,7 +199,7 @@ def _check(request: HeadRequest, shape: ModelShape) -> None:
 def _hidden_states(model: GPT2, request: HeadRequest) -> tuple[FloatArray, FloatArray]:
     """Hidden states of the calibration windows, shape (windows, L, E), and of the text, (L, E)."""
     length = request.seq_len
-    windows = sentence_windows(model, calibration_sentences(), length)
+    windows = calibration_windows(model, length)
     text = model.tokens(_text(request))
     if len(text) < length and request.text is None:
         text = [*text, *sentence_windows(model, calibration_sentences(), length)[0]]

@@ -25,12 +25,11 @@ from fhecost.gpt2.attention_head import check_heads
 from fhecost.gpt2.head_circuit import describe_heads
 from fhecost.gpt2.model import (
     GPT2,
-    calibration_sentences,
+    calibration_windows,
     check_layer,
     check_seq_len,
     find_model,
     load_gpt2,
-    sentence_windows,
 )
 from fhecost.gpt2.saved_heads import load_heads, save_heads
 from fhecost.gpt2.variants import QuantizedHeads, variant_named
@@ -96,7 +95,7 @@ class MultiHeadsQGPT2Model:
         self._circuit: Any = None
         self._circuit_length = 0
         if quantization is None:
-            windows = sentence_windows(gpt2, calibration_sentences(), calibration_length)
+            windows = calibration_windows(gpt2, calibration_length)
             floats = [gpt2.head(layer, head) for head in self.heads]
             with attention_interface.floating_point(self.model):
                 hidden = gpt2.hidden_states(windows, layer)
@@ -180,7 +179,7 @@ class MultiHeadsQGPT2Model:
         """
         length = int(np.shape(input_ids)[-1])
         check_seq_len(self.gpt2.shape, length)
-        windows = sentence_windows(self.gpt2, calibration_sentences(), length)
+        windows = calibration_windows(self.gpt2, length)
         # In the chosen mode they would run on the old circuit, and count as usage.
         with attention_interface.floating_point(self.model):
             hidden = self.gpt2.hidden_states(windows, self.layer)

@@ -24,6 +24,8 @@ from fhecost.quantization import FloatArray
 EMBEDDED = "embedded"
 _TOO_LARGE_TO_PAD = 1_000_000
 _MODEL_FILES = (".json", ".safetensors", ".txt", ".bin", ".pt")
+CALIBRATION_TOKENS = 768
+"""Tokens that calibration sees at least: 24 sentences of 32."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,20 @@ def sentence_windows(model: GPT2, sentences: Sequence[str], length: int) -> list
         windows.append(stream[start : start + length])
         start += len(sentence)
     return windows
+
+
+def calibration_windows(model: GPT2, length: int) -> list[list[int]]:
+    """Token ids of the windows of ``length`` tokens that heads are calibrated on.
+
+    One for each calibration sentence; of short windows more, which begin inside the sentences, so
+    that scales and widths rest on about as many tokens at every length.
+    """
+    sentences = calibration_sentences()
+    windows = sentence_windows(model, sentences, length)
+    stream = [token for sentence in sentences for token in model.tokens(" " + sentence)]
+    missing = CALIBRATION_TOKENS // length - len(windows)
+    starts = [len(stream) * index // missing for index in range(missing)]
+    return windows + [(stream[start:] + stream)[:length] for start in starts]
 
 
 def check_layer(shape: ModelShape, layer: int) -> None:
