@@ -143,6 +143,11 @@ def test_the_command_compares_draws_and_judges(run_fhecost, make_record, tmp_pat
     assert max(map(len, table.stdout.splitlines())) <= 80
 
 
+def test_without_a_record_there_is_a_line_that_says_so(machine):
+    with pytest.raises(UsageError, match="name a file of yours with --runs"):
+        validate([], machine)
+
+
 def test_any_circuit_is_really_run_and_checked(machine):
     """Squares of 4-bit numbers, with real keys, on one thread."""
     fhe = pytest.importorskip("concrete.fhe", reason="needs the extra [concrete]")
