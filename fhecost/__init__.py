@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fhecost.hardware.library import load_hardware, read_hardware
     from fhecost.hardware.profile import HardwareProfile
     from fhecost.measurement.fit import CpuFit, fit_cpu
-    from fhecost.measurement.microbenchmark import measure_pbs
+    from fhecost.measurement.microbenchmark import run_microbenchmark
     from fhecost.measurement.records import Microbenchmark, load_microbenchmark
     from fhecost.pipeline import estimate_heads, estimate_profile
 
@@ -53,7 +53,7 @@ _HOME = {
     "HardwareProfile": "fhecost.hardware.profile",
     "CpuFit": "fhecost.measurement.fit",
     "fit_cpu": "fhecost.measurement.fit",
-    "measure_pbs": "fhecost.measurement.microbenchmark",
+    "run_microbenchmark": "fhecost.measurement.microbenchmark",
     "Microbenchmark": "fhecost.measurement.records",
     "load_microbenchmark": "fhecost.measurement.records",
     "estimate_heads": "fhecost.pipeline",
@@ -85,10 +85,10 @@ __all__ = [
     "load_microbenchmark",
     "load_profile",
     "measure_accuracy",
-    "measure_pbs",
     "profile_circuit",
     "profile_heads",
     "read_hardware",
+    "run_microbenchmark",
     "save_profile",
 ]
 

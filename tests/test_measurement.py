@@ -23,7 +23,9 @@ from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.key_fit import fit_keys
 from fhecost.measurement.machine import this_machine
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
-from fhecost.report.microbenchmark_text import FIT_RENDERERS, RAW_RENDERERS
+from fhecost.measurement.repeats import is_tight, median_interval
+from fhecost.measurement.single_operations import key_switch_times
+from fhecost.report.microbenchmark_text import RENDERERS, as_json
 from fhecost.schemas import schema_path
 
 SETS = [
@@ -99,18 +101,18 @@ def test_too_few_sets_are_refused():
 
 def test_every_format_renders():
     measured = imagined_machine()
-    raw = json.loads(RAW_RENDERERS["json"](measured))
+    raw = json.loads(as_json(measured))
     jsonschema.validate(raw, json.loads(schema_path("microbenchmark").read_text()))
     assert Microbenchmark.model_validate(raw) == measured
-    assert len(RAW_RENDERERS["csv"](measured).splitlines()) == 1 + len(SETS) * 2 * 9
-    table = FIT_RENDERERS["table"](measured, fit_cpu(measured))
+    assert len(RENDERERS["csv"](measured, "pbs").splitlines()) == 1 + len(SETS) * 2 * 9
+    table = RENDERERS["table"](measured, "pbs")
     assert max(map(len, table.splitlines())) <= 80
-    assert "| parameter set |" in FIT_RENDERERS["markdown"](measured, fit_cpu(measured))
+    assert "| parameter set |" in RENDERERS["markdown"](measured, "pbs")
 
 
 @pytest.mark.slow
 def test_measuring_this_machine_gives_a_usable_fit(run_fhecost, tmp_path):
-    finished = run_fhecost("measure", "pbs", "--quick", "--rounds", "1", "--save", "raw.json")
+    finished = run_fhecost("measure", "pbs", "--quick", "--minutes", "0.1", "--save", "raw.json")
     assert finished.returncode == 0, finished.stderr
     fit = fit_cpu(Microbenchmark.model_validate_json((tmp_path / "raw.json").read_text()))
     assert fit.spread < 0.5
@@ -151,22 +153,72 @@ def test_the_key_fit_finds_the_constants_of_a_known_machine():
 
 def test_a_slow_round_is_put_right():
     """One round of three at half the speed, as its probes say."""
-    sample = LookupSample(
+    plain = LookupSample(
         threads=1,
         seconds=(1.0, 2.0, 1.2),
         elements=1,
         pbs=imagined_machine().lookups[0].pbs,
         key_switch=imagined_machine().lookups[0].key_switch,
     )
-    plain = imagined_machine()
-    assert plain.corrected_median_s(sample) == 1.2
-    probed = plain.model_copy(update={"probes_s": ((0.1, 0.1), (0.2, 0.2), (0.1, 0.1))})
-    assert probed.corrected_median_s(sample) == pytest.approx(1.0)
+    probed = plain.model_copy(update={"probes_s": (0.1, 0.2, 0.1)})
+    measured = imagined_machine().model_copy(update={"lookups": (probed,)})
+    assert measured.corrected_median_s(plain) == 1.2
+    assert measured.corrected_median_s(probed) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    # Conover's table for the median at 95 %: the ranks of the interval's ends.
+    [(6, 1, 6), (8, 1, 8), (9, 2, 8), (12, 3, 10), (15, 4, 12), (20, 6, 15)],
+)
+def test_the_interval_of_a_median_is_the_tables(count, low, high):
+    assert median_interval(range(count, 0, -1)) == (low, high)
+
+
+def test_five_times_are_never_tight():
+    assert median_interval([1.0] * 5) is None
+    assert not is_tight([1.0] * 5)
+    assert is_tight([1.0] * 6)
+    assert not is_tight([1.0, 1.0, 1.0, 1.0, 1.0, 1.05])
+
+
+def test_a_key_switch_is_the_difference_of_two_lookups():
+    sample = imagined_machine().lookups[0]
+    longer = sample.model_copy(
+        update={
+            "seconds": tuple(second + sample.elements * 6e-3 for second in sample.seconds),
+            "key_switch": sample.key_switch.model_copy(update={"level_count": 5}),
+        }
+    )
+    measured = imagined_machine().model_copy(update={"lookups": (sample, longer)})
+    (time,) = key_switch_times(measured)
+    assert time.level_s == pytest.approx(3e-3)
+    assert time.key_switch_s == pytest.approx(9e-3)
+
+
+@pytest.mark.parametrize("operation", ["ks", "linear", "keygen"])
+def test_single_operations_have_a_table(operation):
+    measured = imagined_machine().model_copy(update={"keys": tuple(imagined_keys())})
+    sample = measured.lookups[0]
+    more = sample.key_switch.model_copy(update={"level_count": 9})
+    measured = measured.model_copy(
+        update={"lookups": (sample, sample.model_copy(update={"key_switch": more}))}
+    )
+    table = RENDERERS["table"](measured, operation)
+    assert len(table.splitlines()) >= 5
+    assert max(map(len, table.splitlines())) <= 80
+    assert "| --" in RENDERERS["markdown"](measured, operation)
+
+
+def test_minutes_must_be_some(run_fhecost):
+    finished = run_fhecost("measure", "ks", "--minutes", "0")
+    assert finished.returncode == 2
+    assert "--minutes 0" in finished.stderr
 
 
 def test_calibrate_writes_a_machine_that_estimates(run_fhecost, saved_profile, tmp_path):
     raw = imagined_machine().model_copy(update={"keys": tuple(imagined_keys())})
-    (tmp_path / "raw.json").write_text(RAW_RENDERERS["json"](raw))
+    (tmp_path / "raw.json").write_text(as_json(raw))
     finished = run_fhecost("calibrate", "raw.json", "-o", "mine.yaml")
     assert finished.returncode == 0, finished.stderr
     machine = read_hardware(tmp_path / "mine.yaml")

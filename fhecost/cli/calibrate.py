@@ -24,7 +24,7 @@ def calibrate(
     from fhecost.measurement.calibration import as_yaml, calibrated_profile
     from fhecost.measurement.fit import fit_cpu
     from fhecost.measurement.records import load_microbenchmark
-    from fhecost.report.microbenchmark_text import FIT_RENDERERS
+    from fhecost.report.microbenchmark_text import as_table
 
     path = output
     if path is None:
@@ -34,5 +34,5 @@ def calibrate(
     microbenchmark = load_microbenchmark(raw)
     profile = calibrated_profile(microbenchmark, raw.name)
     write_atomically(path, as_yaml(profile))
-    typer.echo(FIT_RENDERERS["table"](microbenchmark, fit_cpu(microbenchmark)), nl=False)
+    typer.echo(as_table(microbenchmark, fit_cpu(microbenchmark)), nl=False)
     typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)

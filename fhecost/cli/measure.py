@@ -22,6 +22,7 @@ from fhecost.cli.options import (
 )
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.files import check_can_write, write_atomically
+from fhecost.measurement.cases import Operation
 
 app = typer.Typer(help="Time operations on this machine.", no_args_is_help=True)
 
@@ -31,37 +32,86 @@ def _group() -> None:
     pass
 
 
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Only sets with N up to 4096, under three minutes.")
+]
+MinutesOption = Annotated[
+    float | None, typer.Option(help="No round starts later; 14, or 2.75 when quick.")
+]
+SaveOption = Annotated[
+    Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
+]
+
+
 @app.command()
 def pbs(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Only sets with N up to 4096, fewer rounds.")
-    ] = False,
-    rounds: Annotated[
-        int | None, typer.Option(help="Timed runs of each circuit; 5, or 3 when quick.")
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
-    ] = None,
+    quick: QuickOption = False,
+    minutes: MinutesOption = None,
+    save: SaveOption = None,
     format: FormatOption = "table",
     output: OutputOption = None,
 ) -> None:
-    """Time table lookups over a spread of parameter sets and fit the CPU model's constants.
+    """Time all that a calibration needs and fit the CPU model's constants.
 
-    The JSON holds all raw times, the table the fit. Leave the machine alone meanwhile.
+    Lookups over a spread of parameter sets, linear operations, key generation and first runs. The
+    JSON holds all raw times, the table the fit. Leave the machine alone meanwhile.
     """
-    from fhecost.measurement.fit import fit_cpu
-    from fhecost.measurement.microbenchmark import measure_pbs, step_count
-    from fhecost.report.microbenchmark_text import FIT_RENDERERS, RAW_RENDERERS, as_json
+    _measure("pbs", quick, minutes, save, format, output)
+
+
+@app.command()
+def ks(
+    quick: QuickOption = False,
+    minutes: MinutesOption = None,
+    save: SaveOption = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Time the key switch: pairs of lookups that differ in its levels alone."""
+    _measure("ks", quick, minutes, save, format, output)
+
+
+@app.command()
+def linear(
+    quick: QuickOption = False,
+    minutes: MinutesOption = None,
+    save: SaveOption = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Time additions and multiplications by clear integers, at several LWE dimensions."""
+    _measure("linear", quick, minutes, save, format, output)
+
+
+@app.command()
+def keygen(
+    quick: QuickOption = False,
+    minutes: MinutesOption = None,
+    save: SaveOption = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Time key generation and the first run, over a spread of parameter sets."""
+    _measure("keygen", quick, minutes, save, format, output)
+
+
+def _measure(
+    operation: Operation,
+    quick: bool,
+    minutes: float | None,
+    save: Path | None,
+    format: str,
+    output: Path | None,
+) -> None:
+    from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
+    from fhecost.report.microbenchmark_text import RENDERERS, as_json
 
     check_can_write(save, output)
-    with counted_progress("microbenchmark", step_count(quick, rounds)) as progress:
-        measured = measure_pbs(quick=quick, rounds=rounds, progress=progress)
+    with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
+        measured = run_microbenchmark(operation, quick=quick, minutes=minutes, progress=progress)
     if save is not None:
         write_atomically(save, as_json(measured))
-    if format in RAW_RENDERERS:
-        deliver(RAW_RENDERERS[format](measured), output)
-    else:
-        deliver(FIT_RENDERERS[format](measured, fit_cpu(measured)), output)
+    deliver(RENDERERS[format](measured, operation), output)
 
 
 @app.command()

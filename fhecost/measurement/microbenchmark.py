@@ -2,11 +2,12 @@
 
 Concrete chooses parameters itself; restricting its choice to one (k, N, l) and allowing a high
 error probability gives a spread of sets for small tables, whose speed doesn't depend on the error.
-All circuits are compiled and given keys first; then rounds visit every circuit at each thread
-count, so that a machine that drifts shifts all samples alike and the median drops single outliers.
-A visit runs twice and times the second run: the first one brings the keys back into the caches.
-Before each visit one fixed computation is timed: it tells a round in which the machine was slower.
-Making the keys and the very first run are timed once.
+All circuits of a group are compiled and given keys first; then rounds visit every circuit at each
+thread count, so that a machine that drifts shifts all samples alike. A visit runs twice and times
+the second run: the first one brings the keys back into the caches. One fixed computation is timed
+along with every round: it tells a round in which the machine was slower. Rounds go on until the
+confidence interval of each median is tight, or the time is up; a circuit whose median is settled is
+visited no more. Making the keys and the very first run are timed once.
 """
 
 from __future__ import annotations
@@ -14,74 +15,32 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from fhecost.circuits.compilation import import_concrete
 from fhecost.circuits.concrete_reader import profile_circuit
+from fhecost.circuits.profile import PbsParameters
 from fhecost.errors import UsageError
+from fhecost.measurement.cases import Case, LinearCase, LookupCase, Operation, cases
 from fhecost.measurement.machine import available_threads, memory_bytes, probe_seconds, this_machine
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
+from fhecost.measurement.repeats import is_tight
 from fhecost.progress import Progress, silent
 
 _LAX_P_ERROR = 0.01
 _TARGET_RUN_UNITS = 2.5e9
 """Work of one timed run, about half a second on one thread of 2024."""
-
-
-@dataclass(frozen=True)
-class LookupCase:
-    """A table lookup of ``bits`` bits with one (k, N, l); KS levels and n where they are forced."""
-
-    bits: int
-    glwe_dimension: int
-    polynomial_size: int
-    level_count: int
-    key_switch_levels: int | None = None
-    lwe_dimension: int | None = None
-
-
-@dataclass(frozen=True)
-class LinearCase:
-    """A product of a 16 x 64 encrypted matrix with a 64 x 64 clear one at LWE dimension N."""
-
-    polynomial_size: int
-
-
-QUICK: tuple[LookupCase, ...] = (
-    LookupCase(2, 6, 256, 1),
-    LookupCase(2, 3, 512, 1),
-    LookupCase(2, 4, 512, 2),
-    LookupCase(3, 2, 1024, 1),
-    LookupCase(3, 2, 1024, 2),
-    LookupCase(3, 1, 2048, 1),
-    LookupCase(3, 1, 2048, 3),
-    LookupCase(4, 1, 4096, 1),
-    LookupCase(4, 1, 4096, 2),
-    # Many KS levels, so that the fit can tell the key switch from the bootstrap.
-    LookupCase(3, 1, 2048, 1, key_switch_levels=12),
-    LookupCase(4, 1, 4096, 1, key_switch_levels=12),
-)
-FULL: tuple[LookupCase, ...] = (
-    *QUICK,
-    LookupCase(2, 5, 256, 2),
-    LookupCase(2, 6, 256, 3),
-    LookupCase(2, 2, 512, 5),
-    LookupCase(3, 2, 1024, 4, lwe_dimension=900),
-    LookupCase(3, 1, 2048, 2),
-    LookupCase(3, 1, 2048, 1, lwe_dimension=1300),
-    LookupCase(3, 1, 4096, 1, lwe_dimension=1100),
-    LookupCase(3, 2, 2048, 2),
-    LookupCase(5, 1, 8192, 1),
-    LookupCase(5, 1, 8192, 2),
-    LookupCase(6, 1, 16384, 1),
-    LookupCase(7, 1, 32768, 1),
-)
-LINEAR: tuple[LinearCase, ...] = (LinearCase(2048), LinearCase(8192), LinearCase(32768))
+MINUTES = 14.0
+QUICK_MINUTES = 2.75
+_FEWEST_ROUNDS = 3
+_MOST_ROUNDS = 15
+_PROBES_PER_ROUND = 15
 
 
 @dataclass
@@ -90,61 +49,73 @@ class _Prepared:
 
     circuit: Any
     values: Any
-    sample: Callable[[int, Sequence[float]], LookupSample | LinearSample]
-    seconds: dict[int, list[float]]
+    sample: Callable[[int, Sequence[float], Sequence[float]], LookupSample | LinearSample]
     keygen_s: float
     keygen_memory_bytes: int
     cold_s: float
     cold_memory_bytes: int
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+    probes: list[float] = field(default_factory=list)
 
     def run(self) -> float:
         start = time.perf_counter()
         self.circuit.run(self.values)
         return time.perf_counter() - start
 
+    def visit(self, thread_counts: Sequence[int]) -> None:
+        """Time one run at each thread count."""
+        from threadpoolctl import threadpool_limits
 
-def measure_pbs(
-    *, quick: bool = False, rounds: int | None = None, progress: Progress = silent
+        for threads in thread_counts:
+            with threadpool_limits(limits=threads, user_api="openmp"):
+                self.run()
+                self.seconds.setdefault(threads, []).append(self.run())
+
+    def settled(self) -> bool:
+        return all(is_tight(times) for times in self.seconds.values())
+
+    def samples(self) -> list[LookupSample | LinearSample]:
+        return [self.sample(threads, times, self.probes) for threads, times in self.seconds.items()]
+
+
+def run_microbenchmark(
+    operation: Operation = "pbs",
+    *,
+    quick: bool = False,
+    minutes: float | None = None,
+    progress: Progress = silent,
 ) -> Microbenchmark:
-    """Time lookups over a spread of parameter sets, and linear operations, on this machine.
+    """Time single operations over a spread of parameter sets on this machine.
 
     Args:
-        quick: only sets with N up to 4096, fewer rounds; about a minute and a half on 2 cores.
-        rounds: timed runs of each circuit at each thread count; 5, or 3 when quick.
+        operation: "pbs" times all that a calibration needs; "ks", "linear" and "keygen" only the
+            sets that show these.
+        quick: only sets with N up to 4096.
+        minutes: no round starts after this time; 14, or 2.75 when quick. Three rounds are made
+            whatever it is.
         progress: called after each of :func:`step_count` steps with what was done.
 
     Raises:
-        UsageError: Concrete isn't installed, or ``rounds`` isn't positive.
+        UsageError: Concrete isn't installed, or ``minutes`` isn't positive.
     """
-    rounds = rounds if rounds is not None else (3 if quick else 5)
-    if rounds < 1:
-        raise UsageError(f"--rounds {rounds}: must be at least 1")
+    minutes = minutes if minutes is not None else (QUICK_MINUTES if quick else MINUTES)
+    if not minutes > 0:
+        raise UsageError(f"--minutes {minutes:g}: must be more than 0")
     import_concrete()
-    from threadpoolctl import threadpool_limits
-
+    start = time.monotonic()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     machine = this_machine()
-    prepared = []
-    for case in _cases(quick):
-        prepared.append(_prepare(case))
-        progress(f"keys for N={case.polynomial_size}")
-    counts = sorted({1, available_threads()})
-    probes: list[list[float]] = [[] for _ in range(rounds)]
-    for of_round in probes:
+    samples: list[LookupSample | LinearSample] = []
+    keys: list[KeySample] = []
+    groups = cases(operation, quick)
+    sets = sum(map(len, groups))
+    for index, group in enumerate(groups):
+        # What is left is shared out by sets, so that the large ones at the end get their rounds.
+        behind = sum(map(len, groups[: index + 1])) / sets
+        prepared = _measure_group(group, operation, start + 60 * minutes * behind, progress)
         for item in prepared:
-            of_round.append(probe_seconds())
-            for threads in counts:
-                with threadpool_limits(limits=threads, user_api="openmp"):
-                    item.run()
-                    item.seconds.setdefault(threads, []).append(item.run())
-        progress("timing")
-    samples = [
-        item.sample(threads, times) for item in prepared for threads, times in item.seconds.items()
-    ]
-    # Keys were made, and first used, with all threads.
-    keys = [
-        _key_sample(item, item.sample(counts[-1], item.seconds[counts[-1]])) for item in prepared
-    ]
+            samples += item.samples()
+            keys.append(_key_sample(item))
     return Microbenchmark(
         started=started,
         machine=machine,
@@ -152,20 +123,49 @@ def measure_pbs(
         lookups=tuple(sample for sample in samples if isinstance(sample, LookupSample)),
         linear=tuple(sample for sample in samples if isinstance(sample, LinearSample)),
         keys=tuple(keys),
-        probes_s=tuple(map(tuple, probes)),
     )
 
 
-def step_count(quick: bool, rounds: int | None) -> int:
-    """Steps that :func:`measure_pbs` reports to its progress function."""
-    return len(_cases(quick)) + (rounds if rounds is not None else (3 if quick else 5))
+def step_count(operation: Operation, quick: bool) -> int:
+    """Steps that :func:`run_microbenchmark` reports to its progress function."""
+    groups = cases(operation, quick)
+    return sum(map(len, groups)) + _most_rounds(operation) * len(groups)
 
 
-def _cases(quick: bool) -> tuple[LookupCase | LinearCase, ...]:
-    return (*QUICK, *LINEAR[:2]) if quick else (*FULL, *LINEAR)
+def _most_rounds(operation: Operation) -> int:
+    # Keys are made once; one warm run is what the first run is compared with.
+    return 1 if operation == "keygen" else _MOST_ROUNDS
 
 
-def _prepare(case: LookupCase | LinearCase) -> _Prepared:
+def _measure_group(
+    group: Sequence[Case], operation: Operation, until: float, progress: Progress
+) -> list[_Prepared]:
+    prepared = []
+    for case in group:
+        item = _prepare(case)
+        if item is not None:
+            prepared.append(item)
+        progress(f"keys for N={case.polynomial_size}")
+    counts = sorted({1, available_threads()})
+    most, restless, done = _most_rounds(operation), prepared, 0
+    while restless and done < most and (done < _FEWEST_ROUNDS or time.monotonic() < until):
+        every = max(1, len(restless) // _PROBES_PER_ROUND)
+        probes = [probe_seconds() for _ in range(_PROBES_PER_ROUND - len(restless) // every)]
+        for index, item in enumerate(restless):
+            if index % every == 0:
+                probes.append(probe_seconds())
+            item.visit(counts)
+        for item in restless:
+            item.probes.append(statistics.median(probes))
+        restless, done = [item for item in restless if not item.settled()], done + 1
+        progress("timing")
+    for _ in range(most - done):
+        progress("timing")
+    return prepared
+
+
+def _prepare(case: Case) -> _Prepared | None:
+    """The case with its keys; None where Concrete doesn't offer its parameter set."""
     return _prepare_lookup(case) if isinstance(case, LookupCase) else _prepare_linear(case)
 
 
@@ -195,7 +195,7 @@ def _configuration(
     )
 
 
-def _prepare_lookup(case: LookupCase) -> _Prepared:
+def _prepare_lookup(case: LookupCase) -> _Prepared | None:
     fhe = import_concrete()
     size = 2**case.bits
     table = fhe.LookupTable([(3 * index + 1) % size for index in range(size)])
@@ -221,12 +221,15 @@ def _prepare_lookup(case: LookupCase) -> _Prepared:
     )
     (stage,) = profile_circuit(circuit).stages
     ((pbs,), (switch,)) = stage.pbs, stage.key_switches
+    if not _as_asked(pbs.parameters, case.glwe_dimension, case.polynomial_size):
+        return None
     return _with_keys(
         circuit,
         values,
-        lambda threads, times: LookupSample(
+        lambda threads, times, probes: LookupSample(
             threads=threads,
             seconds=tuple(times),
+            probes_s=tuple(probes),
             elements=elements,
             pbs=pbs.parameters,
             key_switch=switch.parameters,
@@ -234,7 +237,7 @@ def _prepare_lookup(case: LookupCase) -> _Prepared:
     )
 
 
-def _prepare_linear(case: LinearCase) -> _Prepared:
+def _prepare_linear(case: LinearCase) -> _Prepared | None:
     fhe = import_concrete()
     weight = np.resize(np.array([3, 5, 7, 2, 6]), (64, 64))
     table = fhe.LookupTable([(3 * index + 1) % 8 for index in range(8)])
@@ -253,12 +256,15 @@ def _prepare_linear(case: LinearCase) -> _Prepared:
     operations = sum(use.count for use in stage.linear)
     (dimension,) = {use.lwe_dimension for use in stage.linear}
     ((pbs,), (switch,)) = stage.pbs, stage.key_switches
+    if not _as_asked(pbs.parameters, 1, case.polynomial_size):
+        return None
     return _with_keys(
         circuit,
         values,
-        lambda threads, times: LinearSample(
+        lambda threads, times, probes: LinearSample(
             threads=threads,
             seconds=tuple(times),
+            probes_s=tuple(probes),
             operations=operations,
             lwe_dimension=dimension,
             pbs=pbs.parameters,
@@ -267,10 +273,18 @@ def _prepare_linear(case: LinearCase) -> _Prepared:
     )
 
 
+def _as_asked(parameters: PbsParameters, glwe_dimension: int, polynomial_size: int) -> bool:
+    # An impossible restriction is dropped without a word.
+    return (parameters.glwe_dimension, parameters.polynomial_size) == (
+        glwe_dimension,
+        polynomial_size,
+    )
+
+
 def _with_keys(
     circuit: Any,
     values: Any,
-    sample: Callable[[int, Sequence[float]], LookupSample | LinearSample],
+    sample: Callable[[int, Sequence[float], Sequence[float]], LookupSample | LinearSample],
 ) -> _Prepared:
     before = memory_bytes()
     start = time.perf_counter()
@@ -284,7 +298,6 @@ def _with_keys(
         circuit,
         encrypted,
         sample,
-        {},
         keygen_s=keygen_s,
         keygen_memory_bytes=with_keys - before,
         cold_s=cold_s,
@@ -292,7 +305,9 @@ def _with_keys(
     )
 
 
-def _key_sample(item: _Prepared, sample: LookupSample | LinearSample) -> KeySample:
+def _key_sample(item: _Prepared) -> KeySample:
+    # Keys are made, and first used, with all threads.
+    sample = item.samples()[-1]
     return KeySample(
         threads=sample.threads,
         pbs=sample.pbs,

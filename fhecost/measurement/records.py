@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,9 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class _Sample(Frozen):
     threads: Annotated[int, Field(gt=0)]
     seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
+    probes_s: tuple[Seconds, ...] = Field(
+        default=(), description="time of one fixed computation in the round of each run"
+    )
 
     @property
     def median_s(self) -> float:
@@ -70,34 +74,36 @@ class KeySample(Frozen):
 
 
 class Microbenchmark(Frozen):
-    """One run of ``fhecost measure pbs``: the machine, the versions and all raw times."""
+    """One run of ``fhecost measure``: the machine, the versions and all raw times."""
 
-    schema_version: Literal[2, 3] = 3
+    schema_version: Literal[2, 4] = 4
     started: str
     machine: Machine
     versions: Mapping[str, str]
     lookups: tuple[LookupSample, ...]
     linear: tuple[LinearSample, ...]
     keys: tuple[KeySample, ...] = ()
-    probes_s: tuple[tuple[Seconds, ...], ...] = Field(
-        default=(), description="times of one fixed computation, by round"
-    )
+
+    @functools.cached_property
+    def usual_probe_s(self) -> float | None:
+        """Median of the probes over all rounds; None where none were made."""
+        probes = [probe for s in (*self.lookups, *self.linear) for probe in s.probes_s]
+        return statistics.median(probes) if probes else None
 
     def corrected_median_s(self, sample: LookupSample | LinearSample) -> float:
         """Median of a sample's times, each as if the machine had had its usual speed.
 
         A round whose probes took longer than those of all rounds makes its times count as less.
         """
-        of_rounds = [statistics.median(probes) for probes in self.probes_s]
-        if len(of_rounds) != len(sample.seconds):
+        usual = self.usual_probe_s
+        if usual is None or len(sample.probes_s) != len(sample.seconds):
             return sample.median_s
-        usual = statistics.median(of_rounds)
-        pairs = zip(sample.seconds, of_rounds, strict=True)
+        pairs = zip(sample.seconds, sample.probes_s, strict=True)
         return statistics.median(seconds * usual / probe for seconds, probe in pairs)
 
 
 def load_microbenchmark(path: Path) -> Microbenchmark:
-    """Read raw times that ``fhecost measure pbs --format json`` wrote.
+    """Read raw times that ``fhecost measure --save`` wrote.
 
     Raises:
         UsageError: the file is missing or no such record.

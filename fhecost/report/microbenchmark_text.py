@@ -6,10 +6,14 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 
-from fhecost.measurement.fit import CpuFit
+from fhecost.measurement.cases import Operation
+from fhecost.measurement.fit import CpuFit, fit_cpu
 from fhecost.measurement.records import Microbenchmark
+from fhecost.measurement.single_operations import key_switch_times
 from fhecost.report.tables import Column, markdown_table, text_table, wrap
 from fhecost.report.units import duration
+
+TableMaker = Callable[[Sequence[Column], Sequence[Sequence[str]]], str]
 
 
 def as_json(microbenchmark: Microbenchmark) -> str:
@@ -50,29 +54,120 @@ def as_markdown(microbenchmark: Microbenchmark, fit: CpuFit) -> str:
     return _compose(microbenchmark, fit, markdown_table)
 
 
-RAW_RENDERERS: Mapping[str, Callable[[Microbenchmark], str]] = {"json": as_json, "csv": as_csv}
-FIT_RENDERERS: Mapping[str, Callable[[Microbenchmark, CpuFit], str]] = {
-    "table": as_table,
-    "markdown": as_markdown,
+def as_operations(
+    microbenchmark: Microbenchmark, operation: Operation, table: TableMaker = text_table
+) -> str:
+    """The times of one kind of operation, without a fit."""
+    rows = {"ks": _key_switch_rows, "linear": _linear_rows, "keygen": _key_rows}
+    return f"{_heading(microbenchmark)}\n\n{table(*rows[operation](microbenchmark))}\n"
+
+
+def _table(microbenchmark: Microbenchmark, operation: Operation) -> str:
+    if operation == "pbs":
+        return as_table(microbenchmark, fit_cpu(microbenchmark))
+    return as_operations(microbenchmark, operation)
+
+
+def _markdown(microbenchmark: Microbenchmark, operation: Operation) -> str:
+    if operation == "pbs":
+        return as_markdown(microbenchmark, fit_cpu(microbenchmark))
+    return as_operations(microbenchmark, operation, markdown_table)
+
+
+RENDERERS: Mapping[str, Callable[[Microbenchmark, Operation], str]] = {
+    "table": _table,
+    "markdown": _markdown,
+    "json": lambda microbenchmark, _: as_json(microbenchmark),
+    "csv": lambda microbenchmark, _: as_csv(microbenchmark),
 }
 
 
 def _compose(
     microbenchmark: Microbenchmark,
     fit: CpuFit,
-    table: Callable[[Sequence[Column], Sequence[Sequence[str]]], str],
+    table: TableMaker,
 ) -> str:
-    machine = microbenchmark.machine
     blocks = [
-        wrap(
-            f"Runs of table lookups (KS and PBS) on one thread of {machine.processor} "
-            f"({machine.family}), medians; load before the run {machine.load_average:.1f}"
-        ),
+        _heading(microbenchmark),
+        "Table lookups (KS and PBS) on one thread",
         table(*_residual_rows(fit)),
         "Constants of the CPU latency model fitted to these times",
         table(*_constant_rows(fit)),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def _heading(microbenchmark: Microbenchmark) -> str:
+    machine = microbenchmark.machine
+    return wrap(
+        f"Measured on {machine.processor} ({machine.family}), medians; load before the run "
+        f"{machine.load_average:.1f}"
+    )
+
+
+def _key_switch_rows(microbenchmark: Microbenchmark) -> tuple[list[Column], list[list[str]]]:
+    columns = [
+        Column("key switch"),
+        Column("levels", right=True),
+        Column("threads", right=True),
+        Column("each level", right=True),
+        Column("key switch", right=True),
+    ]
+    rows = [
+        [
+            f"{time.few.input_lwe_dimension} to {time.few.output_lwe_dimension}",
+            str(time.few.level_count),
+            str(time.threads),
+            duration(time.level_s),
+            duration(time.key_switch_s),
+        ]
+        for time in key_switch_times(microbenchmark)
+    ]
+    return columns, rows
+
+
+def _linear_rows(microbenchmark: Microbenchmark) -> tuple[list[Column], list[list[str]]]:
+    columns = [
+        Column("LWE dimension", right=True),
+        Column("threads", right=True),
+        Column("operations", right=True),
+        Column("run, with one lookup", right=True),
+        Column("operation", right=True),
+    ]
+    rows = []
+    for sample in microbenchmark.linear:
+        seconds = microbenchmark.corrected_median_s(sample)
+        rows.append(
+            [
+                str(sample.lwe_dimension),
+                str(sample.threads),
+                f"{sample.operations:,}",
+                duration(seconds),
+                f"at most {duration(seconds / sample.operations)}",
+            ]
+        )
+    return columns, rows
+
+
+def _key_rows(microbenchmark: Microbenchmark) -> tuple[list[Column], list[list[str]]]:
+    columns = [
+        Column("parameter set"),
+        Column("KS levels", right=True),
+        Column("key generation", right=True),
+        Column("first run", right=True),
+        Column("warm run", right=True),
+    ]
+    rows = [
+        [
+            str(sample.pbs),
+            str(sample.key_switch.level_count),
+            duration(sample.keygen_s),
+            duration(sample.cold_s),
+            duration(sample.warm_s),
+        ]
+        for sample in microbenchmark.keys
+    ]
+    return columns, rows
 
 
 def _residual_rows(fit: CpuFit) -> tuple[list[Column], list[list[str]]]:

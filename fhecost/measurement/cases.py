@@ -1,0 +1,97 @@
+"""Which single operations are timed: the parameter sets of each microbenchmark.
+
+The sets spread over k from 1 to 6, N from 256 to 65,536, l from 1 to 5 and n from 560 to 1,300.
+Each is one that Concrete accepts for small tables at a high error probability. Where a restriction
+leaves nothing, Concrete falls back to its own choice; the runner therefore looks at what came out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Operation = Literal["pbs", "ks", "linear", "keygen"]
+"""What a microbenchmark is about."""
+
+
+@dataclass(frozen=True)
+class LookupCase:
+    """A table lookup of ``bits`` bits with one (k, N, l); KS levels and n where they are forced."""
+
+    bits: int
+    glwe_dimension: int
+    polynomial_size: int
+    level_count: int
+    key_switch_levels: int | None = None
+    lwe_dimension: int | None = None
+
+
+@dataclass(frozen=True)
+class LinearCase:
+    """A product of a 16 x 64 encrypted matrix with a 64 x 64 clear one at LWE dimension N."""
+
+    polynomial_size: int
+
+
+Case = LookupCase | LinearCase
+
+KEY_SWITCHES: tuple[LookupCase, ...] = (
+    # Pairs that differ in their KS levels alone: the difference of their times is the key switch's.
+    LookupCase(2, 4, 512, 1, key_switch_levels=3, lwe_dimension=700),
+    LookupCase(2, 4, 512, 1, key_switch_levels=12, lwe_dimension=700),
+    LookupCase(2, 1, 2048, 1, key_switch_levels=3, lwe_dimension=650),
+    LookupCase(2, 1, 2048, 1, key_switch_levels=12, lwe_dimension=650),
+)
+SMALL: tuple[LookupCase, ...] = (
+    LookupCase(2, 6, 256, 1),
+    LookupCase(2, 3, 512, 1),
+    LookupCase(2, 4, 512, 2),
+    LookupCase(3, 2, 1024, 1),
+    LookupCase(3, 2, 1024, 2),
+    LookupCase(3, 1, 2048, 1),
+    LookupCase(3, 1, 2048, 3),
+    LookupCase(4, 1, 4096, 1),
+    LookupCase(4, 1, 4096, 2),
+    *KEY_SWITCHES[2:],
+)
+LARGE: tuple[LookupCase, ...] = (
+    *KEY_SWITCHES[:2],
+    LookupCase(2, 5, 256, 2),
+    LookupCase(2, 6, 256, 3),
+    LookupCase(2, 2, 512, 5),
+    LookupCase(3, 2, 1024, 4, lwe_dimension=900),
+    LookupCase(3, 1, 2048, 2),
+    LookupCase(3, 1, 2048, 1, lwe_dimension=1300),
+    LookupCase(3, 1, 4096, 1, lwe_dimension=1100),
+    LookupCase(4, 1, 4096, 1, key_switch_levels=12),
+    LookupCase(3, 2, 2048, 2),
+    LookupCase(5, 1, 8192, 1),
+    LookupCase(5, 1, 8192, 2),
+    LookupCase(6, 1, 16384, 1),
+    LookupCase(7, 1, 32768, 1),
+    LookupCase(7, 1, 65536, 1),
+)
+LINEAR: tuple[LinearCase, ...] = (LinearCase(2048), LinearCase(8192), LinearCase(32768))
+
+_FULL: Mapping[Operation, tuple[Case, ...]] = {
+    "pbs": (*SMALL, *LARGE, *LINEAR),
+    "ks": KEY_SWITCHES,
+    "linear": LINEAR,
+    "keygen": (*SMALL, *LARGE),
+}
+_QUICK: Mapping[Operation, tuple[Case, ...]] = {
+    "pbs": (*SMALL, *LINEAR[:2]),
+    "ks": KEY_SWITCHES[2:],
+    "linear": LINEAR[:2],
+    "keygen": SMALL,
+}
+
+
+def cases(operation: Operation, quick: bool) -> tuple[tuple[Case, ...], ...]:
+    """The cases in groups whose keys fit in memory together; sets beyond 16,384 go by their N."""
+    chosen = (_QUICK if quick else _FULL)[operation]
+    sizes = sorted({max(case.polynomial_size, 16384) for case in chosen})
+    return tuple(
+        tuple(case for case in chosen if max(case.polynomial_size, 16384) == size) for size in sizes
+    )

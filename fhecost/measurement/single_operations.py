@@ -1,0 +1,61 @@
+"""What single operations cost, straight from raw times: medians and differences, no fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.measurement.records import LookupSample, Microbenchmark
+
+
+@dataclass(frozen=True)
+class KeySwitchTime:
+    """Seconds that each further KS level costs a lookup, on so many threads.
+
+    ``few`` and ``many`` belong to two lookups with the same PBS.
+    """
+
+    pbs: PbsParameters
+    few: KeySwitchParameters
+    many: KeySwitchParameters
+    threads: int
+    level_s: float
+
+    @property
+    def key_switch_s(self) -> float:
+        """Seconds of a whole key switch with the fewer levels."""
+        return self.level_s * self.few.level_count
+
+
+def key_switch_times(microbenchmark: Microbenchmark) -> list[KeySwitchTime]:
+    """The key switch by the difference of lookups that differ in its levels alone.
+
+    The keys are handed over once a run, whatever the lookups; the difference of this small part
+    stays in.
+    """
+    times = []
+    for few, many in _pairs(microbenchmark.lookups):
+        seconds = [microbenchmark.corrected_median_s(s) / s.elements for s in (few, many)]
+        levels = many.key_switch.level_count - few.key_switch.level_count
+        times.append(
+            KeySwitchTime(
+                few.pbs,
+                few.key_switch,
+                many.key_switch,
+                few.threads,
+                (seconds[1] - seconds[0]) / levels,
+            )
+        )
+    return times
+
+
+def _pairs(samples: Sequence[LookupSample]) -> list[tuple[LookupSample, LookupSample]]:
+    return [
+        (few, many)
+        for few in samples
+        for many in samples
+        if few.pbs == many.pbs
+        and few.threads == many.threads
+        and few.key_switch.level_count < many.key_switch.level_count
+    ]
