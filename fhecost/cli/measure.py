@@ -36,7 +36,7 @@ QuickOption = Annotated[
     bool, typer.Option("--quick", help="Only sets with N up to 4096, under three minutes.")
 ]
 MinutesOption = Annotated[
-    float | None, typer.Option(help="No round starts later; 14, or 2.75 when quick.")
+    float | None, typer.Option(help="No round starts later; 10, or 2.75 when quick.")
 ]
 SaveOption = Annotated[
     Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
