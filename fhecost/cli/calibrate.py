@@ -22,9 +22,8 @@ def calibrate(
 ) -> None:
     """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
     from fhecost.measurement.calibration import as_yaml, calibrated_profile
-    from fhecost.measurement.fit import fit_cpu
     from fhecost.measurement.records import load_microbenchmark
-    from fhecost.report.microbenchmark_text import as_table
+    from fhecost.report.microbenchmark_text import RENDERERS
 
     path = output
     if path is None:
@@ -34,5 +33,5 @@ def calibrate(
     microbenchmark = load_microbenchmark(raw)
     profile = calibrated_profile(microbenchmark, raw.name)
     write_atomically(path, as_yaml(profile))
-    typer.echo(as_table(microbenchmark, fit_cpu(microbenchmark)), nl=False)
+    typer.echo(RENDERERS["table"](microbenchmark, "pbs"), nl=False)
     typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -32,86 +33,50 @@ def _group() -> None:
     pass
 
 
-QuickOption = Annotated[
-    bool, typer.Option("--quick", help="Only sets with N up to 4096, under three minutes.")
-]
-MinutesOption = Annotated[
-    float | None, typer.Option(help="No round starts later; 10, or 2.75 when quick.")
-]
-SaveOption = Annotated[
-    Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
-]
+_HELP: Mapping[Operation, str] = {
+    "pbs": (
+        "Time all that a calibration needs and fit the CPU model's constants.\n\n"
+        "Lookups over a spread of parameter sets, linear operations, key generation and first "
+        "runs. The JSON holds all raw times, the table the fit. Leave the machine alone meanwhile."
+    ),
+    "ks": "Time the key switch: pairs of lookups that differ in its levels alone.",
+    "linear": "Time additions and multiplications by clear integers, at several LWE dimensions.",
+    "keygen": "Time key generation and the first run, over a spread of parameter sets.",
+}
 
 
-@app.command()
-def pbs(
-    quick: QuickOption = False,
-    minutes: MinutesOption = None,
-    save: SaveOption = None,
-    format: FormatOption = "table",
-    output: OutputOption = None,
-) -> None:
-    """Time all that a calibration needs and fit the CPU model's constants.
+def _add_command(operation: Operation) -> None:
+    """Add the command that times ``operation``; all of them have the same options."""
 
-    Lookups over a spread of parameter sets, linear operations, key generation and first runs. The
-    JSON holds all raw times, the table the fit. Leave the machine alone meanwhile.
-    """
-    _measure("pbs", quick, minutes, save, format, output)
+    @app.command(operation, help=_HELP[operation])
+    def measure(
+        quick: Annotated[
+            bool, typer.Option("--quick", help="Only sets with N up to 4096, under three minutes.")
+        ] = False,
+        minutes: Annotated[
+            float | None, typer.Option(help="No round starts later; 10, or 2.75 when quick.")
+        ] = None,
+        save: Annotated[
+            Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
+        ] = None,
+        format: FormatOption = "table",
+        output: OutputOption = None,
+    ) -> None:
+        from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
+        from fhecost.report.microbenchmark_text import RENDERERS, as_json
 
-
-@app.command()
-def ks(
-    quick: QuickOption = False,
-    minutes: MinutesOption = None,
-    save: SaveOption = None,
-    format: FormatOption = "table",
-    output: OutputOption = None,
-) -> None:
-    """Time the key switch: pairs of lookups that differ in its levels alone."""
-    _measure("ks", quick, minutes, save, format, output)
-
-
-@app.command()
-def linear(
-    quick: QuickOption = False,
-    minutes: MinutesOption = None,
-    save: SaveOption = None,
-    format: FormatOption = "table",
-    output: OutputOption = None,
-) -> None:
-    """Time additions and multiplications by clear integers, at several LWE dimensions."""
-    _measure("linear", quick, minutes, save, format, output)
+        check_can_write(save, output)
+        with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
+            measured = run_microbenchmark(
+                operation, quick=quick, minutes=minutes, progress=progress
+            )
+        if save is not None:
+            write_atomically(save, as_json(measured))
+        deliver(RENDERERS[format](measured, operation), output)
 
 
-@app.command()
-def keygen(
-    quick: QuickOption = False,
-    minutes: MinutesOption = None,
-    save: SaveOption = None,
-    format: FormatOption = "table",
-    output: OutputOption = None,
-) -> None:
-    """Time key generation and the first run, over a spread of parameter sets."""
-    _measure("keygen", quick, minutes, save, format, output)
-
-
-def _measure(
-    operation: Operation,
-    quick: bool,
-    minutes: float | None,
-    save: Path | None,
-    format: str,
-    output: Path | None,
-) -> None:
-    from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
-    from fhecost.report.microbenchmark_text import RENDERERS, as_json
-
-    check_can_write(save, output)
-    with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
-        measured = run_microbenchmark(operation, quick=quick, minutes=minutes, progress=progress)
-    if save is not None:
-        write_atomically(save, as_json(measured))
-    deliver(RENDERERS[format](measured, operation), output)
+for _operation in _HELP:
+    _add_command(_operation)
 
 
 @app.command()

@@ -7,6 +7,7 @@ leaves nothing, Concrete falls back to its own choice; the runner therefore look
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -90,8 +91,9 @@ _QUICK: Mapping[Operation, tuple[Case, ...]] = {
 
 def cases(operation: Operation, quick: bool) -> tuple[tuple[Case, ...], ...]:
     """The cases in groups whose keys fit in memory together; sets beyond 16,384 go by their N."""
-    chosen = (_QUICK if quick else _FULL)[operation]
-    sizes = sorted({max(case.polynomial_size, 16384) for case in chosen})
-    return tuple(
-        tuple(case for case in chosen if max(case.polynomial_size, 16384) == size) for size in sizes
-    )
+    chosen = sorted((_QUICK if quick else _FULL)[operation], key=_group)
+    return tuple(tuple(group) for _, group in itertools.groupby(chosen, key=_group))
+
+
+def _group(case: Case) -> int:
+    return max(case.polynomial_size, 16384)

@@ -114,8 +114,10 @@ def run_microbenchmark(
         behind = sum(map(len, groups[: index + 1])) / sets
         prepared = _measure_group(group, operation, start + 60 * minutes * behind, progress)
         for item in prepared:
-            samples += item.samples()
-            keys.append(_key_sample(item))
+            of_item = item.samples()
+            samples += of_item
+            # Keys were made, and first used, with all threads: the last of the counts.
+            keys.append(_key_sample(item, of_item[-1]))
     return Microbenchmark(
         started=started,
         machine=machine,
@@ -305,9 +307,7 @@ def _with_keys(
     )
 
 
-def _key_sample(item: _Prepared) -> KeySample:
-    # Keys are made, and first used, with all threads.
-    sample = item.samples()[-1]
+def _key_sample(item: _Prepared, sample: LookupSample | LinearSample) -> KeySample:
     return KeySample(
         threads=sample.threads,
         pbs=sample.pbs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.circuits.profile import KeySwitchParameters
 from fhecost.measurement.records import LookupSample, Microbenchmark
 
 
@@ -13,19 +13,17 @@ from fhecost.measurement.records import LookupSample, Microbenchmark
 class KeySwitchTime:
     """Seconds that each further KS level costs a lookup, on so many threads.
 
-    ``few`` and ``many`` belong to two lookups with the same PBS.
+    ``key_switch`` is that of the lookup with fewer levels.
     """
 
-    pbs: PbsParameters
-    few: KeySwitchParameters
-    many: KeySwitchParameters
+    key_switch: KeySwitchParameters
     threads: int
     level_s: float
 
     @property
     def key_switch_s(self) -> float:
         """Seconds of a whole key switch with the fewer levels."""
-        return self.level_s * self.few.level_count
+        return self.level_s * self.key_switch.level_count
 
 
 def key_switch_times(microbenchmark: Microbenchmark) -> list[KeySwitchTime]:
@@ -38,15 +36,8 @@ def key_switch_times(microbenchmark: Microbenchmark) -> list[KeySwitchTime]:
     for few, many in _pairs(microbenchmark.lookups):
         seconds = [microbenchmark.corrected_median_s(s) / s.elements for s in (few, many)]
         levels = many.key_switch.level_count - few.key_switch.level_count
-        times.append(
-            KeySwitchTime(
-                few.pbs,
-                few.key_switch,
-                many.key_switch,
-                few.threads,
-                (seconds[1] - seconds[0]) / levels,
-            )
-        )
+        level_s = (seconds[1] - seconds[0]) / levels
+        times.append(KeySwitchTime(few.key_switch, few.threads, level_s))
     return times
 
 

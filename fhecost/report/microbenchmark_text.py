@@ -44,56 +44,30 @@ def as_csv(microbenchmark: Microbenchmark) -> str:
     return stream.getvalue()
 
 
-def as_table(microbenchmark: Microbenchmark, fit: CpuFit) -> str:
-    """For a terminal of 80 columns."""
-    return _compose(microbenchmark, fit, text_table)
-
-
-def as_markdown(microbenchmark: Microbenchmark, fit: CpuFit) -> str:
-    """For a README or an issue."""
-    return _compose(microbenchmark, fit, markdown_table)
-
-
-def as_operations(
-    microbenchmark: Microbenchmark, operation: Operation, table: TableMaker = text_table
-) -> str:
-    """The times of one kind of operation, without a fit."""
-    rows = {"ks": _key_switch_rows, "linear": _linear_rows, "keygen": _key_rows}
-    return f"{_heading(microbenchmark)}\n\n{table(*rows[operation](microbenchmark))}\n"
-
-
-def _table(microbenchmark: Microbenchmark, operation: Operation) -> str:
-    if operation == "pbs":
-        return as_table(microbenchmark, fit_cpu(microbenchmark))
-    return as_operations(microbenchmark, operation)
-
-
-def _markdown(microbenchmark: Microbenchmark, operation: Operation) -> str:
-    if operation == "pbs":
-        return as_markdown(microbenchmark, fit_cpu(microbenchmark))
-    return as_operations(microbenchmark, operation, markdown_table)
-
-
 RENDERERS: Mapping[str, Callable[[Microbenchmark, Operation], str]] = {
-    "table": _table,
-    "markdown": _markdown,
+    "table": lambda microbenchmark, operation: _compose(microbenchmark, operation, text_table),
+    "markdown": lambda microbenchmark, operation: _compose(
+        microbenchmark, operation, markdown_table
+    ),
     "json": lambda microbenchmark, _: as_json(microbenchmark),
     "csv": lambda microbenchmark, _: as_csv(microbenchmark),
 }
 
 
-def _compose(
-    microbenchmark: Microbenchmark,
-    fit: CpuFit,
-    table: TableMaker,
-) -> str:
-    blocks = [
-        _heading(microbenchmark),
-        "Table lookups (KS and PBS) on one thread",
-        table(*_residual_rows(fit)),
-        "Constants of the CPU latency model fitted to these times",
-        table(*_constant_rows(fit)),
-    ]
+def _compose(microbenchmark: Microbenchmark, operation: Operation, table: TableMaker) -> str:
+    """The times of one kind of operation; those for a calibration with the fit to them."""
+    blocks = [_heading(microbenchmark)]
+    if operation == "pbs":
+        fit = fit_cpu(microbenchmark)
+        blocks += [
+            "Table lookups (KS and PBS) on one thread",
+            table(*_residual_rows(fit)),
+            "Constants of the CPU latency model fitted to these times",
+            table(*_constant_rows(fit)),
+        ]
+    else:
+        rows = {"ks": _key_switch_rows, "linear": _linear_rows, "keygen": _key_rows}
+        blocks.append(table(*rows[operation](microbenchmark)))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -115,8 +89,8 @@ def _key_switch_rows(microbenchmark: Microbenchmark) -> tuple[list[Column], list
     ]
     rows = [
         [
-            f"{time.few.input_lwe_dimension} to {time.few.output_lwe_dimension}",
-            str(time.few.level_count),
+            f"{time.key_switch.input_lwe_dimension} to {time.key_switch.output_lwe_dimension}",
+            str(time.key_switch.level_count),
             str(time.threads),
             duration(time.level_s),
             duration(time.key_switch_s),
