@@ -24,6 +24,7 @@ from fhecost.measurement.key_fit import fit_keys
 from fhecost.measurement.machine import this_machine
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.measurement.repeats import is_tight, median_interval
+from fhecost.measurement.run_record import RunTimes
 from fhecost.measurement.single_operations import key_switch_times
 from fhecost.report.microbenchmark_text import RENDERERS, as_json
 from fhecost.schemas import schema_path
@@ -124,18 +125,19 @@ def imagined_keys(constants=(2e-9, 3e-11, 1e-9, 5e-11, 2e-10, 2.0, 1.5)) -> list
     samples = []
     for sample in imagined_machine().lookups:
         bsk, ksk = bootstrap_key_bytes(sample.pbs), key_switch_key_bytes(sample.key_switch)
-        samples.append(
-            KeySample(
-                threads=2,
-                pbs=sample.pbs,
-                key_switch=sample.key_switch,
-                keygen_s=a * bsk + b * key_product_units(sample.pbs) + c * ksk,
-                cold_s=1.0 + d * key_conversion_units(sample.pbs) + e * bsk,
-                warm_s=1.0,
-                keygen_memory_bytes=round(bsk + g * ksk),
-                cold_memory_bytes=round((f - 1) * bsk),
-            )
+        times = RunTimes(
+            threads=2,
+            keygen_s=(a * bsk + b * key_product_units(sample.pbs)) / 2 + c * ksk,
+            encrypt_s=0.1,
+            cold_s=1.0 + d * key_conversion_units(sample.pbs) + e * bsk,
+            warm_s=(0.9, 1.0, 1.3),
+            decrypt_s=0.1,
+            probe_s=(0.05,),
+            start_memory_bytes=345_000_000,
+            keygen_peak_memory_bytes=345_000_000 + bsk + ksk,
+            peak_memory_bytes=345_000_000 + round(f * bsk + g * ksk),
         )
+        samples.append(KeySample(pbs=sample.pbs, key_switch=sample.key_switch, times=times))
     return samples
 
 
@@ -148,7 +150,9 @@ def test_the_key_fit_finds_the_constants_of_a_known_machine():
     assert fit.conversion_byte_s == pytest.approx(2e-10, rel=1e-4)
     assert fit.bsk_copies == pytest.approx(2.0, rel=1e-4)
     assert fit.ksk_copies == pytest.approx(1.5, rel=1e-4)
+    assert fit.process_memory_bytes == 345_000_000
     assert max(fit.keygen_spread, fit.cold_spread, fit.memory_spread) < 1e-6
+    assert [residual.sample for residual in fit.residuals] == imagined_keys()
 
 
 def test_a_slow_round_is_put_right():

@@ -103,8 +103,11 @@ def _products(values: Any) -> Any:
     return values[:10] * values[10:]
 
 
-def _polynomial(values: Any) -> Any:
-    return (values**2 + 3 * values) // 8
+def _chain(values: Any) -> Any:
+    state = values
+    for _ in range(5):
+        state = (3 * state + values) // 4
+    return state
 
 
 def _bits(values: Any) -> Any:
@@ -140,7 +143,8 @@ CASES: tuple[HeadCase | OtherCase, ...] = (
     OtherCase("comparisons", _comparisons, (16,), 15),
     OtherCase("maxima", _sorting_step, (24,), 31),
     OtherCase("products", _products, (20,), 7),
-    OtherCase("polynomial", _polynomial, (24,), 31),
+    OtherCase("convolution", _convolution, (1, 1, 8, 8), 7, threads=1),
+    OtherCase("chain of lookups", _chain, (12,), 7),
     OtherCase("bitwise and", _bits, (16,), 15),
 )
 

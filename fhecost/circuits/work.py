@@ -68,15 +68,17 @@ def key_switch_key_bytes(parameters: KeySwitchParameters) -> int:
 
 
 def key_product_units(parameters: PbsParameters) -> float:
-    """Work of the products of polynomials that encrypting a bootstrap key takes.
+    """Multiplications of the products of polynomials that encrypting a bootstrap key takes.
 
-    Each of its n*(k+1)*l GLWE ciphertexts needs k of them, of two polynomials of degree N.
+    Each of its n*(k+1)*l GLWE ciphertexts needs k of them, of a mask with the secret key. These are
+    exact products modulo 2^64, by Karatsuba's method (``polynomial_wrapping_mul`` in tfhe-rs, which
+    Concrete's CPU keys are made with): N^log2(3) multiplications each.
     """
     ciphertexts = (
         parameters.lwe_dimension * (parameters.glwe_dimension + 1) * parameters.level_count
     )
     products = ciphertexts * parameters.glwe_dimension
-    return products * fourier_transform_units(parameters.polynomial_size)
+    return float(products * parameters.polynomial_size ** math.log2(3))
 
 
 def key_conversion_units(parameters: PbsParameters) -> float:

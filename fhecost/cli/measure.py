@@ -54,7 +54,7 @@ def _add_command(operation: Operation) -> None:
             bool, typer.Option("--quick", help="Only sets with N up to 4096, under three minutes.")
         ] = False,
         minutes: Annotated[
-            float | None, typer.Option(help="No round starts later; 10, or 2.75 when quick.")
+            float | None, typer.Option(help="No round starts later; 6.5, or 1.75 when quick.")
         ] = None,
         save: Annotated[
             Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
@@ -117,7 +117,8 @@ def head(
     machines = load_hardware(hardware, hardware_path or ())
     request = HeadRequest(model, text, layer, named_heads(model, heads), seq_len, bits, variant)
     with timed_progress(expected_seconds(request)) as progress:
-        measured = measure_heads(request, machines, RunOptions(threads, runs), progress)
+        options = RunOptions(threads, runs)
+        measured = measure_heads(request, machines, options, progress, progress.expect)
     if record is not None:
         append_record(record, measured)
     deliver(RENDERERS[format](measured), output)

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TimedBar:
+    """A bar against the clock: call it when a step begins, tell it when the end is known better."""
+
+    begin: Callable[[str], None]
+    expect: Callable[[float], None]
+
+    def __call__(self, step: str) -> None:
+        """Show the name of the step that begins."""
+        self.begin(step)
 
 
 @contextmanager
-def timed_progress(expected_s: float) -> Iterator[Callable[[str], None]]:
+def timed_progress(expected_s: float) -> Iterator[TimedBar]:
     """Show the step that runs and about how much of ``expected_s`` seconds is left.
 
     Yields:
-        a function to call with the name of the step that begins; the bar appears at the first call.
+        a bar that appears when the first step begins.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -19,11 +32,11 @@ def timed_progress(expected_s: float) -> Iterator[Callable[[str], None]]:
 
     class Left(ProgressColumn):
         def render(self, task: Task) -> Text:
-            elapsed = task.elapsed or 0.0
+            elapsed, total = task.elapsed or 0.0, task.total or expected_s
             # The work reports no progress of its own: the bar is the clock against experience.
-            task.completed = min(elapsed, 0.99 * expected_s)
-            if elapsed < expected_s:
-                return Text(f"{elapsed:.0f} s, about {expected_s - elapsed:.0f} s left")
+            task.completed = min(elapsed, 0.99 * total)
+            if elapsed < total:
+                return Text(f"{elapsed:.0f} s, about {total - elapsed:.0f} s left")
             return Text(f"{elapsed:.0f} s, longer than usual")
 
     console = Console(stderr=True)
@@ -46,8 +59,11 @@ def timed_progress(expected_s: float) -> Iterator[Callable[[str], None]]:
             started = True
         progress.update(task, description=step)
 
+    def expect(left_s: float) -> None:
+        progress.update(task, total=(progress.tasks[0].elapsed or 0.0) + left_s)
+
     try:
-        yield begin
+        yield TimedBar(begin, expect)
     finally:
         if started:
             progress.stop()

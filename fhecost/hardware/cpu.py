@@ -69,9 +69,9 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     Left out: cache misses while bootstrap keys stream from memory (they are inside a and b as an
     average), and the start of each parallel loop.
 
-    Before the first warm run, on one thread whatever the number::
+    Before the first warm run::
 
-        key generation = (e per byte of BSK) + (f per key-product unit) + (g per byte of KSK)
+        key generation = (e per byte of BSK + f per key-product unit)/T + (g per byte of KSK)
         cold run       = warm run + (h per key-conversion unit) + (i per byte of BSK)
         peak memory    = process + ``bsk_copies`` * BSK + ``ksk_copies`` * KSK + ciphertexts
 
@@ -119,7 +119,8 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         products = sum(key_product_units(parameters) for parameters in sets)
         conversions = sum(key_conversion_units(parameters) for parameters in sets)
         return Preparation(
-            keygen_s=bsk_s * circuit.bsk_bytes + product_s * products + ksk_s * circuit.ksk_bytes,
+            keygen_s=(bsk_s * circuit.bsk_bytes + product_s * products) / figures.threads.value
+            + ksk_s * circuit.ksk_bytes,
             cold_s=warm_s + conversion_s * conversions + converted_byte_s * circuit.bsk_bytes,
             peak_memory_bytes=process
             + bsk_copies * circuit.bsk_bytes

@@ -11,8 +11,6 @@ from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.key_fit import fit_keys
 from fhecost.measurement.records import Microbenchmark
 
-PROCESS_MEMORY_BYTES = 345e6
-"""What a process with Concrete loaded holds before it makes keys: 0.33 to 0.35 GB on Linux."""
 _EXTRAPOLATION = (
     "Beyond the largest N that was timed, a transform's data outgrow the second-level cache; no "
     "step of the fitted range costs more than this a doubling."
@@ -76,7 +74,7 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
             ("ksk_copies", keys.memory_spread),
         ):
             figures[name] = calibrated(getattr(keys, name), min(spread, 1.0))
-        figures["process_memory_bytes"] = _figure(PROCESS_MEMORY_BYTES, "measured", ref)
+        figures["process_memory_bytes"] = _figure(keys.process_memory_bytes, "measured", ref)
     gigabytes = machine.memory_bytes / 2**30
     return HardwareFile.model_validate(
         {

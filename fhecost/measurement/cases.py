@@ -18,7 +18,10 @@ Operation = Literal["pbs", "ks", "linear", "keygen"]
 
 @dataclass(frozen=True)
 class LookupCase:
-    """A table lookup of ``bits`` bits with one (k, N, l); KS levels and n where they are forced."""
+    """A table lookup of ``bits`` bits with one (k, N, l); KS levels and n where they are forced.
+
+    ``scale`` times as many lookups as others have tell what a run costs from what a lookup costs.
+    """
 
     bits: int
     glwe_dimension: int
@@ -26,13 +29,23 @@ class LookupCase:
     level_count: int
     key_switch_levels: int | None = None
     lwe_dimension: int | None = None
+    scale: int = 1
 
 
 @dataclass(frozen=True)
 class LinearCase:
-    """A product of a 16 x 64 encrypted matrix with a 64 x 64 clear one at LWE dimension N."""
+    """A product of a 16 x 64 encrypted matrix with a 64 x 64 clear one at LWE dimension k*N."""
 
     polynomial_size: int
+    glwe_dimension: int = 1
+
+
+@dataclass(frozen=True)
+class KeyCase:
+    """Keys of a lookup's parameter set, used on one thread or on all."""
+
+    lookup: LookupCase
+    single_thread: bool = False
 
 
 Case = LookupCase | LinearCase
@@ -54,10 +67,14 @@ SMALL: tuple[LookupCase, ...] = (
     LookupCase(3, 1, 2048, 3),
     LookupCase(4, 1, 4096, 1),
     LookupCase(4, 1, 4096, 2),
+    LookupCase(3, 1, 2048, 1, scale=4),
+    LookupCase(4, 1, 4096, 2, scale=4),
     *KEY_SWITCHES[2:],
 )
 LARGE: tuple[LookupCase, ...] = (
     *KEY_SWITCHES[:2],
+    LookupCase(2, 4, 512, 2, scale=4),
+    LookupCase(5, 1, 8192, 1, scale=4),
     LookupCase(2, 5, 256, 2),
     LookupCase(2, 6, 256, 3),
     LookupCase(2, 2, 512, 5),
@@ -74,18 +91,35 @@ LARGE: tuple[LookupCase, ...] = (
     LookupCase(7, 1, 65536, 1),
 )
 LINEAR: tuple[LinearCase, ...] = (LinearCase(2048), LinearCase(8192), LinearCase(32768))
+KEYS_SMALL: tuple[KeyCase, ...] = (
+    KeyCase(LookupCase(2, 6, 256, 3)),
+    KeyCase(LookupCase(2, 4, 512, 2), single_thread=True),
+    KeyCase(LookupCase(3, 2, 1024, 2)),
+    KeyCase(LookupCase(3, 1, 2048, 1, lwe_dimension=1300), single_thread=True),
+    KeyCase(LookupCase(3, 1, 2048, 3)),
+    KeyCase(LookupCase(4, 1, 4096, 1, key_switch_levels=12)),
+    KeyCase(LookupCase(4, 1, 4096, 2), single_thread=True),
+)
+KEYS_LARGE: tuple[KeyCase, ...] = (
+    KeyCase(LookupCase(3, 2, 1024, 4, lwe_dimension=900)),
+    KeyCase(LookupCase(3, 2, 2048, 2)),
+    KeyCase(LookupCase(5, 1, 8192, 1)),
+    KeyCase(LookupCase(5, 1, 8192, 2), single_thread=True),
+    KeyCase(LookupCase(6, 1, 16384, 1)),
+    KeyCase(LookupCase(7, 1, 32768, 1)),
+)
 
 _FULL: Mapping[Operation, tuple[Case, ...]] = {
     "pbs": (*SMALL, *LARGE, *LINEAR),
     "ks": KEY_SWITCHES,
     "linear": LINEAR,
-    "keygen": (*SMALL, *LARGE),
+    "keygen": (),
 }
 _QUICK: Mapping[Operation, tuple[Case, ...]] = {
     "pbs": (*SMALL, *LINEAR[:2]),
     "ks": KEY_SWITCHES[2:],
     "linear": LINEAR[:2],
-    "keygen": SMALL,
+    "keygen": (),
 }
 
 
@@ -93,6 +127,13 @@ def cases(operation: Operation, quick: bool) -> tuple[tuple[Case, ...], ...]:
     """The cases in groups whose keys fit in memory together; sets beyond 16,384 go by their N."""
     chosen = sorted((_QUICK if quick else _FULL)[operation], key=_group)
     return tuple(tuple(group) for _, group in itertools.groupby(chosen, key=_group))
+
+
+def key_cases(operation: Operation, quick: bool) -> tuple[KeyCase, ...]:
+    """The sets whose keys are made, used and weighed in processes of their own."""
+    if operation not in ("pbs", "keygen"):
+        return ()
+    return KEYS_SMALL if quick else (*KEYS_SMALL, *KEYS_LARGE)
 
 
 def _group(case: Case) -> int:

@@ -118,14 +118,15 @@ def _efficiencies(microbenchmark: Microbenchmark, threads: int, key_byte_s: floa
         (
             sample.pbs,
             sample.key_switch,
+            sample.elements,
             sample.threads,
         ): microbenchmark.corrected_median_s(sample) - key_byte_s * _key_bytes(sample)
         for sample in microbenchmark.lookups
     }
     return [
-        alone / (threads * by_set[pbs, key_switch, threads])
-        for (pbs, key_switch, count), alone in by_set.items()
-        if count == 1 and (pbs, key_switch, threads) in by_set
+        alone / (threads * by_set[pbs, key_switch, elements, threads])
+        for (pbs, key_switch, elements, count), alone in by_set.items()
+        if count == 1 and (pbs, key_switch, elements, threads) in by_set
     ]
 
 

@@ -12,7 +12,7 @@ from fhecost.gpt2.model import find_model
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.run_record import RunRecord
 from fhecost.measurement.timed_run import RunOptions, measure_circuit
-from fhecost.progress import Progress, silent
+from fhecost.progress import Expect, Progress, silent
 
 
 def measure_heads(
@@ -20,6 +20,7 @@ def measure_heads(
     hardware: Sequence[HardwareProfile] = (),
     options: RunOptions | None = None,
     progress: Progress = silent,
+    expect: Expect = silent,
 ) -> RunRecord:
     """Compile the heads of ``request``, predict, run them encrypted, and check the result.
 
@@ -28,6 +29,7 @@ def measure_heads(
         hardware: machines whose prediction is written down before the run starts.
         options: threads and number of runs.
         progress: called with the name of each step when it begins.
+        expect: called with the seconds that the run will take, once it is compiled.
 
     Raises:
         UsageError: the request doesn't fit the model, or the options the machine.
@@ -45,4 +47,5 @@ def measure_heads(
         options=options,
         profile=profile_of(compiled, request, folder),
         progress=progress,
+        expect=expect,
     )

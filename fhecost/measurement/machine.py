@@ -45,11 +45,6 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def memory_bytes() -> int:
-    """What this process holds in memory now."""
-    return _process_memory("VmRSS")
-
-
 def peak_memory_bytes() -> int:
     """The most that this process has held, without what its parent had."""
     return _process_memory("VmHWM")

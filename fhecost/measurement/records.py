@@ -15,8 +15,7 @@ from fhecost.errors import UsageError, first_validation_error
 from fhecost.files import read_json
 from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from fhecost.measurement.run_record import RunTimes, Seconds
 
 
 class _Sample(Frozen):
@@ -56,27 +55,18 @@ class LinearSample(_Sample):
 
 
 class KeySample(Frozen):
-    """What keys cost: making them, and the first run, which brings them into the Fourier domain.
-
-    ``cold_s`` is the first run, ``warm_s`` a later one with as many threads. Memory is what the
-    process held more after making the keys, and more again after the first run.
-    """
+    """Keys of one parameter set, made and first used in a process of their own."""
 
     kind: Literal["keys"] = "keys"
-    threads: Annotated[int, Field(gt=0)]
     pbs: PbsParameters
     key_switch: KeySwitchParameters
-    keygen_s: Seconds
-    cold_s: Seconds
-    warm_s: Seconds
-    keygen_memory_bytes: int
-    cold_memory_bytes: int
+    times: RunTimes
 
 
 class Microbenchmark(Frozen):
     """One run of ``fhecost measure``: the machine, the versions and all raw times."""
 
-    schema_version: Literal[2, 4] = 4
+    schema_version: Literal[5] = 5
     started: str
     machine: Machine
     versions: Mapping[str, str]

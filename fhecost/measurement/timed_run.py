@@ -21,8 +21,8 @@ from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.machine import available_threads, this_machine
 from fhecost.measurement.prediction import now, predict
-from fhecost.measurement.run_record import RunRecord, RunTimes
-from fhecost.progress import Progress, silent
+from fhecost.measurement.run_record import Prediction, RunRecord, RunTimes
+from fhecost.progress import Expect, Progress, silent
 from fhecost.version import VERSION
 
 
@@ -43,6 +43,7 @@ def measure_circuit(
     options: RunOptions | None = None,
     profile: CircuitProfile | None = None,
     progress: Progress = silent,
+    expect: Expect = silent,
 ) -> RunRecord:
     """Run any compiled Concrete circuit in FHE, in a process of its own.
 
@@ -55,6 +56,8 @@ def measure_circuit(
         options: threads and number of runs.
         profile: the circuit's profile, where there is one with a better name and description.
         progress: called with the name of each step when it begins.
+        expect: called before the first step with the seconds that the run will take, where one of
+            ``hardware`` predicts them.
 
     Raises:
         UsageError: more threads than there are, or too few runs.
@@ -62,25 +65,14 @@ def measure_circuit(
     """
     options = options or RunOptions()
     threads = options.threads or available_threads()
-    if not 1 <= threads <= available_threads():
-        raise UsageError(f"--threads {threads}: must be from 1 to {available_threads()}")
-    if options.warm_runs < 1:
-        raise UsageError(f"--runs {options.warm_runs}: must be at least 1")
     profile = profile or profile_circuit(circuit)
     machine = this_machine()
     started = now()
     predictions = tuple(predict(profile, machine, threads) for machine in hardware)
-    with tempfile.TemporaryDirectory(prefix="fhecost-run-") as name:
-        folder = Path(name)
-        circuit.server.save(folder / "server.zip")
-        circuit.client.save(folder / "client.zip")
-        np.savez(folder / "inputs.npz", *[np.asarray(values) for values in inputs])
-        request = {"threads": threads, "warm_runs": options.warm_runs}
-        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        _run_process(folder, threads, progress)
-        times = RunTimes.model_validate_json((folder / "times.json").read_text(encoding="utf-8"))
-        with np.load(folder / "outputs.npz", allow_pickle=False) as content:
-            outputs = content[content.files[0]]
+    seconds = _expected_seconds(predictions, options)
+    if seconds is not None:
+        expect(seconds)
+    times, outputs = run_once(circuit, inputs, options, progress)
     return RunRecord(
         fhecost_version=VERSION,
         name=profile.name,
@@ -95,6 +87,50 @@ def measure_circuit(
         values=outputs.size,
         wrong_values=int(np.count_nonzero(outputs != np.asarray(expected))),
     )
+
+
+def _expected_seconds(predictions: Sequence[Prediction], options: RunOptions) -> float | None:
+    for made in predictions:
+        if made.preparation is not None:
+            keys = made.preparation
+            return keys.keygen_s + keys.cold_s + options.warm_runs * made.warm_s
+    return None
+
+
+def run_once(
+    circuit: Any, inputs: Sequence[Any], options: RunOptions, progress: Progress = silent
+) -> tuple[RunTimes, Any]:
+    """Make keys and run ``circuit``, cold and then warm, in a process of its own.
+
+    Args:
+        circuit: a ``concrete.fhe.Circuit``, compiled for execution.
+        inputs: its arguments in the clear.
+        options: threads and number of runs.
+        progress: called with the name of each step when it begins.
+
+    Returns:
+        The raw times, and what the last run decrypted to.
+
+    Raises:
+        UsageError: more threads than there are, or too few runs.
+        ImpossibleError: the process failed.
+    """
+    threads = options.threads or available_threads()
+    if not 1 <= threads <= available_threads():
+        raise UsageError(f"--threads {threads}: must be from 1 to {available_threads()}")
+    if options.warm_runs < 1:
+        raise UsageError(f"--runs {options.warm_runs}: must be at least 1")
+    with tempfile.TemporaryDirectory(prefix="fhecost-run-") as name:
+        folder = Path(name)
+        circuit.server.save(folder / "server.zip")
+        circuit.client.save(folder / "client.zip")
+        np.savez(folder / "inputs.npz", *[np.asarray(values) for values in inputs])
+        request = {"threads": threads, "warm_runs": options.warm_runs}
+        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        _run_process(folder, threads, progress)
+        times = RunTimes.model_validate_json((folder / "times.json").read_text(encoding="utf-8"))
+        with np.load(folder / "outputs.npz", allow_pickle=False) as content:
+            return times, content[content.files[0]]
 
 
 def _run_process(folder: Path, threads: int, progress: Progress) -> None:

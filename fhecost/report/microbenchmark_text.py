@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.measurement.cases import Operation
 from fhecost.measurement.fit import CpuFit, fit_cpu
+from fhecost.measurement.key_fit import KeyFit, fit_keys
 from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.single_operations import key_switch_times
 from fhecost.report.tables import Column, markdown_table, text_table, wrap
-from fhecost.report.units import duration
+from fhecost.report.units import amount, duration
 
 TableMaker = Callable[[Sequence[Column], Sequence[Sequence[str]]], str]
 
@@ -65,6 +66,14 @@ def _compose(microbenchmark: Microbenchmark, operation: Operation, table: TableM
             "Constants of the CPU latency model fitted to these times",
             table(*_constant_rows(fit)),
         ]
+        if microbenchmark.keys:
+            keys = fit_keys(microbenchmark.keys)
+            blocks += [
+                "Keys, each in a process of its own, and the errors of the fit to them",
+                table(*_key_residual_rows(keys)),
+                "Constants fitted to these keys",
+                table(*_key_constant_rows(keys)),
+            ]
     else:
         rows = {"ks": _key_switch_rows, "linear": _linear_rows, "keygen": _key_rows}
         blocks.append(table(*rows[operation](microbenchmark)))
@@ -127,17 +136,21 @@ def _key_rows(microbenchmark: Microbenchmark) -> tuple[list[Column], list[list[s
     columns = [
         Column("parameter set"),
         Column("KS levels", right=True),
-        Column("key generation", right=True),
-        Column("first run", right=True),
-        Column("warm run", right=True),
+        Column("threads", right=True),
+        Column("keygen", right=True),
+        Column("cold", right=True),
+        Column("warm", right=True),
+        Column("memory", right=True),
     ]
     rows = [
         [
             str(sample.pbs),
             str(sample.key_switch.level_count),
-            duration(sample.keygen_s),
-            duration(sample.cold_s),
-            duration(sample.warm_s),
+            str(sample.times.threads),
+            duration(sample.times.keygen_s),
+            duration(sample.times.cold_s),
+            duration(sample.times.warm_median_s),
+            amount(sample.times.peak_memory_bytes, "B"),
         ]
         for sample in microbenchmark.keys
     ]
@@ -186,5 +199,45 @@ def _constant_rows(fit: CpuFit) -> tuple[list[Column], list[list[str]]]:
             f"{fit.linear_element_s:.5e}",
             f"{fit.linear_element_low_s:.3e} to {fit.linear_element_high_s:.3e}",
         ],
+    ]
+    return columns, rows
+
+
+def _key_residual_rows(fit: KeyFit) -> tuple[list[Column], list[list[str]]]:
+    columns = [
+        Column("parameter set"),
+        Column("keygen", right=True),
+        Column("error", right=True),
+        Column("cold", right=True),
+        Column("error", right=True),
+        Column("memory", right=True),
+        Column("error", right=True),
+    ]
+    rows = [
+        [
+            str(residual.sample.pbs),
+            duration(residual.sample.times.keygen_s),
+            f"{residual.keygen_error:+.1%}",
+            duration(residual.sample.times.cold_s),
+            f"{residual.cold_error:+.1%}",
+            amount(residual.sample.times.peak_memory_bytes, "B"),
+            f"{residual.memory_error:+.1%}",
+        ]
+        for residual in fit.residuals
+    ]
+    return columns, rows
+
+
+def _key_constant_rows(fit: KeyFit) -> tuple[list[Column], list[list[str]]]:
+    columns = [Column("figure"), Column("value", right=True), Column("range")]
+    groups = (
+        (("keygen_bsk_byte_s", "keygen_product_unit_s", "keygen_ksk_byte_s"), fit.keygen_spread),
+        (("conversion_unit_s", "conversion_byte_s"), fit.cold_spread),
+        (("bsk_copies", "ksk_copies"), fit.memory_spread),
+    )
+    rows = [
+        [name, f"{getattr(fit, name):.5g}", f"±{spread:.1%} (90 % of the sets)"]
+        for names, spread in groups
+        for name in names
     ]
     return columns, rows

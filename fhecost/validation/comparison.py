@@ -81,7 +81,7 @@ def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> Validat
         ImpossibleError: the machine can't run one of the circuits.
     """
     if not records:
-        raise UsageError("no run record comes with fhecost yet; name a file of yours with --runs")
+        raise UsageError("no run record; name a file of yours with --runs")
     constants = _baseline_constants(records)
     rows: list[ValidationRow] = []
     for number, record in enumerate(records, start=1):

@@ -1,0 +1,144 @@
+"""Compile the circuits of single operations: one parameter set each, or nothing.
+
+Concrete chooses parameters itself; restricting its choice to one (k, N, l) and allowing a high
+error probability gives a spread of sets for small tables, whose speed doesn't depend on the error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fhecost.circuits.compilation import import_concrete
+from fhecost.circuits.concrete_reader import profile_circuit
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.measurement.cases import Case, LinearCase, LookupCase
+from fhecost.measurement.machine import available_threads
+from fhecost.measurement.records import LinearSample, LookupSample
+from fhecost.quantization import IntArray
+
+_LAX_P_ERROR = 0.01
+_TARGET_RUN_UNITS = 2.5e9
+"""Work of one timed run, about half a second on one thread of 2024."""
+
+
+@dataclass(frozen=True)
+class SingleCircuit:
+    """A compiled circuit, an input for it and the parameters that Concrete chose.
+
+    ``linear`` is the number of its linear operations and their LWE dimension, where these are what
+    it is there for.
+    """
+
+    circuit: Any
+    values: IntArray
+    pbs: PbsParameters
+    key_switch: KeySwitchParameters
+    linear: tuple[int, int] | None = None
+
+    def sample(
+        self, threads: int, seconds: Sequence[float], probes_s: Sequence[float]
+    ) -> LookupSample | LinearSample:
+        """The record of ``seconds``, one each run."""
+        common: dict[str, Any] = {
+            "threads": threads,
+            "seconds": tuple(seconds),
+            "probes_s": tuple(probes_s),
+            "pbs": self.pbs,
+            "key_switch": self.key_switch,
+        }
+        if self.linear is None:
+            return LookupSample(elements=self.values.size, **common)
+        operations, dimension = self.linear
+        return LinearSample(operations=operations, lwe_dimension=dimension, **common)
+
+
+def compile_case(case: Case) -> SingleCircuit | None:
+    """The circuit of ``case``; None where Concrete doesn't offer its parameter set."""
+    made = _lookup(case) if isinstance(case, LookupCase) else _linear(case)
+    # An impossible restriction is dropped without a word.
+    asked = (case.glwe_dimension, case.polynomial_size)
+    return made if (made.pbs.glwe_dimension, made.pbs.polynomial_size) == asked else None
+
+
+def _lookup(case: LookupCase) -> SingleCircuit:
+    fhe = import_concrete()
+    size = 2**case.bits
+    table = fhe.LookupTable([(3 * index + 1) % size for index in range(size)])
+
+    def lookup(values: Any) -> Any:
+        return table[values]
+
+    transforms = (case.glwe_dimension + 1) * (case.level_count + 1)
+    units = 700 * transforms * case.polynomial_size * (math.log2(case.polynomial_size) + 1)
+    threads = available_threads()
+    elements = case.scale * threads * max(2, min(32, round(_TARGET_RUN_UNITS / units / threads)))
+    values = np.arange(elements) % size
+    circuit = fhe.Compiler(lookup, {"values": "encrypted"}).compile(
+        [values, np.full(elements, size - 1)],
+        configuration=_configuration(
+            fhe,
+            case.polynomial_size,
+            case.glwe_dimension,
+            case.level_count,
+            case.key_switch_levels,
+            case.lwe_dimension,
+        ),
+    )
+    (stage,) = profile_circuit(circuit).stages
+    ((pbs,), (switch,)) = stage.pbs, stage.key_switches
+    return SingleCircuit(circuit, values, pbs.parameters, switch.parameters)
+
+
+def _linear(case: LinearCase) -> SingleCircuit:
+    fhe = import_concrete()
+    weight = np.resize(np.array([3, 5, 7, 2, 6]), (64, 64))
+    table = fhe.LookupTable([(3 * index + 1) % 8 for index in range(8)])
+
+    def product_and_lookup(values: Any) -> Any:
+        return table[(values @ weight)[0, 0]]
+
+    # A single one keeps the sums, and with them the lookup, small; speed doesn't depend on values.
+    values = np.zeros((16, 64), dtype=np.int64)
+    values[0, 0] = 1
+    circuit = fhe.Compiler(product_and_lookup, {"values": "encrypted"}).compile(
+        [values * 0, values],
+        configuration=_configuration(fhe, case.polynomial_size, case.glwe_dimension, 1, None),
+    )
+    (stage,) = profile_circuit(circuit).stages
+    operations = sum(use.count for use in stage.linear)
+    (dimension,) = {use.lwe_dimension for use in stage.linear}
+    ((pbs,), (switch,)) = stage.pbs, stage.key_switches
+    return SingleCircuit(
+        circuit, values, pbs.parameters, switch.parameters, linear=(operations, dimension)
+    )
+
+
+def _configuration(
+    fhe: Any,
+    polynomial_size: int,
+    glwe_dimension: int,
+    levels: int | None,
+    ks_levels: int | None,
+    lwe_dimension: int | None = None,
+) -> Any:
+    from concrete.compiler import RangeRestriction
+
+    restriction = RangeRestriction()
+    restriction.add_available_glwe_log_polynomial_size(int(math.log2(polynomial_size)))
+    restriction.add_available_glwe_dimension(glwe_dimension)
+    if levels is not None:
+        restriction.add_available_pbs_level_count(levels)
+    if ks_levels is not None:
+        restriction.add_available_ks_level_count(ks_levels)
+    if lwe_dimension is not None:
+        restriction.add_available_internal_lwe_dimension(lwe_dimension)
+    return fhe.Configuration(
+        range_restriction=restriction,
+        p_error=_LAX_P_ERROR,
+        dump_artifacts_on_unexpected_failures=False,
+    )
