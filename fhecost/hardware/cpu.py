@@ -45,6 +45,7 @@ class CpuFigures(ExtrapolatedFigures):
     bsk_copies: Figure | None = None
     ksk_copies: Figure | None = None
     process_memory_bytes: PositiveFigure | None = None
+    probe_s: PositiveFigure | None = None
 
 
 class CpuLatencyModel(LatencyModel[CpuFigures]):
@@ -76,6 +77,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         peak memory    = process + ``bsk_copies`` * BSK + ``ksk_copies`` * KSK + ciphertexts
 
     fitted by ``fhecost.measurement.key_fit``; a machine without these figures predicts none.
+
+    All constants hold at the speed that the machine had when it was calibrated. ``probe_s``, where
+    it is known, is what one fixed computation took then: ``fhecost.measurement.prediction``
+    stretches a prediction for a machine that is slower now by the same ratio.
     """
 
     figures_type: ClassVar[type[ExtrapolatedFigures]] = CpuFigures

@@ -44,7 +44,8 @@ class HardwareProfile(HardwareFile):
     @property
     def hash(self) -> str:
         """SHA-256 of the profile's content."""
-        content: Any = self.model_dump(mode="json")
+        # Without what isn't said, so that a new field leaves the hashes of old files alone.
+        content: Any = self.model_dump(mode="json", exclude_none=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

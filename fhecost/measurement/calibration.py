@@ -75,6 +75,8 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         ):
             figures[name] = calibrated(getattr(keys, name), min(spread, 1.0))
         figures["process_memory_bytes"] = _figure(keys.process_memory_bytes, "measured", ref)
+    if microbenchmark.usual_probe_s is not None:
+        figures["probe_s"] = _figure(microbenchmark.usual_probe_s, "measured", ref)
     gigabytes = machine.memory_bytes / 2**30
     return HardwareFile.model_validate(
         {

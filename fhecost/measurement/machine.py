@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import time
 from pathlib import Path
 
 import numpy as np
 
 from fhecost.frozen import Frozen
+
+_PROBES_IN_A_ROW = 9
 
 
 class Machine(Frozen):
@@ -53,13 +56,19 @@ def peak_memory_bytes() -> int:
 def probe_seconds() -> float:
     """Seconds of one fixed computation on one thread, some 0.05 s on a processor of 2024.
 
-    The same work at different times tells a machine that changed its speed.
+    The same work at different times tells a machine that changed its speed: on a shared machine,
+    one that others slow down.
     """
     values = np.linspace(0.0, 1.0, 1 << 14)
     start = time.perf_counter()
     for _ in range(300):
         values = np.fft.irfft(np.fft.rfft(values))
     return time.perf_counter() - start
+
+
+def settled_probe_seconds() -> float:
+    """Median of some probes in a row: the machine's speed now, without its hiccups."""
+    return statistics.median(probe_seconds() for _ in range(_PROBES_IN_A_ROW))
 
 
 def _process_memory(field: str) -> int:

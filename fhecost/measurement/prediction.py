@@ -11,8 +11,22 @@ from fhecost.hardware.what_if import with_figures
 from fhecost.measurement.run_record import Prediction
 
 
-def predict(profile: CircuitProfile, hardware: HardwareProfile, threads: int) -> Prediction:
+def predict(
+    profile: CircuitProfile,
+    hardware: HardwareProfile,
+    threads: int,
+    probe_s: float | None = None,
+) -> Prediction:
     """What ``hardware`` with ``threads`` threads says of a run of ``profile``.
+
+    Args:
+        profile: the circuit.
+        hardware: the machine; its figure ``threads``, where it has one, is set to ``threads``.
+        threads: of the run.
+        probe_s: what the probe of :mod:`fhecost.measurement.machine` takes on the machine around
+            the run. Where the hardware profile says what it took when the machine was calibrated,
+            all times are stretched by the ratio of both, the ``pace``: the machine may be one that
+            others slow down. None predicts for the speed of the calibration.
 
     Raises:
         ImpossibleError: the machine can't run it.
@@ -21,15 +35,31 @@ def predict(profile: CircuitProfile, hardware: HardwareProfile, threads: int) ->
     if "threads" in hardware.figures:
         hardware = with_figures(hardware, {"threads": threads})
     made = estimate(profile, hardware)
+    pace = _pace(hardware, probe_s)
+    keys = made.preparation
+    if keys is not None:
+        keys = keys.model_copy(
+            update={
+                name: getattr(keys, name) * pace
+                for name in type(keys).model_fields
+                if name.endswith("_s")
+            }
+        )
     return Prediction(
         hardware=hardware.name,
         hardware_hash=hardware.hash,
         made=now(),
-        warm_s=made.latency_s,
-        warm_low_s=made.low_s,
-        warm_high_s=made.high_s,
-        preparation=made.preparation,
+        pace=pace,
+        warm_s=made.latency_s * pace,
+        warm_low_s=made.low_s * pace,
+        warm_high_s=made.high_s * pace,
+        preparation=keys,
     )
+
+
+def _pace(hardware: HardwareProfile, probe_s: float | None) -> float:
+    usual = hardware.figures.get("probe_s")
+    return 1.0 if probe_s is None or usual is None else probe_s / float(usual.value)
 
 
 def now() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fhecost.circuits.compilation import import_concrete
-from fhecost.measurement.machine import peak_memory_bytes, probe_seconds
+from fhecost.measurement.machine import peak_memory_bytes, settled_probe_seconds
 
 
 def run(folder: Path) -> None:
@@ -27,7 +27,7 @@ def run(folder: Path) -> None:
     with np.load(folder / "inputs.npz", allow_pickle=False) as content:
         inputs = [content[name] for name in content.files]
     start_memory = peak_memory_bytes()
-    probes = [probe_seconds()]
+    probes = [settled_probe_seconds()]
     keygen_s, _ = _timed("generating keys", client.keys.generate)
     keygen_memory = peak_memory_bytes()
     encrypt_s, encrypted = _timed("encrypting", client.encrypt, *inputs)
@@ -43,7 +43,7 @@ def run(folder: Path) -> None:
         )
         run_s, result = _timed(step, evaluate)
         seconds.append(run_s)
-        probes.append(probe_seconds())
+        probes.append(settled_probe_seconds())
     decrypt_s, outputs = _timed("decrypting", client.decrypt, result)
     np.savez(folder / "outputs.npz", np.asarray(outputs))
     times = {

@@ -28,6 +28,10 @@ class Prediction(Frozen):
     hardware: str
     hardware_hash: str
     made: str = Field(description="when, ISO 8601 in UTC")
+    pace: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        description="what the probe took before the run, over what it took at the calibration",
+    )
     warm_s: float
     warm_low_s: float
     warm_high_s: float
@@ -38,8 +42,8 @@ class RunTimes(Frozen):
     """Raw times and memory of one process that made keys and ran a circuit.
 
     ``warm_s`` are the runs after the first one, ``cold_s``. ``probe_s`` are the times of one fixed
-    computation on one thread, before and after each run: they tell a machine that changed its
-    speed. ``start_memory_bytes`` is what the process held before it made keys.
+    computation on one thread, before the keys are made and after each run: they tell a machine that
+    changed its speed. ``start_memory_bytes`` is what the process held before it made keys.
     """
 
     threads: Annotated[int, Field(gt=0)]
@@ -57,6 +61,11 @@ class RunTimes(Frozen):
     def warm_median_s(self) -> float:
         """Median of the warm runs."""
         return statistics.median(self.warm_s)
+
+    @property
+    def probe_median_s(self) -> float | None:
+        """Median of the probes; None where none were made."""
+        return statistics.median(self.probe_s) if self.probe_s else None
 
 
 class RunRecord(Frozen):

@@ -28,8 +28,8 @@ def as_csv(report: ValidationReport) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = [
-        "run", "name", "threads", "quantity", "predicted", "measured", "error",
-        "predicted_before", "baseline", "baseline_error",
+        "run", "name", "threads", "quantity", "predicted", "measured", "error", "pace",
+        "error_at_calibration_speed", "predicted_before", "baseline", "baseline_error",
     ]  # fmt: skip
     writer.writerow(names)
     for row in report.rows:

@@ -19,14 +19,18 @@ from fhecost.version import VERSION
 
 RUNS_FOLDER = "experiments/runs"
 Quantity = Literal["warm", "cold", "keygen", "memory"]
-Judged = Literal["warm", "cold", "keygen", "memory", "baseline"]
-"""The baseline predicts warm runs by Concrete's complexity alone."""
+Judged = Literal["warm", "cold", "keygen", "memory", "baseline", "warm at calibration speed"]
+"""The baseline predicts warm runs by Concrete's complexity alone; the last one leaves out what the
+probe tells of the machine's speed around the run."""
 
 
 class ValidationRow(Frozen):
     """One quantity of one run: seconds, or bytes for memory.
 
-    ``error`` is predicted over measured, less one. Of ``baseline`` only warm runs have a value.
+    ``error`` is predicted over measured, less one. ``pace`` is how much slower the probe found the
+    machine around the run than it was at its calibration: ``predicted`` is stretched by it, times
+    alone, and ``error_at_calibration_speed`` is the error without. ``predicted_before`` knew only
+    the pace before the run. Of ``baseline`` only warm runs have a value.
     """
 
     run: int
@@ -39,6 +43,8 @@ class ValidationRow(Frozen):
     high: float | None = None
     measured: float
     error: float
+    pace: float
+    error_at_calibration_speed: float
     predicted_before: float | None = None
     baseline: float | None = None
     baseline_error: float | None = None
@@ -85,7 +91,8 @@ def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> Validat
     constants = _baseline_constants(records)
     rows: list[ValidationRow] = []
     for number, record in enumerate(records, start=1):
-        prediction = predict(record.profile, hardware, record.times.threads)
+        times = record.times
+        prediction = predict(record.profile, hardware, times.threads, times.probe_median_s)
         rows += _rows(number, record, prediction, constants[record.times.threads])
     if not rows:
         raise ImpossibleError(f"{hardware.name}: predicts nothing that these runs measured")
@@ -95,6 +102,9 @@ def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> Validat
         "keygen": _errors(rows, "keygen"),
         "memory": _errors(rows, "memory"),
         "baseline": [row.baseline_error for row in rows if row.baseline_error is not None],
+        "warm at calibration speed": [
+            row.error_at_calibration_speed for row in rows if row.quantity == "warm"
+        ],
     }
     return ValidationReport(
         fhecost_version=VERSION,
@@ -176,6 +186,7 @@ def _rows(
         if predicted is None:
             continue
         warm = quantity == "warm"
+        pace = 1.0 if quantity == "memory" else prediction.pace
         rows.append(
             ValidationRow(
                 run=number,
@@ -188,6 +199,8 @@ def _rows(
                 high=prediction.warm_high_s if warm else None,
                 measured=value,
                 error=predicted / value - 1,
+                pace=pace,
+                error_at_calibration_speed=predicted / pace / value - 1,
                 predicted_before=_predicted(before[0], quantity) if before else None,
                 baseline=baseline if warm else None,
                 baseline_error=baseline / value - 1 if warm else None,
