@@ -14,9 +14,9 @@ from fhecost.errors import UsageError, first_validation_error
 from fhecost.hardware import library
 from fhecost.hardware.library import hardware_files, load_hardware, read_hardware
 from fhecost.hardware.profile import HardwareProfile
-from fhecost.measurement.fit import fit_cpu
+from fhecost.measurement.calibration import calibrated_profile
 from fhecost.measurement.records import load_microbenchmark
-from fhecost.provenance import CountFigure, PowerOfTwoFigure, Source
+from fhecost.provenance import CountFigure, PowerOfTwoFigure
 from fhecost.schemas import schema_path
 from tests.conftest import ROOT
 
@@ -42,28 +42,16 @@ def test_the_schema_describes_the_file_as_it_is_written(path):
             jsonschema.validate({**content, **wrong}, schema)
 
 
-def test_the_cpus_constants_are_the_fit_of_the_committed_raw_times():
-    """Nothing in the profile is typed by hand: the fit gives every calibrated figure and range."""
-    fit = fit_cpu(load_microbenchmark(MICROBENCHMARK))
+def test_the_cpus_figures_are_the_fit_of_the_committed_raw_times():
+    """Nothing in the profile is typed by hand: the fits give every figure and its range."""
+    made = calibrated_profile(load_microbenchmark(MICROBENCHMARK), "raw times").figures
     figures = read_hardware(data_folder("hardware") / "epyc-zen4-2.yaml").figures
-    assert figures["threads"].value == fit.threads
-    efficiency = figures["thread_efficiency"]
-    assert (efficiency.value, efficiency.lowest, efficiency.highest) == pytest.approx(
-        (fit.thread_efficiency, fit.thread_efficiency_low, fit.thread_efficiency_high), rel=1e-3
-    )
-    for name in (
-        "fourier_unit_s", "external_product_unit_s", "key_switch_unit_s", "key_byte_s",
-    ):  # fmt: skip
-        value = getattr(fit, name)
-        figure = figures[name]
-        assert figure.source is Source.CALIBRATED
-        assert figure.value == pytest.approx(value, rel=1e-3)
-        assert figure.lowest == pytest.approx(value * (1 - fit.spread), rel=1e-2)
-        assert figure.highest == pytest.approx(value * (1 + fit.spread), rel=1e-2)
-    linear = figures["linear_element_s"]
-    assert (linear.value, linear.lowest, linear.highest) == pytest.approx(
-        (fit.linear_element_s, fit.linear_element_low_s, fit.linear_element_high_s), rel=1e-3
-    )
+    assert figures.keys() == made.keys()
+    for name, figure in figures.items():
+        assert figure.source is made[name].source
+        assert (figure.value, figure.lowest, figure.highest) == pytest.approx(
+            (made[name].value, made[name].lowest, made[name].highest), rel=1e-6
+        ), name
 
 
 def broken(tmp_path, change):

@@ -24,8 +24,9 @@ def machine():
 @pytest.fixture
 def make_record(saved_profile, machine):
     """A record of a run that took ``factor`` times what is predicted for it."""
+    usual_s = machine.figures["probe_s"].value
 
-    def make(factor=1.0, threads=2, wrong=0):
+    def make(factor=1.0, threads=2, wrong=0, pace=1.0):
         prediction = predict(saved_profile, machine, threads)
         seconds = factor * prediction.warm_s
         return RunRecord(
@@ -44,7 +45,7 @@ def make_record(saved_profile, machine):
                 cold_s=1.2 * seconds,
                 warm_s=(0.9 * seconds, seconds, 3 * seconds),
                 decrypt_s=0.1,
-                probe_s=(0.2,),
+                probe_s=(pace * usual_s,) * 2,
                 start_memory_bytes=300_000_000,
                 keygen_peak_memory_bytes=2_000_000_000,
                 peak_memory_bytes=3_000_000_000,
@@ -77,6 +78,27 @@ def test_the_baseline_has_the_best_constant_of_these_runs(make_record, machine):
 def test_threads_of_the_run_are_those_of_the_prediction(saved_profile, machine):
     alone, both = (predict(saved_profile, machine, threads).warm_s for threads in (1, 2))
     assert 1.5 < alone / both <= 2
+
+
+def test_a_machine_that_is_slower_by_its_own_probe_is_expected_to_be(make_record, machine):
+    """The probe took 1.25 times as long as at the calibration, and so did the run."""
+    report = validate([make_record(1.25, pace=1.25)], machine)
+    for row in report.rows:
+        assert row.pace == pytest.approx(1.0 if row.quantity == "memory" else 1.25)
+    warm = report.rows[0]
+    assert warm.error == pytest.approx(0.0)
+    assert warm.error_at_calibration_speed == pytest.approx(-0.2)
+    assert report.warm_at_calibration_speed.median_abs_error == pytest.approx(0.2)
+
+
+def test_a_prediction_is_stretched_by_the_probe(saved_profile, machine):
+    usual_s = machine.figures["probe_s"].value
+    calm, slow = (predict(saved_profile, machine, 2, factor * usual_s) for factor in (1.0, 1.5))
+    assert calm == predict(saved_profile, machine, 2).model_copy(update={"made": calm.made})
+    assert slow.pace == pytest.approx(1.5)
+    assert slow.warm_s == pytest.approx(1.5 * calm.warm_s)
+    assert slow.preparation.keygen_s == pytest.approx(1.5 * calm.preparation.keygen_s)
+    assert slow.preparation.peak_memory_bytes == calm.preparation.peak_memory_bytes
 
 
 def test_no_run_is_no_error():

@@ -63,9 +63,9 @@ class RunTimes(Frozen):
         return statistics.median(self.warm_s)
 
     @property
-    def probe_median_s(self) -> float | None:
-        """Median of the probes; None where none were made."""
-        return statistics.median(self.probe_s) if self.probe_s else None
+    def probe_mean_s(self) -> float | None:
+        """Mean of the probes, as a run's time adds up over all that slowed it; None without."""
+        return statistics.mean(self.probe_s) if self.probe_s else None
 
 
 class RunRecord(Frozen):

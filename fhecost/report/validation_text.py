@@ -78,6 +78,15 @@ def _compose(
             "runs best"
         )
     )
+    paces = [row.pace for row in report.rows if row.quantity == "warm"]
+    if any(pace != 1 for pace in paces):
+        blocks.append(
+            wrap(
+                "predictions are stretched by what the probe, one fixed computation, took around "
+                f"each run over what it took at the calibration: {min(paces):.2f} to "
+                f"{max(paces):.2f} times; probe unheard: without"
+            )
+        )
     if report.wrong_runs:
         blocks.append(wrap(f"WRONG RESULTS: {'; '.join(report.wrong_runs)}"))
     return "\n\n".join(blocks) + "\n"
@@ -121,7 +130,8 @@ def _summary(report: ValidationReport) -> tuple[list[Column], list[list[str]]]:
     columns = [Column("quantity"), Column("runs", right=True)]
     columns += [Column(name, right=True) for name in ("median", "90 %", "worst")]
     cells = []
-    for judged, summary in report.summary.items():
+    judged_too = {**report.summary, "warm, probe unheard": report.warm_at_calibration_speed}
+    for judged, summary in judged_too.items():
         errors = (summary.median_abs_error, summary.p90_abs_error, summary.worst_abs_error)
         shown = ["-" if error is None else f"{error:.1%}" for error in errors]
         cells.append([judged, str(summary.n), *shown])

@@ -19,9 +19,8 @@ from fhecost.version import VERSION
 
 RUNS_FOLDER = "experiments/runs"
 Quantity = Literal["warm", "cold", "keygen", "memory"]
-Judged = Literal["warm", "cold", "keygen", "memory", "baseline", "warm at calibration speed"]
-"""The baseline predicts warm runs by Concrete's complexity alone; the last one leaves out what the
-probe tells of the machine's speed around the run."""
+Judged = Literal["warm", "cold", "keygen", "memory", "baseline"]
+"""The baseline predicts warm runs by Concrete's complexity alone."""
 
 
 class ValidationRow(Frozen):
@@ -62,7 +61,8 @@ class ErrorSummary(Frozen):
 class ValidationReport(Frozen):
     """What ``fhecost validate`` prints.
 
-    ``baseline_units_per_s`` are the constants that fit these very runs best, by thread count.
+    ``warm_at_calibration_speed`` is the error of warm runs without what the probe tells of the
+    machine's speed around them. ``baseline_units_per_s`` are the constants that fit these very runs best, by thread count.
     """
 
     schema_version: Literal[1] = 1
@@ -71,6 +71,7 @@ class ValidationReport(Frozen):
     hardware_hash: str
     rows: tuple[ValidationRow, ...]
     summary: Mapping[Judged, ErrorSummary]
+    warm_at_calibration_speed: ErrorSummary
     baseline_units_per_s: Mapping[int, float]
     wrong_runs: tuple[str, ...] = ()
 
@@ -92,7 +93,7 @@ def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> Validat
     rows: list[ValidationRow] = []
     for number, record in enumerate(records, start=1):
         times = record.times
-        prediction = predict(record.profile, hardware, times.threads, times.probe_median_s)
+        prediction = predict(record.profile, hardware, times.threads, times.probe_mean_s)
         rows += _rows(number, record, prediction, constants[record.times.threads])
     if not rows:
         raise ImpossibleError(f"{hardware.name}: predicts nothing that these runs measured")
@@ -102,9 +103,6 @@ def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> Validat
         "keygen": _errors(rows, "keygen"),
         "memory": _errors(rows, "memory"),
         "baseline": [row.baseline_error for row in rows if row.baseline_error is not None],
-        "warm at calibration speed": [
-            row.error_at_calibration_speed for row in rows if row.quantity == "warm"
-        ],
     }
     return ValidationReport(
         fhecost_version=VERSION,
@@ -112,6 +110,9 @@ def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> Validat
         hardware_hash=hardware.hash,
         rows=tuple(rows),
         summary={judged: summarize_errors(values) for judged, values in errors.items()},
+        warm_at_calibration_speed=summarize_errors(
+            [row.error_at_calibration_speed for row in rows if row.quantity == "warm"]
+        ),
         baseline_units_per_s=constants,
         wrong_runs=tuple(
             f"run {number}, {record.name}: {record.wrong_values} of {record.values} values"
