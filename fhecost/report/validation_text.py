@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.report.tables import Column, elide, markdown_table, text_table, wrap
 from fhecost.report.units import amount, duration
-from fhecost.validation.comparison import ValidationReport, ValidationRow
+from fhecost.validation.comparison import ErrorSummary, ValidationReport, ValidationRow
 
 _TITLES: Mapping[str, str] = {
     "warm": "WARM RUNS",
@@ -130,8 +130,9 @@ def _summary(report: ValidationReport) -> tuple[list[Column], list[list[str]]]:
     columns = [Column("quantity"), Column("runs", right=True)]
     columns += [Column(name, right=True) for name in ("median", "90 %", "worst")]
     cells = []
-    judged_too = {**report.summary, "warm, probe unheard": report.warm_at_calibration_speed}
-    for judged, summary in judged_too.items():
+    summaries: dict[str, ErrorSummary] = dict(report.summary)
+    summaries["warm, probe unheard"] = report.warm_at_calibration_speed
+    for judged, summary in summaries.items():
         errors = (summary.median_abs_error, summary.p90_abs_error, summary.worst_abs_error)
         shown = ["-" if error is None else f"{error:.1%}" for error in errors]
         cells.append([judged, str(summary.n), *shown])

@@ -62,7 +62,8 @@ class ValidationReport(Frozen):
     """What ``fhecost validate`` prints.
 
     ``warm_at_calibration_speed`` is the error of warm runs without what the probe tells of the
-    machine's speed around them. ``baseline_units_per_s`` are the constants that fit these very runs best, by thread count.
+    machine's speed around them. ``baseline_units_per_s`` are the constants that fit these very runs
+    best, by thread count.
     """
 
     schema_version: Literal[1] = 1
