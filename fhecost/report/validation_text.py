@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.report.tables import Column, elide, markdown_table, text_table, wrap
 from fhecost.report.units import amount, duration
-from fhecost.validation.comparison import ErrorSummary, ValidationReport, ValidationRow
+from fhecost.validation.comparison import ValidationReport, ValidationRow
 
 _TITLES: Mapping[str, str] = {
     "warm": "WARM RUNS",
@@ -130,7 +130,7 @@ def _summary(report: ValidationReport) -> tuple[list[Column], list[list[str]]]:
     columns = [Column("quantity"), Column("runs", right=True)]
     columns += [Column(name, right=True) for name in ("median", "90 %", "worst")]
     cells = []
-    summaries: dict[str, ErrorSummary] = dict(report.summary)
+    summaries = {str(judged): summary for judged, summary in report.summary.items()}
     summaries["warm, probe unheard"] = report.warm_at_calibration_speed
     for judged, summary in summaries.items():
         errors = (summary.median_abs_error, summary.p90_abs_error, summary.worst_abs_error)
