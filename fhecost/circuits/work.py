@@ -89,6 +89,24 @@ def key_conversion_units(parameters: PbsParameters) -> float:
     return polynomials * fourier_transform_units(parameters.polynomial_size)
 
 
+def butterflies(parameters: PbsParameters) -> float:
+    """Radix-2 butterflies of one PBS on complex numbers.
+
+    A real polynomial of degree N is folded into N/2 complex numbers, whose transform takes
+    (N/4)*log2(N/2) butterflies; each complex multiply-add of the external products counts as one.
+    """
+    size = parameters.polynomial_size
+    transforms = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
+    products = (parameters.glwe_dimension + 1) ** 2 * parameters.level_count * size / 2
+    return parameters.lwe_dimension * (transforms * size / 4 * math.log2(size / 2) + products)
+
+
+def key_switch_multiplications(parameters: KeySwitchParameters) -> float:
+    """Integer multiply-adds of one KS."""
+    rows = parameters.input_lwe_dimension * parameters.level_count
+    return float(rows * (parameters.output_lwe_dimension + 1))
+
+
 def ciphertext_bytes(lwe_dimension: int) -> int:
     """Bytes of one LWE ciphertext."""
     return (lwe_dimension + 1) * TORUS_BYTES

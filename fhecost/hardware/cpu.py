@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+from pydantic import Field
+
 from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
 from fhecost.circuits.work import (
+    bootstrap_key_bytes,
     external_product_units,
     fourier_units,
     key_conversion_units,
@@ -29,23 +32,40 @@ from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigu
 class CpuFigures(ExtrapolatedFigures):
     """What the CPU model needs; times are those of one thread."""
 
-    threads: CountFigure
-    thread_efficiency: FractionFigure
-    fourier_unit_s: PositiveFigure
-    external_product_unit_s: PositiveFigure
-    key_switch_unit_s: PositiveFigure
-    key_byte_s: PositiveFigure
-    linear_element_s: PositiveFigure
-    memory_bytes: PositiveFigure | None = None
-    keygen_bsk_byte_s: Figure | None = None
-    keygen_product_unit_s: Figure | None = None
-    keygen_ksk_byte_s: Figure | None = None
-    conversion_unit_s: Figure | None = None
-    conversion_byte_s: Figure | None = None
-    bsk_copies: Figure | None = None
-    ksk_copies: Figure | None = None
-    process_memory_bytes: PositiveFigure | None = None
-    probe_s: PositiveFigure | None = None
+    threads: CountFigure = Field(description="threads that lookups are spread over")
+    thread_efficiency: FractionFigure = Field(
+        description="speed of each thread when all work, relative to one alone"
+    )
+    fourier_unit_s: PositiveFigure = Field(description="a unit of Fourier work")
+    external_product_unit_s: PositiveFigure = Field(description="a multiply-add of a PBS")
+    key_switch_unit_s: PositiveFigure = Field(description="a unit of KS work")
+    key_byte_s: PositiveFigure = Field(description="handing over a byte of the keys, once a run")
+    linear_element_s: PositiveFigure = Field(
+        description="a linear operation, by torus element of its ciphertext"
+    )
+    keygen_bsk_byte_s: Figure | None = Field(
+        default=None, description="making a byte of a bootstrap key"
+    )
+    keygen_product_unit_s: Figure | None = Field(
+        default=None, description="a multiplication of the products that make a bootstrap key"
+    )
+    keygen_ksk_byte_s: Figure | None = Field(
+        default=None, description="making a byte of a key-switch key"
+    )
+    conversion_unit_s: Figure | None = Field(
+        default=None, description="a unit of the bootstrap keys' Fourier transforms"
+    )
+    conversion_byte_s: Figure | None = Field(
+        default=None, description="a byte of the bootstrap keys' first use"
+    )
+    bsk_copies: Figure | None = Field(default=None, description="how often memory holds the BSK")
+    ksk_copies: Figure | None = Field(default=None, description="how often memory holds the KSK")
+    process_memory_bytes: PositiveFigure | None = Field(
+        default=None, description="what a process holds before it makes keys"
+    )
+    probe_s: PositiveFigure | None = Field(
+        default=None, description="one fixed computation at the speed that the figures hold for"
+    )
 
 
 class CpuLatencyModel(LatencyModel[CpuFigures]):
@@ -66,6 +86,9 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     nothing from threads.
 
     Each run hands the keys over once, at ``key_byte_s`` a byte whatever the threads.
+
+    Where the memory's bandwidth is known, a stage's PBS take no less than streaming the bootstrap
+    key once for each of them takes: many cores share what one has alone.
 
     Left out: cache misses while bootstrap keys stream from memory (they are inside a and b as an
     average), and the start of each parallel loop.
@@ -134,6 +157,14 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
             + circuit.output_bytes,
         )
 
+    def alone_s(self, stage: Stage, figures: CpuFigures) -> float:
+        """Seconds of one lookup of the stage, as often as its steps wait for each other."""
+        seconds = sum(use.count * pbs_seconds(use.parameters, figures) for use in stage.pbs)
+        seconds += sum(
+            use.count * key_switch_seconds(use.parameters, figures) for use in stage.key_switches
+        )
+        return stage.depth * seconds / max(stage.pbs_count, 1)
+
     def costs(self, circuit: CircuitProfile, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""
         costs = [cost for stage in circuit.stages for cost in _stage_costs(stage, figures, case)]
@@ -161,24 +192,20 @@ def key_switch_seconds(
 def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
     threads = figures.threads.value
     busy = min(stage.parallel_width, threads)
-    efficiency = case.rate(figures.thread_efficiency) if busy > 1 else 1.0
+    together = case.rate(figures.thread_efficiency)
+    efficiency = together if busy > 1 else 1.0
     # Seconds of one thread become seconds of the stage: rounds * (time of one lookup).
     rounds = stage.depth * math.ceil(stage.parallel_width / threads)
     lookups = max(stage.pbs_count, 1) if stage.pbs else stage.parallel_width
     share = rounds / lookups / efficiency
+    full_share = 1 / threads / (together if threads > 1 else 1.0)
     narrow = lookups / (rounds * threads) <= NARROW
     lookup_bottleneck = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
-    seconds: dict[Operation, float] = {
-        "pbs": share
-        * sum(use.count * pbs_seconds(use.parameters, figures, case) for use in stage.pbs),
-        "key_switch": share
-        * sum(
+    one_thread: dict[Operation, float] = {
+        "pbs": sum(use.count * pbs_seconds(use.parameters, figures, case) for use in stage.pbs),
+        "key_switch": sum(
             use.count * key_switch_seconds(use.parameters, figures, case)
             for use in stage.key_switches
-        ),
-        "linear": sum(
-            use.count * (use.lwe_dimension + 1) * case.cost(figures.linear_element_s)
-            for use in stage.linear
         ),
     }
     source_of: dict[Operation, Source] = {
@@ -189,16 +216,35 @@ def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
             figures.thread_efficiency,
         ),
         "key_switch": weakest(figures.key_switch_unit_s, figures.thread_efficiency),
-        "linear": figures.linear_element_s.source,
     }
-    return [
-        Cost(
-            stage=stage.name,
-            operation=operation,
-            latency_s=latency_s,
-            bottleneck=Bottleneck.MEMORY_BANDWIDTH if operation == "linear" else lookup_bottleneck,
-            source=source_of[operation],
+    costs = []
+    for operation, seconds in one_thread.items():
+        if seconds <= 0:
+            continue
+        streaming_s = _streaming_seconds(stage, figures, case) if operation == "pbs" else 0.0
+        bound_by_memory = streaming_s > seconds * share
+        costs.append(
+            Cost(
+                stage=stage.name,
+                operation=operation,
+                latency_s=max(seconds * share, streaming_s),
+                bottleneck=Bottleneck.MEMORY_BANDWIDTH if bound_by_memory else lookup_bottleneck,
+                source=source_of[operation],
+                busy_s=max(seconds * full_share, streaming_s),
+            )
         )
-        for operation, latency_s in seconds.items()
-        if latency_s > 0
-    ]
+    linear_s = sum(use.count * (use.lwe_dimension + 1) for use in stage.linear) * case.cost(
+        figures.linear_element_s
+    )
+    if linear_s > 0:
+        source = figures.linear_element_s.source
+        costs.append(Cost(stage.name, "linear", linear_s, Bottleneck.MEMORY_BANDWIDTH, source))
+    return costs
+
+
+def _streaming_seconds(stage: Stage, figures: CpuFigures, case: Case) -> float:
+    """Seconds of streaming the bootstrap key for each PBS; 0 where no bandwidth is known."""
+    if figures.memory_bandwidth_bytes_per_s is None:
+        return 0.0
+    moved = sum(use.count * bootstrap_key_bytes(use.parameters) for use in stage.pbs)
+    return moved / case.rate(figures.memory_bandwidth_bytes_per_s)

@@ -27,12 +27,16 @@ class Bottleneck(StrEnum):
 class StageEstimate(Frozen):
     """The part of one stage: seconds in all and by operation.
 
+    ``busy_s`` is what its work would take with all of the machine at it; the rest of the latency
+    is idle.
+
     What belongs to no stage of the circuit has a name in parentheses, which no stage can have.
     An operation that the latency model leaves out is None: unknown, not free.
     """
 
     stage: str
     latency_s: float
+    busy_s: float
     bottleneck: Bottleneck
     by_operation_s: Mapping[Operation, float | None]
 
@@ -52,8 +56,11 @@ class Preparation(Frozen):
 class Estimate(Frozen):
     """One machine's estimate.
 
-    ``sources`` says which share of ``latency_s`` rests on which kind of number;
-    ``by_operation_s`` is None for an operation that the latency model leaves out. ``preparation``
+    The seconds of all stages at work and ``idle_s`` add up to ``latency_s``. More lanes of the same
+    kind don't bring it below ``critical_path_s``, the longest chain of lookups that wait for each
+    other. ``energy_j`` is at full power all the time, ``price_usd`` the rent of the machine; None
+    where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
+    kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out. ``preparation``
     is what comes before a warm run, None where the model says nothing of it.
     """
 
@@ -64,6 +71,8 @@ class Estimate(Frozen):
     low_s: float
     high_s: float
     bottleneck: Bottleneck
+    idle_s: float
+    critical_path_s: float | None
     by_stage: tuple[StageEstimate, ...]
     by_operation_s: Mapping[Operation, float | None]
     sources: Mapping[Source, float]
@@ -72,6 +81,13 @@ class Estimate(Frozen):
     hardware_hash: str
     circuit_hash: str
     preparation: Preparation | None = None
+    energy_j: float | None = None
+    price_usd: float | None = None
+
+    @property
+    def utilization(self) -> float:
+        """The share of the time in which the machine would be at work were it always full."""
+        return 1 - self.idle_s / self.latency_s
 
 
 class Refusal(Frozen):

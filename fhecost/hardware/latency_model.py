@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import ciphertext_bytes
@@ -30,7 +30,15 @@ from fhecost.hardware.estimate import (
     StageEstimate,
 )
 from fhecost.hardware.profile import HardwareProfile, PbsKind
-from fhecost.provenance import AtLeastOneFigure, Figure, PowerOfTwoFigure, Source, weakest
+from fhecost.hardware.schedule import critical_path
+from fhecost.provenance import (
+    AtLeastOneFigure,
+    Figure,
+    PositiveFigure,
+    PowerOfTwoFigure,
+    Source,
+    weakest,
+)
 
 NARROW = 0.5
 """At or below this share of busy lanes, a stage's parallel width bounds it rather than compute."""
@@ -62,7 +70,27 @@ HOST_TRANSFER = "(host transfer)"
 
 
 class Figures(Frozen):
-    """Base of the figures that a latency model needs, by name; all in SI units."""
+    """Base of the figures that a latency model needs, by name; all in SI units.
+
+    Those here describe a machine of any kind; a model that computes with one asks for it anew.
+    """
+
+    clock_hz: PositiveFigure | None = Field(default=None, description="clock frequency")
+    cache_bytes: PositiveFigure | None = Field(default=None, description="on-chip memory")
+    memory_bytes: PositiveFigure | None = Field(
+        default=None, description="memory for keys and ciphertexts"
+    )
+    memory_bandwidth_bytes_per_s: PositiveFigure | None = Field(
+        default=None, description="bandwidth of that memory"
+    )
+    host_link_bytes_per_s: PositiveFigure | None = Field(
+        default=None, description="bandwidth between host and device"
+    )
+    power_w: PositiveFigure | None = Field(default=None, description="power at full load")
+    area_mm2: PositiveFigure | None = Field(default=None, description="silicon area")
+    price_usd_per_hour: PositiveFigure | None = Field(
+        default=None, description="what an hour of the machine costs to rent"
+    )
 
 
 class ExtrapolatedFigures(Figures):
@@ -73,8 +101,12 @@ class ExtrapolatedFigures(Figures):
     to both sides; the likely time stays what the constants give.
     """
 
-    trusted_polynomial_size: PowerOfTwoFigure
-    extrapolation_per_doubling: AtLeastOneFigure
+    trusted_polynomial_size: PowerOfTwoFigure = Field(
+        description="the largest N that the constants were timed or published for"
+    )
+    extrapolation_per_doubling: AtLeastOneFigure = Field(
+        description="factor that widens the range at each doubling of N beyond it"
+    )
 
     def stretch(self, polynomial_size: int, case: Case) -> float:
         """Factor on the time of a lookup with ``polynomial_size``; 1 where constants are known."""
@@ -94,13 +126,23 @@ class ExtrapolatedFigures(Figures):
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds that one operation of one stage adds to the total, and the number they rest on."""
+    """Seconds that one operation of one stage adds to the total, and the number they rest on.
+
+    ``busy_s`` is what the same work would take with all of the machine at work on it; all of
+    ``latency_s`` when left out.
+    """
 
     stage: str
     operation: Operation
     latency_s: float
     bottleneck: Bottleneck
     source: Source
+    busy_s: float | None = None
+
+    @property
+    def at_work_s(self) -> float:
+        """``busy_s``, at most the latency."""
+        return self.latency_s if self.busy_s is None else min(self.busy_s, self.latency_s)
 
 
 F = TypeVar("F", bound=Figures)
@@ -122,6 +164,14 @@ class LatencyModel(ABC, Generic[F]):
     @abstractmethod
     def costs(self, circuit: CircuitProfile, figures: F, case: Case) -> list[Cost]:
         """The costs of ``circuit``; they add up to its latency."""
+
+    def alone_s(self, stage: Stage, figures: F) -> float | None:
+        """Seconds of the lookups of ``stage`` with nothing else to do and no lack of lanes.
+
+        Its steps wait for each other, so more lanes of the same kind can't undercut it. None where
+        the model says nothing of it.
+        """
+        return None
 
     def preparation(self, circuit: CircuitProfile, figures: F, warm_s: float) -> Preparation | None:
         """Key generation, first run and memory, given a warm run's time; None if unknown."""
@@ -175,6 +225,8 @@ class LatencyModel(ABC, Generic[F]):
             high_s=high,
             bottleneck=_largest(costs),
             by_stage=_by_stage(costs, self.left_out),
+            idle_s=sum(cost.latency_s - cost.at_work_s for cost in costs),
+            critical_path_s=self._critical_path_s(circuit, figures),
             by_operation_s=_by_operation(costs, self.left_out),
             sources=_source_shares(costs, total),
             assumptions=(*self.assumptions, *hardware.assumptions),
@@ -182,15 +234,32 @@ class LatencyModel(ABC, Generic[F]):
             hardware_hash=hardware.hash,
             circuit_hash=circuit.hash,
             preparation=self.preparation(circuit, figures, total),
+            energy_j=_times(total, figures.power_w),
+            price_usd=_times(total / 3600, figures.price_usd_per_hour),
         )
 
+    def _critical_path_s(self, circuit: CircuitProfile, figures: F) -> float | None:
+        seconds: dict[str, float] = {}
+        for stage in circuit.stages:
+            alone_s = self.alone_s(stage, figures)
+            if alone_s is None:
+                return None
+            seconds[stage.name] = alone_s
+        return critical_path(circuit, seconds)
 
-def streamed_linear_cost(stage: Stage, passes: Figure, bandwidth: Figure, case: Case) -> list[Cost]:
+
+def _times(quantity: float, figure: Figure | None) -> float | None:
+    return None if figure is None else quantity * figure.value
+
+
+def streamed_linear_cost(
+    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: float = 1
+) -> list[Cost]:
     """Linear operations that stream each ciphertext ``passes`` times through memory."""
     touched = sum(use.count * ciphertext_bytes(use.lwe_dimension) for use in stage.linear)
     if not touched:
         return []
-    seconds = touched * case.cost(passes) / case.rate(bandwidth)
+    seconds = touched * case.cost(passes) / case.rate(bandwidth) / devices
     source = weakest(passes, bandwidth)
     return [Cost(stage.name, "linear", seconds, Bottleneck.MEMORY_BANDWIDTH, source)]
 
@@ -248,6 +317,7 @@ def _by_stage(costs: Sequence[Cost], left_out: frozenset[Operation]) -> tuple[St
         StageEstimate(
             stage=stage,
             latency_s=sum(cost.latency_s for cost in members),
+            busy_s=sum(cost.at_work_s for cost in members),
             bottleneck=_largest(members),
             by_operation_s=_by_operation(members, left_out),
         )

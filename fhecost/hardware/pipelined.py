@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from fhecost.circuits.profile import CircuitProfile, Stage
+from pydantic import Field, model_validator
+
+from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
+    butterflies,
     key_switch_key_bytes,
+    key_switch_multiplications,
     key_switch_units,
     pbs_units,
 )
@@ -26,43 +30,81 @@ from fhecost.hardware.latency_model import (
 from fhecost.provenance import (
     CountFigure,
     Figure,
+    FractionFigure,
     PositiveFigure,
     PowerOfTwoFigure,
     Source,
     weakest,
 )
 
+MULTIPLIERS_PER_BUTTERFLY = 4
+"""Real multipliers of one complex butterfly, free for the products of a key switch."""
+
 
 class PipelinedFigures(ExtrapolatedFigures):
-    """What the pipeline model needs; rates are in units of the Concrete optimizer per second."""
+    """What the pipeline model needs, of one device; rates are in units of the Concrete optimizer.
 
-    work_rate_units_per_s: PositiveFigure
-    batch: CountFigure
-    largest_polynomial_size: PowerOfTwoFigure
-    key_switch_work_share: Figure
-    memory_bandwidth_bytes_per_s: PositiveFigure
-    ciphertext_passes_per_linear_operation: PositiveFigure
-    memory_bytes: PositiveFigure | None = None
-    area_mm2: PositiveFigure | None = None
-    power_w: PositiveFigure | None = None
+    The speed is given either by a rate of work, as published throughputs show it, or by a clock and
+    a number of butterfly units, for a design that exists on paper only.
+    """
+
+    devices: CountFigure = Field(description="devices, each with its own copy of the keys")
+    work_rate_units_per_s: PositiveFigure | None = Field(
+        default=None, description="PBS and KS work of a full device"
+    )
+    clock_hz: PositiveFigure | None = Field(default=None, description="clock frequency")
+    butterfly_units: PositiveFigure | None = Field(
+        default=None, description="complex butterflies that start in each cycle"
+    )
+    batch: CountFigure = Field(description="ciphertexts of one batch step")
+    shortest_step_share: FractionFigure | None = Field(
+        default=None, description="shortest batch step, relative to a full one; 1 when left out"
+    )
+    on_chip_key_bytes: PositiveFigure | None = Field(
+        default=None, description="largest bootstrap key that stays on the chip"
+    )
+    largest_polynomial_size: PowerOfTwoFigure = Field(description="the largest N that can run")
+    key_switch_work_share: Figure = Field(
+        description="share of the key switch that isn't hidden behind blind rotations"
+    )
+    memory_bandwidth_bytes_per_s: PositiveFigure = Field(description="bandwidth of the memory")
+    ciphertext_passes_per_linear_operation: PositiveFigure = Field(
+        description="times that a linear operation moves its ciphertext through memory"
+    )
+
+    @model_validator(mode="after")
+    def _one_speed(self) -> PipelinedFigures:
+        if (self.work_rate_units_per_s is None) == (self.butterfly_units is None):
+            raise ValueError("needs work_rate_units_per_s or butterfly_units, and not both")
+        if self.butterfly_units is not None and self.clock_hz is None:
+            raise ValueError("butterfly_units needs clock_hz")
+        return self
 
 
 class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     """Batch steps: each takes the longer of its compute and of streaming its keys.
 
-    The pipeline holds B ciphertexts of one parameter set. A stage of width w in s steps needs
-    s*ceil(w/B) batch steps, full or not, and each takes::
+    A device holds B ciphertexts of one parameter set. A stage of width w in s steps is shared out
+    over D devices and needs s*ceil(w/(D*B)) batch steps; one that is filled with b ciphertexts
+    takes::
 
-        max( B*PBS / R, bytes of BSK / memory bandwidth )
-            + f * max( B*KS / R, bytes of KSK / memory bandwidth )
+        max( max(b/B, f) * B * PBS / R, bytes of BSK / memory bandwidth )
+            + h * max( max(b/B, f) * B * KS / R, bytes of KSK / memory bandwidth )
 
-    R is the published throughput times the work of the published set, PBS and KS the work of one
-    operation of this set, f the share of the key switch that isn't hidden behind blind rotations.
+    R is the rate of work of a full device: a published throughput times the work of the published
+    set, PBS and KS being the work of one operation in optimizer units. A design on paper has
+    butterflies instead: a PBS takes n*(k+1)*(l+1) transforms of (N/4)*log2(N/2) butterflies and
+    n*(k+1)^2*l*N/2 complex multiply-adds, one butterfly each; a KS its integer multiply-adds, four
+    a butterfly; U units start as many in each cycle of the clock. f is the shortest step, 1 where
+    a batch takes as long whatever is in it; h the share of the key switch that isn't hidden behind
+    blind rotations. A bootstrap key that fits on the chip isn't streamed.
+
     Stages run one after the other in the order of their dependencies, so a narrow stage leaves
-    part of the pipeline idle. A set beyond the largest N can't be run at all.
+    part of the pipeline idle. A set beyond the largest N can't be run at all. The template is
+    CASCADE's own model (Du et al., 2026): batch steps, each the longer of compute and
+    communication; the optimizer's units are those of ``fhecost.circuits.work``.
 
-    Left out: the host link (none is published for these designs) and the time to fill and drain
-    the pipeline.
+    Left out: the host link where none is published, and the time to fill and drain the pipeline.
     """
 
     figures_type: ClassVar[type[ExtrapolatedFigures]] = PipelinedFigures
@@ -72,7 +114,7 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
         "coarse: one rate of work for all sets up to the largest N, 64-bit torus included; the "
         "range widens with each doubling of N beyond the published ones",
         "coarse: stages of one dependency level don't share a batch",
-        "coarse: keys are streamed from memory once a batch step; no on-chip reuse across steps",
+        "coarse: keys that outgrow the chip are streamed once a batch step",
     )
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys", "transfer"})
@@ -86,43 +128,125 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
             circuit.bsk_bytes + circuit.ksk_bytes, figures.memory_bytes, "the keys"
         )
 
+    def alone_s(self, stage: Stage, figures: PipelinedFigures) -> float:
+        """Seconds of the shortest batch step, as often as the stage's steps wait for each other."""
+        case, least = Case.LIKELY, _shortest(figures)
+        pbs = max(
+            (least * _full_pbs_step_s(use.parameters, figures, case) for use in stage.pbs),
+            default=0.0,
+        )
+        switch = max(
+            (
+                least
+                * case.cost(figures.key_switch_work_share)
+                * _full_key_switch_step_s(use.parameters, figures, case)
+                for use in stage.key_switches
+            ),
+            default=0.0,
+        )
+        return stage.depth * (pbs + switch)
+
     def costs(self, circuit: CircuitProfile, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
         return [cost for stage in circuit.stages for cost in _stage_costs(stage, figures, case)]
 
 
+def _shortest(figures: PipelinedFigures) -> float:
+    """The shortest batch step, relative to a full one, that a single ciphertext takes."""
+    least = 1.0 if figures.shortest_step_share is None else figures.shortest_step_share.value
+    return max(least, 1 / figures.batch.value)
+
+
+def _full_pbs_step_s(parameters: PbsParameters, figures: PipelinedFigures, case: Case) -> float:
+    """Seconds of the blind rotations of a full batch."""
+    stretch = figures.stretch(parameters.polynomial_size, case)
+    return stretch * figures.batch.value * _pbs_s(parameters, figures, case)
+
+
+def _pbs_s(parameters: PbsParameters, figures: PipelinedFigures, case: Case) -> float:
+    if figures.work_rate_units_per_s is not None:
+        return pbs_units(parameters) / case.rate(figures.work_rate_units_per_s)
+    return butterflies(parameters) / _butterflies_per_s(figures, case)
+
+
+def _full_key_switch_step_s(
+    parameters: KeySwitchParameters, figures: PipelinedFigures, case: Case
+) -> float:
+    """Seconds of the key switches of a full batch."""
+    if figures.work_rate_units_per_s is not None:
+        one = key_switch_units(parameters) / case.rate(figures.work_rate_units_per_s)
+    else:
+        rate = MULTIPLIERS_PER_BUTTERFLY * _butterflies_per_s(figures, case)
+        one = key_switch_multiplications(parameters) / rate
+    return figures.batch.value * one
+
+
+def _butterflies_per_s(figures: PipelinedFigures, case: Case) -> float:
+    clock, units = figures.clock_hz, figures.butterfly_units
+    if clock is None or units is None:
+        raise TypeError("checked when the figures were read")
+    return case.rate(clock) * case.rate(units)
+
+
 def _stage_costs(stage: Stage, figures: PipelinedFigures, case: Case) -> list[Cost]:
     costs: list[Cost] = []
-    rate = case.rate(figures.work_rate_units_per_s)
     bandwidth = case.rate(figures.memory_bandwidth_bytes_per_s)
-    batch = figures.batch.value
-    seconds: dict[Operation, dict[Bottleneck, float]] = {
-        "pbs": dict.fromkeys(Bottleneck, 0.0),
-        "key_switch": dict.fromkeys(Bottleneck, 0.0),
-    }
-    for pbs in stage.pbs:
-        key_s = bootstrap_key_bytes(pbs.parameters) / bandwidth
-        stretch = figures.stretch(pbs.parameters.polynomial_size, case)
-        compute_s = stretch * batch * pbs_units(pbs.parameters) / rate
-        _add_steps(seconds["pbs"], _steps(stage, pbs.count, batch), compute_s, key_s, batch)
     hidden = case.cost(figures.key_switch_work_share)
+    largest = max((use.parameters.polynomial_size for use in stage.pbs), default=1)
+    for pbs in stage.pbs:
+        key_bytes = bootstrap_key_bytes(pbs.parameters)
+        kept = figures.on_chip_key_bytes
+        stays = kept is not None and key_bytes <= kept.value
+        full_s = _full_pbs_step_s(pbs.parameters, figures, case)
+        key_s = 0.0 if stays else key_bytes / bandwidth
+        costs.append(_steps_cost(stage, "pbs", pbs.count, full_s, key_s, largest, figures))
     for switch in stage.key_switches:
+        full_s = hidden * _full_key_switch_step_s(switch.parameters, figures, case)
         key_s = hidden * key_switch_key_bytes(switch.parameters) / bandwidth
-        compute_s = hidden * batch * key_switch_units(switch.parameters) / rate
-        _add_steps(
-            seconds["key_switch"], _steps(stage, switch.count, batch), compute_s, key_s, batch
-        )
-    largest = max((pbs.parameters.polynomial_size for pbs in stage.pbs), default=1)
-    for operation, by_bottleneck in seconds.items():
-        for bottleneck, latency_s in by_bottleneck.items():
-            if latency_s > 0:
-                source = _source(operation, bottleneck, largest, figures)
-                costs.append(Cost(stage.name, operation, latency_s, bottleneck, source))
+        if full_s > 0:
+            costs.append(
+                _steps_cost(stage, "key_switch", switch.count, full_s, key_s, largest, figures)
+            )
     return costs + streamed_linear_cost(
         stage,
         figures.ciphertext_passes_per_linear_operation,
         figures.memory_bandwidth_bytes_per_s,
         case,
+        devices=figures.devices.value,
+    )
+
+
+def _steps_cost(
+    stage: Stage,
+    operation: Operation,
+    count: int,
+    full_s: float,
+    key_s: float,
+    largest: int,
+    figures: PipelinedFigures,
+) -> Cost:
+    """The batch steps of ``count`` operations; a full step takes ``full_s`` and ``key_s``."""
+    batch, devices = figures.batch.value, figures.devices.value
+    per_depth = math.ceil(count / stage.depth)
+    on_one = math.ceil(per_depth / devices)
+    full_steps, rest = divmod(on_one, int(batch))
+    last_s = max(_shortest(figures), rest / batch) * full_s if rest else 0.0
+    compute_s = full_steps * max(full_s, key_s) + (max(last_s, key_s) if rest else 0.0)
+    lanes = math.ceil(on_one / batch) * batch * devices
+    busy_s = count / (batch * devices) * max(full_s, key_s)
+    if key_s > full_s:
+        bottleneck = Bottleneck.MEMORY_BANDWIDTH
+    elif per_depth <= NARROW * lanes:
+        bottleneck = Bottleneck.PARALLEL_WIDTH
+    else:
+        bottleneck = Bottleneck.COMPUTE
+    return Cost(
+        stage=stage.name,
+        operation=operation,
+        latency_s=stage.depth * compute_s,
+        bottleneck=bottleneck,
+        source=_source(operation, bottleneck, largest, figures),
+        busy_s=busy_s,
     )
 
 
@@ -130,32 +254,14 @@ def _source(
     operation: Operation, bottleneck: Bottleneck, largest: int, figures: PipelinedFigures
 ) -> Source:
     """What the time of batch steps rests on: their number on the batch, their length on a rate."""
-    streamed = bottleneck is Bottleneck.MEMORY_BANDWIDTH
-    rate = figures.memory_bandwidth_bytes_per_s if streamed else figures.work_rate_units_per_s
+    speed: tuple[Figure | None, ...] = (
+        figures.work_rate_units_per_s,
+        *((figures.clock_hz,) if figures.butterfly_units else ()),
+        figures.butterfly_units,
+    )
+    if bottleneck is Bottleneck.MEMORY_BANDWIDTH:
+        speed = (figures.memory_bandwidth_bytes_per_s,)
+    known = [figure for figure in (figures.batch, *speed) if figure is not None]
     if operation == "key_switch":
-        return weakest(figures.batch, rate, figures.key_switch_work_share)
-    return figures.source_at(largest, figures.batch, rate)
-
-
-def _steps(stage: Stage, count: int, batch: float) -> tuple[int, float]:
-    """Batch steps that ``count`` operations of a stage need, and their mean fill."""
-    per_depth = math.ceil(count / stage.depth)
-    steps = stage.depth * math.ceil(per_depth / batch)
-    return steps, count / steps
-
-
-def _add_steps(
-    seconds: dict[Bottleneck, float],
-    steps_and_fill: tuple[int, float],
-    compute_s: float,
-    key_s: float,
-    batch: float,
-) -> None:
-    """Add the time of batch steps under what bounds them."""
-    steps, fill = steps_and_fill
-    if key_s > compute_s:
-        seconds[Bottleneck.MEMORY_BANDWIDTH] += steps * key_s
-    elif fill <= NARROW * batch:
-        seconds[Bottleneck.PARALLEL_WIDTH] += steps * compute_s
-    else:
-        seconds[Bottleneck.COMPUTE] += steps * compute_s
+        return weakest(*known, figures.key_switch_work_share)
+    return figures.source_at(largest, *known)

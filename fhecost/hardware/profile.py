@@ -17,6 +17,17 @@ Kind = Literal["cpu", "gpu", "fpga", "asic"]
 PbsKind = Literal["classic", "multi-bit"]
 
 
+class PublishedRecords(Frozen):
+    """Which published records are about a machine, and which of them its figures were fitted to.
+
+    A record is about the machine when all words of one entry of ``mentions`` occur in its name,
+    notes or source. ``fitted_to`` holds names of records.
+    """
+
+    mentions: Annotated[tuple[tuple[str, ...], ...], Field(min_length=1)]
+    fitted_to: tuple[str, ...] = ()
+
+
 class HardwareFile(Frozen):
     """What the YAML file of a machine holds; the file's stem is the machine's name.
 
@@ -32,6 +43,10 @@ class HardwareFile(Frozen):
     year: Annotated[int, Field(strict=True, ge=2000, le=2100)] | None = None
     summary: str = ""
     figures: Mapping[str, Figure]
+    log2_p_fail: Annotated[float, Field(lt=0)] | None = Field(
+        default=None, description="error probability of a lookup that the figures are for"
+    )
+    published: PublishedRecords | None = None
     assumptions: tuple[str, ...] = ()
     references: Annotated[tuple[str, ...], Field(min_length=1)]
 

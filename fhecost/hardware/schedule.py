@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fhecost.circuits.profile import CircuitProfile, Stage
 
 
@@ -19,3 +21,17 @@ def dependency_levels(circuit: CircuitProfile) -> list[tuple[Stage, ...]]:
             levels.append([])
         levels[level].append(stage)
     return [tuple(level) for level in levels]
+
+
+def critical_path(circuit: CircuitProfile, seconds: Mapping[str, float]) -> float:
+    """Seconds of the longest chain of stages that wait for each other.
+
+    Args:
+        circuit: its stages come after those that they wait for.
+        seconds: of each stage, by name.
+    """
+    end: dict[str, float] = {}
+    for stage in circuit.stages:
+        start = max((end[name] for name in stage.predecessors), default=0.0)
+        end[stage.name] = start + seconds[stage.name]
+    return max(end.values(), default=0.0)

@@ -2,25 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fhecost.errors import UsageError
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.registry import latency_model_named
 from fhecost.provenance import Figure, Source
+
+_ALIASES: Mapping[str, str] = {"cores": "threads"}
+"""Other names that architects use for a figure."""
 
 
 def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> HardwareProfile:
     """``hardware`` with some figures set to ``values``, in their SI units, as exact assumptions.
 
     Raises:
-        UsageError: the machine has no figure of that name.
+        UsageError: the machine's latency model knows no figure of that name.
     """
-    for name in values:
-        if name not in hardware.figures:
-            known = ", ".join(hardware.figures)
-            raise UsageError(f"{hardware.name}: has no figure {name}; there is {known}")
-    changed = {
-        name: Figure(value=value, source=Source.ASSUMED, rationale="set for this estimate")
-        for name, value in values.items()
-    }
-    return hardware.model_copy(update={"figures": {**hardware.figures, **changed}})
+    known = known_figures(hardware)
+    changed = dict(hardware.figures)
+    for asked, value in values.items():
+        name = asked if asked in known else _ALIASES.get(asked, asked)
+        if name not in known:
+            raise UsageError(f"{hardware.name}: has no figure {asked}; there is {', '.join(known)}")
+        changed[name] = Figure(
+            value=value, source=Source.ASSUMED, rationale="set for this estimate"
+        )
+    return hardware.model_copy(update={"figures": changed})
+
+
+def with_figures_where_known(
+    machines: Sequence[HardwareProfile], values: Mapping[str, float]
+) -> list[HardwareProfile]:
+    """Each machine with those of ``values`` that its latency model knows.
+
+    Raises:
+        UsageError: no machine knows one of them.
+    """
+    for asked in values:
+        name = _ALIASES.get(asked, asked)
+        if not any(name in known_figures(machine) for machine in machines):
+            names = sorted({known for machine in machines for known in known_figures(machine)})
+            raise UsageError(f"--what-if {asked}: no figure of these machines; {', '.join(names)}")
+    changed = []
+    for machine in machines:
+        known = known_figures(machine)
+        fitting = {n: v for n, v in values.items() if n in known or _ALIASES.get(n) in known}
+        changed.append(with_figures(machine, fitting) if fitting else machine)
+    return changed
+
+
+def known_figures(hardware: HardwareProfile) -> list[str]:
+    """The names of all figures that the machine's latency model can use."""
+    return list(latency_model_named(hardware.latency_model).figures_type.model_fields)
+
+
+def parse_what_if(text: str) -> dict[str, float]:
+    """The figures of an option such as ``cores=64,memory_bandwidth_bytes_per_s=3.2e12``.
+
+    Raises:
+        UsageError: something else than names and positive numbers.
+    """
+    values: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            values[name.strip()] = float(number)
+        except ValueError:
+            raise UsageError(
+                f"--what-if {part}: must be a figure and a number, such as cores=64"
+            ) from None
+    return values
