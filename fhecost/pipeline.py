@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
+from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
+from fhecost.hardware.comparison import ComparisonReport, ComparisonRequest, compare
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import ALL, load_hardware
+from fhecost.hardware.what_if import parse_what_if, with_figures_where_known
 from fhecost.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -68,6 +71,57 @@ def estimate_profile(
         ImpossibleError: a machine can't run the circuit.
     """
     return _estimate(lambda: load_profile(profile), hardware, hardware_path, keep_profile)
+
+
+def compare_heads(
+    request: HeadRequest,
+    comparison: ComparisonRequest,
+    hardware_path: Sequence[Path] = (),
+    progress: Progress = silent,
+) -> ComparisonReport:
+    """What ``fhecost compare`` does with a head: compile it, and compare the machines.
+
+    Raises:
+        UsageError: the request, a machine, a figure or a path is wrong.
+        ImpossibleError: the head can't be compiled, or no machine can run it.
+    """
+
+    def compiled() -> CircuitProfile:
+        from fhecost.gpt2.head_circuit import profile_heads
+
+        return profile_heads(request, progress)
+
+    return _compare(compiled, comparison, hardware_path)
+
+
+def compare_profile(
+    profile: Path, comparison: ComparisonRequest, hardware_path: Sequence[Path] = ()
+) -> ComparisonReport:
+    """What ``fhecost compare --profile`` does: no compiling, neither torch nor Concrete.
+
+    Raises:
+        UsageError: the profile, a machine, a figure or a path is wrong.
+        ImpossibleError: no machine can run the circuit.
+    """
+    return _compare(lambda: load_profile(profile), comparison, hardware_path)
+
+
+def _compare(
+    read_circuit: Callable[[], CircuitProfile],
+    comparison: ComparisonRequest,
+    hardware_path: Sequence[Path],
+) -> ComparisonReport:
+    machines = load_hardware(comparison.hardware, hardware_path)
+    if comparison.kinds:
+        machines = [machine for machine in machines if machine.kind in comparison.kinds]
+        if not machines:
+            raise ImpossibleError(f"no machine of kind {', '.join(comparison.kinds)} among those")
+    # The base keeps its own figures: it is what the others are held against.
+    base = load_hardware(comparison.base, hardware_path)[0] if comparison.base else None
+    changed = parse_what_if(comparison.what_if) if comparison.what_if else {}
+    if changed:
+        machines = with_figures_where_known(machines, changed)
+    return compare(read_circuit(), machines, base, sort=comparison.sort, what_if=changed)
 
 
 def _estimate(

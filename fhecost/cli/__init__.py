@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import typer
 
 from fhecost.cli import accuracy as _accuracy
+from fhecost.cli import backtest as _backtest
 from fhecost.cli import calibrate as _calibrate
+from fhecost.cli import compare as _compare
 from fhecost.cli import estimate as _estimate
 from fhecost.cli import generate as _generate
 from fhecost.cli import hardware as _hardware
@@ -28,10 +30,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("estimate")(_estimate.estimate)
+app.command("compare")(_compare.compare)
 app.command("accuracy")(_accuracy.accuracy)
 app.command("generate")(_generate.generate)
 app.command("calibrate")(_calibrate.calibrate)
 app.command("validate")(_validate.validate)
+app.command("backtest")(_backtest.backtest)
 app.add_typer(_hardware.app, name="hardware")
 app.add_typer(_measure.app, name="measure")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fhecost.cli.options import (
+    HEAD_OPTIONS,
     BitsOption,
     FormatOption,
     HardwarePathOption,
@@ -23,8 +24,6 @@ from fhecost.cli.options import (
 )
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write
-
-_HEAD_OPTIONS = ("model", "text", "layer", "heads", "seq_len", "bits", "variant")
 
 
 def estimate(
@@ -55,7 +54,7 @@ def estimate(
     check_can_write(save_profile, output)
     folders = hardware_path or ()
     if profile is not None:
-        refuse_options(context, _HEAD_OPTIONS, "the head is that of --profile; leave these out")
+        refuse_options(context, HEAD_OPTIONS, "the head is that of --profile; leave these out")
         report = estimate_profile(profile, hardware, folders, keep_profile=save_profile)
     else:
         from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads

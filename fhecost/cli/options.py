@@ -33,6 +33,8 @@ HeadsOption = Annotated[
 SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
 BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
 VariantOption = Annotated[str, typer.Option(help="Which quantized circuit.")]
+HEAD_OPTIONS = ("model", "text", "layer", "heads", "seq_len", "bits", "variant")
+"""The parameters that say which head; without effect where a profile says it."""
 
 
 def whole_numbers(option: str, text: str) -> list[int]:

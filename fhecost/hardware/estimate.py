@@ -60,8 +60,8 @@ class Estimate(Frozen):
     kind don't bring it below ``critical_path_s``, the longest chain of lookups that wait for each
     other. ``energy_j`` is at full power all the time, ``price_usd`` the rent of the machine; None
     where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
-    kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out. ``preparation``
-    is what comes before a warm run, None where the model says nothing of it.
+    kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out.
+    ``preparation`` is what comes before a warm run, None where the model says nothing of it.
     """
 
     hardware: str

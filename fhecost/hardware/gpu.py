@@ -77,7 +77,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     bound by compute or memory, narrow ones by their parallel width. Linear operations stream their
     ciphertexts through device memory; inputs and outputs cross the host link once.
 
-    R is the median over the published batches of a backend, t0, r and s come from three published
+    R is that of one published batch of a backend, t0, r and s come from three published
     single operations of one release (``hardware/*.yaml`` names them); the optimizer's units are
     those of ``fhecost.circuits.work``. Left out: loading the keys (they stay on the device) and
     communication between devices, which have no need of each other.

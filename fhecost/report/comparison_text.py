@@ -1,0 +1,133 @@
+"""Machines beside each other for a terminal, a spreadsheet, a README or a program."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
+from fhecost.provenance import Source
+from fhecost.report.tables import Column, markdown_table, text_table, wrap
+from fhecost.report.units import amount, duration, share
+
+
+def as_json(report: ComparisonReport) -> str:
+    """Everything that is known."""
+    return report.model_dump_json(indent=1) + "\n"
+
+
+def as_csv(report: ComparisonReport) -> str:
+    """One row a machine; the shares of its sources are columns of their own."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    names = [
+        "hardware", "kind", "year", "latency_s", "low_s", "high_s", "utilization",
+        "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd",
+    ]  # fmt: skip
+    writer.writerow([*names, *(f"share_{source.value}" for source in Source)])
+    for row in report.rows:
+        values = [getattr(row, name) for name in names]
+        values += [row.sources.get(source, 0.0) for source in Source]
+        writer.writerow(["" if value is None else value for value in values])
+    return stream.getvalue()
+
+
+def as_table(report: ComparisonReport) -> str:
+    """For a terminal of 80 columns."""
+    return _compose(report, text_table)
+
+
+def as_markdown(report: ComparisonReport) -> str:
+    """For a README or an issue."""
+    return _compose(report, markdown_table)
+
+
+RENDERERS: Mapping[str, Callable[[ComparisonReport], str]] = {
+    "table": as_table,
+    "json": as_json,
+    "csv": as_csv,
+    "markdown": as_markdown,
+}
+
+
+def price(usd: float | None) -> str:
+    """Cents below a dollar, and no more digits than a rent is worth."""
+    if usd is None:
+        return "-"
+    return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"
+
+
+def _compose(
+    report: ComparisonReport,
+    table: Callable[[Sequence[Column], Sequence[Sequence[str]]], str],
+) -> str:
+    circuit = report.circuit
+    blocks = [wrap(f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS")]
+    if report.what_if:
+        values = ", ".join(f"{name} = {value:g}" for name, value in report.what_if.items())
+        blocks.append(wrap(f"what if: {values}, on every machine that has the figure"))
+    blocks.append(table(*_times(report)))
+    blocks.append(table(*_costs(report.rows)))
+    if report.refusals:
+        lines = [wrap(f"{item.hardware} can't: {item.reason}") for item in report.refusals]
+        blocks.append("\n".join(lines))
+    blocks.append(
+        wrap(
+            "utilization: what the machine would need were it always full, over what it needs; "
+            "energy: at full power all the time; -: unknown; m/p/a: share of the latency that "
+            "rests on numbers measured or calibrated here, published, or modelled and assumed"
+        )
+    )
+    return "\n\n".join(blocks) + "\n"
+
+
+def _times(report: ComparisonReport) -> tuple[list[Column], list[list[str]]]:
+    columns = [
+        Column("machine"),
+        Column("latency", right=True),
+        Column("range", right=True),
+        Column("speed-up", right=True),
+        Column("bottleneck"),
+    ]
+    cells = [
+        [
+            row.hardware,
+            duration(row.latency_s),
+            f"{duration(row.low_s)} to {duration(row.high_s)}",
+            "1 (base)" if row.hardware == report.base else f"{row.speed_up:.3g}",
+            row.bottleneck.value,
+        ]
+        for row in report.rows
+    ]
+    return columns, cells
+
+
+def _costs(rows: Sequence[ComparisonRow]) -> tuple[list[Column], list[list[str]]]:
+    columns = [
+        Column("machine"),
+        Column("kind"),
+        Column("utilization", right=True),
+        Column("energy", right=True),
+        Column("price", right=True),
+        Column("m/p/a %", right=True),
+    ]
+    cells = [
+        [
+            row.hardware,
+            row.kind,
+            share(row.utilization),
+            "-" if row.energy_j is None else amount(row.energy_j, "J"),
+            price(row.price_usd),
+            "/".join(f"{100 * part:.0f}" for part in _grounds(row)),
+        ]
+        for row in rows
+    ]
+    return columns, cells
+
+
+def _grounds(row: ComparisonRow) -> tuple[float, float, float]:
+    """Shares that rest on what was measured, published, and supposed."""
+    measured = row.sources.get(Source.MEASURED, 0.0) + row.sources.get(Source.CALIBRATED, 0.0)
+    published = row.sources.get(Source.PUBLISHED, 0.0)
+    return measured, published, max(0.0, 1 - measured - published)

@@ -1,0 +1,215 @@
+"""Hold the machines' profiles against published figures that they were not fitted to."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from fhecost.circuits.profile import CircuitProfile, KeySwitchUse, PbsUse, Stage
+from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes, key_switch_units
+from fhecost.circuits.work import pbs_units as pbs_work_units
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.frozen import Frozen
+from fhecost.hardware.estimator import estimate
+from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.validation.published import (
+    NotJudged,
+    PublishedOperation,
+    PublishedRecord,
+    Quantity,
+    read_operation,
+)
+from fhecost.version import VERSION
+
+_FULL = 4096 * 24
+"""Lookups that fill any machine, so that the last step, partly empty, hardly counts."""
+
+
+class BacktestRow(Frozen):
+    """One published figure and its prediction: seconds or PBS per second, as ``unit`` says.
+
+    ``error`` is that of the time, predicted over published less one, whatever the unit.
+    ``fitted`` rows gave a figure of the profile and are not judged. ``baseline_error`` is that of
+    one constant of work per second, the median over the machine's fitted rows.
+    """
+
+    kind: Kind
+    hardware: str
+    name: str
+    source: str
+    unit: Quantity
+    predicted: float
+    published: float
+    error: float
+    fitted: bool
+    baseline_error: float | None = None
+
+
+class BacktestSummary(Frozen):
+    """Errors over the ``n`` rows of one kind of machine that no profile was fitted to."""
+
+    n: int
+    median_abs_error: float | None
+    worst_abs_error: float | None
+    baseline_median_abs_error: float | None
+
+
+class BacktestReport(Frozen):
+    """What ``fhecost backtest`` prints."""
+
+    schema_version: int = 1
+    fhecost_version: str
+    rows: tuple[BacktestRow, ...]
+    summary: Mapping[Kind, BacktestSummary]
+    not_judged: tuple[NotJudged, ...]
+
+
+def backtest(
+    records: Sequence[PublishedRecord], machines: Sequence[HardwareProfile]
+) -> BacktestReport:
+    """Predict every published figure that is about one of ``machines``.
+
+    Args:
+        records: published figures; of those that tell the same of the same machine, the first one
+            counts.
+        machines: profiles whose ``published`` says which records are about them and which of them
+            they were fitted to.
+
+    Raises:
+        UsageError: a record that can be predicted is about none of the machines, all of them.
+    """
+    reasons: dict[str, list[str]] = defaultdict(list)
+    rows: list[BacktestRow] = []
+    for machine in machines:
+        if machine.published is not None:
+            rows += _machine_rows(records, machine, reasons)
+    about_any = [record for record in records if any(_about(record, m) for m in machines)]
+    if not rows:
+        raise UsageError("none of the records is about one of the machines and can be predicted")
+    others = [record.name for record in records if record not in about_any]
+    if others:
+        reasons["about none of these machines"] = others
+    return BacktestReport(
+        fhecost_version=VERSION,
+        rows=tuple(rows),
+        summary={kind: _summary(rows, kind) for kind in ("cpu", "gpu", "fpga", "asic")},
+        not_judged=tuple(
+            NotJudged(reason=reason, records=tuple(names))
+            for reason, names in sorted(reasons.items())
+        ),
+    )
+
+
+def operation_profile(operation: PublishedOperation) -> CircuitProfile:
+    """A circuit of one stage that does what ``operation`` timed."""
+    count = operation.count or _FULL
+    switch = operation.key_switch
+    stage = Stage(
+        name="published",
+        pbs=(PbsUse(parameters=operation.pbs, count=count),),
+        key_switches=() if switch is None else (KeySwitchUse(parameters=switch, count=count),),
+        parallel_width=count,
+    )
+    return CircuitProfile(
+        name=operation.record.name,
+        source="published figure",
+        stages=(stage,),
+        bsk_bytes=bootstrap_key_bytes(operation.pbs),
+        ksk_bytes=0 if switch is None else key_switch_key_bytes(switch),
+        input_bytes=0,
+        output_bytes=0,
+        max_bit_width=1,
+        complexity=0.0,
+        p_error=0.5,
+        global_p_error=0.5,
+    )
+
+
+def _machine_rows(
+    records: Sequence[PublishedRecord], machine: HardwareProfile, reasons: dict[str, list[str]]
+) -> list[BacktestRow]:
+    fitted_to = machine.published.fitted_to if machine.published is not None else ()
+    told: set[tuple[object, ...]] = set()
+    operations: list[tuple[PublishedOperation, bool]] = []
+    # Those that were fitted come first: what repeats one of them is no test.
+    for record in sorted(records, key=lambda record: record.name not in fitted_to):
+        if not _about(record, machine):
+            continue
+        operation = read_operation(record)
+        if isinstance(operation, str):
+            reasons[operation].append(record.name)
+            continue
+        # The work tells the set: records that repeat each other don't always give its bases.
+        same = (operation.quantity, operation.value, operation.count, _work(operation))
+        if same in told:
+            reasons["repeats another record: same machine, set and value"].append(record.name)
+            continue
+        told.add(same)
+        operations.append((operation, record.name in fitted_to))
+    rates = [_work_rate(operation) for operation, fitted in operations if fitted]
+    rate = statistics.median(rates) if rates else None
+    rows = []
+    for operation, fitted in operations:
+        try:
+            rows.append(_row(operation, machine, fitted, rate))
+        except ImpossibleError:
+            reasons[f"{machine.name} can't run the set"].append(operation.record.name)
+    return rows
+
+
+def _about(record: PublishedRecord, machine: HardwareProfile) -> bool:
+    mentions = machine.published.mentions if machine.published is not None else ()
+    return any(all(word in record.text for word in words) for words in mentions)
+
+
+def _row(
+    operation: PublishedOperation, machine: HardwareProfile, fitted: bool, rate: float | None
+) -> BacktestRow:
+    made = estimate(operation_profile(operation), machine).by_operation_s
+    seconds = (made.get("pbs") or 0.0) + (made.get("key_switch") or 0.0)
+    published_s = _published_seconds(operation)
+    baseline = None if rate is None else _work(operation) / rate / published_s - 1
+    count = operation.count or _FULL
+    rated = operation.quantity is Quantity.PER_SECOND
+    return BacktestRow(
+        kind=machine.kind,
+        hardware=machine.name,
+        name=operation.record.name,
+        source=operation.record.source,
+        unit=operation.quantity,
+        predicted=count / seconds if rated else seconds,
+        published=operation.value,
+        error=seconds / published_s - 1,
+        fitted=fitted,
+        baseline_error=baseline,
+    )
+
+
+def _published_seconds(operation: PublishedOperation) -> float:
+    """Seconds of all lookups of the operation."""
+    if operation.quantity is Quantity.SECONDS:
+        return operation.value
+    return (operation.count or _FULL) / operation.value
+
+
+def _work(operation: PublishedOperation) -> float:
+    switch = operation.key_switch
+    one = pbs_work_units(operation.pbs) + (0.0 if switch is None else key_switch_units(switch))
+    return one * (operation.count or _FULL)
+
+
+def _work_rate(operation: PublishedOperation) -> float:
+    return _work(operation) / _published_seconds(operation)
+
+
+def _summary(rows: Sequence[BacktestRow], kind: Kind) -> BacktestSummary:
+    judged = [row for row in rows if row.kind == kind and not row.fitted]
+    errors = [abs(row.error) for row in judged]
+    baseline = [abs(row.baseline_error) for row in judged if row.baseline_error is not None]
+    return BacktestSummary(
+        n=len(judged),
+        median_abs_error=statistics.median(errors) if errors else None,
+        worst_abs_error=max(errors, default=None),
+        baseline_median_abs_error=statistics.median(baseline) if baseline else None,
+    )

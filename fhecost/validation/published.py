@@ -1,0 +1,181 @@
+"""Published figures: what others measured or simulated, one record each."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.data import data_folder
+from fhecost.errors import UsageError, first_validation_error
+from fhecost.files import read_text
+from fhecost.frozen import Frozen
+
+PUBLISHED_FOLDER = "experiments/published"
+
+
+class PublishedRecord(Frozen, extra="ignore"):
+    """One published figure: what ``metric`` says of ``name``, with its parameter set.
+
+    ``params`` may hold n, k, N, pbs_level, ks_level and log2_p_fail. ``notes`` say on which
+    machine, ``source`` where it is to be read. Other fields of a record are not looked at.
+    """
+
+    name: str
+    metric: str
+    value: Any = None
+    unit: str = ""
+    params: Mapping[str, Any] | None = Field(default_factory=dict)
+    notes: str | None = ""
+    source: str = ""
+    kind: str = "published"
+
+    @property
+    def text(self) -> str:
+        """All words in which a machine may be named."""
+        return f"{self.name} {self.notes or ''} {self.source}"
+
+
+class Quantity(StrEnum):
+    """What a published figure counts."""
+
+    SECONDS = "s"
+    PER_SECOND = "PBS/s"
+
+
+class PublishedOperation(Frozen):
+    """A record's figure in SI units, and the operations that it timed.
+
+    ``count`` lookups run at the same time; None where the figure is of a machine that is full.
+    """
+
+    record: PublishedRecord
+    quantity: Quantity
+    value: float
+    count: int | None
+    pbs: PbsParameters
+    key_switch: KeySwitchParameters | None
+
+
+class NotJudged(Frozen):
+    """Published records that no prediction is held against, and why."""
+
+    reason: str
+    records: tuple[str, ...]
+
+
+_SECONDS: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_RATES = frozenset({"PBS/s", "bootstraps/s", "ops/s", "1/s"})
+_BATCH = re.compile(r"(?:latency of a batch|throughput): (\d+) KS ?- ?PBS")
+_SATURATED = re.compile(r"PBS throughput \(batch (\d+)\)")
+
+
+def read_published(path: Path) -> list[PublishedRecord]:
+    """The records in a JSON file: a list, each with at least ``name`` and ``metric``.
+
+    Raises:
+        UsageError: the file can't be read, or isn't of this form.
+    """
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from error
+    if not isinstance(content, list) or not content:
+        raise UsageError(f"{path}: must be a list of records, each with name, metric and value")
+    records = []
+    for number, item in enumerate(content):
+        try:
+            records.append(PublishedRecord.model_validate(item))
+        except ValidationError as error:
+            problem = first_validation_error(error.errors())
+            raise UsageError(f"{path}: record {number}: {problem}") from error
+    return records
+
+
+def read_records(paths: Sequence[Path] | None = None) -> list[PublishedRecord]:
+    """The records in ``paths``; those that come with fhecost when None.
+
+    Raises:
+        UsageError: a file can't be read, or isn't of this form.
+    """
+    paths = [data_folder(PUBLISHED_FOLDER) / "records.json"] if paths is None else paths
+    return [record for path in paths for record in read_published(path)]
+
+
+def read_operation(record: PublishedRecord) -> PublishedOperation | str:
+    """What ``record`` timed, or why fhecost can't predict it."""
+    if record.kind != "published":
+        return "derived by others from a figure that is published, not published itself"
+    if "MB-PBS" in record.metric:
+        return "multi-bit PBS, which no latency model here describes"
+    meant = _meaning(record.metric)
+    if meant is None:
+        return "no time or throughput of PBS"
+    quantity, count, with_key_switch = meant
+    scale = _SECONDS.get(record.unit) if quantity is Quantity.SECONDS else 1.0
+    known_unit = quantity is Quantity.SECONDS or record.unit in _RATES
+    number = isinstance(record.value, int | float) and not isinstance(record.value, bool)
+    if scale is None or not known_unit or not number or not record.value > 0:
+        return "a value or a unit that can't be read"
+    sets = _parameters(record.params or {}, with_key_switch)
+    if sets is None:
+        return "no whole parameter set beside it"
+    return PublishedOperation(
+        record=record,
+        quantity=quantity,
+        value=float(record.value) * scale,
+        count=count,
+        pbs=sets[0],
+        key_switch=sets[1],
+    )
+
+
+def _meaning(metric: str) -> tuple[Quantity, int | None, bool] | None:
+    """Quantity, lookups at the same time, and whether each has its key switch."""
+    batch, saturated = _BATCH.fullmatch(metric), _SATURATED.fullmatch(metric)
+    if batch:
+        rate = metric.startswith("throughput")
+        return Quantity.PER_SECOND if rate else Quantity.SECONDS, int(batch[1]), True
+    if saturated:
+        return Quantity.PER_SECOND, int(saturated[1]), False
+    return {
+        "latency PBS (single op)": (Quantity.SECONDS, 1, False),
+        "latency KS-PBS (single op)": (Quantity.SECONDS, 1, True),
+        "bootstrapping latency": (Quantity.SECONDS, 1, False),
+        "bootstrapping throughput": (Quantity.PER_SECOND, None, False),
+        "PBS throughput as cited": (Quantity.PER_SECOND, None, False),
+    }.get(metric)
+
+
+def _parameters(
+    params: Mapping[str, Any], with_key_switch: bool
+) -> tuple[PbsParameters, KeySwitchParameters | None] | None:
+    wanted = ("n", "k", "N", "pbs_level", *(("ks_level",) if with_key_switch else ()))
+    if any(not isinstance(params.get(name), int) for name in wanted):
+        return None
+    n, k, size = params["n"], params["k"], params["N"]
+    # The base of a decomposition changes its noise, not its work; records often leave it out.
+    try:
+        pbs = PbsParameters(
+            lwe_dimension=n,
+            glwe_dimension=k,
+            polynomial_size=size,
+            level_count=params["pbs_level"],
+            base_log=params.get("pbs_base_log") or 1,
+        )
+        if not with_key_switch:
+            return pbs, None
+        return pbs, KeySwitchParameters(
+            input_lwe_dimension=k * size,
+            output_lwe_dimension=n,
+            level_count=params["ks_level"],
+            base_log=params.get("ks_base_log") or 1,
+        )
+    except ValidationError:
+        return None
