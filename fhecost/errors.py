@@ -30,10 +30,15 @@ def first_validation_error(errors: Iterable[Any]) -> str:
     Args:
         errors: what ``pydantic.ValidationError.errors()`` returns, at least one.
     """
-    listed = list(errors)
-    first = listed[0]
-    path = ".".join(str(part) for part in first["loc"]) or "(top level)"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    more = f" (and {len(listed) - 1} more)" if len(listed) > 1 else ""
-    return f"{path}: {message}{more}"
+    first, *others = all_validation_errors(errors)
+    return f"{first} (and {len(others)} more)" if others else first
+
+
+def all_validation_errors(errors: Iterable[Any]) -> list[str]:
+    """A line for each of pydantic's errors: the field's path, and what is wrong."""
+    lines = []
+    for error in errors:
+        path = ".".join(str(part) for part in error["loc"]) or "(top level)"
+        message = str(error["msg"]).removeprefix("Value error, ")
+        lines.append(f"{path}: {message[:1].lower()}{message[1:]}")
+    return lines

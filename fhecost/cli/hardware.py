@@ -51,9 +51,32 @@ def show(
 def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files to check.")],
 ) -> None:
-    """Check hardware profiles; the first wrong field is named by its path."""
-    from fhecost.hardware.library import read_hardware
+    """Check hardware profiles; every missing or odd value is named by its path."""
+    from fhecost.errors import UsageError
+    from fhecost.hardware.library import find_faults, read_hardware
 
+    faults = [(file, fault) for file in files for fault in find_faults(file)]
+    for file, fault in faults:
+        typer.echo(f"{file}: {fault}")
+    if faults:
+        raise UsageError(f"{len(faults)} faults in {len({file for file, _ in faults})} files")
     for file in files:
         machine = read_hardware(file)
         typer.echo(f"{file}: {machine.name}: {len(machine.figures)} figures, all fine")
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The file to write.")],
+    template: Annotated[
+        str, typer.Option("--from", help="The machine whose figures it starts with.")
+    ] = "epyc-zen4-2",
+    hardware_path: HardwarePathOption = None,
+) -> None:
+    """Write a commented template for a machine of yours."""
+    from fhecost.files import write_new
+    from fhecost.hardware.library import load_machine
+    from fhecost.hardware.template import template_of
+
+    write_new(file, template_of(load_machine(template, hardware_path or ())))
+    typer.echo(f"written: {file}; fill it in, then: fhecost hardware check {file}")

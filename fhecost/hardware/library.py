@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from fhecost.data import data_folder
-from fhecost.errors import UsageError, first_validation_error
+from fhecost.errors import UsageError, all_validation_errors, first_validation_error
 from fhecost.files import configuration_folder, read_text
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
@@ -47,6 +47,45 @@ def read_hardware(path: Path) -> HardwareProfile:
         UsageError: the file can't be read, or a field is missing, unknown or out of range; the
             field's path is named.
     """
+    content = _read_mapping(path)
+    try:
+        profile = HardwareProfile.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+    try:
+        latency_model_named(profile.latency_model).read_figures(profile)
+    except UsageError as error:
+        raise UsageError(f"{path}: {str(error).removeprefix(profile.name + ': ')}") from error
+    return profile
+
+
+def find_faults(path: Path) -> list[str]:
+    """Every missing, unknown or odd value of a profile's file, by field path; none when it is fine.
+
+    Raises:
+        UsageError: the file can't be read at all.
+    """
+    content = _read_mapping(path)
+    faults: list[str] = []
+    try:
+        HardwareProfile.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        faults += all_validation_errors(error.errors())
+    try:
+        model = latency_model_named(str(content.get("latency_model")))
+    except UsageError as error:
+        return [*faults, str(error)] if "latency_model" in content else faults
+    figures = content.get("figures")
+    if isinstance(figures, dict):
+        try:
+            model.figures_type.model_validate(figures)
+        except ValidationError as error:
+            faults += [f"figures.{fault}" for fault in all_validation_errors(error.errors())]
+    # What both find is one fault.
+    return list(dict.fromkeys(faults))
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         content: Any = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
@@ -59,15 +98,7 @@ def read_hardware(path: Path) -> HardwareProfile:
         raise UsageError(f"{path}: not a hardware profile: the top level must be a mapping")
     if "name" in content:
         raise UsageError(f"{path}: name: leave it out, the file's name is the machine's name")
-    try:
-        profile = HardwareProfile.model_validate({"name": path.stem, **content})
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
-    try:
-        latency_model_named(profile.latency_model).read_figures(profile)
-    except UsageError as error:
-        raise UsageError(f"{path}: {str(error).removeprefix(profile.name + ': ')}") from error
-    return profile
+    return content
 
 
 def load_machine(name: str, extra: Sequence[Path] = ()) -> HardwareProfile:
