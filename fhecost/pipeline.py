@@ -12,7 +12,7 @@ from fhecost.files import check_can_write
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRequest, compare
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import estimate_all
-from fhecost.hardware.library import ALL, load_hardware
+from fhecost.hardware.library import ALL, DEFAULT, load_hardware
 from fhecost.hardware.what_if import parse_what_if, with_figures_where_known
 from fhecost.progress import Progress, silent
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def estimate_heads(
     request: HeadRequest,
-    hardware: str = ALL,
+    hardware: str = DEFAULT,
     hardware_path: Sequence[Path] = (),
     progress: Progress = silent,
     *,
@@ -32,8 +32,9 @@ def estimate_heads(
 
     Args:
         request: the model, the sentence, the head and its widths.
-        hardware: machine names, comma-separated, or ``all``; with ``all``, a machine that can't
-            run the head is a refusal in the report, not an error.
+        hardware: machine names, comma-separated, ``all``, or ``default``: one of each kind and
+            the user's own. With these two, a machine that can't run the head is a refusal in the
+            report, not an error.
         hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
         keep_profile: where to write the circuit profile, when all went well.
@@ -53,7 +54,7 @@ def estimate_heads(
 
 def estimate_profile(
     profile: Path,
-    hardware: str = ALL,
+    hardware: str = DEFAULT,
     hardware_path: Sequence[Path] = (),
     *,
     keep_profile: Path | None = None,
@@ -134,7 +135,7 @@ def _estimate(
     check_can_write(keep_profile)
     machines = load_hardware(hardware, hardware_path)
     circuit = read_circuit()
-    report = estimate_all(circuit, machines, skip_impossible=hardware == ALL)
+    report = estimate_all(circuit, machines, skip_impossible=hardware in (ALL, DEFAULT))
     if keep_profile is not None:
         save_profile(circuit, keep_profile)
     return report

@@ -20,7 +20,7 @@ from fhecost.provenance import CountFigure, PowerOfTwoFigure
 from fhecost.schemas import schema_path
 from tests.conftest import ROOT
 
-SHIPPED = sorted(data_folder("hardware").glob("*.yaml"))
+SHIPPED = sorted(data_folder("hardware").glob("*.yaml"), key=lambda path: path.stem)
 MICROBENCHMARK = ROOT / "experiments" / "microbenchmarks" / "epyc-zen4-2.json"
 
 

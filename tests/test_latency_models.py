@@ -1,6 +1,7 @@
 """The latency models: small cases by hand, and properties that hold for every circuit."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,13 @@ def fitting(circuit: CircuitProfile) -> CircuitProfile:
     return CircuitProfile.model_validate(
         {**circuit.model_dump(), "bsk_bytes": 10**9, "ksk_bytes": 10**9, "hash": ""}
     )
+
+
+def without_limits(machine: HardwareProfile) -> HardwareProfile:
+    """The machine as if it could hold every set, so that only time is at stake."""
+    if "largest_polynomial_size" not in machine.figures:
+        return machine
+    return with_figures(machine, largest_polynomial_size=2.0**18)
 
 
 def total(estimated: Estimate | StageEstimate) -> float:
@@ -128,9 +136,12 @@ def test_a_gpu_that_waits_for_a_chain_by_hand():
         saturated_rate_units_per_s=1e15,
         key_switch_rate_units_per_s=1e15,
         single_pbs_rate_units_per_s=2e10,
+        single_key_switch_rate_units_per_s=5e10,
+        step_overhead_s=1e-6,
     )
     estimated = estimate(alone(), machine)
-    assert estimated.latency_s == pytest.approx(2 * (PBS_UNITS + KEY_SWITCH_UNITS) / 2e10)
+    one = 700 * 1e-6 + PBS_UNITS / 2e10 + KEY_SWITCH_UNITS / 5e10
+    assert estimated.latency_s == pytest.approx(2 * one)
     assert estimated.bottleneck is Bottleneck.PARALLEL_WIDTH
 
 
@@ -191,41 +202,51 @@ def test_a_narrow_stage_leaves_a_wide_machine_idle(saved_profile):
 @pytest.mark.parametrize("name", MACHINES)
 @given(circuit=profiles())
 def test_every_estimate_adds_up_and_lies_in_its_range(name, circuit):
-    estimated = estimate(fitting(circuit), MACHINES[name])
+    estimated = estimate(fitting(circuit), without_limits(MACHINES[name]))
     assert 0 < estimated.low_s <= estimated.latency_s <= estimated.high_s
     assert sum(part.latency_s for part in estimated.by_stage) == pytest.approx(estimated.latency_s)
     assert total(estimated) == pytest.approx(estimated.latency_s)
     assert sum(estimated.sources.values()) == pytest.approx(1)
     for part in estimated.by_stage:
         assert total(part) == pytest.approx(part.latency_s)
+        assert 0 <= part.busy_s <= part.latency_s * (1 + 1e-9)
+    at_work = sum(part.busy_s for part in estimated.by_stage)
+    assert at_work + estimated.idle_s == pytest.approx(estimated.latency_s)
+    assert 0 <= estimated.utilization <= 1 + 1e-9
+    assert estimated.critical_path_s is not None
+    assert estimated.critical_path_s <= estimated.latency_s * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("name", MACHINES)
 @given(circuit=profiles())
 def test_twice_the_steps_take_twice_the_time(name, circuit):
-    circuit = fitting(circuit)
+    circuit, machine = fitting(circuit), without_limits(MACHINES[name])
     fixed = {ALL_KEYS, HOST_TRANSFER}
     once, twice = (
-        sum(p.latency_s for p in estimate(c, MACHINES[name]).by_stage if p.stage not in fixed)
+        sum(p.latency_s for p in estimate(c, machine).by_stage if p.stage not in fixed)
         for c in (circuit, doubled(circuit))
     )
     assert twice == pytest.approx(2 * once)
 
 
+GOOD = re.compile(
+    "threads|devices|clock_hz|butterfly_units|.*_(units|bytes)_per_s|on_chip_key_bytes"
+)
+"""Cores, clock, rates and bandwidth, by the names of their figures."""
+
+
 @pytest.mark.parametrize(
     ("machine", "figure"),
     [
-        ("epyc-zen4-2", "threads"),
-        ("h100", "saturated_rate_units_per_s"),
-        ("h100", "single_pbs_rate_units_per_s"),
-        ("h100", "memory_bandwidth_bytes_per_s"),
-        ("strix", "work_rate_units_per_s"),
-        ("strix", "memory_bandwidth_bytes_per_s"),
+        (name, figure)
+        for name, machine in MACHINES.items()
+        for figure in machine.figures
+        if GOOD.fullmatch(figure)
     ],
 )
 @given(circuit=profiles(), factor=st.integers(2, 64))
 def test_more_of_a_good_thing_is_never_slower(machine, figure, circuit, factor):
-    circuit, base = fitting(circuit), MACHINES[machine]
+    circuit, base = fitting(circuit), without_limits(MACHINES[machine])
     better = with_figures(base, **{figure: base.figures[figure].value * factor})
     assert estimate(circuit, better).latency_s <= estimate(circuit, base).latency_s * (1 + 1e-9)
 

@@ -35,7 +35,9 @@ def estimate(
     seq_len: SeqLenOption = 6,
     bits: BitsOption = 4,
     variant: VariantOption = "reference",
-    hardware: Annotated[str, typer.Option(help="Machines, comma-separated, or all.")] = "all",
+    hardware: Annotated[
+        str, typer.Option(help="Machines with commas, all, or default: three kinds and your own.")
+    ] = "default",
     hardware_path: HardwarePathOption = None,
     profile: Annotated[
         Path | None,

@@ -19,6 +19,11 @@ from fhecost.hardware.registry import latency_model_named
 ALL = "all"
 """Stands for every known machine where names of machines are asked for."""
 
+DEFAULT = "default"
+"""Stands for one machine of each kind, and all that are the user's own."""
+
+_ONE_OF_EACH_KIND = frozenset({"epyc-zen4-2", "h100", "strix"})
+
 
 def hardware_files(extra: Sequence[Path] = ()) -> dict[str, Path]:
     """All known profile files by machine name.
@@ -107,24 +112,26 @@ def load_machine(name: str, extra: Sequence[Path] = ()) -> HardwareProfile:
     Raises:
         UsageError: the machine is unknown, its file is broken, or ``name`` means several.
     """
-    if name == ALL or "," in name:
+    if name in (ALL, DEFAULT) or "," in name:
         known = ", ".join(sorted(hardware_files(extra)))
         raise UsageError(f"{name}: name one machine; there are {known}")
     return load_hardware(name, extra)[0]
 
 
 def load_hardware(names: str, extra: Sequence[Path] = ()) -> list[HardwareProfile]:
-    """The profiles for ``names``: comma-separated machine names, or ``all``.
+    """The profiles for ``names``: comma-separated machine names, ``all`` or ``default``.
 
-    With ``all``, a broken file of the user's own is left out with a warning: it has nothing to do
+    With these two, a broken file of the user's own is left out with a warning: it has nothing to do
     with the other machines. A name asks for just that file, so there it is an error.
 
     Raises:
         UsageError: a machine is unknown, its file is broken, or a shipped file is broken.
     """
     known = hardware_files(extra)
-    if names == ALL:
-        read = [_read_or_leave_out(known[name]) for name in sorted(known)]
+    if names in (ALL, DEFAULT):
+        own = {name for name, path in known.items() if path.parent != data_folder("hardware")}
+        wanted_names = known if names == ALL else _ONE_OF_EACH_KIND | own
+        read = [_read_or_leave_out(known[name]) for name in sorted(wanted_names)]
         return [machine for machine in read if machine is not None]
     wanted = [name.strip() for name in names.split(",")]
     for name in wanted:

@@ -28,7 +28,8 @@ def template_of(machine: HardwareProfile) -> str:
     known = content.pop("figures")
     for name in ("name", "published"):
         content.pop(name, None)
-    tail = {name: content.pop(name) for name in ("assumptions", "references") if name in content}
+    last = [name for name in ("assumptions", "references") if name in content]
+    tail = {str(name): content.pop(name) for name in last}
     lines = [_HEAD.format(name=machine.name), _dump(content).rstrip(), "", "figures:"]
     fields = latency_model_named(machine.latency_model).figures_type.model_fields
     for name, field in fields.items():

@@ -14,10 +14,12 @@ from pydantic import BaseModel
 from fhecost.accuracy.records import AccuracyReport
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.gpt2.generation import GenerationReport
+from fhecost.hardware.comparison import ComparisonReport
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.run_record import RunRecord
+from fhecost.validation.backtest import BacktestReport
 from fhecost.validation.comparison import ValidationReport
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {
@@ -31,6 +33,8 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "microbenchmark": Microbenchmark,
     "run_record": RunRecord,
     "validation": ValidationReport,
+    "backtest": BacktestReport,
+    "comparison": ComparisonReport,
 }
 
 
