@@ -2,11 +2,15 @@
 
 import csv
 import io
+import math
+import re
+import subprocess
+import sys
 
 import pytest
 import yaml
 
-from tests.conftest import SAVED_PROFILE
+from tests.conftest import ROOT, SAVED_PROFILE
 
 MODEL = """
 from fhecost.hardware.estimate import Bottleneck
@@ -129,3 +133,32 @@ def test_a_machine_of_a_missing_model_is_left_out_or_refused_by_name(estimate):
     named = run("--hardware", "abacus-1")
     assert (named.returncode, named.stdout) == (2, "")
     assert len(named.stderr.splitlines()) == 1
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_docs_example_is_installed_and_costs_its_machine(run_fhecost, saved_profile, tmp_path):
+    """A package made of what docs/machines.md shows, built and installed by pip."""
+    page = (ROOT / "docs" / "machines.md").read_text(encoding="utf-8")
+    package, installed = tmp_path / "package", tmp_path / "installed"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(blocks(page, "toml")[0])
+    (package / "processor_row.py").write_text(blocks(page, "python")[0])
+    (package / "row-of-64.yaml").write_text(blocks(page, "yaml")[0])
+    subprocess.run(
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
+            "--no-build-isolation", "--target", installed, package,
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    finished = run_fhecost(
+        "estimate", "--profile", SAVED_PROFILE, "--hardware-path", package,
+        "--hardware", "row-of-64", "--format", "csv", environment={"PYTHONPATH": str(installed)},
+    )  # fmt: skip
+    row = rows_of(finished)["row-of-64"]
+    waves = sum(s.depth * math.ceil(s.parallel_width / 64) for s in saved_profile.stages if s.pbs)
+    assert float(row["latency_s"]) == pytest.approx(0.001 * waves)
+    assert float(row["high_s"]) == pytest.approx(0.002 * waves)

@@ -85,29 +85,33 @@ def _compose(
 def _times(report: ComparisonReport) -> tuple[list[Column], list[list[str]]]:
     columns = [
         Column("machine"),
+        Column("kind"),
         Column("latency", right=True),
         Column("range", right=True),
         Column("speed-up", right=True),
-        Column("bottleneck"),
     ]
     cells = [
         [
             row.hardware,
+            row.kind,
             duration(row.latency_s),
             f"{duration(row.low_s)} to {duration(row.high_s)}",
-            "1 (base)" if row.hardware == report.base else f"{row.speed_up:.3g}",
-            row.bottleneck.value,
+            "1 (base)" if row.hardware == report.base else _times_over(row.speed_up),
         ]
         for row in report.rows
     ]
     return columns, cells
 
 
+def _times_over(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.3g}"
+
+
 def _costs(rows: Sequence[ComparisonRow]) -> tuple[list[Column], list[list[str]]]:
     columns = [
         Column("machine"),
-        Column("kind"),
         Column("utilization", right=True),
+        Column("bottleneck"),
         Column("energy", right=True),
         Column("price", right=True),
         Column("m/p/a %", right=True),
@@ -115,8 +119,8 @@ def _costs(rows: Sequence[ComparisonRow]) -> tuple[list[Column], list[list[str]]
     cells = [
         [
             row.hardware,
-            row.kind,
             share(row.utilization),
+            row.bottleneck.value,
             "-" if row.energy_j is None else amount(row.energy_j, "J"),
             price(row.price_usd),
             "/".join(f"{100 * part:.0f}" for part in _grounds(row)),
