@@ -188,7 +188,7 @@ def test_every_public_name_is_there():
         (("estimate", "--bits", "x"), 2, "invalid value for '--bits': "),
         (("estimate", "--format", "xml"), 2, "'table', 'json', 'csv', 'markdown'"),
         (("hardware", "show"), 2, "hardware show: missing argument"),
-        (("hardware", "shew"), 2, "no such command 'shew'; there is check, list, show"),
+        (("hardware", "shew"), 2, "no such command 'shew'; there is check, list, new, show"),
         (
             ("estimat",),
             2,

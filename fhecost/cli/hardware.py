@@ -55,11 +55,9 @@ def check(
     from fhecost.errors import UsageError
     from fhecost.hardware.library import find_faults, read_hardware
 
-    faults = [(file, fault) for file in files for fault in find_faults(file)]
-    for file, fault in faults:
-        typer.echo(f"{file}: {fault}")
+    faults = [f"{file}: {fault}" for file in files for fault in find_faults(file)]
     if faults:
-        raise UsageError(f"{len(faults)} faults in {len({file for file, _ in faults})} files")
+        raise UsageError("\n".join(faults))
     for file in files:
         machine = read_hardware(file)
         typer.echo(f"{file}: {machine.name}: {len(machine.figures)} figures, all fine")
