@@ -192,7 +192,7 @@ def test_every_public_name_is_there():
         (
             ("estimat",),
             2,
-            "no such command 'estimat'; there is accuracy, calibrate, ",
+            "no such command 'estimat'; there is accuracy, backtest, calibrate, ",
         ),
         (("estimate", "again"), 2, "unexpected extra argument"),
     ],
