@@ -30,7 +30,7 @@ class Prediction(Frozen):
     made: str = Field(description="when, ISO 8601 in UTC")
     pace: Annotated[float, Field(gt=0)] = Field(
         default=1.0,
-        description="what the probe took before the run, over what it took at the calibration",
+        description="how much slower than at its calibration the machine was taken to be",
     )
     warm_s: float
     warm_low_s: float

@@ -19,7 +19,7 @@ from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.profile import HardwareProfile
-from fhecost.measurement.machine import available_threads, settled_probe_seconds, this_machine
+from fhecost.measurement.machine import available_threads, this_machine
 from fhecost.measurement.prediction import now, predict
 from fhecost.measurement.run_record import Prediction, RunRecord, RunTimes
 from fhecost.progress import Expect, Progress, silent
@@ -68,8 +68,8 @@ def measure_circuit(
     profile = profile or profile_circuit(circuit)
     machine = this_machine()
     started = now()
-    probe_s = settled_probe_seconds()
-    predictions = tuple(predict(profile, machine, threads, probe_s) for machine in hardware)
+    # At the speed of the calibration: a probe now says little of a run that takes minutes.
+    predictions = tuple(predict(profile, machine, threads) for machine in hardware)
     seconds = _expected_seconds(predictions, options)
     if seconds is not None:
         expect(seconds)

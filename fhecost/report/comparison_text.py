@@ -70,8 +70,7 @@ def _compose(
     blocks.append(table(*_times(report)))
     blocks.append(table(*_costs(report.rows)))
     if report.refusals:
-        lines = [wrap(f"{item.hardware} can't: {item.reason}") for item in report.refusals]
-        blocks.append("\n".join(lines))
+        blocks.append("\n".join(_refusal_lines(report)))
     blocks.append(
         wrap(
             "utilization: what the machine would need were it always full, over what it needs; "
@@ -80,6 +79,14 @@ def _compose(
         )
     )
     return "\n\n".join(blocks) + "\n"
+
+
+def _refusal_lines(report: ComparisonReport) -> list[str]:
+    """A line a reason: many machines end at the same N."""
+    by_reason: dict[str, list[str]] = {}
+    for refusal in report.refusals:
+        by_reason.setdefault(refusal.reason, []).append(refusal.hardware)
+    return [wrap(f"not {', '.join(names)}: {reason}") for reason, names in by_reason.items()]
 
 
 def _times(report: ComparisonReport) -> tuple[list[Column], list[list[str]]]:

@@ -28,8 +28,9 @@ class ValidationRow(Frozen):
 
     ``error`` is predicted over measured, less one. ``pace`` is how much slower the probe found the
     machine around the run than it was at its calibration: ``predicted`` is stretched by it, times
-    alone, and ``error_at_calibration_speed`` is the error without. ``predicted_before`` knew only
-    the pace before the run. Of ``baseline`` only warm runs have a value.
+    alone, and ``error_at_calibration_speed`` is the error without. ``predicted_before`` was written
+    down before the run, at the speed of the calibration. Of ``baseline`` only warm runs have a
+    value.
     """
 
     run: int
@@ -203,12 +204,20 @@ def _rows(
                 error=predicted / value - 1,
                 pace=pace,
                 error_at_calibration_speed=predicted / pace / value - 1,
-                predicted_before=_predicted(before[0], quantity) if before else None,
+                predicted_before=_predicted_before(before, quantity),
                 baseline=baseline if warm else None,
                 baseline_error=baseline / value - 1 if warm else None,
             )
         )
     return rows
+
+
+def _predicted_before(before: Sequence[Prediction], quantity: Quantity) -> float | None:
+    """What the record says was expected, at the speed of the calibration."""
+    if not before:
+        return None
+    value = _predicted(before[0], quantity)
+    return value if value is None or quantity == "memory" else value / before[0].pace
 
 
 def _predicted(prediction: Prediction, quantity: Quantity) -> float | None:
