@@ -108,7 +108,9 @@ def test_a_saved_profile_gives_the_same_estimate(run_fhecost, tmp_path):
 def test_the_api_gives_what_the_command_prints(run_fhecost, saved_profile):
     import fhecost
 
-    report = fhecost.estimate_all(saved_profile, fhecost.load_hardware("all"), skip_impossible=True)
+    report = fhecost.estimate_all(
+        saved_profile, fhecost.load_hardware("default"), skip_impossible=True
+    )
     printed = run_fhecost(*FROM_PROFILE, "--format", "json").stdout
     assert json.loads(report.model_dump_json()) == json.loads(printed)
     assert fhecost.estimate_profile(SAVED_PROFILE) == report

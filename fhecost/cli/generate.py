@@ -43,8 +43,8 @@ def generate(
     ] = "disable",
     tokens: Annotated[int, typer.Option(help="How many tokens to generate.")] = 12,
     hardware: Annotated[
-        str, typer.Option(help="Machines to estimate on, comma-separated, or all.")
-    ] = "all",
+        str, typer.Option(help="Machines with commas, all, or default: three kinds and your own.")
+    ] = "default",
     hardware_path: HardwarePathOption = None,
     format: FormatOption = "table",
     output: OutputOption = None,
