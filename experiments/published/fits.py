@@ -7,7 +7,6 @@ The records are those that a machine's ``published.fitted_to`` names; no other i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy.optimize import nnls
@@ -19,9 +18,8 @@ from fhecost.circuits.work import (
     pbs_units,
 )
 from fhecost.hardware.library import load_machine
-from fhecost.validation.published import PublishedOperation, read_operation, read_published
+from fhecost.validation.published import PublishedOperation, read_operation, read_records
 
-RECORDS = Path(__file__).with_name("records.json")
 CPUS = ("m6i-metal", "hpc7a-96xlarge", "hpc8a-96xlarge")
 GPUS = ("h100", "h100-tfhe-rs-1.4")
 
@@ -30,7 +28,7 @@ def fitted_operations(machine: str) -> list[PublishedOperation]:
     """The published operations that ``machine`` is fitted to."""
     published = load_machine(machine).published
     names = published.fitted_to if published is not None else ()
-    read = [read_operation(record) for record in read_published(RECORDS) if record.name in names]
+    read = [read_operation(record) for record in read_records() if record.name in names]
     return [operation for operation in read if isinstance(operation, PublishedOperation)]
 
 

@@ -22,8 +22,8 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
     known = known_figures(hardware)
     changed = dict(hardware.figures)
     for asked, value in values.items():
-        name = asked if asked in known else _ALIASES.get(asked, asked)
-        if name not in known:
+        name = _figure_meant(asked, known)
+        if name is None:
             raise UsageError(f"{hardware.name}: has no figure {asked}; there is {', '.join(known)}")
         changed[name] = Figure(
             value=value, source=Source.ASSUMED, rationale="set for this estimate"
@@ -39,17 +39,22 @@ def with_figures_where_known(
     Raises:
         UsageError: no machine knows one of them.
     """
+    names = sorted({name for machine in machines for name in known_figures(machine)})
     for asked in values:
-        name = _ALIASES.get(asked, asked)
-        if not any(name in known_figures(machine) for machine in machines):
-            names = sorted({known for machine in machines for known in known_figures(machine)})
+        if _figure_meant(asked, names) is None:
             raise UsageError(f"--what-if {asked}: no figure of these machines; {', '.join(names)}")
     changed = []
     for machine in machines:
         known = known_figures(machine)
-        fitting = {n: v for n, v in values.items() if n in known or _ALIASES.get(n) in known}
+        fitting = {n: v for n, v in values.items() if _figure_meant(n, known) is not None}
         changed.append(with_figures(machine, fitting) if fitting else machine)
     return changed
+
+
+def _figure_meant(asked: str, known: Sequence[str]) -> str | None:
+    """The figure that ``asked`` names, by its own name or by another; None when there is none."""
+    name = asked if asked in known else _ALIASES.get(asked)
+    return name if name in known else None
 
 
 def known_figures(hardware: HardwareProfile) -> list[str]:

@@ -39,11 +39,7 @@ def predict(
     keys = made.preparation
     if keys is not None:
         keys = keys.model_copy(
-            update={
-                name: getattr(keys, name) * pace
-                for name in type(keys).model_fields
-                if name.endswith("_s")
-            }
+            update={"keygen_s": keys.keygen_s * pace, "cold_s": keys.cold_s * pace}
         )
     return Prediction(
         hardware=hardware.name,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 
-from fhecost.report.tables import Column, elide, markdown_table, text_table, wrap
+from fhecost.report.tables import Column, csv_text, elide, markdown_table, text_table, wrap
 from fhecost.report.units import duration
 from fhecost.validation.backtest import BacktestReport, BacktestRow
 from fhecost.validation.published import Quantity
@@ -19,17 +17,11 @@ def as_json(report: BacktestReport) -> str:
 
 def as_csv(report: BacktestReport) -> str:
     """One row a published figure."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     names = [
         "kind", "hardware", "name", "source", "unit", "predicted", "published", "error", "fitted",
         "baseline_error",
     ]  # fmt: skip
-    writer.writerow(names)
-    for row in report.rows:
-        values = [getattr(row, name) for name in names]
-        writer.writerow(["" if value is None else value for value in values])
-    return stream.getvalue()
+    return csv_text(names, ([getattr(row, name) for name in names] for row in report.rows))
 
 
 def as_table(report: BacktestReport) -> str:

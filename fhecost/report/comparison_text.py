@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.provenance import Source
-from fhecost.report.tables import Column, markdown_table, text_table, wrap
+from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
 from fhecost.report.units import amount, duration, share
 
 
@@ -19,18 +17,18 @@ def as_json(report: ComparisonReport) -> str:
 
 def as_csv(report: ComparisonReport) -> str:
     """One row a machine; the shares of its sources are columns of their own."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     names = [
         "hardware", "kind", "year", "latency_s", "low_s", "high_s", "utilization",
         "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd",
     ]  # fmt: skip
-    writer.writerow([*names, *(f"share_{source.value}" for source in Source)])
-    for row in report.rows:
-        values = [getattr(row, name) for name in names]
-        values += [row.sources.get(source, 0.0) for source in Source]
-        writer.writerow(["" if value is None else value for value in values])
-    return stream.getvalue()
+    rows = (
+        [
+            *(getattr(row, name) for name in names),
+            *(row.sources.get(source, 0.0) for source in Source),
+        ]
+        for row in report.rows
+    )
+    return csv_text([*names, *(f"share_{source.value}" for source in Source)], rows)
 
 
 def as_table(report: ComparisonReport) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.measurement.cases import Operation
@@ -11,7 +9,7 @@ from fhecost.measurement.fit import CpuFit, fit_cpu
 from fhecost.measurement.key_fit import KeyFit, fit_keys
 from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.single_operations import key_switch_times
-from fhecost.report.tables import Column, markdown_table, text_table, wrap
+from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
 from fhecost.report.units import amount, duration
 
 TableMaker = Callable[[Sequence[Column], Sequence[Sequence[str]]], str]
@@ -24,25 +22,21 @@ def as_json(microbenchmark: Microbenchmark) -> str:
 
 def as_csv(microbenchmark: Microbenchmark) -> str:
     """One row a timed run of table lookups."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["n", "k", "N", "l", "ks_l", "threads", "elements", "seconds"])
-    for sample in microbenchmark.lookups:
-        p = sample.pbs
-        for seconds in sample.seconds:
-            writer.writerow(
-                [
-                    p.lwe_dimension,
-                    p.glwe_dimension,
-                    p.polynomial_size,
-                    p.level_count,
-                    sample.key_switch.level_count,
-                    sample.threads,
-                    sample.elements,
-                    seconds,
-                ]
-            )
-    return stream.getvalue()
+    rows = [
+        [
+            sample.pbs.lwe_dimension,
+            sample.pbs.glwe_dimension,
+            sample.pbs.polynomial_size,
+            sample.pbs.level_count,
+            sample.key_switch.level_count,
+            sample.threads,
+            sample.elements,
+            seconds,
+        ]
+        for sample in microbenchmark.lookups
+        for seconds in sample.seconds
+    ]
+    return csv_text(["n", "k", "N", "l", "ks_l", "threads", "elements", "seconds"], rows)
 
 
 RENDERERS: Mapping[str, Callable[[Microbenchmark, Operation], str]] = {

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.measurement.run_record import RunRecord
-from fhecost.report.tables import Column, markdown_table, text_table, wrap
+from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
 from fhecost.report.units import amount, duration
 
 
@@ -18,13 +16,12 @@ def as_json(record: RunRecord) -> str:
 
 def as_csv(record: RunRecord) -> str:
     """One row a quantity."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["quantity", "measured", "hardware", "predicted"])
-    for quantity, measured, predicted in _quantities(record):
-        for hardware, value in predicted.items() or {"": None}.items():
-            writer.writerow([quantity, measured, hardware, "" if value is None else value])
-    return stream.getvalue()
+    rows = [
+        [quantity, measured, hardware, value]
+        for quantity, measured, predicted in _quantities(record)
+        for hardware, value in predicted.items() or {"": None}.items()
+    ]
+    return csv_text(["quantity", "measured", "hardware", "predicted"], rows)
 
 
 def as_table(record: RunRecord) -> str:

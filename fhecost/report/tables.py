@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -71,6 +73,15 @@ def markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> 
     rule = ["---:" if column.right else "---" for column in columns]
     lines = [[column.heading for column in columns], rule, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def csv_text(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lines of a spreadsheet under their header; what is None stays empty."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def wrap(text: str, indent: str = "") -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 
-from fhecost.report.tables import Column, elide, markdown_table, text_table, wrap
+from fhecost.report.tables import Column, csv_text, elide, markdown_table, text_table, wrap
 from fhecost.report.units import amount, duration
 from fhecost.validation.comparison import ValidationReport, ValidationRow
 
@@ -25,17 +23,11 @@ def as_json(report: ValidationReport) -> str:
 
 def as_csv(report: ValidationReport) -> str:
     """One row a quantity of a run."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     names = [
         "run", "name", "threads", "quantity", "predicted", "measured", "error", "pace",
         "error_at_calibration_speed", "predicted_before", "baseline", "baseline_error",
     ]  # fmt: skip
-    writer.writerow(names)
-    for row in report.rows:
-        values = [getattr(row, name) for name in names]
-        writer.writerow(["" if value is None else value for value in values])
-    return stream.getvalue()
+    return csv_text(names, ([getattr(row, name) for name in names] for row in report.rows))
 
 
 def as_table(report: ValidationReport) -> str:

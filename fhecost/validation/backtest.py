@@ -7,8 +7,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from fhecost.circuits.profile import CircuitProfile, KeySwitchUse, PbsUse, Stage
-from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes, key_switch_units
-from fhecost.circuits.work import pbs_units as pbs_work_units
+from fhecost.circuits.work import (
+    bootstrap_key_bytes,
+    key_switch_key_bytes,
+    key_switch_units,
+    pbs_units,
+)
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import estimate
@@ -84,10 +88,13 @@ def backtest(
     for machine in machines:
         if machine.published is not None:
             rows += _machine_rows(records, machine, reasons)
-    about_any = [record for record in records if any(_about(record, m) for m in machines)]
     if not rows:
         raise UsageError("none of the records is about one of the machines and can be predicted")
-    others = [record.name for record in records if record not in about_any]
+    others = [
+        record.name
+        for record in records
+        if not any(_about(record, machine) for machine in machines)
+    ]
     if others:
         reasons["about none of these machines"] = others
     return BacktestReport(
@@ -195,7 +202,7 @@ def _published_seconds(operation: PublishedOperation) -> float:
 
 def _work(operation: PublishedOperation) -> float:
     switch = operation.key_switch
-    one = pbs_work_units(operation.pbs) + (0.0 if switch is None else key_switch_units(switch))
+    one = pbs_units(operation.pbs) + (0.0 if switch is None else key_switch_units(switch))
     return one * (operation.count or _FULL)
 
 
