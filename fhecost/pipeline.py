@@ -12,7 +12,7 @@ from fhecost.files import check_can_write
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRequest, compare
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import estimate_all
-from fhecost.hardware.library import ALL, DEFAULT, load_hardware
+from fhecost.hardware.library import ALL, DEFAULT, load_hardware, load_machine
 from fhecost.hardware.what_if import parse_what_if, with_figures_where_known
 from fhecost.progress import Progress, silent
 
@@ -118,7 +118,7 @@ def _compare(
         if not machines:
             raise ImpossibleError(f"no machine of kind {', '.join(comparison.kinds)} among those")
     # The base keeps its own figures: it is what the others are held against.
-    base = load_hardware(comparison.base, hardware_path)[0] if comparison.base else None
+    base = load_machine(comparison.base, hardware_path) if comparison.base else None
     changed = parse_what_if(comparison.what_if) if comparison.what_if else {}
     if changed:
         machines = with_figures_where_known(machines, changed)

@@ -74,6 +74,9 @@ def test_what_if_is_set_where_it_is_known(profile):
     [
         (ComparisonRequest(what_if="wings=2"), UsageError, "--what-if wings: no figure"),
         (ComparisonRequest(what_if="cores"), UsageError, "--what-if cores: must be"),
+        (ComparisonRequest(what_if="cores=-1"), UsageError, "--what-if cores=-1: must be"),
+        (ComparisonRequest(what_if="cores=inf"), UsageError, "--what-if cores=inf: must be"),
+        (ComparisonRequest(base="all"), UsageError, "all: name one machine"),
         (ComparisonRequest(hardware="strix", kinds=("gpu",)), ImpossibleError, "no machine of"),
         (ComparisonRequest(base="abacus"), UsageError, "abacus: unknown machine"),
         (ComparisonRequest(base="matcha"), ImpossibleError, "--base matcha: can't hold"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from fhecost.errors import UsageError
@@ -72,9 +73,11 @@ def parse_what_if(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, _, number = part.partition("=")
         try:
-            values[name.strip()] = float(number)
+            values[name.strip()] = value = float(number)
         except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
             raise UsageError(
-                f"--what-if {part}: must be a figure and a number, such as cores=64"
-            ) from None
+                f"--what-if {part}: must be a figure and a positive number, such as cores=64"
+            )
     return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from fhecost.circuits.profile import CircuitProfile, KeySwitchUse, PbsUse, Stage
 from fhecost.circuits.work import (
@@ -62,7 +63,7 @@ class BacktestSummary(Frozen):
 class BacktestReport(Frozen):
     """What ``fhecost backtest`` prints."""
 
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
     fhecost_version: str
     rows: tuple[BacktestRow, ...]
     summary: Mapping[Kind, BacktestSummary]
