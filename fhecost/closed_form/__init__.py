@@ -1,0 +1,1 @@
+"""Circuit profiles without compiling: counts by law, parameter sets from a table."""

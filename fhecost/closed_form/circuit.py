@@ -1,0 +1,130 @@
+"""From a plan and its parameter sets to the circuit profile that compiling would give."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fhecost.circuits.compilation import GLOBAL_P_ERROR
+from fhecost.circuits.profile import (
+    CircuitProfile,
+    KeySwitchParameters,
+    KeySwitchUse,
+    LinearOperation,
+    LinearUse,
+    PbsParameters,
+    PbsUse,
+    Stage,
+)
+from fhecost.circuits.work import (
+    bootstrap_key_bytes,
+    ciphertext_bytes,
+    key_switch_key_bytes,
+    key_switch_units,
+    pbs_units,
+)
+from fhecost.closed_form.parameter_table import ParameterSets
+from fhecost.closed_form.partitions import Partitions
+from fhecost.closed_form.plan import ROUNDING, Plan
+
+
+@dataclass
+class _Counts:
+    """The operations of one stage while they are being collected."""
+
+    pbs: Counter[PbsParameters] = field(default_factory=Counter)
+    key_switches: Counter[KeySwitchParameters] = field(default_factory=Counter)
+    linear: Counter[tuple[LinearOperation, int]] = field(default_factory=Counter)
+    bit_width: int | None = None
+
+
+def circuit_profile(
+    plan: Plan,
+    partitions: Partitions,
+    parameters: ParameterSets,
+    *,
+    name: str,
+    source: str,
+    description: Mapping[str, str | int | float],
+) -> CircuitProfile:
+    """The circuit profile of ``plan``, its stages in the order in which they were written down."""
+    dimension = [
+        _external(parameters.sets[partitions.precisions[partition]])
+        for partition in partitions.of_wire
+    ]
+    counts = _counts(plan, partitions, parameters, dimension)
+    key_switches = {use for stage in counts.values() for use in stage.key_switches}
+    pbs_count = sum(stage.pbs.total() for stage in counts.values())
+    complexity = sum(
+        sum(pbs_units(use) * count for use, count in stage.pbs.items())
+        + sum(key_switch_units(use) * count for use, count in stage.key_switches.items())
+        for stage in counts.values()
+    )
+    inputs = [wire for wire in plan.wires if wire.kind == "input"]
+    return CircuitProfile(
+        name=name,
+        source=source,
+        description=dict(description),
+        stages=tuple(_stage(plan, stage, counts[stage]) for stage in plan.stages),
+        bsk_bytes=sum(bootstrap_key_bytes(use) for use in set(parameters.sets.values())),
+        ksk_bytes=sum(map(key_switch_key_bytes, key_switches)),
+        input_bytes=sum(w.count * ciphertext_bytes(dimension[w.index]) for w in inputs),
+        output_bytes=sum(w.count * ciphertext_bytes(dimension[w.index]) for w in plan.outputs),
+        max_bit_width=max(partitions.width),
+        complexity=complexity,
+        # What the compiler is asked for; what it reaches lies a little below.
+        p_error=GLOBAL_P_ERROR / max(1, pbs_count),
+        global_p_error=GLOBAL_P_ERROR,
+    )
+
+
+def _counts(
+    plan: Plan, partitions: Partitions, parameters: ParameterSets, dimension: list[int]
+) -> dict[str, _Counts]:
+    counts: dict[str, _Counts] = defaultdict(_Counts)
+    for lookup in partitions.lookups:
+        wire, of_stage = lookup.wire, counts[lookup.wire.stage]
+        own = partitions.precisions[lookup.own]
+        source = plan.wires[wire.sources[0]]
+        of_stage.pbs[parameters.sets[own]] += wire.count
+        switch = parameters.key_switches[partitions.precisions[lookup.source], own]
+        of_stage.key_switches[switch] += wire.count
+        if lookup.own != lookup.target:
+            conversion = parameters.conversions[own, partitions.precisions[lookup.target]]
+            if conversion is not None:
+                of_stage.key_switches[conversion] += wire.count
+        if lookup.shifted:
+            of_stage.linear["clear_multiplication", dimension[source.index]] += source.count
+        read = source.width if own == ROUNDING else own
+        of_stage.bit_width = max(of_stage.bit_width or 0, read)
+    for work in plan.linear_work:
+        for operation, count in work.counts.items():
+            if count:
+                counts[work.stage].linear[operation, dimension[work.wire]] += count
+    return counts
+
+
+def _stage(plan: Plan, name: str, counts: _Counts) -> Stage:
+    shape, pbs_count = plan.stages[name], counts.pbs.total()
+    depth = min(shape.depth, max(1, pbs_count))
+    return Stage(
+        name=name,
+        pbs=tuple(PbsUse(parameters=use, count=count) for use, count in counts.pbs.items()),
+        key_switches=tuple(
+            KeySwitchUse(parameters=use, count=count) for use, count in counts.key_switches.items()
+        ),
+        linear=tuple(
+            LinearUse(operation=operation, lwe_dimension=dimension, count=count)
+            for (operation, dimension), count in counts.linear.items()
+        ),
+        depth=depth,
+        parallel_width=math.ceil(pbs_count / depth) if pbs_count else shape.largest_tensor,
+        bit_width=counts.bit_width,
+        predecessors=tuple(shape.predecessors),
+    )
+
+
+def _external(parameters: PbsParameters) -> int:
+    return parameters.glwe_dimension * parameters.polynomial_size

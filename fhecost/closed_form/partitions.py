@@ -1,0 +1,112 @@
+"""Which lookups share a parameter set, and under which key each block is encrypted.
+
+The Concrete optimizer's strategy ``multi`` (``compilers/concrete-optimizer`` in zama-ai/concrete,
+``partition_cut`` and ``partitionning``) gives one parameter set to all lookups that read the same
+precision: a *partition*. A block is encrypted under the key of the partition whose lookups fill it;
+of several, of the one of least precision; the input's block, which no lookup fills, under that of
+the lookups that read it. A lookup whose results go to a block of another partition switches keys
+once more, after its bootstrap.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fhecost.closed_form.plan import Plan, Wire
+from fhecost.errors import ImpossibleError
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """The lookups of one wire: partitions of its set, of its source's key and of its result's.
+
+    Partitions count from 0 in the order of ``Partitions.precisions``; ``shifted`` is whether a
+    multiplication narrows the source first.
+    """
+
+    wire: Wire
+    own: int
+    source: int
+    target: int
+    shifted: bool
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """A plan's partitions, from the least precision that a lookup reads to the largest.
+
+    ``of_wire`` is by wire the partition of the key that it is encrypted under; ``width`` is by wire
+    the width of its block.
+    """
+
+    precisions: tuple[int, ...]
+    lookups: tuple[Lookups, ...]
+    of_wire: tuple[int, ...]
+    width: tuple[int, ...]
+
+
+def partition(plan: Plan) -> Partitions:
+    """The partitions of ``plan``.
+
+    Raises:
+        ImpossibleError: the plan has no lookup.
+    """
+    block = _blocks(plan.wires)
+    width: dict[int, int] = defaultdict(int)
+    for wire in plan.wires:
+        width[block[wire.index]] = max(width[block[wire.index]], wire.width)
+    wires = [wire for wire in plan.wires if wire.kind == "lookup"]
+    if not wires:
+        raise ImpossibleError("the circuit has no table lookup: no parameter set to predict")
+    reads = [
+        width[block[wire.sources[0]]] if wire.reads is None else wire.reads for wire in wires
+    ]  # fmt: skip
+    precisions = tuple(sorted(set(reads)))
+    own = [precisions.index(precision) for precision in reads]
+    filled_by: dict[int, set[int]] = defaultdict(set)
+    read_by: dict[int, set[int]] = defaultdict(set)
+    for wire, of_lookup in zip(wires, own, strict=True):
+        filled_by[block[wire.index]].add(of_lookup)
+        read_by[block[wire.sources[0]]].add(of_lookup)
+
+    def of_block(index: int) -> int:
+        filling, reading = filled_by[index], read_by[index]
+        if filling:
+            return min(filling)
+        return next(iter(reading)) if len(reading) == 1 else 0
+
+    of_wire = tuple(of_block(block[wire.index]) for wire in plan.wires)
+    lookups = tuple(
+        Lookups(
+            wire,
+            of_lookup,
+            of_wire[wire.sources[0]],
+            of_wire[wire.index],
+            wire.shiftable and plan.wires[wire.sources[0]].width < width[block[wire.sources[0]]],
+        )
+        for wire, of_lookup in zip(wires, own, strict=True)
+    )
+    return Partitions(
+        precisions, lookups, of_wire, tuple(width[block[w.index]] for w in plan.wires)
+    )  # fmt: skip
+
+
+def _blocks(wires: Sequence[Wire]) -> list[int]:
+    """By wire, a number that all wires of its block share."""
+    parent = list(range(len(wires)))
+
+    def find(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for wire in wires:
+        if wire.kind == "linear":
+            for source in wire.sources:
+                parent[find(source)] = find(wire.index)
+    # Bits that a rounding reads come back into the block that they were taken from: its linear
+    # wire has both as sources.
+    return [find(index) for index in range(len(wires))]
