@@ -83,7 +83,7 @@ def compact_attention(
         _attention_head(plan, hidden, shape, ranges, f"head{index}.")
         for index, ranges in enumerate(heads)
     ]
-    n = shape.seq_len * shape.width
+    n = shape.tokens * shape.width
     return plan.linear(
         "output_projection",
         outputs,
@@ -101,7 +101,7 @@ def _attention_head(
     plan: Plan, hidden: Wire, shape: HeadShape, ranges: AttentionRanges, prefix: str
 ) -> Wire:
     """One head, normalized inside the circuit and requantized, L * d integers."""
-    head, pairs = ranges.head, shape.pairs
+    head, pairs = ranges.head, shape.scores
     scores, value = _scores_and_value(plan, hidden, shape, head, prefix)
     total = _sum_of_exponentials(plan, scores, shape, head, prefix)
     logarithm = plan.lookup(f"{prefix}softmax.logarithm", total, ranges.logarithm)
@@ -128,7 +128,7 @@ def _scores_and_value(
     plan: Plan, hidden: Wire, shape: HeadShape, ranges: CompactRanges, prefix: str
 ) -> tuple[Wire, Wire]:
     """Rounded scores of all pairs, and values, L * d."""
-    d, size, pairs = shape.dimension, shape.seq_len, shape.pairs
+    d, pairs = shape.dimension, shape.scores
     query, key, value = (
         _projected(plan, hidden, shape, ranges, f"{prefix}{name}", result)
         for name, result in (("query", ranges.query), ("key", ranges.key), ("value", ranges.value))
@@ -137,10 +137,10 @@ def _scores_and_value(
     sums = plan.linear(
         stage,
         (query, key),
-        pairs * d,
+        shape.products,
         ranges.sums,
         width=ranges.sum_bits,
-        encrypted_addition=pairs * d,
+        encrypted_addition=shape.products,
     )
     squares = plan.lookup(stage, sums, ranges.squares)
     own = [plan.lookup(stage, wire, Range(0, 0)) for wire in (query, key)]
@@ -152,7 +152,7 @@ def _scores_and_value(
         ranges.scores,
         width=ranges.score_bits,
         norm2=3.0 * d,
-        encrypted_addition=pairs * d + 2 * size * d + 2 * pairs,
+        encrypted_addition=shape.products + 2 * shape.values + 2 * pairs,
         encrypted_negation=2 * pairs,
     )
     return plan.rounded(f"{prefix}scores.round", scores, ranges.kept_bits), value
@@ -162,7 +162,7 @@ def _projected(
     plan: Plan, hidden: Wire, shape: HeadShape, ranges: CompactRanges, stage: str, result: Range
 ) -> Wire:
     """Query, key or value, L * d integers."""
-    n = shape.seq_len * shape.dimension
+    n = shape.values
     product = plan.linear(
         stage,
         (hidden,),
@@ -170,7 +170,7 @@ def _projected(
         Range(-1, 0),
         width=ranges.projection_bits,
         norm2=ranges.weight_norm2,
-        tensor=shape.width * shape.dimension,
+        tensor=shape.width * shape.dimension * shape.heads,
         clear_multiplication=n * shape.width,
         encrypted_addition=n * shape.width,
     )
@@ -199,11 +199,11 @@ def _sum_of_exponentials(
     return plan.linear(
         stage,
         (summed,),
-        shape.seq_len,
+        shape.rows,
         ranges.total,
         width=ranges.total_bits,
-        norm2=float(shape.seq_len),
-        encrypted_addition=shape.pairs,
+        norm2=float(shape.longest_row),
+        encrypted_addition=shape.scores,
     )
 
 
@@ -216,7 +216,7 @@ def _weighted_values(
     prefix: str,
 ) -> Wire:
     """Twice the sums of weight times value, L * d integers."""
-    stage, products = f"{prefix}weighted_values", shape.pairs * shape.dimension
+    stage, products = f"{prefix}weighted_values", shape.products
     sums = plan.linear(
         stage,
         (weights, value),
@@ -231,10 +231,10 @@ def _weighted_values(
     return plan.linear(
         stage,
         (partial,),
-        shape.seq_len * shape.dimension,
+        shape.values,
         ranges.attended,
         width=ranges.attended_bits,
-        norm2=3.0 * shape.seq_len,
+        norm2=3.0 * shape.longest_row,
         encrypted_addition=3 * products,
         encrypted_negation=2 * products,
     )

@@ -20,7 +20,7 @@ from fhecost.closed_form.measured import (
 )
 from fhecost.closed_form.plan import Plan, Range, Wire
 from fhecost.closed_form.reference_plan import ReferenceRanges, reference_head
-from fhecost.closed_form.shapes import HeadShape
+from fhecost.closed_form.shapes import HeadShape, whole_sequence
 from fhecost.errors import UsageError
 from fhecost.gpt2.compact import CompactHeads
 from fhecost.gpt2.compact_attention import CompactAttention
@@ -42,15 +42,15 @@ def plan_of_quantized(heads: QuantizedHeads, sentences: IntArray) -> Plan:
     seq_len, width = sentences.shape[1:]
     hidden = range_of(sentences)
     if isinstance(heads, ReferenceHeads):
-        shape = HeadShape(width, heads.heads[0].dimension, seq_len)
+        shape = whole_sequence(width, heads.heads[0].dimension, seq_len)
         return plan_reference(
             shape, hidden, [reference_ranges(head, sentences) for head in heads.heads]
         )
     if isinstance(heads, CompactHeads):
-        shape = HeadShape(width, heads.heads[0].dimension, seq_len)
+        shape = whole_sequence(width, heads.heads[0].dimension, seq_len)
         return plan_compact(shape, hidden, compact_ranges(heads, sentences))
     if isinstance(heads, CompactAttention):
-        shape = HeadShape(width, heads.heads.heads[0].dimension, seq_len)
+        shape = whole_sequence(width, heads.heads.heads[0].dimension, seq_len)
         return plan_attention(
             shape,
             hidden,
@@ -65,13 +65,13 @@ def plan_of_quantized(heads: QuantizedHeads, sentences: IntArray) -> Plan:
 def plan_reference(shape: HeadShape, hidden: Range, heads: Sequence[ReferenceRanges]) -> Plan:
     """The plan of reference heads of one shape on one input."""
     plan = Plan()
-    values = plan.input(shape.seq_len * shape.width, hidden)
+    values = plan.input(shape.tokens * shape.width, hidden)
     outputs: list[Wire] = []
     weights: Wire | None = None
     for ranges, prefix in zip(heads, _prefixes(len(heads)), strict=True):
         output, own = reference_head(plan, values, shape, ranges, prefix, weights)
         outputs.append(output)
-        weights = own if shape.seq_len == 1 else None
+        weights = own if shape.tokens == 1 else None
     plan.output(outputs)
     return plan
 
@@ -79,7 +79,7 @@ def plan_reference(shape: HeadShape, hidden: Range, heads: Sequence[ReferenceRan
 def plan_compact(shape: HeadShape, hidden: Range, heads: Sequence[CompactRanges]) -> Plan:
     """The plan of compact heads of one shape on one input."""
     plan = Plan()
-    values = plan.input(shape.seq_len * shape.width, hidden)
+    values = plan.input(shape.tokens * shape.width, hidden)
     plan.output(
         [
             wire
@@ -100,7 +100,7 @@ def plan_attention(
 ) -> Plan:
     """The plan of a whole compact attention."""
     plan = Plan()
-    values = plan.input(shape.seq_len * shape.width, hidden)
+    values = plan.input(shape.tokens * shape.width, hidden)
     plan.output(
         [compact_attention(plan, values, shape, heads, product, product_bits, product_norm2)]
     )

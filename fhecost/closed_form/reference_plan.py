@@ -80,7 +80,7 @@ def reference_head(
     Returns:
         the result, L * d integers, and the attention weights.
     """
-    size, d = shape.seq_len, shape.dimension
+    size, d = shape.tokens, shape.dimension
     biased = _projected(plan, hidden, shape, ranges, prefix)
     value = _part(plan, biased, shape, f"{prefix}value", ranges.value_read, ranges.value)
     if weights is None:
@@ -95,7 +95,7 @@ def _weights(
     plan: Plan, biased: Wire, shape: HeadShape, ranges: ReferenceRanges, prefix: str
 ) -> Wire:
     """The attention weights, L * L integers."""
-    size, d = shape.seq_len, shape.dimension
+    size, d = shape.tokens, shape.dimension
     if ranges.all_scores_equal:
         # The exponential of 0 is the largest value that its scale has.
         largest = ranges.exponential.high
@@ -114,7 +114,7 @@ def _projected(
     plan: Plan, hidden: Wire, shape: HeadShape, ranges: ReferenceRanges, prefix: str
 ) -> Wire:
     """The projection with its bias, 3 * L * d integers."""
-    n = 3 * shape.dimension * shape.seq_len
+    n = 3 * shape.dimension * shape.tokens
     product = plan.linear(
         f"{prefix}projection",
         (hidden,),
@@ -133,7 +133,7 @@ def _part(
     plan: Plan, biased: Wire, shape: HeadShape, name: str, read: Range, result: Range
 ) -> Wire:
     """Query, key or value, L * d integers."""
-    stage, n = f"{name}.requantize", shape.seq_len * shape.dimension
+    stage, n = f"{name}.requantize", shape.tokens * shape.dimension
     centred = plan.linear(stage, (biased,), n, read, clear_addition=n)
     return plan.lookup(stage, centred, result)
 
@@ -142,7 +142,7 @@ def _without_maximum(
     plan: Plan, scores: Wire, shape: HeadShape, ranges: ReferenceRanges, prefix: str
 ) -> Wire:
     """Scores less the running maximum of their row, L * L integers."""
-    size, pairs = shape.seq_len, shape.seq_len**2
+    size, pairs = shape.tokens, shape.tokens**2
     maximum, stage = scores, f"{prefix}softmax.maximum"
     for step in ranges.maximum:
         difference = plan.linear(
@@ -172,7 +172,7 @@ def _normalized(
     plan: Plan, exponential: Wire, shape: HeadShape, ranges: ReferenceRanges, prefix: str
 ) -> Wire:
     """The attention weights of the exponentials, L * L integers."""
-    size, pairs = shape.seq_len, shape.seq_len**2
+    size, pairs = shape.tokens, shape.tokens**2
     if size == 1:
         # The sum of one constant is that constant, and so is its inverse.
         inverse = plan.linear("", (exponential,), 1, ranges.inverse)
