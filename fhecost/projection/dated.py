@@ -111,10 +111,11 @@ def decimal_year(date: str) -> float:
     Args:
         date: as in ``2026``, ``2026-04`` or ``2026-04-16``.
     """
-    year, month, day = (*(int(part) for part in date.split("-")), None, None)[:3]
-    if month is None:
+    year, *rest = (int(part) for part in date.split("-"))
+    if not rest:
         return year + 0.5
-    return year + (month - 1) / 12 + (0.5 if day is None else (day - 0.5) / 31) / 12
+    within_month = (rest[1] - 0.5) / 31 if len(rest) == 2 else 0.5
+    return year + (rest[0] - 1 + within_month) / 12
 
 
 def read_dated(path: Path | None = None) -> DatedFigures:
@@ -155,9 +156,7 @@ def read_dated(path: Path | None = None) -> DatedFigures:
     )
 
 
-def _copied(
-    table: Mapping[str, DatedFigure], before: Mapping[str, DatedFigure]
-) -> frozenset[str]:
+def _copied(table: Mapping[str, DatedFigure], before: Mapping[str, DatedFigure]) -> frozenset[str]:
     """Precisions whose figures were copied: none, if only one of the common ones differs."""
     common = table.keys() & before.keys()
     if any(not math.isclose(table[key].seconds, before[key].seconds) for key in common):

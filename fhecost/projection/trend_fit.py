@@ -191,9 +191,9 @@ def _largest_likelihood(observed: FloatArray, design: FloatArray, members: Float
     if members.shape[1] == len(observed):
         return 0.0
     found = minimize_scalar(
-        lambda log_share: _generalized(
-            observed, design, members, math.exp(log_share)
-        ).minus_log_likelihood,
+        lambda log_share: (
+            _generalized(observed, design, members, math.exp(log_share)).minus_log_likelihood
+        ),
         bounds=(-8.0, 6.0),
         method="bounded",
     )
