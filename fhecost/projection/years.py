@@ -251,6 +251,7 @@ def _point(
 ) -> YearPoint:
     factor = _factor(trend, passed)
     one = Band(value=1.0, low=1.0, high=1.0)
+    run = _scaled(1 / base.value, _times(base, factor))
     hourly = _over(trend, "price_per_hour", passed) if _hourly_moves(trend) else one
     return YearPoint(
         year=year,
@@ -261,8 +262,8 @@ def _point(
         else _later(trend, _over(trend, "hardware", passed), passed),
         p_fail=one,
         latency_s=_times(base, factor),
-        price_usd=None if price_usd is None else _scaled(price_usd, _times(factor, hourly)),
-        energy_j=None if energy_j is None else _scaled(energy_j, factor),
+        price_usd=None if price_usd is None else _scaled(price_usd, _times(run, hourly)),
+        energy_j=None if energy_j is None else _scaled(energy_j, run),
     )
 
 

@@ -21,6 +21,9 @@ _TITLES: dict[Quantity, tuple[str, str]] = {
     "price_usd": ("Price of a run against the year", "USD"),
     "energy_j": ("Energy of a run against the year", "joules"),
 }
+_MIDDLE = 0.5
+"""A year's figure stands in its middle."""
+
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 
 
@@ -84,15 +87,21 @@ def _figure(
         _add_band(figure, projection.name, color, known)
         if quantity == "latency_s":
             _add_releases(figure, projection, color)
+    first, end = report.years[0], report.years[-1] + 1
     if quantity == "latency_s" and report.targets:
-        figure.add_hline(
-            y=report.targets[0].target_s,
+        target_s = report.targets[0].target_s
+        figure.add_scatter(
+            x=[first, end], y=[target_s, target_s], mode="lines", hoverinfo="skip",
             line={"color": "#8a8f98", "dash": "dot", "width": 1.5},
-            annotation={"text": f"target {duration(report.targets[0].target_s)}"},
-        )
-    figure.update_xaxes(
-        title="year", dtick=1, tickformat="d", range=[report.years[0] - 0.5, report.years[-1] + 0.5]
-    )
+            name=f"target {duration(target_s)}",
+        )  # fmt: skip
+    silent = 1 + max(point.year for projection in drawn for point in projection.points)
+    if silent < end:
+        figure.add_vrect(
+            x0=silent, x1=end, fillcolor="#8a8f98", opacity=0.12, line_width=0,
+            annotation={"text": "beyond the data"}, annotation_position="top left",
+        )  # fmt: skip
+    figure.update_xaxes(title="year", dtick=1, tickformat="d", range=[first, end])
     figure.update_yaxes(title=unit, type="log", exponentformat="power", automargin=True)
     figure.update_layout(
         legend={"orientation": "h", "y": -0.2}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
@@ -101,7 +110,7 @@ def _figure(
 
 
 def _add_band(figure: Any, name: str, color: str, known: Sequence[tuple[int, Band]]) -> None:
-    years = [year for year, _ in known]
+    years = [year + _MIDDLE for year, _ in known]
     for end, fill in (("low", None), ("high", "tonexty")):
         figure.add_scatter(
             x=years, y=[getattr(band, end) for _, band in known], mode="lines",
@@ -115,8 +124,11 @@ def _add_band(figure: Any, name: str, color: str, known: Sequence[tuple[int, Ban
         line={"color": color, "width": 2},
         name=name,
         legendgroup=name,
-        text=[f"{band.value:.3g}, {band.low:.3g} to {band.high:.3g}" for _, band in known],
-        hovertemplate=f"{name}, %{{x}}: %{{text}}<extra></extra>",
+        text=[
+            f"{name}, {year}: {band.value:.3g}, {band.low:.3g} to {band.high:.3g}"
+            for year, band in known
+        ],
+        hoverinfo="text",
     )
 
 
@@ -129,8 +141,7 @@ def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
             if level.machine == machine
         ]
         figure.add_scatter(
-            # A point of a year stands at its number, which is the middle of that year here.
-            x=[level.date - 0.5 for level, _ in marks],
+            x=[level.date for level, _ in marks],
             y=[seconds for _, seconds in marks],
             mode="markers",
             marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 1}},

@@ -70,7 +70,7 @@ def change(term: Term | None, units: float = 1.0) -> str:
         return "not known"
     value, low, high = term.over(units)
     if max(value, high) > 2 or min(value, low) < 0.5:
-        return f"×{value:.2g} (×{low:.2g} to ×{high:.2g})"
+        return f"times {value:.2g} ({low:.2g} to {high:.2g})"
     return f"{_percent(value)} ({_percent(low)} to {_percent(high)})"
 
 
@@ -89,10 +89,11 @@ def trend_lines(projection: YearProjection) -> Iterator[str]:
         if term is None:
             yield f"{label}: not known: {trend.not_known[name]}"
         else:
+            degrees = "degree" if term.degrees_of_freedom == 1 else "degrees"
             unclear = "; no change is within the error" if term.low <= 0 <= term.high else ""
             yield (
                 f"{label}: {change(term, units)} {unit}, {term.figures} figures, "
-                f"{term.degrees_of_freedom} degrees of freedom{unclear}"
+                f"{term.degrees_of_freedom} {degrees} of freedom{unclear}"
             )
     for step in trend.steps:
         yield f"step from {step.before} to {step.after}: {change(step.step)}"
@@ -110,7 +111,9 @@ def _blocks(projection: YearProjection, table: Table) -> Iterator[str]:
     yield wrap(f"{head} in {projection.base_year}:")
     if projection.points:
         yield table(*_latencies(projection.points))
-        yield table(*_costs(projection.points))
+        if projection.price_usd is not None or projection.energy_j is not None:
+            yield table(*_costs(projection.points))
+        yield wrap("software, hardware, p_fail: latency over that of the base year, by cause")
     if projection.beyond_data:
         yield wrap(f"not within the data: {_ranges(projection.beyond_data)}")
     trend = projection.trend
@@ -137,9 +140,9 @@ def _latencies(points: Sequence[YearPoint]) -> tuple[list[Column], list[list[str
             str(point.year),
             duration(point.latency_s.value),
             f"{duration(point.latency_s.low)} to {duration(point.latency_s.high)}",
-            f"×{point.software.value:.2f}",
-            "not known" if point.hardware is None else f"×{point.hardware.value:.2f}",
-            f"×{point.p_fail.value:.2f}",
+            f"{point.software.value:.2f}",
+            "not known" if point.hardware is None else f"{point.hardware.value:.2f}",
+            f"{point.p_fail.value:.2f}",
         ]
         for point in points
     ]
