@@ -7,6 +7,7 @@ The model of figure i, of series s and release r::
 ``u_r`` moves all figures of a release together: a release is one event, however many figures it
 published. The share of its variance is the one with the largest restricted likelihood (Patterson
 and Thompson, Biometrika 58, 1971); given that share, the terms are generalized least squares.
+Where the releases' means still scatter further than that allows, errors grow by Birge's ratio.
 Intervals are Student's, with as many degrees of freedom as releases are left after the terms.
 """
 
@@ -143,7 +144,8 @@ def fit_terms(
         return None
     share = _largest_likelihood(observed, design, members)
     solved = _generalized(observed, design, members, share)
-    covariance = solved.variance * np.linalg.inv(solved.normal)
+    spread = _spread_of_releases(solved, members, share, degrees)
+    covariance = spread * solved.variance * np.linalg.inv(solved.normal)
     first = offsets.shape[1]
     return TermFit(
         names=tuple(kept),
@@ -184,6 +186,22 @@ def _generalized(
         + float(np.linalg.slogdet(normal)[1])
     )
     return _Solution(estimates, normal, rest, variance, likelihood / 2)
+
+
+def _spread_of_releases(
+    solved: _Solution, members: FloatArray, share: float, degrees: int
+) -> float:
+    """How much further the releases' means scatter than the fit allows, as a variance; at least 1.
+
+    Birge's ratio (Physical Review 40, 1932). It is 1 where the share of the releases is right, and
+    more where the figures of a release agree so well that many would make the releases look sure.
+    """
+    if degrees < 1:
+        return 1.0
+    sizes = members.sum(axis=0)
+    means = members.T @ solved.rest / sizes
+    expected = solved.variance * (1 / sizes + share)
+    return max(1.0, float(np.sum(means**2 / expected)) / degrees)
 
 
 def _largest_likelihood(observed: FloatArray, design: FloatArray, members: FloatArray) -> float:
