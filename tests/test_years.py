@@ -25,7 +25,8 @@ from fhecost.projection.years import (
 )
 from fhecost.report.units import parse_duration
 from fhecost.report.years_figures import years_figures, years_page
-from fhecost.report.years_text import RENDERERS, as_csv, as_table
+from fhecost.report.years_text import RENDERERS, as_csv, as_table, change
+from tests.conftest import ROOT
 
 YEARS = parse_years("2023..2035")
 MEASURED = ("cpu", "gpu", "fpga")
@@ -403,3 +404,21 @@ def test_a_projection_loads_neither_torch_nor_concrete_nor_plotly():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_page_of_the_years_says_what_the_fit_says():
+    page = (ROOT / "docs" / "years.md").read_text(encoding="utf-8")
+    trends = [fit_trend(kind) for kind in MEASURED]
+    for label, name, units in (
+        ("software, a year", "software", 1),
+        ("hardware, a year", "hardware", 1),
+        ("p_fail, 2^-64 to 2^-128", "p_fail", 64),
+        ("parameter sets, a year", "parameter_sets", 1),
+        ("price an hour, a year", "price_per_hour", 1),
+    ):
+        cells = " | ".join(change(getattr(trend, name), units) for trend in trends)
+        assert f"| {label} | {cells} | |" in page
+    counted = " | ".join(f"{len(one.figures)}, {len(one.releases)}" for one in trends)
+    assert f"| figures, releases | {counted} | none |" in page
+    ranges = " | ".join(f"{one.years_within[0]} to {one.years_within[-1]}" for one in trends)
+    assert f"| years they speak for | {ranges} | |" in page

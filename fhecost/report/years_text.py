@@ -69,6 +69,8 @@ def change(term: Term | None, units: float = 1.0) -> str:
     if term is None:
         return "not known"
     value, low, high = term.over(units)
+    if low == high == 1:
+        return "unchanged"
     if max(value, high) > 2 or min(value, low) < 0.5:
         return f"times {value:.2g} ({low:.2g} to {high:.2g})"
     return f"{_percent(value)} ({_percent(low)} to {_percent(high)})"
@@ -95,6 +97,9 @@ def trend_lines(projection: YearProjection) -> Iterator[str]:
                 f"{label}: {change(term, units)} {unit}, {term.figures} figures, "
                 f"{term.degrees_of_freedom} {degrees} of freedom{unclear}"
             )
+    if trend.first_date is not None and trend.last_date is not None:
+        parts = ", ".join(f"{part.cause} {change(part.change)}" for part in trend.history)
+        yield f"{int(trend.first_date)} to {int(trend.last_date)} in all: {parts}"
     for step in trend.steps:
         yield f"step from {step.before} to {step.after}: {change(step.step)}"
 
