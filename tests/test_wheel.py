@@ -31,6 +31,8 @@ def test_the_wheel_carries_what_the_commands_need(tmp_path):
         "assert model_shape(find_model('embedded')).layers >= 1 and calibration_sentences()\n"
         "from fhecost.schemas import SCHEMAS, schema_path\n"
         "assert all(schema_path(name).is_file() for name in SCHEMAS)\n"
+        "from fhecost.projection.trend import fit_trend\n"
+        "assert fit_trend('cpu').figures\n"
         "from fhecost.cli import main\n"
         f"main(['estimate', '--profile', {str(SAVED_PROFILE)!r}])\n"
     )

@@ -9,7 +9,8 @@ from fhecost.hardware.comparison import ComparisonReport
 from fhecost.report.pages import figure_page
 from fhecost.report.units import duration
 
-_COLORS = {"cpu": "#2b7fb8", "gpu": "#4d7c3a", "fpga": "#c4661f", "asic": "#8b5fa8"}
+KIND_COLORS = {"cpu": "#2b7fb8", "gpu": "#4d7c3a", "fpga": "#c4661f", "asic": "#8b5fa8"}
+"""One color for each kind of machine, on all figures."""
 
 
 def comparison_page(report: ComparisonReport) -> str:
@@ -33,7 +34,7 @@ def comparison_page(report: ComparisonReport) -> str:
 
 def _figure(plotly_objects: Any, report: ComparisonReport) -> Any:
     figure = plotly_objects.Figure()
-    for kind, color in _COLORS.items():
+    for kind, color in KIND_COLORS.items():
         rows = [row for row in report.rows if row.kind == kind]
         if not rows:
             continue

@@ -108,6 +108,17 @@ def read_records(paths: Sequence[Path] | None = None) -> list[PublishedRecord]:
     return [record for path in paths for record in read_published(path)]
 
 
+def seconds_of(record: PublishedRecord) -> float | None:
+    """Seconds of what ``record`` timed, of one operation where it gives a rate; None if neither."""
+    number = isinstance(record.value, int | float) and not isinstance(record.value, bool)
+    if not number or not record.value > 0:
+        return None
+    if record.unit in _RATES:
+        return 1 / float(record.value)
+    scale = _SECONDS.get(record.unit)
+    return None if scale is None else float(record.value) * scale
+
+
 def read_operation(record: PublishedRecord) -> PublishedOperation | str:
     """What ``record`` timed, or why fhecost can't predict it."""
     if record.kind != "published":

@@ -1,0 +1,1 @@
+"""Projections of an estimate: longer sequences, whole models, later years."""

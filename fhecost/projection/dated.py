@@ -1,0 +1,202 @@
+"""Published figures with their dates: what a trend over the years is fitted to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from fhecost.circuits.work import key_switch_units, pbs_units
+from fhecost.data import data_folder
+from fhecost.errors import UsageError, first_validation_error
+from fhecost.files import read_text
+from fhecost.frozen import Frozen
+from fhecost.hardware.profile import Kind
+from fhecost.validation.published import (
+    PUBLISHED_FOLDER,
+    PublishedOperation,
+    PublishedRecord,
+    read_operation,
+    read_records,
+    seconds_of,
+)
+
+_DATE = r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$"
+
+
+class DatedTable(Frozen):
+    """One table that a release published: ``records`` names its figures by their precision.
+
+    ``date`` is a year, a month or a day, and ``date_ref`` says of what. ``log2_p_fail`` is what the
+    table is for, None where it isn't stated. Tables of one lineage are of one software, one
+    operation and one kind of machine, in the order of the releases. Tables that compare machines at
+    one time say nothing of the years.
+    """
+
+    lineage: str
+    kind: Kind
+    software: str
+    date: Annotated[str, Field(pattern=_DATE)]
+    date_ref: str
+    machine: str
+    log2_p_fail: Annotated[int, Field(lt=0)] | None
+    says_nothing_of_the_years: bool = False
+    records: Annotated[Mapping[str, str], Field(min_length=1)]
+
+
+class PricedMachine(Frozen):
+    """A machine of the tables, and the hardware profile that has its price."""
+
+    name: str
+    hardware: str
+
+
+class DatedFile(Frozen):
+    """What ``dated.json`` holds; ``records`` are figures that aren't among the published records.
+
+    ``no_lineage`` says why a kind of machine has no tables.
+    """
+
+    about: str = ""
+    machines: tuple[PricedMachine, ...] = ()
+    no_lineage: Mapping[Kind, str] = Field(default_factory=dict)
+    tables: tuple[DatedTable, ...]
+    records: tuple[PublishedRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatedFigure:
+    """One figure: seconds of an operation, when, with which software and on which machine.
+
+    ``date`` is in years. ``work`` is the work of the operation in the unit of the Concrete
+    optimizer, None where no parameter set is published beside the figure.
+    """
+
+    name: str
+    lineage: str
+    kind: Kind
+    software: str
+    machine: str
+    date: float
+    precision: str
+    log2_p_fail: int | None
+    seconds: float
+    work: float | None
+    source: str
+    says_nothing_of_the_years: bool = False
+
+
+@dataclass(frozen=True)
+class DatedFigures:
+    """All dated figures, the ones that only repeat a release before, and why a kind has none."""
+
+    figures: tuple[DatedFigure, ...]
+    repeated: tuple[DatedFigure, ...] = ()
+    no_lineage: Mapping[Kind, str] | None = None
+    hardware: Mapping[str, str] | None = None
+
+    def of_kind(self, kind: Kind) -> tuple[DatedFigure, ...]:
+        """The figures of one kind of machine."""
+        return tuple(figure for figure in self.figures if figure.kind == kind)
+
+
+def decimal_year(date: str) -> float:
+    """The middle of the year, month or day in years: ``2026`` is 2026.5.
+
+    Args:
+        date: as in ``2026``, ``2026-04`` or ``2026-04-16``.
+    """
+    year, *rest = (int(part) for part in date.split("-"))
+    if not rest:
+        return year + 0.5
+    within_month = (rest[1] - 0.5) / 31 if len(rest) == 2 else 0.5
+    return year + (rest[0] - 1 + within_month) / 12
+
+
+def read_dated(path: Path | None = None) -> DatedFigures:
+    """The dated figures in ``path``; those that come with fhecost when None.
+
+    A table that repeats the figures of the release before was copied, not measured anew: the
+    figures that it repeats are left out, so that no measurement counts twice.
+
+    Raises:
+        UsageError: the file can't be read, isn't of this form, or names an unknown record.
+    """
+    path = data_folder(PUBLISHED_FOLDER) / "dated.json" if path is None else path
+    try:
+        content = DatedFile.model_validate(json.loads(read_text(path)))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from error
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+    records = {record.name: record for record in (*read_records(), *content.records)}
+    figures: list[DatedFigure] = []
+    repeated: list[DatedFigure] = []
+    before: dict[tuple[str, str, int | None], Mapping[str, DatedFigure]] = {}
+    for table in content.tables:
+        read = {
+            precision: _figure(path, table, precision, records.get(name), name)
+            for precision, name in table.records.items()
+        }
+        series = (table.lineage, table.machine, table.log2_p_fail)
+        copied = _copied(read, before.get(series, {}))
+        before[series] = read
+        for precision, figure in read.items():
+            (repeated if precision in copied else figures).append(figure)
+    return DatedFigures(
+        figures=tuple(figures),
+        repeated=tuple(repeated),
+        no_lineage=content.no_lineage,
+        hardware={machine.name: machine.hardware for machine in content.machines},
+    )
+
+
+def _copied(table: Mapping[str, DatedFigure], before: Mapping[str, DatedFigure]) -> frozenset[str]:
+    """Precisions whose figures were copied: none, if only one of the common ones differs."""
+    common = table.keys() & before.keys()
+    if any(not math.isclose(table[key].seconds, before[key].seconds) for key in common):
+        return frozenset()
+    return frozenset(common)
+
+
+def _figure(
+    path: Path, table: DatedTable, precision: str, record: PublishedRecord | None, name: str
+) -> DatedFigure:
+    if record is None:
+        raise UsageError(f"{path}: {table.software}, {table.machine}: no record is named {name!r}")
+    seconds = seconds_of(record)
+    if seconds is None or not record.source:
+        raise UsageError(f"{path}: record {name!r}: needs a time or a rate, and a source")
+    operation = read_operation(record)
+    return DatedFigure(
+        name=name,
+        lineage=table.lineage,
+        kind=table.kind,
+        software=table.software,
+        machine=table.machine,
+        date=decimal_year(table.date),
+        precision=precision,
+        log2_p_fail=table.log2_p_fail,
+        seconds=seconds,
+        work=_work(operation) if isinstance(operation, PublishedOperation) else None,
+        source=record.source,
+        says_nothing_of_the_years=table.says_nothing_of_the_years,
+    )
+
+
+def _work(operation: PublishedOperation) -> float:
+    switched = 0.0 if operation.key_switch is None else key_switch_units(operation.key_switch)
+    return pbs_units(operation.pbs) + switched
+
+
+def machines_of(figures: Sequence[DatedFigure]) -> dict[str, float]:
+    """The machines and the dates of their first figures, the earliest first."""
+    first: dict[str, float] = {}
+    for figure in figures:
+        first[figure.machine] = min(figure.date, first.get(figure.machine, math.inf))
+    return dict(sorted(first.items(), key=lambda item: item[1]))

@@ -1,0 +1,254 @@
+"""Least squares with terms that may not be told apart, and errors that figures have in common.
+
+The model of figure i, of series s and release r::
+
+    y_i = offset_s + sum over terms of x_ij * b_j + u_r + e_i
+
+``u_r`` moves all figures of a release together: a release is one event, however many figures it
+published. The share of its variance is the one with the largest restricted likelihood (Patterson
+and Thompson, Biometrika 58, 1971); given that share, the terms are generalized least squares.
+Where the releases' means still scatter further than that allows, errors grow by Birge's ratio.
+Intervals are Student's, with as many degrees of freedom as releases are left after the terms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import t as student_t
+
+from fhecost.frozen import Frozen
+from fhecost.quantization.quantizer import FloatArray
+
+CONFIDENCE = 0.9
+"""How often an interval holds the true value, if the model does."""
+
+_LEAST_VARIANCE = 1e-24
+
+
+class Term(Frozen):
+    """One term of a trend, as a natural logarithm: seconds grow by exp(estimate) a unit.
+
+    ``low`` and ``high`` are the 90 % interval, ``figures`` how many it rests on.
+    """
+
+    estimate: float
+    standard_error: float
+    low: float
+    high: float
+    degrees_of_freedom: int
+    figures: int
+
+    def over(self, units: float) -> tuple[float, float, float]:
+        """The factor over ``units``, its low and its high."""
+        ends = (math.exp(units * self.low), math.exp(units * self.high))
+        return math.exp(units * self.estimate), min(ends), max(ends)
+
+
+@dataclass(frozen=True)
+class TermFit:
+    """What least squares says of the terms that can be told apart.
+
+    ``covariance`` is of ``names``, the terms that stayed in the design; ``told_apart`` are those
+    among them whose value the data fix. ``rest`` is what is left of each figure after its series'
+    offset and all terms.
+    """
+
+    names: tuple[str, ...]
+    estimates: FloatArray
+    covariance: FloatArray
+    told_apart: frozenset[str]
+    degrees_of_freedom: int
+    figures: int
+    rest: FloatArray
+    scatter_of_releases: float
+
+    def value(self, name: str) -> float:
+        """The estimate of a term; 0 of one that isn't in the design."""
+        return float(self.estimates[self.names.index(name)]) if name in self.names else 0.0
+
+    def term(self, name: str) -> Term | None:
+        """A term with its interval; None where the data can't tell it apart."""
+        return self.contrast({name: 1.0})
+
+    def contrast(
+        self,
+        weights: Mapping[str, float],
+        *,
+        more_variance: float = 0.0,
+        at_most_degrees: int | None = None,
+    ) -> Term | None:
+        """A weighted sum of terms; None where the data can't tell one of them apart.
+
+        Args:
+            weights: how often each term counts.
+            more_variance: what comes to the variance from outside this fit.
+            at_most_degrees: degrees of freedom of that variance, where they are fewer.
+        """
+        if any(name not in self.told_apart for name in weights):
+            return None
+        row = np.array([weights.get(name, 0.0) for name in self.names])
+        variance = float(row @ self.covariance @ row) + more_variance
+        degrees = self.degrees_of_freedom
+        if at_most_degrees is not None:
+            degrees = min(degrees, at_most_degrees)
+        return make_term(float(row @ self.estimates), math.sqrt(variance), degrees, self.figures)
+
+
+def make_term(estimate: float, standard_error: float, degrees: int, figures: int) -> Term | None:
+    """A term with its interval; None without a degree of freedom, since its error is unknown."""
+    if degrees < 1:
+        return None
+    reach = float(student_t.ppf((1 + CONFIDENCE) / 2, degrees)) * standard_error
+    return Term(
+        estimate=estimate,
+        standard_error=standard_error,
+        low=estimate - reach,
+        high=estimate + reach,
+        degrees_of_freedom=degrees,
+        figures=figures,
+    )
+
+
+def fit_terms(
+    y: Sequence[float],
+    terms: Mapping[str, Sequence[float]],
+    series: Sequence[str],
+    releases: Sequence[str],
+) -> TermFit | None:
+    """Fit the terms; None where there are as many unknowns as figures, so that nothing is left.
+
+    Args:
+        y: one logarithm a figure, shape (figures,).
+        terms: each term's column, shape (figures,).
+        series: which figures share an offset, shape (figures,).
+        releases: which figures share an error, shape (figures,).
+    """
+    observed = np.asarray(y, float)
+    offsets = _indicators(series)
+    columns = {name: np.asarray(column, float) for name, column in terms.items()}
+    told_apart = _told_apart(offsets, columns)
+    kept: list[str] = []
+    for name in columns:
+        if _rank(offsets, columns, [*kept, name]) > _rank(offsets, columns, kept):
+            kept.append(name)
+    design = _design(offsets, columns, kept)
+    count, unknowns = design.shape
+    members = _indicators(releases)
+    degrees = min(count - unknowns, _left_releases(members, columns, kept))
+    if count <= unknowns:
+        return None
+    share = _largest_likelihood(observed, design, members)
+    solved = _generalized(observed, design, members, share)
+    spread = _spread_of_releases(solved, members, share, degrees)
+    covariance = spread * solved.variance * np.linalg.inv(solved.normal)
+    first = offsets.shape[1]
+    return TermFit(
+        names=tuple(kept),
+        estimates=solved.estimates[first:],
+        covariance=covariance[first:, first:],
+        told_apart=frozenset(told_apart),
+        degrees_of_freedom=degrees,
+        figures=count,
+        rest=solved.rest,
+        scatter_of_releases=math.sqrt(share * solved.variance),
+    )
+
+
+@dataclass(frozen=True)
+class _Solution:
+    estimates: FloatArray
+    normal: FloatArray
+    rest: FloatArray
+    variance: float
+    minus_log_likelihood: float
+
+
+def _generalized(
+    observed: FloatArray, design: FloatArray, members: FloatArray, share: float
+) -> _Solution:
+    """Least squares where figures of a release share ``share`` times the variance of one."""
+    count, unknowns = design.shape
+    covariance = np.eye(count) + share * members @ members.T
+    weighted = np.linalg.solve(covariance, design)
+    normal = design.T @ weighted
+    estimates = np.linalg.solve(normal, weighted.T @ observed)
+    rest = observed - design @ estimates
+    left = count - unknowns
+    variance = max(float(rest @ np.linalg.solve(covariance, rest)) / left, _LEAST_VARIANCE)
+    likelihood = (
+        left * math.log(variance)
+        + float(np.linalg.slogdet(covariance)[1])
+        + float(np.linalg.slogdet(normal)[1])
+    )
+    return _Solution(estimates, normal, rest, variance, likelihood / 2)
+
+
+def _spread_of_releases(
+    solved: _Solution, members: FloatArray, share: float, degrees: int
+) -> float:
+    """How much further the releases' means scatter than the fit allows, as a variance; at least 1.
+
+    Birge's ratio (Physical Review 40, 1932). It is 1 where the share of the releases is right, and
+    more where the figures of a release agree so well that many would make the releases look sure.
+    """
+    if degrees < 1:
+        return 1.0
+    sizes = members.sum(axis=0)
+    means = members.T @ solved.rest / sizes
+    expected = solved.variance * (1 / sizes + share)
+    return max(1.0, float(np.sum(means**2 / expected)) / degrees)
+
+
+def _largest_likelihood(observed: FloatArray, design: FloatArray, members: FloatArray) -> float:
+    """The share of the releases' variance; 0 where each figure is a release of its own."""
+    if members.shape[1] == len(observed):
+        return 0.0
+    found = minimize_scalar(
+        lambda log_share: (
+            _generalized(observed, design, members, math.exp(log_share)).minus_log_likelihood
+        ),
+        bounds=(-8.0, 6.0),
+        method="bounded",
+    )
+    return math.exp(float(found.x))
+
+
+def _indicators(names: Sequence[str]) -> FloatArray:
+    """One column a distinct name, shape (len(names), distinct)."""
+    distinct = list(dict.fromkeys(names))
+    return np.array([[float(name == one) for one in distinct] for name in names])
+
+
+def _design(
+    offsets: FloatArray, columns: Mapping[str, FloatArray], names: Sequence[str]
+) -> FloatArray:
+    return np.column_stack([offsets, *(columns[name] for name in names)])
+
+
+def _rank(offsets: FloatArray, columns: Mapping[str, FloatArray], names: Sequence[str]) -> int:
+    return int(np.linalg.matrix_rank(_design(offsets, columns, names)))
+
+
+def _told_apart(offsets: FloatArray, columns: Mapping[str, FloatArray]) -> list[str]:
+    """The terms without whose column the design has a lower rank."""
+    whole = _rank(offsets, columns, list(columns))
+    return [
+        name
+        for name in columns
+        if _rank(offsets, columns, [other for other in columns if other != name]) < whole
+    ]
+
+
+def _left_releases(
+    members: FloatArray, columns: Mapping[str, FloatArray], names: Sequence[str]
+) -> int:
+    """Releases less what is fitted to their means: the terms and one constant."""
+    means = [members.T @ columns[name] / members.sum(axis=0) for name in names]
+    return members.shape[1] - int(
+        np.linalg.matrix_rank(np.column_stack([np.ones(members.shape[1]), *means]))
+    )

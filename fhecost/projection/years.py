@@ -1,0 +1,332 @@
+"""One estimate in other years: latency, price and energy along the trend of its kind of machine.
+
+A trend speaks for no more years ahead than its figures go back; other years get no figure at all.
+Software and hardware move along their fitted rates; p_fail is held at that of the estimate, since a
+circuit chooses it and a year doesn't. Energy follows latency at the same power, price at the price
+an hour of a machine of that year where that has a trend, else at today's.
+
+The band is that of the fit. Its high end also allows for machines that come in steps: by then the
+newest one may be as old as one ever was before the next came.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from fhecost.errors import UsageError
+from fhecost.frozen import Frozen
+from fhecost.hardware.profile import Kind
+from fhecost.projection.trend import KindTrend, ReleaseLevel, fit_trend
+from fhecost.version import VERSION
+
+_FIRST_YEAR, _LAST_YEAR = 1990, 2200
+
+
+class Band(Frozen):
+    """A value with its low and its high."""
+
+    value: float
+    low: float
+    high: float
+
+
+class YearPoint(Frozen):
+    """One year: everything relative to the base year as a factor, and in SI units.
+
+    ``hardware`` is None where its rate isn't known: the machine stays the same. ``price_usd`` and
+    ``energy_j`` are None where the estimate has none.
+    """
+
+    year: int
+    factor: Band
+    software: Band
+    hardware: Band | None
+    p_fail: Band
+    latency_s: Band
+    price_usd: Band | None
+    energy_j: Band | None
+
+
+class YearProjection(Frozen):
+    """An estimate in other years, or the ``reason`` why its kind of machine has no trend.
+
+    ``beyond_data`` are the years asked for that the data don't speak for.
+    """
+
+    name: str
+    kind: Kind
+    base_year: int
+    latency_s: Band
+    price_usd: float | None
+    energy_j: float | None
+    points: tuple[YearPoint, ...]
+    beyond_data: tuple[int, ...]
+    reason: str | None
+    assumptions: tuple[str, ...]
+    trend: KindTrend
+
+
+class TargetYear(Frozen):
+    """When a target is met: by the low end, by the estimate, by the high end of the band.
+
+    None where that isn't within the years that the data speak for; ``reason`` then says why.
+    """
+
+    name: str
+    target_s: float
+    earliest: int | None
+    expected: int | None
+    latest: int | None
+    reason: str | None = None
+
+
+class YearsReport(Frozen):
+    """Projections over the years, and for each the year of the target if there is one."""
+
+    schema_version: Literal[1] = 1
+    fhecost_version: str = VERSION
+    years: tuple[int, ...]
+    projections: tuple[YearProjection, ...]
+    targets: tuple[TargetYear, ...] = ()
+
+
+def parse_years(text: str) -> tuple[int, ...]:
+    """The years of an option such as ``2023..2035``; one year is a range of its own.
+
+    Raises:
+        UsageError: something else than years, or the last before the first.
+    """
+    match = re.fullmatch(r"\s*(\d{4})\s*(?:\.\.\s*(\d{4})\s*)?", text)
+    years = [int(year) for year in match.groups() if year] if match else []
+    if not years or not all(_FIRST_YEAR <= year <= _LAST_YEAR for year in years):
+        raise UsageError(
+            f"--years {text}: must be FIRST..LAST between {_FIRST_YEAR} and {_LAST_YEAR}, "
+            "as in 2023..2035"
+        )
+    if years[0] > years[-1]:
+        raise UsageError(f"--years {text}: the last year is before the first")
+    return tuple(range(years[0], years[-1] + 1))
+
+
+def project_years(
+    latency_s: float,
+    kind: Kind,
+    base_year: int,
+    years: Sequence[int],
+    *,
+    name: str = "",
+    low_s: float | None = None,
+    high_s: float | None = None,
+    price_usd: float | None = None,
+    energy_j: float | None = None,
+    trend: KindTrend | None = None,
+) -> YearProjection:
+    """Project an estimate to other years.
+
+    Args:
+        latency_s: seconds of the estimate.
+        kind: of its machine.
+        base_year: when the machine was new; the estimate is that year's.
+        years: to project to.
+        name: of the machine, for the report.
+        low_s: the estimate's low end, which multiplies with the trend's; latency_s when None.
+        high_s: its high end, likewise.
+        price_usd: what the estimate costs, if known.
+        energy_j: what it takes, if known.
+        trend: of this kind of machine; fitted to the figures that come with fhecost when None.
+
+    Raises:
+        UsageError: a latency that isn't positive, or its range doesn't hold it.
+    """
+    low_s, high_s = latency_s if low_s is None else low_s, latency_s if high_s is None else high_s
+    if not 0 < low_s <= latency_s <= high_s < math.inf:
+        raise UsageError(
+            f"latency: {latency_s:g} s must be positive and within {low_s:g} to {high_s:g} s"
+        )
+    trend = fit_trend(kind) if trend is None else trend
+    within = trend.years_within
+    reason = trend.reason
+    if reason is None and base_year not in within:
+        reason = (
+            f"the estimate is of {base_year}, and the data speak for {within[0]} to {within[-1]}"
+        )
+    base = Band(value=latency_s, low=low_s, high=high_s)
+    wanted = tuple(dict.fromkeys(sorted(years)))
+    known = tuple(year for year in wanted if reason is None and year in within)
+    return YearProjection(
+        name=name or kind,
+        kind=kind,
+        base_year=base_year,
+        latency_s=base,
+        price_usd=price_usd,
+        energy_j=energy_j,
+        points=tuple(
+            _point(trend, base, year, year - base_year, price_usd, energy_j) for year in known
+        ),
+        beyond_data=tuple(year for year in wanted if year not in known),
+        reason=reason,
+        assumptions=_assumptions(trend, reason, price_usd, energy_j),
+        trend=trend,
+    )
+
+
+def latency_in(projection: YearProjection, year: int) -> Band:
+    """Seconds in a year that the data speak for, whether or not it was asked for.
+
+    Raises:
+        UsageError: the data don't speak for that year.
+    """
+    if projection.reason is not None or year not in projection.trend.years_within:
+        raise UsageError(f"{year}: {projection.reason or 'not within the data'}")
+    passed = year - projection.base_year
+    return _times(projection.latency_s, _factor(projection.trend, passed))
+
+
+def release_latencies(projection: YearProjection) -> tuple[tuple[ReleaseLevel, float], ...]:
+    """What the estimate would be in seconds with each release, by its distance from the trend.
+
+    The base year stands for its middle.
+    """
+    trend = projection.trend
+    if projection.reason is not None or trend.together is None or trend.last_date is None:
+        return ()
+    at_base = trend.together.estimate * (projection.base_year + 0.5 - trend.last_date)
+    return tuple(
+        (level, projection.latency_s.value * math.exp(level.level - at_base))
+        for level in trend.releases
+    )
+
+
+def year_of_target(projection: YearProjection, target_s: float) -> TargetYear:
+    """When the latency comes down to ``target_s``, from the base year on.
+
+    Raises:
+        UsageError: a target that isn't positive.
+    """
+    if not 0 < target_s < math.inf:
+        raise UsageError(f"--target {target_s:g} s: must be positive")
+    if projection.reason is not None:
+        return TargetYear(
+            name=projection.name,
+            target_s=target_s,
+            earliest=None,
+            expected=None,
+            latest=None,
+            reason=projection.reason,
+        )
+    years = [year for year in projection.trend.years_within if year >= projection.base_year]
+    bands = {year: latency_in(projection, year) for year in years}
+    met = {
+        end: next((year for year in years if getattr(bands[year], end) <= target_s), None)
+        for end in ("low", "value", "high")
+    }
+    reason = None
+    if met["high"] is None:
+        last = years[-1]
+        end = "high" if met["low"] is not None else "low"
+        reason = (
+            f"the data speak for no year after {last}, and then its {end} end is "
+            f"{getattr(bands[last], end):.3g} s"
+        )
+    return TargetYear(
+        name=projection.name,
+        target_s=target_s,
+        earliest=met["low"],
+        expected=met["value"],
+        latest=met["high"],
+        reason=reason,
+    )
+
+
+def _point(
+    trend: KindTrend,
+    base: Band,
+    year: int,
+    passed: int,
+    price_usd: float | None,
+    energy_j: float | None,
+) -> YearPoint:
+    factor = _factor(trend, passed)
+    one = Band(value=1.0, low=1.0, high=1.0)
+    run = _scaled(1 / base.value, _times(base, factor))
+    hourly = _over(trend, "price_per_hour", passed) if _hourly_moves(trend) else one
+    return YearPoint(
+        year=year,
+        factor=factor,
+        software=_over(trend, "software", passed),
+        hardware=None
+        if trend.hardware is None
+        else _later(trend, _over(trend, "hardware", passed), passed),
+        p_fail=one,
+        latency_s=_times(base, factor),
+        price_usd=None if price_usd is None else _scaled(price_usd, _times(run, hourly)),
+        energy_j=None if energy_j is None else _scaled(energy_j, run),
+    )
+
+
+def _hourly_moves(trend: KindTrend) -> bool:
+    """Newer machines cost more an hour; without a rate of hardware, the machine stays."""
+    return trend.price_per_hour is not None and trend.hardware is not None
+
+
+def _factor(trend: KindTrend, passed: int) -> Band:
+    return _later(trend, _over(trend, "together", passed), passed)
+
+
+def _over(trend: KindTrend, name: str, passed: int) -> Band:
+    value, low, high = getattr(trend, name).over(passed)
+    return Band(value=value, low=low, high=high)
+
+
+def _later(trend: KindTrend, band: Band, passed: int) -> Band:
+    """The high end with a machine that is as old as one ever was before the next came.
+
+    It isn't older than the base year's, and in the base year it is the estimate's own.
+    """
+    if trend.hardware is None or trend.longest_generation is None or passed == 0:
+        return band
+    age = trend.longest_generation if passed < 0 else min(trend.longest_generation, passed)
+    late = math.exp(max(0.0, -trend.hardware.estimate * age))
+    return Band(value=band.value, low=band.low, high=band.high * late)
+
+
+def _times(one: Band, other: Band) -> Band:
+    return Band(value=one.value * other.value, low=one.low * other.low, high=one.high * other.high)
+
+
+def _scaled(amount: float, band: Band) -> Band:
+    return Band(value=amount * band.value, low=amount * band.low, high=amount * band.high)
+
+
+def _assumptions(
+    trend: KindTrend, reason: str | None, price_usd: float | None, energy_j: float | None
+) -> tuple[str, ...]:
+    if reason is not None:
+        return ()
+    within = trend.years_within
+    said = [
+        f"the trend of {within[0]} to {math.floor(trend.last_date or 0)} goes on; the data speak "
+        f"for no year after {within[-1]}, as far ahead as they go back",
+        "p_fail is held at that of the estimate: a circuit chooses it",
+    ]
+    if trend.hardware is None:
+        said.append(
+            f"the machine stays the same, software alone moves: {trend.not_known['hardware']}"
+        )
+    else:
+        said.append(
+            "a machine of each year; the high end has one that is up to "
+            f"{trend.longest_generation:.1f} years old, the longest that a generation lasted"
+        )
+    if price_usd is not None:
+        said.append(
+            "the price an hour moves as from one generation to the next"
+            if _hourly_moves(trend)
+            else "the price an hour stays the same"
+        )
+    if energy_j is not None:
+        said.append("the power stays the same: no dated power is published")
+    return tuple(said)

@@ -1,0 +1,424 @@
+"""Latency over the years: the fit of its trend, what it may say, and how that is shown."""
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.projection.dated import DatedFigure, DatedFigures, decimal_year, read_dated
+from fhecost.projection.trend import fit_trend
+from fhecost.projection.trend_fit import fit_terms, make_term
+from fhecost.projection.years import (
+    YearsReport,
+    latency_in,
+    parse_years,
+    project_years,
+    release_latencies,
+    year_of_target,
+)
+from fhecost.report.units import parse_duration
+from fhecost.report.years_figures import years_figures, years_page
+from fhecost.report.years_text import RENDERERS, as_csv, as_table, change
+from tests.conftest import ROOT
+
+YEARS = parse_years("2023..2035")
+MEASURED = ("cpu", "gpu", "fpga")
+
+
+def figure(**changed):
+    told = {
+        "name": "a record",
+        "lineage": "a library",
+        "kind": "cpu",
+        "software": "1.0",
+        "machine": "old",
+        "date": 2023.0,
+        "precision": "4 bits",
+        "log2_p_fail": -40,
+        "seconds": 1.0,
+        "work": None,
+        "source": "a table",
+    }
+    return DatedFigure(**{**told, **changed})
+
+
+def synthetic(software, steps, p_fail, *, with_work=False):
+    """Releases twice a year for six years, a new machine every two, p_fail at two values."""
+    figures = []
+    for half_year in range(12):
+        date = 2020.0 + half_year / 2
+        generation = half_year // 4
+        for precision, offset in (("2 bits", -4.0), ("4 bits", -3.0)):
+            for bits in (40, 128):
+                log_seconds = offset + software * (date - 2020) + p_fail * bits
+                log_seconds += sum(steps[:generation])
+                work = math.exp(20 + p_fail * bits) if with_work else None
+                figures.append(
+                    figure(
+                        software=str(half_year),
+                        machine=f"generation {generation}",
+                        date=date,
+                        precision=precision,
+                        log2_p_fail=-bits,
+                        seconds=math.exp(log_seconds),
+                        work=work,
+                    )
+                )
+    return DatedFigures(figures=tuple(figures))
+
+
+def report(*kinds, target_s=None, base_year=2026):
+    projections = tuple(
+        project_years(
+            4.8, kind, base_year, YEARS, name=f"a-{kind}", low_s=3.2, high_s=8.1,
+            price_usd=0.01, energy_j=100.0,
+        )
+        for kind in kinds
+    )  # fmt: skip
+    targets = tuple(year_of_target(one, target_s) for one in projections) if target_s else ()
+    return YearsReport(years=YEARS, projections=projections, targets=targets)
+
+
+slopes = st.floats(-0.5, 0.5).map(lambda value: round(value, 3))
+
+
+@settings(max_examples=25, deadline=None)
+@given(slopes, st.tuples(slopes, slopes), slopes.map(lambda value: value / 50), st.booleans())
+def test_the_fit_recovers_known_terms(software, steps, p_fail, with_work):
+    trend = fit_trend("cpu", synthetic(software, steps, p_fail, with_work=with_work))
+    assert trend.software.estimate == pytest.approx(software, abs=1e-6)
+    assert trend.p_fail.estimate == pytest.approx(p_fail, abs=1e-6)
+    assert [one.step.estimate for one in trend.steps] == pytest.approx(list(steps), abs=1e-6)
+    # Machines came two years apart: the slope through three of them is half of the mean step.
+    assert trend.hardware.estimate == pytest.approx(sum(steps) / 4, abs=1e-6)
+    assert trend.together.estimate == pytest.approx(software + sum(steps) / 4, abs=1e-6)
+    assert trend.longest_generation == pytest.approx(2)
+    # Where the generations aren't on a line, the rate has the error of their scatter.
+    if abs(steps[0] - steps[1]) > 1e-3:
+        assert trend.hardware.high - trend.hardware.low > 1e-3
+
+
+def test_a_term_that_moves_with_another_is_not_known():
+    figures = [
+        figure(software=str(year), date=2020.0 + year, machine=f"machine {year > 1}",
+               log2_p_fail=-40 - 20 * year, precision=precision, seconds=1.5**-year)
+        for year in range(5)
+        for precision in ("2 bits", "4 bits")
+    ]  # fmt: skip
+    trend = fit_trend("cpu", DatedFigures(figures=tuple(figures)))
+    assert trend.software is None
+    assert trend.p_fail is None
+    assert trend.reason == "dates and machines can't be told apart"
+    projection = project_years(1.0, "cpu", 2024, (2024, 2025), trend=trend)
+    assert projection.points == ()
+    assert projection.reason == trend.reason
+
+
+def test_two_generations_have_a_step_and_no_rate():
+    figures = [one for one in synthetic(-0.1, (-0.4, 0.0), 0.0).figures if one.date < 2024]
+    trend = fit_trend("cpu", DatedFigures(figures=tuple(figures)))
+    assert [one.step.estimate for one in trend.steps] == pytest.approx([-0.4])
+    assert trend.hardware is None
+    assert "no rate" in trend.not_known["hardware"]
+    point = project_years(1.0, "cpu", 2023, (2024,), trend=trend).points[0]
+    assert point.hardware is None
+    assert point.factor.value == pytest.approx(math.exp(-0.1))
+
+
+def test_as_many_unknowns_as_figures_are_no_fit():
+    assert fit_terms([1.0, 2.0], {"years": [0, 1]}, ["a", "a"], ["1", "2"]) is None
+    assert make_term(0.1, 0.0, 0, 2) is None
+    trend = fit_trend("cpu", DatedFigures(figures=(figure(), figure(date=2024.0, software="2"))))
+    assert "as many unknowns" in trend.reason
+
+
+def test_figures_of_one_release_are_no_independent_evidence():
+    """Each figure ten times over must not make the rate ten times surer."""
+    few, many = [], []
+    for index, rest in enumerate((0.2, -0.2, 0.1, -0.3, 0.2)):
+        one = figure(
+            software=str(index), date=2020.0 + index, seconds=math.exp(-0.3 * index + rest)
+        )
+        few += [one, figure(**{**one.__dict__, "precision": "8 bits"})]
+        many += [figure(**{**one.__dict__, "precision": f"{bits} bits"}) for bits in range(20)]
+    errors = [
+        fit_trend("cpu", DatedFigures(figures=tuple(figures))).software for figures in (few, many)
+    ]
+    assert errors[0].degrees_of_freedom == errors[1].degrees_of_freedom == 3
+    assert errors[1].standard_error > 0.7 * errors[0].standard_error
+
+
+def test_every_dated_figure_has_a_source_and_a_date():
+    dated = read_dated()
+    assert {one.kind for one in dated.figures} == set(MEASURED)
+    for one in (*dated.figures, *dated.repeated):
+        assert one.source
+        assert 2020 < one.date < 2030
+        assert one.seconds > 0
+    for kind in MEASURED:
+        assert all(one.source for one in fit_trend(kind).figures)
+
+
+def test_a_table_that_repeats_the_release_before_counts_once():
+    dated = read_dated()
+    kept = {(one.kind, one.software) for one in dated.figures}
+    assert ("cpu", "tfhe-rs 0.2.0") in kept
+    assert ("cpu", "tfhe-rs 0.3.0") not in kept
+    assert ("cpu", "tfhe-rs 0.3.0") in {(one.kind, one.software) for one in dated.repeated}
+    # On one machine, no measured table has the same seconds as the one before it in all places.
+    assert len({one.name for one in dated.figures}) == len(dated.figures)
+
+
+def test_what_the_figures_say_of_each_kind():
+    cpu, gpu, fpga = (fit_trend(kind) for kind in MEASURED)
+    # On CPUs, software is flat a unit of work, and the machine is what got faster.
+    assert cpu.software.low < 0 < cpu.software.high
+    assert all(one.step.high < 0 for one in cpu.steps)
+    assert cpu.together.high < 0
+    assert cpu.p_fail.low > 0
+    # On one GPU, software got faster; another generation is a step without a rate.
+    assert gpu.software.high < 0
+    assert gpu.hardware is None
+    assert [(one.before[:4], one.after[:4]) for one in gpu.steps] == [("A100", "H100")]
+    assert gpu.steps[0].step.high < 0
+    assert fpga.hardware is None
+    assert "one machine only" in fpga.not_known["hardware"]
+    for trend in (cpu, gpu, fpga):
+        assert set(trend.not_known) == {
+            name
+            for name in ("software", "hardware", "p_fail", "parameter_sets", "price_per_hour")
+            if getattr(trend, name) is None
+        }
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_the_band_holds_the_estimate_and_grows(kind):
+    projection = project_years(4.8, kind, 2026, YEARS, low_s=3.2, high_s=8.1, price_usd=0.01)
+    assert projection.points
+    widths = {}
+    for point in projection.points:
+        for band in (point.factor, point.software, point.p_fail, point.latency_s, point.price_usd):
+            assert band.low <= band.value <= band.high
+        widths[point.year] = point.factor.high / point.factor.low
+    ahead = [width for year, width in widths.items() if year >= 2026]
+    assert ahead == sorted(ahead)
+    base = next(point for point in projection.points if point.year == 2026)
+    assert (base.factor.low, base.factor.high) == (1, 1)
+    assert base.latency_s == projection.latency_s
+
+
+@pytest.mark.parametrize("kind", MEASURED)
+def test_no_figure_beyond_the_data(kind):
+    projection = project_years(4.8, kind, 2026, YEARS)
+    trend = projection.trend
+    span = trend.last_date - trend.first_date
+    assert all(
+        trend.first_date <= point.year + 0.5 <= trend.last_date + span
+        for point in projection.points
+    )
+    assert 2035 in projection.beyond_data
+    assert {point.year for point in projection.points} | set(projection.beyond_data) == set(YEARS)
+    with pytest.raises(UsageError, match="2035: not within the data"):
+        latency_in(projection, 2035)
+
+
+def test_software_and_hardware_multiply_to_the_whole():
+    for point in project_years(1.0, "cpu", 2026, YEARS).points:
+        product = point.software.value * point.hardware.value * point.p_fail.value
+        assert point.factor.value == pytest.approx(product)
+
+
+def test_a_base_year_outside_the_data_has_no_projection():
+    projection = project_years(1.0, "gpu", 2018, YEARS)
+    assert projection.points == ()
+    assert projection.reason.startswith("the estimate is of 2018, and the data speak for")
+
+
+def test_an_asic_has_no_data_and_no_points():
+    projection = project_years(1.68, "asic", 2023, YEARS)
+    assert projection.points == ()
+    assert projection.beyond_data == YEARS
+    assert projection.reason.startswith("no dated measurements of one lineage")
+    target = year_of_target(projection, 0.1)
+    assert (target.earliest, target.expected, target.latest) == (None, None, None)
+    assert "no dated measurements" in target.reason
+
+
+def test_the_year_of_a_target():
+    projection = project_years(4.8, "cpu", 2026, YEARS)
+    first, last = latency_in(projection, 2026), latency_in(projection, 2029)
+    met = year_of_target(projection, first.value)
+    assert (met.earliest, met.expected, met.latest, met.reason) == (2026, 2026, 2026, None)
+    between = year_of_target(projection, last.value)
+    assert between.earliest <= between.expected == 2029
+    assert between.latest is None
+    assert "no year after 2029" in between.reason
+    never = year_of_target(projection, last.low / 2)
+    assert never.earliest is None
+    assert "low end" in never.reason
+    with pytest.raises(UsageError, match="must be positive"):
+        year_of_target(projection, 0.0)
+
+
+def test_a_sure_trend_has_a_latest_year():
+    trend = fit_trend("cpu", synthetic(-0.5, (0.0, 0.0), 0.0))
+    projection = project_years(1.0, "cpu", 2025, (2026,), low_s=0.8, high_s=1.5, trend=trend)
+    met = year_of_target(projection, 0.3)
+    # exp(-0.5 t) times 0.8, 1 and 1.5 comes down to 0.3 after 1.96, 2.4 and 3.2 years.
+    assert (met.earliest, met.expected, met.latest, met.reason) == (2027, 2028, 2029, None)
+
+
+def test_releases_lie_about_the_line():
+    projection = project_years(4.8, "cpu", 2026, YEARS)
+    marks = release_latencies(projection)
+    assert len(marks) == len({(one.software, one.machine) for one in projection.trend.figures})
+    # The estimate's machine is the newest: its release lies where the estimate does.
+    level, seconds = marks[-1]
+    assert level.machine == "hpc8a.96xlarge"
+    assert seconds == pytest.approx(4.8, rel=0.1)
+
+
+def test_price_and_energy_follow_the_latency():
+    cpu = project_years(4.8, "cpu", 2026, (2029,), price_usd=0.01, energy_j=100.0).points[0]
+    assert cpu.energy_j.value == pytest.approx(100 * cpu.factor.value)
+    # A CPU server of a later generation costs more an hour.
+    assert cpu.price_usd.value > 0.01 * cpu.factor.value
+    gpu = project_years(4.8, "gpu", 2026, (2027,), price_usd=0.01)
+    assert gpu.points[0].price_usd.value == pytest.approx(0.01 * gpu.points[0].factor.value)
+    assert gpu.points[0].energy_j is None
+    assert any("price an hour stays" in text for text in gpu.assumptions)
+
+
+def test_years_and_durations_are_read():
+    assert parse_years("2023..2025") == (2023, 2024, 2025)
+    assert parse_years(" 2030 ") == (2030,)
+    for text, seconds in (
+        ("100ms", 0.1),
+        ("5 us", 5e-6),
+        ("2.5s", 2.5),
+        ("1min", 60),
+        ("2h", 7200),
+    ):
+        assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "2023-2035", "soon", "2023..", "23..35", "0001..2000"])
+def test_years_that_cannot_be_read(text):
+    with pytest.raises(UsageError, match=r"--years .*must be FIRST\.\.LAST"):
+        parse_years(text)
+
+
+def test_years_in_the_wrong_order():
+    with pytest.raises(UsageError, match="the last year is before the first"):
+        parse_years("2035..2023")
+
+
+@pytest.mark.parametrize("text", ["", "100", "ms", "0s", "-1s", "1e999s", "1.2.3s", "5 days"])
+def test_durations_that_cannot_be_read(text):
+    with pytest.raises(UsageError, match=r"--target .*must be a positive number and a unit"):
+        parse_duration(text)
+
+
+def test_a_latency_must_be_within_its_range():
+    for wrong in ({"latency_s": 0.0}, {"latency_s": 1.0, "low_s": 2.0}):
+        with pytest.raises(UsageError, match="must be positive and within"):
+            project_years(kind="cpu", base_year=2026, years=YEARS, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("date", "year"), [("2026", 2026.5), ("2026-07", 2026 + 6.5 / 12), ("2026-01-01", 2026.0)]
+)
+def test_dates(date, year):
+    assert decimal_year(date) == pytest.approx(year, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tables": [{"date": "soon"}]}, "tables.0.date"),
+        ({"tables": [{"records": {"2 bits": "nothing"}}]}, "no record is named 'nothing'"),
+    ],
+)
+def test_a_broken_file_of_dates(tmp_path, change, message):
+    table = {
+        "lineage": "a", "kind": "cpu", "software": "1", "date": "2024", "date_ref": "a page",
+        "machine": "m", "log2_p_fail": -40, "records": {"2 bits": "r"},
+    }  # fmt: skip
+    path = tmp_path / "dated.json"
+    path.write_text(json.dumps({"tables": [{**table, **change["tables"][0]}]}))
+    with pytest.raises(UsageError, match=message):
+        read_dated(path)
+
+
+def test_tables_fit_a_terminal_and_say_what_is_not_known():
+    text = as_table(report(*MEASURED, "asic", target_s=3.0))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "hardware: not known" in text
+    assert "no projection: no dated measurements" in text
+    assert "not within the data: 2030..2035" in text
+    assert "a-asic: 3.00 s not within the data" in text
+    assert "| 2027 |" in RENDERERS["markdown"](report("cpu"))
+    read = json.loads(RENDERERS["json"](report("cpu")))
+    assert read["schema_version"] == 1
+    assert YearsReport.model_validate(read) == report("cpu")
+
+
+def test_a_spreadsheet_has_a_row_for_every_year():
+    rows = list(csv.DictReader(io.StringIO(as_csv(report("gpu", "asic")))))
+    assert len(rows) == 2 * len(YEARS)
+    by_year = {row["year"]: row for row in rows if row["kind"] == "gpu"}
+    assert float(by_year["2027"]["latency_s"]) < 4.8
+    assert by_year["2027"]["hardware"] == ""
+    assert by_year["2035"]["latency_s"] == ""
+    assert by_year["2035"]["reason"] == "not within the data"
+
+
+def test_nothing_is_drawn_beyond_the_data():
+    pytest.importorskip("plotly")
+    shown = report("cpu", "gpu", "asic", target_s=3.0)
+    figures = years_figures(shown)
+    assert [heading.split()[0] for heading, _ in figures] == ["Latency", "Price", "Energy"]
+    lines = [trace for trace in figures[0][1].data if trace.name in ("a-cpu", "a-gpu")]
+    assert {trace.name: max(trace.x) for trace in lines} == {"a-cpu": 2029.5, "a-gpu": 2027.5}
+    page = years_page(shown)
+    assert "a-asic: no dated measurements" in page
+    assert "beyond the data" in page
+    with pytest.raises(ImpossibleError, match="nothing to draw"):
+        years_page(report("asic"))
+
+
+def test_a_projection_loads_neither_torch_nor_concrete_nor_plotly():
+    code = (
+        "import sys\n"
+        "from fhecost.projection.years import project_years\n"
+        "from fhecost.report import years_figures, years_text\n"
+        "project_years(1.0, 'cpu', 2026, [2027])\n"
+        "heavy = {'torch', 'concrete', 'plotly', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_page_of_the_years_says_what_the_fit_says():
+    page = (ROOT / "docs" / "years.md").read_text(encoding="utf-8")
+    trends = [fit_trend(kind) for kind in MEASURED]
+    for label, name, units in (
+        ("software, a year", "software", 1),
+        ("hardware, a year", "hardware", 1),
+        ("p_fail, 2^-64 to 2^-128", "p_fail", 64),
+        ("parameter sets, a year", "parameter_sets", 1),
+        ("price an hour, a year", "price_per_hour", 1),
+    ):
+        cells = " | ".join(change(getattr(trend, name), units) for trend in trends)
+        assert f"| {label} | {cells} | |" in page
+    counted = " | ".join(f"{len(one.figures)}, {len(one.releases)}" for one in trends)
+    assert f"| figures, releases | {counted} | none |" in page
+    ranges = " | ".join(f"{one.years_within[0]} to {one.years_within[-1]}" for one in trends)
+    assert f"| years they speak for | {ranges} | |" in page
