@@ -155,6 +155,11 @@ class CircuitProfile(Frozen):
     p_error: Probability
     global_p_error: Probability
     versions: Mapping[str, str] = Field(default_factory=dict)
+    cost_error: FiniteNonNegative | None = Field(
+        default=None,
+        description="how far the cost may be off because sets or widths are predicted; None where "
+        "both were read from a compiled circuit",
+    )
     hash: str = ""
 
     @property
@@ -209,7 +214,9 @@ class CircuitProfile(Frozen):
         return self
 
     def _content_hash(self) -> str:
-        content = self.model_dump(mode="json", exclude={"hash"})
+        # Profiles of compiled circuits keep the hash that they had before this field was there.
+        left_out = {"hash"} if self.cost_error is not None else {"hash", "cost_error"}
+        content = self.model_dump(mode="json", exclude=left_out)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -46,10 +46,19 @@ def circuit_profile(
     parameters: ParameterSets,
     *,
     name: str,
-    source: str,
     description: Mapping[str, str | int | float],
+    cost_error: float | None,
 ) -> CircuitProfile:
-    """The circuit profile of ``plan``, its stages in the order in which they were written down."""
+    """The circuit profile of ``plan``, its stages in the order in which they were written down.
+
+    Args:
+        plan: the circuit.
+        partitions: its partitions.
+        parameters: their sets.
+        name: a short name for reports.
+        description: what the circuit computes.
+        cost_error: how far the cost may be off, as a fraction.
+    """
     dimension = [
         _external(parameters.sets[partitions.precisions[partition]])
         for partition in partitions.of_wire
@@ -62,10 +71,13 @@ def circuit_profile(
         + sum(key_switch_units(use) * count for use, count in stage.key_switches.items())
         for stage in counts.values()
     )
+    # A circuit of more lookups than the one that its sets were solved for gets that one's error a
+    # lookup, and so a larger one in all.
+    p_error = GLOBAL_P_ERROR / max(1, min(pbs_count, parameters.solved_for))
     inputs = [wire for wire in plan.wires if wire.kind == "input"]
     return CircuitProfile(
         name=name,
-        source=source,
+        source="closed form",
         description=dict(description),
         stages=tuple(_stage(plan, stage, counts[stage]) for stage in plan.stages),
         bsk_bytes=sum(bootstrap_key_bytes(use) for use in set(parameters.sets.values())),
@@ -74,10 +86,15 @@ def circuit_profile(
         output_bytes=sum(w.count * ciphertext_bytes(dimension[w.index]) for w in plan.outputs),
         max_bit_width=max(partitions.width),
         complexity=complexity,
-        # What the compiler is asked for; what it reaches lies a little below.
-        p_error=GLOBAL_P_ERROR / max(1, pbs_count),
-        global_p_error=GLOBAL_P_ERROR,
+        p_error=p_error,
+        global_p_error=any_error(p_error, pbs_count),
+        cost_error=cost_error,
     )
+
+
+def any_error(p_error: float, lookups: int) -> float:
+    """The probability that any of ``lookups`` goes wrong, each with ``p_error``."""
+    return min(-math.expm1(lookups * math.log1p(-p_error)), math.nextafter(1, 0))
 
 
 def _counts(

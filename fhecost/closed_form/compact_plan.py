@@ -80,7 +80,7 @@ def compact_attention(
 ) -> Wire:
     """Write a whole attention down: all heads and the output projection, L * E integers."""
     outputs = [
-        _attention_head(plan, hidden, shape, ranges, f"head{index}.")
+        attention_head(plan, hidden, shape, ranges, f"head{index}.")
         for index, ranges in enumerate(heads)
     ]
     n = shape.tokens * shape.width
@@ -97,10 +97,10 @@ def compact_attention(
     )
 
 
-def _attention_head(
-    plan: Plan, hidden: Wire, shape: HeadShape, ranges: AttentionRanges, prefix: str
+def attention_head(
+    plan: Plan, hidden: Wire, shape: HeadShape, ranges: AttentionRanges, prefix: str = ""
 ) -> Wire:
-    """One head, normalized inside the circuit and requantized, L * d integers."""
+    """Write one head of an attention down: normalized inside the circuit and requantized."""
     head, pairs = ranges.head, shape.scores
     scores, value = _scores_and_value(plan, hidden, shape, head, prefix)
     total = _sum_of_exponentials(plan, scores, shape, head, prefix)
@@ -121,7 +121,7 @@ def _attention_head(
     probability = plan.lookup(stage, difference, head.weights)
     attended = _weighted_values(plan, probability, value, shape, head, prefix)
     stage = f"{prefix}output.requantize"
-    return _requantized(plan, stage, attended, ranges.output, head)
+    return requantized(plan, stage, attended, ranges.output, head)
 
 
 def _scores_and_value(
@@ -174,10 +174,10 @@ def _projected(
         clear_multiplication=n * shape.width,
         encrypted_addition=n * shape.width,
     )
-    return _requantized(plan, f"{stage}.requantize", product, result, ranges)
+    return requantized(plan, f"{stage}.requantize", product, result, ranges)
 
 
-def _requantized(plan: Plan, stage: str, sums: Wire, result: Range, ranges: CompactRanges) -> Wire:
+def requantized(plan: Plan, stage: str, sums: Wire, result: Range, ranges: CompactRanges) -> Wire:
     """Sums, rounded to the kept bits and looked up."""
     rounded = plan.rounded(stage, sums, ranges.kept_bits)
     looked_up = plan.lookup(stage, rounded, result, kept=_kept(ranges, sums))

@@ -60,13 +60,22 @@ class ParameterSets:
     """The sets of a circuit's partitions, and how near the circuit was that they come from.
 
     ``distance`` is 0 for a circuit that is in the table; None when no circuit of the table reads
-    the same precisions, so that each partition's set comes from another circuit.
+    the same precisions, so that each partition's set comes from another circuit. ``solved_for`` is
+    how many lookups the smallest of these circuits has.
     """
 
     sets: Mapping[int, PbsParameters]
     key_switches: Mapping[Pair, KeySwitchParameters]
     conversions: Mapping[Pair, KeySwitchParameters | None]
     distance: float | None
+    solved_for: int
+
+
+def origin_of(parameters: ParameterSets) -> str:
+    """In words, where predicted sets come from."""
+    if parameters.distance is None:
+        return "of several compiled circuits, the nearest for each precision"
+    return f"of the nearest compiled circuit of the same precisions, {parameters.distance:.2f} off"
 
 
 def needs_of(plan: Plan, partitions: Partitions) -> dict[int, Need]:
@@ -138,8 +147,12 @@ def predict_sets(
         if own != target and (own, target) not in conversions:
             conversions[own, target] = _conversion(chosen, rows, sets, own, target)
     return ParameterSets(
-        sets, key_switches, conversions, None if math.isinf(distance) else distance
-    )  # fmt: skip
+        sets,
+        key_switches,
+        conversions,
+        None if math.isinf(distance) else distance,
+        min(row.lookups for row, _ in chosen.values()),
+    )
 
 
 def circuit_distance(row: SolvedCircuit, needs: Mapping[int, Need], lookups: int) -> float:

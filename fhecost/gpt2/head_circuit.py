@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,20 @@ def expected_seconds(request: HeadRequest) -> float:
 
 
 @dataclass(frozen=True)
-class HeadCircuit:
-    """Quantized heads, the inputs that set their bit widths, and the compiled Concrete circuit.
+class HeadInputs:
+    """Quantized heads and the inputs that set their bit widths.
 
     ``inputset`` holds the integers of the calibration sentences and, last, of the request's text.
     """
 
     heads: QuantizedHeads
     inputset: tuple[IntArray, ...]
+
+
+@dataclass(frozen=True)
+class HeadCircuit(HeadInputs):
+    """Quantized heads, their inputs, and the compiled Concrete circuit."""
+
     circuit: Any
 
 
@@ -84,6 +90,19 @@ def compile_heads(request: HeadRequest, folder: Path, progress: Progress = silen
         UsageError: the request doesn't fit the model, or the text is too short.
         ImpossibleError: nothing is left of the head at this width, or Concrete can't compile it.
     """
+    quantized = quantize_heads(request, folder, progress)
+    progress("compiling the circuit")
+    circuit = compile_circuit(quantized.heads.run, quantized.inputset)
+    return HeadCircuit(quantized.heads, quantized.inputset, circuit)
+
+
+def quantize_heads(request: HeadRequest, folder: Path, progress: Progress = silent) -> HeadInputs:
+    """Quantize the heads of ``request`` from the model in ``folder``.
+
+    Raises:
+        UsageError: the request doesn't fit the model, or the text is too short.
+        ImpossibleError: nothing is left of the head at this width.
+    """
     _check(request, model_shape(folder))
     progress("loading the model")
     model = load_gpt2(folder)
@@ -92,8 +111,7 @@ def compile_heads(request: HeadRequest, folder: Path, progress: Progress = silen
     floats = [model.head(request.layer, head) for head in request.heads]
     heads = variant_named(request.variant)(floats, calibration, request.bits)
     inputset = tuple(heads.quantize_input(hidden) for hidden in [*calibration, judged])
-    progress("compiling the circuit")
-    return HeadCircuit(heads, inputset, compile_circuit(heads.run, inputset))
+    return HeadInputs(heads, inputset)
 
 
 def profile_heads(
@@ -107,8 +125,25 @@ def profile_heads(
     """
     folder = find_model(request.model)
     _check(request, model_shape(folder))
+
+    def compiled() -> CircuitProfile:
+        circuit = compile_heads(request, folder, progress)
+        progress("reading the profile")
+        return profile_of(circuit, request, folder)
+
+    return through_cache(compiled, request, folder) if use_cache else compiled()
+
+
+def through_cache(
+    make: Callable[[], CircuitProfile], request: HeadRequest, folder: Path, made: str = "compiled"
+) -> CircuitProfile:
+    """The profile of ``request`` from the cache, or what ``make`` gives, which is kept.
+
+    ``made`` tells profiles apart that were made in different ways.
+    """
     key = cache_key(
         {
+            "made": made,
             "model": fingerprint(folder),
             "model_name": _name(request, folder),
             "text": _text(request),
@@ -120,14 +155,11 @@ def profile_heads(
             "variant": request.variant,
         }
     )
-    cached = cached_profile(key) if use_cache else None
+    cached = cached_profile(key)
     if cached is not None:
         return cached
-    compiled = compile_heads(request, folder, progress)
-    progress("reading the profile")
-    profile = profile_of(compiled, request, folder)
-    if use_cache:
-        keep_profile(key, profile)
+    profile = make()
+    keep_profile(key, profile)
     return profile
 
 
@@ -139,21 +171,26 @@ def profile_of(compiled: HeadCircuit, request: HeadRequest, folder: Path) -> Cir
         compiled.circuit,
         name=f"{request.variant} head{'s' if len(request.heads) > 1 else ''}",
         source="compiled Concrete circuit",
-        description={
-            **describe_heads(
-                model_shape(folder),
-                _name(request, folder),
-                request.layer,
-                request.heads,
-                request.seq_len,
-                request.bits,
-                request.variant,
-            ),
-            "text": _text(request),
-            "model_sha256": fingerprint(folder),
-        },
+        description=describe_request(request, folder),
         packages=("concrete-python", "numpy", "torch", "transformers"),
     )
+
+
+def describe_request(request: HeadRequest, folder: Path) -> dict[str, str | int | float]:
+    """What a circuit profile says of a request for heads of the model in ``folder``."""
+    return {
+        **describe_heads(
+            model_shape(folder),
+            _name(request, folder),
+            request.layer,
+            request.heads,
+            request.seq_len,
+            request.bits,
+            request.variant,
+        ),
+        "text": _text(request),
+        "model_sha256": fingerprint(folder),
+    }
 
 
 def _name(request: HeadRequest, folder: Path) -> str:

@@ -24,7 +24,20 @@ def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
         ImpossibleError: the machine can't run the circuit.
         UsageError: the hardware profile is incomplete.
     """
-    return latency_model_named(hardware.latency_model).estimate(circuit, hardware)
+    made = latency_model_named(hardware.latency_model).estimate(circuit, hardware)
+    return made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+
+
+def _widened(made: Estimate, cost_error: float) -> Estimate:
+    """An estimate whose range also holds what the circuit's own cost may be off."""
+    note = f"the circuit is predicted, not compiled: its cost may be off by {cost_error:.0%}"
+    return made.model_copy(
+        update={
+            "low_s": made.low_s / (1 + cost_error),
+            "high_s": made.high_s * (1 + cost_error),
+            "assumptions": (*made.assumptions, note),
+        }
+    )
 
 
 def estimate_all(

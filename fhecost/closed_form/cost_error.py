@@ -1,0 +1,33 @@
+"""How far the cost of a predicted circuit may be off: what was measured on circuits set apart.
+
+``experiments/closed_form/judge.py`` predicts compiled circuits that the table of parameter sets
+doesn't hold, and writes down the errors of their latency that nine in ten stay below.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+from fhecost.closed_form.parameter_table import ParameterSets
+from fhecost.data import data_folder
+
+
+def cost_error(parameters: ParameterSets, *, stated: bool) -> float:
+    """The error of a prediction's cost that nine in ten stay below, as a fraction.
+
+    Args:
+        parameters: the predicted sets.
+        stated: whether the widths were stated rather than measured on the weights.
+    """
+    errors = _measured()
+    sets = "by_precision" if parameters.distance is None else "same_precisions"
+    of_sets = errors[sets]
+    return max(of_sets, errors["stated_widths"]) if stated else of_sets
+
+
+@cache
+def _measured() -> dict[str, float]:
+    path = data_folder("experiments/closed_form") / "errors.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {name: float(entry["p90_abs_error"]) for name, entry in content["errors"].items()}

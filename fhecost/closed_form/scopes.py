@@ -1,0 +1,186 @@
+"""From a shape, bits and a scope to a circuit profile, in milliseconds and without weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from fhecost.circuits.profile import CircuitProfile, LinearOperation, LinearUse, Stage
+from fhecost.closed_form.circuit import any_error, circuit_profile
+from fhecost.closed_form.cost_error import cost_error
+from fhecost.closed_form.heads import plan_attention, plan_compact, plan_reference
+from fhecost.closed_form.layer_plan import (
+    RESIDUAL_WIDER,
+    LayerShape,
+    attention_block,
+    decoder_layer,
+)
+from fhecost.closed_form.model_shapes import TransformerShape
+from fhecost.closed_form.parameter_table import origin_of, predict_sets
+from fhecost.closed_form.partitions import partition
+from fhecost.closed_form.plan import Plan, symmetric
+from fhecost.closed_form.shapes import next_token, whole_sequence
+from fhecost.closed_form.stated import (
+    stated_attention,
+    stated_compact,
+    stated_product,
+    stated_reference,
+)
+from fhecost.errors import UsageError
+from fhecost.quantization import check_bits
+
+Scope = Literal["head", "block", "layer", "model", "token", "cached-token"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+VARIANTS_OF_HEADS = ("reference", "compact", "compact-attention")
+
+
+@dataclass(frozen=True)
+class ShapeRequest:
+    """What part of a model of which shape runs encrypted.
+
+    Scopes: ``head`` is ``heads`` heads of a variant as they compile; ``block`` all heads of a layer
+    side by side with their output projection; ``layer`` a decoder layer, ``model`` all of them with
+    the last LayerNorm and the logits of the last token. ``token`` is one more token of a text of
+    ``seq_len`` computed from scratch (the same work as ``model``), ``cached-token`` with the keys
+    and values of the tokens before it kept encrypted.
+    """
+
+    shape: TransformerShape
+    scope: Scope = "head"
+    seq_len: int = 6
+    bits: int = 4
+    variant: str = "reference"
+    heads: int = 1
+
+
+def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
+    """The circuit profile of what ``request`` names, with stated widths and predicted sets.
+
+    Raises:
+        UsageError: the request is out of range.
+        ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
+    """
+    check_request(request)
+    shape, scope = request.shape, request.scope
+    if scope == "head":
+        return _profile(plan_of_heads(request), request, f"{request.variant} head")
+    tokens = (
+        next_token(shape.width, shape.dimension, request.seq_len, shape.heads)
+        if scope == "cached-token"
+        else whole_sequence(shape.width, shape.dimension, request.seq_len, shape.heads)
+    )
+    plan = Plan()
+    count = tokens.tokens * shape.width
+    if scope == "block":
+        hidden = plan.input(count, symmetric(request.bits + 1))
+        plan.output([attention_block(plan, hidden, tokens, request.bits)])
+        return _profile(plan, request, "attention block")
+    hidden = plan.input(count, symmetric(request.bits + RESIDUAL_WIDER))
+    layer = LayerShape(tokens, shape.inner)
+    plan.output([decoder_layer(plan, hidden, layer, request.bits)])
+    of_layer = _profile(plan, request, "decoder layer")
+    return of_layer if scope == "layer" else repeated(of_layer, request)
+
+
+def plan_of_heads(request: ShapeRequest) -> Plan:
+    """The plan of heads of a variant, each with its own stages, as compiling names them."""
+    shape = whole_sequence(request.shape.width, request.shape.dimension, request.seq_len)
+    if request.variant == "reference":
+        reference = stated_reference(shape, request.bits)
+        return plan_reference(shape, reference.input, [reference] * request.heads)
+    if request.variant == "compact":
+        compact = stated_compact(shape, request.bits)
+        return plan_compact(shape, compact.input, [compact] * request.heads)
+    attention = stated_attention(shape, request.bits)
+    heads = [attention] * request.shape.heads
+    return plan_attention(shape, attention.head.input, heads, *stated_product(shape, request.bits))
+
+
+def repeated(layer: CircuitProfile, request: ShapeRequest) -> CircuitProfile:
+    """All layers of a model, one after the other, and the logits of the last token.
+
+    The last LayerNorm is left out: it is below one part in ten thousand of a model's lookups.
+    """
+    shape = request.shape
+    waited_for = {name for stage in layer.stages for name in stage.predecessors}
+    ends = [stage.name for stage in layer.stages if stage.name not in waited_for]
+    stages: list[Stage] = []
+    before: tuple[str, ...] = ()
+    for index in range(shape.layers):
+        prefix = f"layer{index}."
+        for stage in layer.stages:
+            names = tuple(f"{prefix}{name}" for name in stage.predecessors) or before
+            stages.append(
+                stage.model_copy(update={"name": f"{prefix}{stage.name}", "predecessors": names})
+            )
+        before = tuple(f"{prefix}{name}" for name in ends)
+    dimension = max(use.lwe_dimension for stage in layer.stages for use in stage.linear)
+    products = shape.width * shape.vocabulary
+    operations: tuple[LinearOperation, ...] = ("clear_multiplication", "encrypted_addition")
+    stages.append(
+        Stage(
+            name="logits",
+            linear=tuple(
+                LinearUse(operation=operation, lwe_dimension=dimension, count=products)
+                for operation in operations
+            ),
+            parallel_width=products,
+            predecessors=before,
+        )
+    )
+    count = sum(stage.pbs_count for stage in stages)
+    changed = {
+        "name": "whole model" if request.scope == "model" else "one token",
+        "stages": tuple(stages),
+        "complexity": layer.complexity * shape.layers,
+        "global_p_error": any_error(layer.p_error, count),
+        "hash": "",
+    }
+    return CircuitProfile(**{**dict(layer), **changed})
+
+
+def _profile(plan: Plan, request: ShapeRequest, name: str) -> CircuitProfile:
+    partitions = partition(plan)
+    variant = request.variant if request.scope == "head" else "compact-attention"
+    parameters = predict_sets(variant, plan, partitions)
+    shape = request.shape
+    description: dict[str, str | int | float] = {
+        "model": shape.name,
+        "scope": request.scope,
+        "seq_len": request.seq_len,
+        "bits": request.bits,
+        "variant": variant,
+        "width": shape.width,
+        "head_dimension": shape.dimension,
+        "shape_from": shape.reference,
+        "widths": "stated",
+        "parameter_sets": origin_of(parameters),
+    }
+    if request.scope == "head":
+        description["heads"] = request.heads
+    if request.scope == "cached-token":
+        description["cached_ciphertexts"] = 2 * request.seq_len * shape.width * shape.layers
+    return circuit_profile(
+        plan,
+        partitions,
+        parameters,
+        name=name,
+        description=description,
+        cost_error=cost_error(parameters, stated=True),
+    )
+
+
+def check_request(request: ShapeRequest) -> None:
+    """Raise a UsageError unless ``request`` is in range and fits the shape."""
+    check_bits(request.bits)
+    if request.scope not in SCOPES:
+        raise UsageError(f"--scope {request.scope}: must be one of {', '.join(SCOPES)}")
+    if request.scope == "head" and request.variant not in VARIANTS_OF_HEADS:
+        known = ", ".join(VARIANTS_OF_HEADS)
+        raise UsageError(f"--variant {request.variant}: has no closed form; there is {known}")
+    if not 1 <= request.seq_len <= request.shape.context:
+        raise UsageError(
+            f"--seq-len {request.seq_len}: {request.shape.name} takes 1 to {request.shape.context}"
+        )
+    if not 1 <= request.heads <= request.shape.heads:
+        raise UsageError(f"--heads: {request.shape.name} has {request.shape.heads} a layer")
