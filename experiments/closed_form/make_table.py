@@ -23,7 +23,7 @@ from fhecost.closed_form.parameter_table import needs_of
 from fhecost.closed_form.partitions import Lookups, Partitions, partition
 from fhecost.errors import ImpossibleError
 
-HELD_OUT = (5, 7, 9, 10, 11, 13, 14, 15)
+HELD_OUT = (5, 7, 9, 15)
 HERE = Path(__file__).parent
 
 

@@ -98,13 +98,27 @@ def compact_attention(
 
 
 def attention_head(
-    plan: Plan, hidden: Wire, shape: HeadShape, ranges: AttentionRanges, prefix: str = ""
+    plan: Plan,
+    hidden: Wire,
+    shape: HeadShape,
+    ranges: AttentionRanges,
+    prefix: str = "",
+    *,
+    round_sums: bool = False,
 ) -> Wire:
-    """Write one head of an attention down: normalized inside the circuit and requantized."""
+    """Write one head of an attention down: normalized inside the circuit and requantized.
+
+    ``round_sums`` rounds the sums of exponentials before their logarithm, which the program that
+    compiles doesn't do: it reads their whole width, too much beyond some 30 tokens.
+    """
     head, pairs = ranges.head, shape.scores
     scores, value = _scores_and_value(plan, hidden, shape, head, prefix)
     total = _sum_of_exponentials(plan, scores, shape, head, prefix)
-    logarithm = plan.lookup(f"{prefix}softmax.logarithm", total, ranges.logarithm)
+    stage = f"{prefix}softmax.logarithm"
+    if round_sums:
+        logarithm = requantized(plan, stage, total, ranges.logarithm, head)
+    else:
+        logarithm = plan.lookup(stage, total, ranges.logarithm)
     score = plan.lookup(
         f"{prefix}softmax.score", scores, ranges.score, kept=_kept(head, scores)
     )  # fmt: skip

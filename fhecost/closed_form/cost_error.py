@@ -16,6 +16,9 @@ from fhecost.data import data_folder
 def cost_error(parameters: ParameterSets, *, stated: bool) -> float:
     """The error of a prediction's cost that nine in ten stay below, as a fraction.
 
+    Where noise exceeds all that the table has, each bit of it is taken to double the cost at worst,
+    as a bit of precision about does.
+
     Args:
         parameters: the predicted sets.
         stated: whether the widths were stated rather than measured on the weights.
@@ -23,7 +26,8 @@ def cost_error(parameters: ParameterSets, *, stated: bool) -> float:
     errors = _measured()
     sets = "by_precision" if parameters.distance is None else "same_precisions"
     of_sets = errors[sets]
-    return max(of_sets, errors["stated_widths"]) if stated else of_sets
+    measured = max(of_sets, errors["stated_widths"]) if stated else of_sets
+    return float((1 + measured) * 2**parameters.beyond - 1)
 
 
 @cache

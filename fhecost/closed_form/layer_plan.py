@@ -9,7 +9,8 @@ dropped by a rounding, and n bits asked for, the residual stream holds n + 2 bit
   The product c s needs (c + s)^2 (T E) and s^2 (T), since the squares of c are there:
   2 c s = (c + s)^2 - c^2 - s^2. It is rounded and requantized, gain and shift in the table, a
   column each (T E, and r T E on one bit).
-* **attention**: the compact attention; its output projection is rounded and requantized to the
+* **attention**: the compact attention, its sums of exponentials rounded before the logarithm, so
+  that long rows don't widen that lookup; its output projection is rounded and requantized to the
   residual stream (T E, and r T E on one bit).
 * **MLP**: the product with the first matrix is rounded and goes through GELU and requantization in
   one table (T I, and r T I on one bit); the product with the second is requantized to the residual
@@ -49,7 +50,7 @@ def attention_block(plan: Plan, hidden: Wire, shape: HeadShape, n_bits: int) -> 
     return _projected(
         plan,
         "output_projection",
-        attention_head(plan, hidden, shape, stated_attention(shape, n_bits)),
+        attention_head(plan, hidden, shape, stated_attention(shape, n_bits), round_sums=True),
         shape.tokens * shape.width,
         shape.width,
         shape.width,

@@ -25,6 +25,9 @@ from fhecost.errors import ImpossibleError
 Decomposition = tuple[int, int]
 """Levels and base_log of a key switch."""
 
+NEAR_ENOUGH = 1.0
+"""Bits a partition within which a whole circuit's sets are taken for another's."""
+
 Pair = tuple[int, int]
 """The precisions that two partitions read: where a ciphertext comes from, where it goes."""
 
@@ -61,7 +64,8 @@ class ParameterSets:
 
     ``distance`` is 0 for a circuit that is in the table; None when no circuit of the table reads
     the same precisions, so that each partition's set comes from another circuit. ``solved_for`` is
-    how many lookups the smallest of these circuits has.
+    how many lookups the smallest of these circuits has, ``beyond`` by how many bits some norm
+    exceeds all that the table has for its precision.
     """
 
     sets: Mapping[int, PbsParameters]
@@ -69,10 +73,13 @@ class ParameterSets:
     conversions: Mapping[Pair, KeySwitchParameters | None]
     distance: float | None
     solved_for: int
+    beyond: float
 
 
 def origin_of(parameters: ParameterSets) -> str:
     """In words, where predicted sets come from."""
+    if parameters.beyond > 0.5:
+        return f"the nearest for each precision; noise is {parameters.beyond:.1f} bits beyond them"
     if parameters.distance is None:
         return "of several compiled circuits, the nearest for each precision"
     return f"of the nearest compiled circuit of the same precisions, {parameters.distance:.2f} off"
@@ -120,17 +127,17 @@ def predict_sets(
     needs = needs_of(plan, partitions)
     lookups = sum(lookup.wire.count for lookup in partitions.lookups)
     fitting = [row for row in rows if row.sets.keys() == needs.keys()]
-    if fitting:
-        distances = [
-            circuit_distance(row, needs, lookups) + (row.variant != variant) for row in fitting
-        ]
-        distance = min(distances)
+    distances = [
+        circuit_distance(row, needs, lookups) + (row.variant != variant) for row in fitting
+    ]
+    distance = min(distances, default=math.inf)
+    if distance <= NEAR_ENOUGH * len(needs):
         row = fitting[distances.index(distance)]
-        chosen: dict[int, tuple[SolvedCircuit, int]] = {p: (row, p) for p in needs}
+        chosen = dict.fromkeys(needs, row)
     else:
         distance = math.inf
         chosen = {precision: _nearest(rows, precision, need) for precision, need in needs.items()}
-    sets = {precision: row.sets[own] for precision, (row, own) in chosen.items()}
+    sets = {precision: row.sets[precision] for precision, row in chosen.items()}
     key_switches: dict[Pair, KeySwitchParameters] = {}
     conversions: dict[Pair, KeySwitchParameters | None] = {}
     for lookup in partitions.lookups:
@@ -151,7 +158,8 @@ def predict_sets(
         key_switches,
         conversions,
         None if math.isinf(distance) else distance,
-        min(row.lookups for row, _ in chosen.values()),
+        min(row.lookups for row in chosen.values()),
+        max(_beyond(rows, precision, need) for precision, need in needs.items()),
     )
 
 
@@ -241,14 +249,12 @@ def _external(parameters: PbsParameters) -> int:
     return parameters.glwe_dimension * parameters.polynomial_size
 
 
-def _nearest(
-    rows: Sequence[SolvedCircuit], precision: int, need: Need
-) -> tuple[SolvedCircuit, int]:
-    """The row that has the partition nearest to ``need``, of the same precision."""
+def _nearest(rows: Sequence[SolvedCircuit], precision: int, need: Need) -> SolvedCircuit:
+    """The row that has the partition of ``precision`` nearest to ``need``."""
     known = [row for row in rows if precision in row.sets]
     if not known:
         widest = max(p for row in rows for p in row.sets)
-        what = "rounding" if precision == ROUNDING else f"{precision} bits"
+        what = "one bit for rounding" if precision == ROUNDING else f"{precision} bits"
         raise ImpossibleError(
             f"no parameter set for lookups that read {what}: Concrete's widest here read {widest}; "
             "use fewer bits or a variant that rounds"
@@ -257,22 +263,37 @@ def _nearest(
     def distance(row: SolvedCircuit) -> float:
         own = row.needs[precision]
         return (
-            abs(own.noise - need.noise)
-            + abs(own.passed_on - need.passed_on)
+            _norm_distance(own.noise, need.noise)
+            + _norm_distance(own.passed_on, need.passed_on)
             + 0.25 * abs(own.share - need.share)
         )
 
-    return min(known, key=distance), precision
+    return min(known, key=distance)
+
+
+def _norm_distance(known: float, needed: float) -> float:
+    """A set solved for less noise than is needed would not do: it counts as farther."""
+    return known - needed if known >= needed else 3 * (needed - known)
+
+
+def _beyond(rows: Sequence[SolvedCircuit], precision: int, need: Need) -> float:
+    """By how many bits ``need`` exceeds what the table has for ``precision``."""
+    known = [row.needs[precision] for row in rows if precision in row.needs]
+    return max(
+        0.0,
+        need.noise - max(one.noise for one in known),
+        need.passed_on - max(one.passed_on for one in known),
+    )
 
 
 def _decomposition(
-    chosen: Mapping[int, tuple[SolvedCircuit, int]],
+    chosen: Mapping[int, SolvedCircuit],
     rows: Sequence[SolvedCircuit],
     source: int,
     own: int,
 ) -> Decomposition:
     """Levels and base of the key switch before a lookup that reads ``own``."""
-    row = chosen[own][0]
+    row = chosen[own]
     if (source, own) in row.key_switches:
         return row.key_switches[source, own]
     # From the same partition's other sources, the nearest in precision; else from any circuit.
@@ -284,7 +305,7 @@ def _decomposition(
 
 
 def _conversion(
-    chosen: Mapping[int, tuple[SolvedCircuit, int]],
+    chosen: Mapping[int, SolvedCircuit],
     rows: Sequence[SolvedCircuit],
     sets: Mapping[int, PbsParameters],
     own: int,
@@ -299,7 +320,7 @@ def _conversion(
         sets[target].polynomial_size,
     ):
         return None
-    row = chosen[own][0]
+    row = chosen[own]
     known = row.conversions.get((own, target))
     if known is None:
         found = [r.conversions[own, target] for r in rows if (own, target) in r.conversions]

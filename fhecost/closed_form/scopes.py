@@ -99,21 +99,12 @@ def plan_of_heads(request: ShapeRequest) -> Plan:
 def repeated(layer: CircuitProfile, request: ShapeRequest) -> CircuitProfile:
     """All layers of a model, one after the other, and the logits of the last token.
 
-    The last LayerNorm is left out: it is below one part in ten thousand of a model's lookups.
+    Layers wait for each other, so each stage stands for that of all layers, in as many times the
+    steps. The last LayerNorm is left out: a model has two for each of its layers.
     """
     shape = request.shape
+    stages = [_times(stage, shape.layers) for stage in layer.stages]
     waited_for = {name for stage in layer.stages for name in stage.predecessors}
-    ends = [stage.name for stage in layer.stages if stage.name not in waited_for]
-    stages: list[Stage] = []
-    before: tuple[str, ...] = ()
-    for index in range(shape.layers):
-        prefix = f"layer{index}."
-        for stage in layer.stages:
-            names = tuple(f"{prefix}{name}" for name in stage.predecessors) or before
-            stages.append(
-                stage.model_copy(update={"name": f"{prefix}{stage.name}", "predecessors": names})
-            )
-        before = tuple(f"{prefix}{name}" for name in ends)
     dimension = max(use.lwe_dimension for stage in layer.stages for use in stage.linear)
     products = shape.width * shape.vocabulary
     operations: tuple[LinearOperation, ...] = ("clear_multiplication", "encrypted_addition")
@@ -125,7 +116,7 @@ def repeated(layer: CircuitProfile, request: ShapeRequest) -> CircuitProfile:
                 for operation in operations
             ),
             parallel_width=products,
-            predecessors=before,
+            predecessors=tuple(s.name for s in layer.stages if s.name not in waited_for),
         )
     )
     count = sum(stage.pbs_count for stage in stages)
@@ -137,6 +128,22 @@ def repeated(layer: CircuitProfile, request: ShapeRequest) -> CircuitProfile:
         "hash": "",
     }
     return CircuitProfile(**{**dict(layer), **changed})
+
+
+def _times(stage: Stage, layers: int) -> Stage:
+    """``stage`` of ``layers`` layers, one after the other."""
+    return Stage(
+        name=stage.name,
+        pbs=tuple(use.model_copy(update={"count": use.count * layers}) for use in stage.pbs),
+        key_switches=tuple(
+            use.model_copy(update={"count": use.count * layers}) for use in stage.key_switches
+        ),
+        linear=tuple(use.model_copy(update={"count": use.count * layers}) for use in stage.linear),
+        depth=stage.depth * layers,
+        parallel_width=stage.parallel_width,
+        bit_width=stage.bit_width,
+        predecessors=stage.predecessors,
+    )
 
 
 def _profile(plan: Plan, request: ShapeRequest, name: str) -> CircuitProfile:
