@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from compile_grid import quantized_case
+from compile_products import Products
 
 from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters
 from fhecost.closed_form.heads import plan_of_quantized
 from fhecost.closed_form.parameter_table import needs_of
 from fhecost.closed_form.partitions import Lookups, Partitions, partition
+from fhecost.closed_form.plan import Plan
 from fhecost.errors import ImpossibleError
 
 HELD_OUT = (5, 7, 9, 15)
@@ -29,15 +31,7 @@ HERE = Path(__file__).parent
 
 def solved_row(case: dict[str, Any], profile: CircuitProfile) -> dict[str, Any]:
     """What the optimizer gave the partitions of a compiled circuit."""
-    quantized, sentences = quantized_case(
-        case["variant"],
-        case["heads"],
-        case["width"],
-        case["width"] // case["head_dimension"],
-        case["seq_len"],
-        case["bits"],
-    )
-    plan = plan_of_quantized(quantized, sentences)
+    plan = plan_of_case(case)
     partitions = partition(plan)
     sets = sets_of_partitions(partitions, profile)
     needs = needs_of(plan, partitions)
@@ -69,6 +63,22 @@ def solved_row(case: dict[str, Any], profile: CircuitProfile) -> dict[str, Any]:
         "key_switches": [[*pair, *found] for pair, found in key_switches.items()],
         "conversions": [[*pair, *found] for pair, found in conversions.items()],
     }
+
+
+def plan_of_case(case: dict[str, Any]) -> Plan:
+    """The plan of a circuit that ``compile_grid.py`` or ``compile_products.py`` compiled."""
+    if case["variant"] == "products":
+        return Products(case["reads"], case["norm"]).plan()
+    return plan_of_quantized(
+        *quantized_case(
+            case["variant"],
+            case["heads"],
+            case["width"],
+            case["width"] // case["head_dimension"],
+            case["seq_len"],
+            case["bits"],
+        )
+    )
 
 
 def sets_of_partitions(partitions: Partitions, profile: CircuitProfile) -> dict[int, PbsParameters]:
