@@ -13,8 +13,17 @@ from fhecost.version import VERSION
 
 if TYPE_CHECKING:
     from fhecost.accuracy.sweep import measure_accuracy
+    from fhecost.circuit_request import (
+        CompiledHeads,
+        PredictedHeads,
+        PredictedShape,
+        SavedCircuit,
+        find_circuit,
+    )
     from fhecost.circuits.concrete_reader import profile_circuit
     from fhecost.circuits.profile import CircuitProfile, Stage, load_profile, save_profile
+    from fhecost.closed_form.model_shapes import TransformerShape, find_shape
+    from fhecost.closed_form.scopes import ShapeRequest
     from fhecost.errors import FhecostError, ImpossibleError, UsageError
     from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
     from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model, SingleHeadQGPT2Model
@@ -25,11 +34,19 @@ if TYPE_CHECKING:
     from fhecost.measurement.fit import CpuFit, fit_cpu
     from fhecost.measurement.microbenchmark import run_microbenchmark
     from fhecost.measurement.records import Microbenchmark, load_microbenchmark
-    from fhecost.pipeline import estimate_heads, estimate_profile
+    from fhecost.pipeline import compare_circuit, estimate_circuit
 
 __version__ = VERSION
 
 _HOME = {
+    "CompiledHeads": "fhecost.circuit_request",
+    "PredictedHeads": "fhecost.circuit_request",
+    "PredictedShape": "fhecost.circuit_request",
+    "SavedCircuit": "fhecost.circuit_request",
+    "find_circuit": "fhecost.circuit_request",
+    "ShapeRequest": "fhecost.closed_form.scopes",
+    "TransformerShape": "fhecost.closed_form.model_shapes",
+    "find_shape": "fhecost.closed_form.model_shapes",
     "profile_circuit": "fhecost.circuits.concrete_reader",
     "CircuitProfile": "fhecost.circuits.profile",
     "Stage": "fhecost.circuits.profile",
@@ -56,12 +73,13 @@ _HOME = {
     "run_microbenchmark": "fhecost.measurement.microbenchmark",
     "Microbenchmark": "fhecost.measurement.records",
     "load_microbenchmark": "fhecost.measurement.records",
-    "estimate_heads": "fhecost.pipeline",
-    "estimate_profile": "fhecost.pipeline",
+    "compare_circuit": "fhecost.pipeline",
+    "estimate_circuit": "fhecost.pipeline",
 }
 
 __all__ = [
     "CircuitProfile",
+    "CompiledHeads",
     "CpuFit",
     "Estimate",
     "EstimateReport",
@@ -71,15 +89,22 @@ __all__ = [
     "ImpossibleError",
     "Microbenchmark",
     "MultiHeadsQGPT2Model",
+    "PredictedHeads",
+    "PredictedShape",
+    "SavedCircuit",
+    "ShapeRequest",
     "SingleHeadQGPT2Model",
     "Stage",
+    "TransformerShape",
     "UsageError",
     "__version__",
+    "compare_circuit",
     "compile_heads",
     "estimate",
     "estimate_all",
-    "estimate_heads",
-    "estimate_profile",
+    "estimate_circuit",
+    "find_circuit",
+    "find_shape",
     "fit_cpu",
     "load_hardware",
     "load_microbenchmark",

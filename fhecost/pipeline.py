@@ -1,12 +1,12 @@
-"""The whole way in one call: from a request, or a saved circuit profile, to the report."""
+"""The whole way in one call: from a request for a circuit to the report on machines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
+from fhecost.circuit_request import CircuitRequest, find_circuit
+from fhecost.circuits.profile import save_profile
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRequest, compare
@@ -16,102 +16,53 @@ from fhecost.hardware.library import ALL, DEFAULT, load_hardware, load_machine
 from fhecost.hardware.what_if import parse_what_if, with_figures_where_known
 from fhecost.progress import Progress, silent
 
-if TYPE_CHECKING:
-    from fhecost.gpt2.head_circuit import HeadRequest
 
-
-def estimate_heads(
-    request: HeadRequest,
+def estimate_circuit(
+    request: CircuitRequest,
     hardware: str = DEFAULT,
     hardware_path: Sequence[Path] = (),
     progress: Progress = silent,
     *,
     keep_profile: Path | None = None,
 ) -> EstimateReport:
-    """What ``fhecost estimate`` does: compile one head, and estimate it on each machine.
+    """What ``fhecost estimate`` does: find the circuit, and estimate it on each machine.
 
     Args:
-        request: the model, the sentence, the head and its widths.
+        request: the circuit: saved, compiled or in closed form. Only compiling, and widths from a
+            model's weights, need torch and Concrete.
         hardware: machine names, comma-separated, ``all``, or ``default``: one of each kind and
-            the user's own. With these two, a machine that can't run the head is a refusal in the
-            report, not an error.
+            the user's own. With these two, a machine that can't run the circuit is a refusal in
+            the report, not an error.
         hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
         keep_profile: where to write the circuit profile, when all went well.
 
     Raises:
         UsageError: the request, a machine or a path is wrong.
-        ImpossibleError: the head can't be compiled, or a machine can't run it.
+        ImpossibleError: there is no such circuit, or a machine can't run it.
     """
-
-    def compiled() -> CircuitProfile:
-        from fhecost.gpt2.head_circuit import profile_heads
-
-        return profile_heads(request, progress)
-
-    return _estimate(compiled, hardware, hardware_path, keep_profile)
-
-
-def estimate_profile(
-    profile: Path,
-    hardware: str = DEFAULT,
-    hardware_path: Sequence[Path] = (),
-    *,
-    keep_profile: Path | None = None,
-) -> EstimateReport:
-    """What ``fhecost estimate --profile`` does: no compiling, neither torch nor Concrete.
-
-    Args:
-        profile: a file that holds a circuit profile.
-        hardware: as in :func:`estimate_heads`.
-        hardware_path: folders of further machines.
-        keep_profile: where to write the circuit profile again, when all went well.
-
-    Raises:
-        UsageError: the profile, a machine or a path is wrong.
-        ImpossibleError: a machine can't run the circuit.
-    """
-    return _estimate(lambda: load_profile(profile), hardware, hardware_path, keep_profile)
+    # What fails at once comes before what takes long.
+    check_can_write(keep_profile)
+    machines = load_hardware(hardware, hardware_path)
+    circuit = find_circuit(request, progress)
+    report = estimate_all(circuit, machines, skip_impossible=hardware in (ALL, DEFAULT))
+    if keep_profile is not None:
+        save_profile(circuit, keep_profile)
+    return report
 
 
-def compare_heads(
-    request: HeadRequest,
+def compare_circuit(
+    request: CircuitRequest,
     comparison: ComparisonRequest,
     hardware_path: Sequence[Path] = (),
     progress: Progress = silent,
 ) -> ComparisonReport:
-    """What ``fhecost compare`` does with a head: compile it, and compare the machines.
+    """What ``fhecost compare`` does: find the circuit, and hold the machines against each other.
 
     Raises:
         UsageError: the request, a machine, a figure or a path is wrong.
-        ImpossibleError: the head can't be compiled, or no machine can run it.
+        ImpossibleError: there is no such circuit, or no machine can run it.
     """
-
-    def compiled() -> CircuitProfile:
-        from fhecost.gpt2.head_circuit import profile_heads
-
-        return profile_heads(request, progress)
-
-    return _compare(compiled, comparison, hardware_path)
-
-
-def compare_profile(
-    profile: Path, comparison: ComparisonRequest, hardware_path: Sequence[Path] = ()
-) -> ComparisonReport:
-    """What ``fhecost compare --profile`` does: no compiling, neither torch nor Concrete.
-
-    Raises:
-        UsageError: the profile, a machine, a figure or a path is wrong.
-        ImpossibleError: no machine can run the circuit.
-    """
-    return _compare(lambda: load_profile(profile), comparison, hardware_path)
-
-
-def _compare(
-    read_circuit: Callable[[], CircuitProfile],
-    comparison: ComparisonRequest,
-    hardware_path: Sequence[Path],
-) -> ComparisonReport:
     machines = load_hardware(comparison.hardware, hardware_path)
     if comparison.kinds:
         machines = [machine for machine in machines if machine.kind in comparison.kinds]
@@ -122,20 +73,6 @@ def _compare(
     changed = parse_what_if(comparison.what_if) if comparison.what_if else {}
     if changed:
         machines = with_figures_where_known(machines, changed)
-    return compare(read_circuit(), machines, base, sort=comparison.sort, what_if=changed)
-
-
-def _estimate(
-    read_circuit: Callable[[], CircuitProfile],
-    hardware: str,
-    hardware_path: Sequence[Path],
-    keep_profile: Path | None,
-) -> EstimateReport:
-    # What fails at once comes before what takes long.
-    check_can_write(keep_profile)
-    machines = load_hardware(hardware, hardware_path)
-    circuit = read_circuit()
-    report = estimate_all(circuit, machines, skip_impossible=hardware in (ALL, DEFAULT))
-    if keep_profile is not None:
-        save_profile(circuit, keep_profile)
-    return report
+    return compare(
+        find_circuit(request, progress), machines, base, sort=comparison.sort, what_if=changed
+    )

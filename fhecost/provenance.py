@@ -20,10 +20,12 @@ class Source(StrEnum):
     ASSUMED = "assumed"
 
 
+_STRONGEST_FIRST = list(Source)
+
+
 def weakest(*figures: Figure) -> Source:
     """The weakest source among ``figures``: that of a result that rests on all of them."""
-    order = list(Source)
-    return max((figure.source for figure in figures), key=order.index)
+    return max((figure.source for figure in figures), key=_STRONGEST_FIRST.index)
 
 
 class Figure(BaseModel):

@@ -113,7 +113,7 @@ def test_the_api_gives_what_the_command_prints(run_fhecost, saved_profile):
     )
     printed = run_fhecost(*FROM_PROFILE, "--format", "json").stdout
     assert json.loads(report.model_dump_json()) == json.loads(printed)
-    assert fhecost.estimate_profile(SAVED_PROFILE) == report
+    assert fhecost.estimate_circuit(fhecost.SavedCircuit(SAVED_PROFILE)) == report
 
 
 def test_a_head_is_estimated_in_one_call(saved_profile, monkeypatch, tmp_path):
@@ -130,11 +130,13 @@ def test_a_head_is_estimated_in_one_call(saved_profile, monkeypatch, tmp_path):
 
     monkeypatch.setattr(head_circuit, "profile_heads", profile_heads)
     steps, kept = [], tmp_path / "kept.json"
-    report = fhecost.estimate_heads(request, progress=steps.append, keep_profile=kept)
-    assert report == fhecost.estimate_profile(SAVED_PROFILE)
+    report = fhecost.estimate_circuit(
+        fhecost.CompiledHeads(request), progress=steps.append, keep_profile=kept
+    )
+    assert report == fhecost.estimate_circuit(fhecost.SavedCircuit(SAVED_PROFILE))
     assert (asked, steps) == ([request], ["compiling"])
     assert kept.read_text() == SAVED_PROFILE.read_text()
-    (alone,) = fhecost.estimate_heads(request, "h100").estimates
+    (alone,) = fhecost.estimate_circuit(fhecost.CompiledHeads(request), "h100").estimates
     assert alone.hardware == "h100"
 
 
@@ -144,7 +146,7 @@ def test_an_unknown_machine_is_found_before_the_head_is_compiled(monkeypatch):
 
     monkeypatch.setattr(head_circuit, "profile_heads", lambda *_: pytest.fail("compiled"))
     with pytest.raises(fhecost.UsageError, match="h200: unknown machine"):
-        fhecost.estimate_heads(fhecost.HeadRequest(), "h200")
+        fhecost.estimate_circuit(fhecost.CompiledHeads(fhecost.HeadRequest()), "h200")
 
 
 def test_every_public_name_is_there():

@@ -8,12 +8,13 @@ import time
 import jsonschema
 import pytest
 
+from fhecost.circuit_request import SavedCircuit
 from fhecost.circuits.profile import save_profile
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.comparison import ComparisonRequest
 from fhecost.hardware.library import find_faults, load_hardware, load_machine, read_hardware
 from fhecost.hardware.template import template_of
-from fhecost.pipeline import compare_profile
+from fhecost.pipeline import compare_circuit
 from fhecost.schemas import schema_path
 
 NAMES = [machine.name for machine in load_hardware("all")]
@@ -33,7 +34,7 @@ def test_there_are_at_least_15_machines_of_all_kinds():
 
 
 def test_every_machine_is_a_row_or_a_refusal(profile):
-    report = compare_profile(profile, ComparisonRequest())
+    report = compare_circuit(SavedCircuit(profile), ComparisonRequest())
     told = [row.hardware for row in report.rows] + [item.hardware for item in report.refusals]
     assert sorted(told) == sorted(NAMES)
     latencies = [row.latency_s for row in report.rows]
@@ -50,7 +51,7 @@ def test_every_machine_is_a_row_or_a_refusal(profile):
 
 def test_kinds_base_and_order(profile):
     asked = ComparisonRequest(kinds=("gpu",), base="epyc-zen4-2", sort="price")
-    report = compare_profile(profile, asked)
+    report = compare_circuit(SavedCircuit(profile), asked)
     assert {row.kind for row in report.rows} == {"gpu"}
     prices = [row.price_usd for row in report.rows]
     known = [price for price in prices if price is not None]
@@ -60,8 +61,10 @@ def test_kinds_base_and_order(profile):
 
 def test_what_if_is_set_where_it_is_known(profile):
     machines = "epyc-zen4-2,strix"
-    plain = compare_profile(profile, ComparisonRequest(hardware=machines))
-    changed = compare_profile(profile, ComparisonRequest(hardware=machines, what_if="cores=64"))
+    plain = compare_circuit(SavedCircuit(profile), ComparisonRequest(hardware=machines))
+    changed = compare_circuit(
+        SavedCircuit(profile), ComparisonRequest(hardware=machines, what_if="cores=64")
+    )
     before = {row.hardware: row.latency_s for row in plain.rows}
     after = {row.hardware: row.latency_s for row in changed.rows}
     assert after["epyc-zen4-2"] < before["epyc-zen4-2"] / 8
@@ -84,7 +87,7 @@ def test_what_if_is_set_where_it_is_known(profile):
 )
 def test_what_cant_be_compared_is_said(profile, asked, error, message):
     with pytest.raises(error, match=message):
-        compare_profile(profile, asked)
+        compare_circuit(SavedCircuit(profile), asked)
 
 
 def test_the_command(run_fhecost, profile, tmp_path):

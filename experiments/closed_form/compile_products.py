@@ -3,7 +3,8 @@
 Whole layers multiply by matrices of thousands of rows. Their noise is that of a smaller matrix of
 larger integers, which compiles in seconds: each circuit looks up inputs of ``reads`` bits,
 multiplies by a matrix whose columns have norm 2^``norm``, rounds to 6 bits, looks up, and does it
-once more.
+once more. ``shared`` circuits multiply the inputs themselves, so that lookup and wide product read
+one integer, and the narrow lookup has to live with the noise that the wide one allows.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ from fhecost.errors import ImpossibleError
 from fhecost.quantization import IntArray
 
 ROWS, SENTENCES, KEPT, BITS = 64, 48, 6, 4
-READS, NORMS = (4, 5, 6, 7, 8), (6, 8, 10)
+GRID = [
+    *((reads, norm, False) for reads in (4, 5, 6, 7, 8) for norm in (6, 8, 10)),
+    *((reads, norm, True) for reads in (3, 4, 5, 6) for norm in (4, 6, 8)),
+]
 
 
 class Products:
     """The circuit, its inputs, and the widths that these show."""
 
-    def __init__(self, reads: int, norm: int) -> None:
+    def __init__(self, reads: int, norm: int, shared: bool) -> None:
+        self.shared = shared
         generator = np.random.default_rng(0)
         spread = 2**norm / np.sqrt(ROWS)
         self.weights = [
@@ -53,9 +58,11 @@ class Products:
         """Lookup, product, rounding and lookup, twice."""
         most = 2 ** (BITS - 1) - 1
         with operators.tag("input.lookup"):
-            values = operators.lookup(
+            looked_up = operators.lookup(
                 values, lambda v: np.clip(np.rint(v / self.input_scale), -most, most)
             )
+        if not self.shared:
+            values = looked_up
         for step in range(upto + 1):
             with operators.tag(f"product{step}"):
                 sums = values @ self.weights[step]
@@ -65,6 +72,9 @@ class Products:
                 values = operators.lookup(
                     sums, lambda v, scale=scale: np.clip(np.rint(v / scale), -most, most)
                 )
+            if step == 0 and self.shared:
+                with operators.tag("joined"):
+                    values = values + looked_up
         return values
 
     def plan(self) -> Plan:
@@ -72,7 +82,9 @@ class Products:
         plan = Plan()
         most = 2 ** (BITS - 1) - 1
         result = range_of(np.array([-most, most]))
-        wire = plan.lookup("input.lookup", plan.input(ROWS, range_of(self.inputs)), result)
+        given = plan.input(ROWS, range_of(self.inputs))
+        looked_up = plan.lookup("input.lookup", given, result)
+        wire = given if self.shared else looked_up
         for step in range(2):
             sums = plan.linear(
                 f"product{step}",
@@ -80,7 +92,7 @@ class Products:
                 ROWS,
                 range_of(np.array([-1, 0])),
                 width=self.bits[step],
-                norm2=norm2_of(self.weights[step]),
+                norm2=norm2_of(self.weights[step]) * wire.norm2,
                 tensor=ROWS * ROWS,
                 clear_multiplication=ROWS * ROWS,
                 encrypted_addition=ROWS * ROWS,
@@ -88,30 +100,44 @@ class Products:
             stage = f"product{step}.requantize"
             rounded = plan.rounded(stage, sums, KEPT)
             wire = plan.lookup(stage, rounded, result, kept=KEPT)
+            if step == 0 and self.shared:
+                wire = plan.linear(
+                    "joined",
+                    (wire, looked_up),
+                    ROWS,
+                    result + result,
+                    norm2=wire.norm2 + looked_up.norm2,
+                    encrypted_addition=ROWS,
+                )
         plan.output([wire])
         return plan
 
 
 def main(folder: Path) -> None:
     """Compile each circuit into a file of ``folder``."""
-    for reads in READS:
-        for norm in NORMS:
-            path = folder / f"products_r{reads}_n{norm:02d}.json"
-            if path.exists():
-                continue
-            start = time.perf_counter()
-            products = Products(reads, norm)
-            content: dict[str, object]
-            try:
-                circuit = compile_circuit(products.run, list(products.inputs))
-                description = {"variant": "products", "reads": reads, "norm": norm, "seq_len": 0}
-                profile = profile_circuit(circuit, name=path.stem, description=description)
-                content = {"profile": json.loads(profile.model_dump_json())}
-            except ImpossibleError as error:
-                content = {"error": str(error)}
-            content["seconds"] = time.perf_counter() - start
-            path.write_text(json.dumps(content))
-            print(path.stem, f"{content['seconds']:.1f} s", content.get("error", ""), flush=True)
+    for reads, norm, shared in GRID:
+        path = folder / f"products_r{reads}_n{norm:02d}{'_shared' if shared else ''}.json"
+        if path.exists():
+            continue
+        start = time.perf_counter()
+        products = Products(reads, norm, shared)
+        content: dict[str, object]
+        try:
+            circuit = compile_circuit(products.run, list(products.inputs))
+            description = {
+                "variant": "products",
+                "reads": reads,
+                "norm": norm,
+                "shared": int(shared),
+                "seq_len": 0,
+            }
+            profile = profile_circuit(circuit, name=path.stem, description=description)
+            content = {"profile": json.loads(profile.model_dump_json())}
+        except ImpossibleError as error:
+            content = {"error": str(error)}
+        content["seconds"] = time.perf_counter() - start
+        path.write_text(json.dumps(content))
+        print(path.stem, f"{content['seconds']:.1f} s", content.get("error", ""), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
 """Judge predicted circuits by compiled ones that the table doesn't hold: ``python judge.py``.
 
-Three classes: ``same_precisions`` (held-out lengths, widths from the weights), ``by_precision``
-(the same circuits, with every row of their precisions taken out of the table), ``stated_widths``
-(widths from the shape alone). Writes ``errors.json``: the absolute error of the modelled latency on
-the local CPU, an H100 and an ASIC.
+Classes: ``within_…`` (held-out lengths, widths from the weights, by the distance of the nearest row
+of the same precisions; also with all nearer ones taken out of the table), ``by_precision`` (the
+same circuits, with every row of their precisions taken out), ``stated_widths`` (widths from the
+shape alone). Writes ``errors.json``: the absolute error of the modelled latency on the local CPU,
+an H100 and an ASIC.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import math
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +23,19 @@ from compile_grid import quantized_case
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.circuit import circuit_profile
+from fhecost.closed_form.cost_error import WITHIN, within
 from fhecost.closed_form.heads import plan_of_quantized
 from fhecost.closed_form.model_shapes import TransformerShape
-from fhecost.closed_form.parameter_table import SolvedCircuit, predict_sets, solved_circuits
+from fhecost.closed_form.needs import needs_of
+from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.scopes import ShapeRequest, plan_of_heads
+from fhecost.closed_form.solved_circuits import (
+    SolvedTable,
+    circuit_distance,
+    solved_circuits,
+)
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import load_machine
@@ -33,18 +44,23 @@ HERE = Path(__file__).parent
 MACHINES = ("epyc-zen4-2", "h100", "strix")
 
 
-def latency_errors(
-    plan: Plan, variant: str, table: list[SolvedCircuit], compiled: CircuitProfile
-) -> list[float]:
+@dataclass(frozen=True)
+class Judged:
+    """How far off one predicted circuit was on each machine, and how near its row was."""
+
+    errors: list[float]
+    distance: float | None
+
+
+def judged(plan: Plan, variant: str, table: SolvedTable, compiled: CircuitProfile) -> Judged | None:
     """Relative errors of the modelled latency, on the machines that can run the circuit."""
     partitions = partition(plan)
+    try:
+        parameters = predict_sets(variant, plan, partitions, table)
+    except ImpossibleError:
+        return None
     predicted = circuit_profile(
-        plan,
-        partitions,
-        predict_sets(variant, plan, partitions, table),
-        name="predicted",
-        description={},
-        cost_error=None,
+        plan, partitions, parameters, name="predicted", description={}, cost_error=None
     )
     errors = []
     for name in MACHINES:
@@ -54,14 +70,14 @@ def latency_errors(
             errors.append(estimate(predicted, machine).latency_s / modelled - 1)
         except ImpossibleError:
             continue
-    return errors
+    return Judged(errors, parameters.distance)
 
 
 def main() -> None:
     """Write the errors of each class."""
     content = json.loads(gzip.decompress((HERE / "compiled.json.gz").read_bytes()))
     errors: dict[str, list[float]] = defaultdict(list)
-    rows = list(solved_circuits())
+    table = solved_circuits()
     for entry in content["compiled"]:
         case = entry["case"]
         if case["variant"] == "products":
@@ -73,7 +89,8 @@ def main() -> None:
             shape, "head", case["seq_len"], case["bits"], case["variant"], case["heads"]
         )
         if case["width"] > 16 or entry["held_out"]:
-            errors["stated_widths"] += tried(plan_of_heads(stated), case["variant"], rows, compiled)
+            found = judged(plan_of_heads(stated), case["variant"], table, compiled)
+            errors["stated_widths"] += found.errors if found else []
         if not entry["held_out"]:
             continue
         plan = plan_of_quantized(
@@ -81,21 +98,36 @@ def main() -> None:
                 case["variant"], case["heads"], case["width"], count, case["seq_len"], case["bits"]
             )
         )
-        errors["same_precisions"] += tried(plan, case["variant"], rows, compiled)
-        reads = set(partition(plan).precisions)
-        others = [row for row in rows if set(row.sets) != reads]
-        errors["by_precision"] += tried(plan, case["variant"], others, compiled)
-    write(errors)
+        for found in with_fewer_rows(plan, case["variant"], table, compiled):
+            errors[class_of(found.distance)] += found.errors
+    write({name: errors[name] for name in sorted(errors)})
 
 
-def tried(
-    plan: Plan, variant: str, table: list[SolvedCircuit], compiled: CircuitProfile
-) -> list[float]:
-    """The errors, or none where no set can be predicted."""
-    try:
-        return latency_errors(plan, variant, table, compiled)
-    except ImpossibleError:
-        return []
+def with_fewer_rows(
+    plan: Plan, variant: str, table: SolvedTable, compiled: CircuitProfile
+) -> Iterator[Judged]:
+    """Predictions from the whole table, then with the nearest rows taken out, farther each time."""
+    partitions = partition(plan)
+    needs = needs_of(plan, partitions)
+    lookups = sum(lookup.wire.count for lookup in partitions.lookups)
+    apart = {
+        row: circuit_distance(row, needs, lookups) + (row.variant != variant)
+        for row in table.of_precisions(frozenset(needs))
+    }
+    seen: set[float] = set()
+    for least in (0.0, *WITHIN, math.inf):
+        rows = [row for row in table.rows if apart.get(row, math.inf) >= least]
+        found = judged(plan, variant, SolvedTable(rows), compiled)
+        if found is None or found.distance in seen:
+            continue
+        if found.distance is not None:
+            seen.add(found.distance)
+        yield found
+
+
+def class_of(distance: float | None) -> str:
+    """The class of a prediction whose nearest row was that far."""
+    return "by_precision" if distance is None else f"within_{within(distance):g}"
 
 
 def write(errors: dict[str, list[float]]) -> None:

@@ -20,7 +20,7 @@ from compile_products import Products
 
 from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters
 from fhecost.closed_form.heads import plan_of_quantized
-from fhecost.closed_form.parameter_table import needs_of
+from fhecost.closed_form.needs import needs_of
 from fhecost.closed_form.partitions import Lookups, Partitions, partition
 from fhecost.closed_form.plan import Plan
 from fhecost.errors import ImpossibleError
@@ -68,7 +68,7 @@ def solved_row(case: dict[str, Any], profile: CircuitProfile) -> dict[str, Any]:
 def plan_of_case(case: dict[str, Any]) -> Plan:
     """The plan of a circuit that ``compile_grid.py`` or ``compile_products.py`` compiled."""
     if case["variant"] == "products":
-        return Products(case["reads"], case["norm"]).plan()
+        return Products(case["reads"], case["norm"], bool(case["shared"])).plan()
     return plan_of_quantized(
         *quantized_case(
             case["variant"],

@@ -15,6 +15,7 @@ from fhecost.cli.options import (
     OutputOption,
     VariantOption,
     deliver,
+    options_given,
     refuse_options,
     whole_numbers,
 )
@@ -54,7 +55,9 @@ def accuracy(
 
     check_can_write(plot, output)
     if sweep_heads:
-        refuse_options(context, ("layer", "heads"), "--sweep-heads takes every one; leave it out")
+        useless = ("layer", "heads")
+        given = options_given(context, useless)
+        refuse_options(given, useless, "--sweep-heads takes every one; leave it out")
     wanted = settings(
         groups=head_groups(model, layer, heads or ["0", "all"], sweep=sweep_heads),
         bits=whole_numbers("--bits", bits),

@@ -7,38 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from fhecost.cli.options import (
-    HEAD_OPTIONS,
-    BitsOption,
-    FormatOption,
-    HardwarePathOption,
-    HeadsOption,
-    LayerOption,
-    ModelOption,
-    OutputOption,
-    SeqLenOption,
-    TextOption,
-    VariantOption,
-    deliver,
-    refuse_options,
-)
+from fhecost.cli.circuit_options import CircuitOptions, takes_circuit
+from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write, write_atomically
 
 
+@takes_circuit
 def compare(
-    context: typer.Context,
-    model: ModelOption = "embedded",
-    text: TextOption = None,
-    layer: LayerOption = 0,
-    heads: HeadsOption = "0",
-    seq_len: SeqLenOption = 6,
-    bits: BitsOption = 4,
-    variant: VariantOption = "reference",
-    profile: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.json", help="A saved circuit profile, instead of a model."),
-    ] = None,
+    circuit: CircuitOptions,
     hardware: Annotated[str, typer.Option(help="Machines, comma-separated, or all.")] = "all",
     hardware_path: HardwarePathOption = None,
     kind: Annotated[
@@ -65,22 +42,16 @@ def compare(
     output: OutputOption = None,
 ) -> None:
     """Hold machines against each other: latency, utilization, energy, price, sources."""
+    from fhecost.circuit_request import expected_seconds
     from fhecost.hardware.comparison import ComparisonRequest, parse_kinds
-    from fhecost.pipeline import compare_heads, compare_profile
+    from fhecost.pipeline import compare_circuit
     from fhecost.report.comparison_text import RENDERERS
 
     check_can_write(plot, output)
-    folders = hardware_path or ()
     comparison = ComparisonRequest(hardware, base, sort, parse_kinds(kind), what_if)
-    if profile is not None:
-        refuse_options(context, HEAD_OPTIONS, "the head is that of --profile; leave these out")
-        report = compare_profile(profile, comparison, folders)
-    else:
-        from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads
-
-        request = HeadRequest(model, text, layer, named_heads(model, heads), seq_len, bits, variant)
-        with timed_progress(expected_seconds(request)) as progress:
-            report = compare_heads(request, comparison, folders, progress)
+    request = circuit.request()
+    with timed_progress(expected_seconds(request)) as progress:
+        report = compare_circuit(request, comparison, hardware_path or (), progress)
     if plot is not None:
         from fhecost.report.comparison_figures import comparison_page
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,8 +33,6 @@ HeadsOption = Annotated[
 SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
 BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
 VariantOption = Annotated[str, typer.Option(help="Which quantized circuit.")]
-HEAD_OPTIONS = ("model", "text", "layer", "heads", "seq_len", "bits", "variant")
-"""The parameters that say which head; without effect where a profile says it."""
 
 
 def whole_numbers(option: str, text: str) -> list[int]:
@@ -57,22 +55,27 @@ def deliver(text: str, output: Path | None) -> None:
         write_atomically(output, text)
 
 
-def refuse_options(context: typer.Context, parameters: Sequence[str], why: str) -> None:
+def options_given(context: typer.Context, parameters: Iterable[str]) -> frozenset[str]:
+    """Which of ``parameters`` were given on the command line rather than left at their default."""
+    sources = {name: context.get_parameter_source(name) for name in parameters}
+    return frozenset(
+        name
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    )
+
+
+def refuse_options(given: frozenset[str], parameters: Sequence[str], why: str) -> None:
     """Refuse options that would have no effect.
 
     Args:
-        context: the command's, which knows what was given and what is a default.
-        parameters: the names of the options' parameters.
+        given: the parameters that were given.
+        parameters: those that are of no use, in the order in which to name them.
         why: what makes them useless.
 
     Raises:
         UsageError: one of them was given; all that were are named.
     """
-    sources = {name: context.get_parameter_source(name) for name in parameters}
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name, source in sources.items()
-        if source is not None and source.name == "COMMANDLINE"
-    ]
-    if given:
-        raise UsageError(f"{', '.join(given)}: {why}")
+    useless = [f"--{name.replace('_', '-')}" for name in parameters if name in given]
+    if useless:
+        raise UsageError(f"{', '.join(useless)}: {why}")

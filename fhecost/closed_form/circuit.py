@@ -25,7 +25,7 @@ from fhecost.circuits.work import (
     key_switch_units,
     pbs_units,
 )
-from fhecost.closed_form.parameter_table import ParameterSets
+from fhecost.closed_form.parameter_sets import ParameterSets
 from fhecost.closed_form.partitions import Partitions
 from fhecost.closed_form.plan import ROUNDING, Plan
 

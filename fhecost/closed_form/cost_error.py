@@ -9,8 +9,16 @@ from __future__ import annotations
 import json
 from functools import cache
 
-from fhecost.closed_form.parameter_table import ParameterSets
+from fhecost.closed_form.parameter_sets import ParameterSets
 from fhecost.data import data_folder
+
+WITHIN = (0.5, 1.0, 2.0, 4.0)
+"""Distances of the nearest row, in bits, by which errors are told apart; the last holds beyond."""
+
+
+def within(distance: float) -> float:
+    """The class of distances that ``distance`` is in."""
+    return next((edge for edge in WITHIN if distance <= edge), WITHIN[-1])
 
 
 def cost_error(parameters: ParameterSets, *, stated: bool) -> float:
@@ -24,8 +32,8 @@ def cost_error(parameters: ParameterSets, *, stated: bool) -> float:
         stated: whether the widths were stated rather than measured on the weights.
     """
     errors = _measured()
-    sets = "by_precision" if parameters.distance is None else "same_precisions"
-    of_sets = errors[sets]
+    distance = parameters.distance
+    of_sets = errors["by_precision" if distance is None else f"within_{within(distance):g}"]
     measured = max(of_sets, errors["stated_widths"]) if stated else of_sets
     return float((1 + measured) * 2**parameters.beyond - 1)
 

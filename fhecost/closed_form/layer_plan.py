@@ -1,14 +1,17 @@
 """A whole decoder layer of GPT-2: LayerNorm, attention, MLP with GELU, residuals.
 
-No circuit of a layer is compiled here; this is the cheapest one known that stays on integers, in
-the operations of the compact attention. With T tokens computed, E = width, I = inner width, r bits
-dropped by a rounding, and n bits asked for, the residual stream holds n + 2 bits, and:
+No circuit of a layer is compiled here, and how accurate it is isn't known; it is the cheapest one
+known that stays on integers, in the operations of the compact attention. With T tokens computed,
+E = width, I = inner width, r bits dropped by a rounding, and n bits asked for, the residual stream
+holds n + 2 bits, and:
 
-* **LayerNorm**: the mean is one rounded lookup of the sum of a token (T). The centred values c
-  are squared (T E lookups) and summed up; the inverse of the deviation s is one rounded lookup (T).
-  The product c s needs (c + s)^2 (T E) and s^2 (T), since the squares of c are there:
-  2 c s = (c + s)^2 - c^2 - s^2. It is rounded and requantized, gain and shift in the table, a
-  column each (T E, and r T E on one bit).
+* **LayerNorm**: the mean is one rounded lookup of the sum of a token (T). The centred values are
+  requantized to n + 1 bits (T E, and r T E on one bit): squared as they are, they would read two
+  bits more, which costs a bootstrap four to ten times as much. These, c, are squared (T E) and
+  summed up; the inverse of the deviation s is one rounded lookup (T). The product c s needs
+  (c + s)^2 (T E) and s^2 (T), since the squares of c are there: 2 c s = (c + s)^2 - c^2 - s^2. It
+  is rounded and requantized, gain and shift in the table, a column each (T E, and r T E on one
+  bit).
 * **attention**: the compact attention, its sums of exponentials rounded before the logarithm, so
   that long rows don't widen that lookup; its output projection is rounded and requantized to the
   residual stream (T E, and r T E on one bit).
@@ -97,13 +100,15 @@ def layer_norm(
         encrypted_addition=n,
         encrypted_negation=n,
     )
-    squares = plan.lookup(f"{name}.squares", centred, Range(0, residual.high**2))
+    narrow = symmetric(n_bits + 1)
+    centred = requantized(plan, f"{name}.centre", centred, narrow, ranges)
+    squares = plan.lookup(f"{name}.squares", centred, Range(0, narrow.high**2))
     variance = plan.linear(
         f"{name}.inverse",
         (squares,),
         tokens,
         # The mean square of normal values is some ninth of the largest one's.
-        Range(0, width * residual.high**2 // 9),
+        Range(0, width * narrow.high**2 // 9),
         norm2=float(width),
         encrypted_addition=n,
     )
@@ -122,7 +127,7 @@ def layer_norm(
         encrypted_addition=2 * n,
         encrypted_negation=2 * n,
     )
-    return requantized(plan, f"{name}.requantize", product, symmetric(n_bits + 1), ranges)
+    return requantized(plan, f"{name}.requantize", product, narrow, ranges)
 
 
 def _projected(

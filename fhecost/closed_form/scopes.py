@@ -16,7 +16,7 @@ from fhecost.closed_form.layer_plan import (
     decoder_layer,
 )
 from fhecost.closed_form.model_shapes import TransformerShape
-from fhecost.closed_form.parameter_table import origin_of, predict_sets
+from fhecost.closed_form.parameter_sets import origin_of, predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan import Plan, symmetric
 from fhecost.closed_form.shapes import next_token, whole_sequence

@@ -8,7 +8,7 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.cost_error import cost_error
 from fhecost.closed_form.heads import plan_of_quantized
-from fhecost.closed_form.parameter_table import origin_of, predict_sets
+from fhecost.closed_form.parameter_sets import origin_of, predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.gpt2.head_circuit import (
     HeadRequest,

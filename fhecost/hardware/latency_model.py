@@ -53,15 +53,15 @@ class Case(Enum):
 
     def rate(self, figure: Figure) -> float:
         """A figure of which more is faster."""
-        return {Case.LIKELY: figure.value, Case.FAST: figure.highest, Case.SLOW: figure.lowest}[
-            self
-        ]
+        if self is Case.LIKELY:
+            return figure.value
+        return figure.highest if self is Case.FAST else figure.lowest
 
     def cost(self, figure: Figure) -> float:
         """A figure of which more is slower."""
-        return {Case.LIKELY: figure.value, Case.FAST: figure.lowest, Case.SLOW: figure.highest}[
-            self
-        ]
+        if self is Case.LIKELY:
+            return figure.value
+        return figure.lowest if self is Case.FAST else figure.highest
 
 
 ALL_KEYS = "(all keys)"
@@ -111,8 +111,10 @@ class ExtrapolatedFigures(Figures):
     def stretch(self, polynomial_size: int, case: Case) -> float:
         """Factor on the time of a lookup with ``polynomial_size``; 1 where constants are known."""
         doublings = self._doublings_beyond(polynomial_size)
+        if case is Case.LIKELY or doublings == 0:
+            return 1.0
         factor: float = self.extrapolation_per_doubling.value**doublings
-        return {Case.LIKELY: 1.0, Case.FAST: 1 / factor, Case.SLOW: factor}[case]
+        return 1 / factor if case is Case.FAST else factor
 
     def source_at(self, polynomial_size: int, *figures: Figure) -> Source:
         """The weakest source among ``figures``; beyond what is known, that of the extrapolation."""

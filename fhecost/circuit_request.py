@@ -1,0 +1,83 @@
+"""Which circuit is asked for, and the one way to its profile: saved, compiled, or closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fhecost.circuits.profile import CircuitProfile, load_profile
+from fhecost.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from fhecost.closed_form.scopes import ShapeRequest
+    from fhecost.gpt2.head_circuit import HeadRequest
+
+
+@dataclass(frozen=True)
+class SavedCircuit:
+    """A file that holds a circuit profile."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class CompiledHeads:
+    """Heads that Concrete compiles."""
+
+    heads: HeadRequest
+
+
+@dataclass(frozen=True)
+class PredictedHeads:
+    """Heads that aren't compiled: counts by law, widths from the weights."""
+
+    heads: HeadRequest
+
+
+@dataclass(frozen=True)
+class PredictedShape:
+    """Any part of a model by its shape alone: counts by law, widths stated."""
+
+    shape: ShapeRequest
+
+
+CircuitRequest = SavedCircuit | CompiledHeads | PredictedHeads | PredictedShape
+
+
+def find_circuit(request: CircuitRequest, progress: Progress = silent) -> CircuitProfile:
+    """The circuit profile that ``request`` names.
+
+    Raises:
+        UsageError: the request is out of range, or a file isn't there or broken.
+        ImpossibleError: the circuit can't be compiled, or its parameter sets can't be predicted.
+    """
+    match request:
+        case SavedCircuit(path):
+            return load_profile(path)
+        case CompiledHeads(heads):
+            from fhecost.gpt2.head_circuit import profile_heads
+
+            return profile_heads(heads, progress)
+        case PredictedHeads(heads):
+            from fhecost.closed_form.weights import profile_of_weights
+
+            return profile_of_weights(heads, progress)
+        case PredictedShape(shape):
+            from fhecost.closed_form.scopes import profile_of_shape
+
+            return profile_of_shape(shape)
+
+
+def expected_seconds(request: CircuitRequest) -> float:
+    """About how long :func:`find_circuit` takes, for a progress bar."""
+    match request:
+        case CompiledHeads(heads):
+            from fhecost.gpt2.head_circuit import expected_seconds
+
+            return expected_seconds(heads)
+        case PredictedHeads(heads):
+            # Torch, the model, and the calibration sentences through it.
+            return 6.0 + 0.1 * heads.seq_len
+        case _:
+            return 1.0

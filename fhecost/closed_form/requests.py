@@ -1,0 +1,51 @@
+"""Whether a circuit's widths come from a model's weights or from its shape alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fhecost.closed_form.model_shapes import find_shape
+from fhecost.closed_form.scopes import Scope, ShapeRequest
+from fhecost.data import data_folder
+from fhecost.errors import UsageError
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
+
+
+def closed_form_request(
+    model: str,
+    *,
+    scope: Scope = "head",
+    widths: str | None = None,
+    seq_len: int = 6,
+    bits: int = 4,
+    variant: str = "reference",
+    heads: str = "0",
+) -> ShapeRequest | None:
+    """The request for ``model`` by its shape; None where its weights are to set the widths.
+
+    Weights set the widths of heads when they are at hand, unless ``widths`` is ``stated``.
+
+    Raises:
+        UsageError: no such shape, or measured widths without weights to measure.
+    """
+    has_weights = weights_at_hand(model)
+    if scope == "head" and widths != "stated" and has_weights:
+        return None
+    if widths == "measured":
+        why = "no weights there" if not has_weights else f"--scope {scope} has stated widths only"
+        raise UsageError(f"--widths measured: --model {model}: {why}")
+    return ShapeRequest(find_shape(model), scope, seq_len, bits, variant, _how_many(heads, model))
+
+
+def weights_at_hand(model: str) -> bool:
+    """Whether ``model`` is the embedded one or a folder with weights in it."""
+    folder = data_folder("models/embedded") if model == "embedded" else Path(model)
+    return any((folder / name).is_file() for name in WEIGHT_FILES)
+
+
+def _how_many(heads: str, model: str) -> int:
+    """Number of heads that an option names: ``all``, or numbers with commas."""
+    from fhecost.gpt2.attention_head import parse_heads
+
+    return len(parse_heads(heads, find_shape(model).heads))

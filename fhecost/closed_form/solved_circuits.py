@@ -1,0 +1,155 @@
+"""The table of circuits that Concrete's optimizer really solved.
+
+Each row of ``experiments/closed_form/circuits.json.gz`` holds one compiled circuit
+(``make_table.py`` there makes it): what its partitions needed, and which sets they got.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from fhecost.circuits.profile import PbsParameters
+from fhecost.closed_form.needs import Need
+from fhecost.closed_form.plan import ROUNDING
+from fhecost.data import data_folder
+from fhecost.errors import ImpossibleError
+from fhecost.quantization import FloatArray
+
+Decomposition = tuple[int, int]
+"""Levels and base_log of a key switch."""
+
+Pair = tuple[int, int]
+"""The precisions that two partitions read: where a ciphertext comes from, where it goes."""
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedCircuit:
+    """A row of the table; ``key_switches`` and ``conversions`` by pair of precisions."""
+
+    variant: str
+    lookups: int
+    needs: Mapping[int, Need]
+    sets: Mapping[int, PbsParameters]
+    key_switches: Mapping[Pair, Decomposition]
+    conversions: Mapping[Pair, Decomposition]
+
+
+class SolvedTable:
+    """Solved circuits, found by what their partitions read and need."""
+
+    def __init__(self, rows: Sequence[SolvedCircuit]) -> None:
+        self.rows = tuple(rows)
+        self._by_precisions: dict[frozenset[int], list[SolvedCircuit]] = defaultdict(list)
+        of_precision: dict[int, list[SolvedCircuit]] = defaultdict(list)
+        for row in rows:
+            self._by_precisions[frozenset(row.needs)].append(row)
+            for precision in row.needs:
+                of_precision[precision].append(row)
+        self._of_precision = dict(of_precision)
+        # One row a circuit; columns: noise, what results grow to, share.
+        self._needs: dict[int, FloatArray] = {
+            precision: np.array(
+                [
+                    (
+                        row.needs[precision].noise,
+                        row.needs[precision].passed_on,
+                        row.needs[precision].share,
+                    )
+                    for row in members
+                ]
+            )
+            for precision, members in of_precision.items()
+        }
+
+    def of_precisions(self, precisions: frozenset[int]) -> Sequence[SolvedCircuit]:
+        """The circuits whose lookups read just these."""
+        return self._by_precisions.get(precisions, ())
+
+    def nearest(self, precision: int, need: Need) -> SolvedCircuit:
+        """The circuit that has the partition of ``precision`` nearest to ``need``.
+
+        A set solved for less noise than is needed would not do: what lacks counts three times.
+
+        Raises:
+            ImpossibleError: no circuit reads that precision.
+        """
+        known = self._needs.get(precision)
+        if known is None:
+            widest = max(self._needs, default=0)
+            what = "one bit for rounding" if precision == ROUNDING else f"{precision} bits"
+            raise ImpossibleError(
+                f"no parameter set for lookups that read {what}: Concrete's widest here read "
+                f"{widest}; use fewer bits or a variant that rounds"
+            )
+        over = known[:, :2] - (need.noise, need.passed_on)
+        distance = np.where(over >= 0, over, -3 * over).sum(axis=1)
+        distance += 0.25 * np.abs(known[:, 2] - need.share)
+        return self._of_precision[precision][int(distance.argmin())]
+
+    def beyond(self, precision: int, need: Need) -> float:
+        """By how many bits a norm of ``need`` exceeds all that ``precision`` has here."""
+        noise, passed_on, _ = self._needs[precision].max(axis=0)
+        return max(0.0, float(need.noise - noise), float(need.passed_on - passed_on))
+
+
+def circuit_distance(row: SolvedCircuit, needs: Mapping[int, Need], lookups: int) -> float:
+    """How far a row's circuit is from one that reads the same precisions, in bits.
+
+    The norms count in full, what merely weighs the optimizer's choices (shares and the number of
+    lookups, through the error that each may have) counts for less.
+    """
+    norms = sum(
+        abs(row.needs[p].noise - need.noise) + abs(row.needs[p].passed_on - need.passed_on)
+        for p, need in needs.items()
+    )
+    shares = sum(abs(row.needs[p].share - need.share) for p, need in needs.items())
+    return norms + 0.25 * shares + 0.1 * abs(math.log2(row.lookups / lookups))
+
+
+@cache
+def solved_circuits() -> SolvedTable:
+    """The table that fhecost comes with."""
+    path = data_folder("experiments/closed_form") / "circuits.json.gz"
+    rows = json.loads(gzip.decompress(path.read_bytes()))
+    return SolvedTable([read_row(row) for row in rows["circuits"]])
+
+
+def read_row(row: Mapping[str, object]) -> SolvedCircuit:
+    """One row of the table, as ``make_table.py`` writes it."""
+    partitions: list[Mapping[str, list[float]]] = row["partitions"]  # type: ignore[assignment]
+    pairs: Mapping[str, list[list[int]]] = row  # type: ignore[assignment]
+    precisions = [int(partition["reads"][0]) for partition in partitions]
+    return SolvedCircuit(
+        variant=str(row["variant"]),
+        lookups=int(str(row["lookups"])),
+        needs={
+            precision: Need(*partition["needs"])
+            for precision, partition in zip(precisions, partitions, strict=True)
+        },
+        sets={
+            precision: _set(partition["set"])
+            for precision, partition in zip(precisions, partitions, strict=True)
+        },
+        key_switches={(a, b): (levels, base) for a, b, levels, base in pairs["key_switches"]},
+        conversions={(a, b): (levels, base) for a, b, levels, base in pairs["conversions"]},
+    )
+
+
+def _set(values: Sequence[float]) -> PbsParameters:
+    """A parameter set from n, k, N, l and base_log; rows were valid when they were written."""
+    n, k, size, levels, base_log = map(int, values)
+    return PbsParameters.model_construct(
+        lwe_dimension=n,
+        glwe_dimension=k,
+        polynomial_size=size,
+        level_count=levels,
+        base_log=base_log,
+    )
