@@ -8,6 +8,7 @@ from fhecost.closed_form.model_shapes import find_shape
 from fhecost.closed_form.scopes import Scope, ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import UsageError
+from fhecost.gpt2.attention_head import parse_heads
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 
@@ -35,17 +36,30 @@ def closed_form_request(
     if widths == "measured":
         why = "no weights there" if not has_weights else f"--scope {scope} has stated widths only"
         raise UsageError(f"--widths measured: --model {model}: {why}")
-    return ShapeRequest(find_shape(model), scope, seq_len, bits, variant, _how_many(heads, model))
+    return shape_request(
+        model, scope=scope, seq_len=seq_len, bits=bits, variant=variant, heads=heads
+    )
+
+
+def shape_request(
+    model: str,
+    *,
+    scope: Scope = "head",
+    seq_len: int = 6,
+    bits: int = 4,
+    variant: str = "reference",
+    heads: str = "0",
+) -> ShapeRequest:
+    """The request for ``model`` by its shape alone.
+
+    Raises:
+        UsageError: no such shape, or heads that it hasn't got.
+    """
+    shape = find_shape(model)
+    return ShapeRequest(shape, scope, seq_len, bits, variant, len(parse_heads(heads, shape.heads)))
 
 
 def weights_at_hand(model: str) -> bool:
     """Whether ``model`` is the embedded one or a folder with weights in it."""
     folder = data_folder("models/embedded") if model == "embedded" else Path(model)
     return any((folder / name).is_file() for name in WEIGHT_FILES)
-
-
-def _how_many(heads: str, model: str) -> int:
-    """Number of heads that an option names: ``all``, or numbers with commas."""
-    from fhecost.gpt2.attention_head import parse_heads
-
-    return len(parse_heads(heads, find_shape(model).heads))

@@ -7,8 +7,9 @@ from typing import Any
 
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD, SOURCE
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
-from fhecost.errors import UsageError
+from fhecost.report.colors import NEUTRAL
 from fhecost.report.pages import figure_page
+from fhecost.report.plotly_library import load_plotly
 
 _COLORS = {1: "#2b7fb8", 5: "#c4661f", 10: "#4d7c3a"}
 _DASHES = ("solid", "dash", "dot", "dashdot")
@@ -20,10 +21,22 @@ def accuracy_page(report: AccuracyReport) -> str:
     Raises:
         UsageError: plotly isn't installed.
     """
-    try:
-        import plotly.graph_objects as plotly_objects
-    except ImportError as error:
-        raise UsageError("--plot needs: pip install 'fhecost[plot]'") from error
+    rows = report.rows
+    note = (
+        f"{report.model}, {rows[0].sentences} windows from {report.sentences}; share of positions "
+        "whose float top-1 token is among the quantized top k; bars are 95 % intervals. "
+        f"fhecost {report.fhecost_version}, weights {report.model_sha256[:12]}."
+    )
+    return figure_page("How accurate the quantized heads stay", note, accuracy_figures(report))
+
+
+def accuracy_figures(report: AccuracyReport) -> list[tuple[str, Any]]:
+    """A heading and a plotly figure each: those that the rows allow.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    plotly_objects = load_plotly()
     rows = report.rows
     figures: list[tuple[str, Any]] = []
     groups = sorted({(row.layer, row.heads) for row in rows})
@@ -39,12 +52,7 @@ def accuracy_page(report: AccuracyReport) -> str:
             figures.append(("Accuracy against sequence length", _by_length(plotly_objects, rows)))
         if not figures:
             figures.append(("Accuracy", _by_bits(plotly_objects, rows)))
-    note = (
-        f"{report.model}, {rows[0].sentences} windows from {report.sentences}; share of positions "
-        "whose float top-1 token is among the quantized top k; bars are 95 % intervals. "
-        f"fhecost {report.fhecost_version}, weights {report.model_sha256[:12]}."
-    )
-    return figure_page("How accurate the quantized heads stay", note, figures)
+    return figures
 
 
 def _by_bits(plotly_objects: Any, rows: Sequence[AccuracyRow]) -> Any:
@@ -64,7 +72,7 @@ def _by_bits(plotly_objects: Any, rows: Sequence[AccuracyRow]) -> Any:
                 y=list(shares.values()),
                 mode="lines+markers",
                 name=f"published GPT-2 124M, {name}, top-{k}",
-                line={"color": "#8a8f98", "dash": dash, "width": 1.5},
+                line={"color": NEUTRAL, "dash": dash, "width": 1.5},
                 marker={"size": 5, "symbol": "diamond-open"},
                 hovertext=SOURCE,
                 visible=True if k == 1 else "legendonly",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhecost.errors import UsageError
 from fhecost.hardware.comparison import ComparisonReport
+from fhecost.report.colors import KIND_COLORS
 from fhecost.report.pages import figure_page
+from fhecost.report.plotly_library import load_plotly
 from fhecost.report.units import duration
-
-KIND_COLORS = {"cpu": "#2b7fb8", "gpu": "#4d7c3a", "fpga": "#c4661f", "asic": "#8b5fa8"}
-"""One color for each kind of machine, on all figures."""
 
 
 def comparison_page(report: ComparisonReport) -> str:
@@ -19,17 +17,21 @@ def comparison_page(report: ComparisonReport) -> str:
     Raises:
         UsageError: plotly isn't installed.
     """
-    try:
-        import plotly.graph_objects as plotly_objects
-    except ImportError as error:
-        raise UsageError("--plot needs: pip install 'fhecost[plot]'") from error
     circuit = report.circuit
     note = (
         f"{circuit.name}: {circuit.pbs_count:,} PBS. The bars are the ranges of the estimates. "
         f"fhecost {report.fhecost_version}, circuit {circuit.hash[:12]}."
     )
-    figure = _figure(plotly_objects, report)
-    return figure_page("Latency on each machine", note, [("Seconds on a log axis", figure)])
+    return figure_page("Latency on each machine", note, comparison_figures(report))
+
+
+def comparison_figures(report: ComparisonReport) -> list[tuple[str, Any]]:
+    """A heading and a plotly figure.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    return [("Latency and its range, by machine", _figure(load_plotly(), report))]
 
 
 def _figure(plotly_objects: Any, report: ComparisonReport) -> Any:

@@ -9,11 +9,12 @@ from fhecost.errors import UsageError
 
 _TIME = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
 _READ_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_YEAR = 365.25 * 86400
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def duration(seconds: float) -> str:
-    """Three significant digits: ``3.21 ms``, ``47.0 s``, ``7 min 52 s``, ``2 h 5 min``."""
+    """Three significant digits: ``3.21 ms``, ``47.0 s``, ``7 min 52 s``, ``2 h 5 min``, years."""
     if seconds >= 99.95:
         whole = round(seconds)
         if whole < 3600:
@@ -21,7 +22,13 @@ def duration(seconds: float) -> str:
         minutes = round(seconds / 60)
         if minutes < 100 * 60:
             return f"{minutes // 60} h {minutes % 60} min"
-        return f"{seconds / 86400:,.1f} days"
+        if seconds < 2 * _YEAR:
+            return f"{seconds / 86400:,.1f} days"
+        return (
+            f"{_three_digits(seconds / _YEAR)} years"
+            if seconds < 1000 * _YEAR
+            else (f"{amount(seconds / _YEAR)} years")
+        )
     if seconds <= 0:
         return "0 s"
     for scale, unit in _TIME:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhecost.errors import UsageError
+from fhecost.report.colors import NEUTRAL
 from fhecost.report.pages import figure_page
+from fhecost.report.plotly_library import load_plotly
 from fhecost.validation.comparison import ValidationReport
 
 _BAND = 0.1
@@ -22,18 +23,22 @@ def validation_page(report: ValidationReport) -> str:
     Raises:
         UsageError: plotly isn't installed.
     """
-    try:
-        import plotly.graph_objects as plotly_objects
-    except ImportError as error:
-        raise UsageError("--plot needs: pip install 'fhecost[plot]'") from error
     warm = report.summary["warm"]
     note = (
         f"{report.hardware}, {warm.n} runs; the band is ±{_BAND:.0%} around a perfect prediction. "
         "The baseline is Concrete's complexity times the constant that fits these runs best. "
         f"fhecost {report.fhecost_version}, hardware profile {report.hardware_hash[:12]}."
     )
-    figure = _figure(plotly_objects, report)
-    return figure_page("Predicted against measured", note, [("Seconds on log axes", figure)])
+    return figure_page("Predicted against measured", note, validation_figures(report))
+
+
+def validation_figures(report: ValidationReport) -> list[tuple[str, Any]]:
+    """A heading and a plotly figure.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    return [("Predicted against measured, in seconds", _figure(load_plotly(), report))]
 
 
 def _figure(plotly_objects: Any, report: ValidationReport) -> Any:
@@ -41,7 +46,7 @@ def _figure(plotly_objects: Any, report: ValidationReport) -> Any:
     least = 0.7 * min(min(row.measured, row.predicted) for row in seconds)
     most = 1.4 * max(max(row.measured, row.predicted) for row in seconds)
     figure = plotly_objects.Figure()
-    edge = {"color": "#8a8f98", "width": 0}
+    edge = {"color": NEUTRAL, "width": 0}
     for factor, fill in ((1 - _BAND, None), (1 + _BAND, "tonexty")):
         figure.add_scatter(
             x=[least, most], y=[factor * least, factor * most], mode="lines", line=edge,
@@ -50,7 +55,7 @@ def _figure(plotly_objects: Any, report: ValidationReport) -> Any:
         )  # fmt: skip
     figure.add_scatter(
         x=[least, most], y=[least, most], mode="lines", name="predicted = measured",
-        line={"color": "#8a8f98", "width": 1}, hoverinfo="skip",
+        line={"color": NEUTRAL, "width": 1}, hoverinfo="skip",
     )  # fmt: skip
     for quantity, name, color, symbol in _QUANTITIES:
         rows = [row for row in seconds if row.quantity == quantity]
@@ -69,7 +74,7 @@ def _figure(plotly_objects: Any, report: ValidationReport) -> Any:
         y=[row.baseline for row in baseline],
         mode="markers",
         name="baseline, warm run",
-        marker={"color": "#8a8f98", "symbol": "x-thin-open", "size": 8},
+        marker={"color": NEUTRAL, "symbol": "x-thin-open", "size": 8},
         text=[f"run {row.run}: {row.name}, {row.baseline_error:+.1%}" for row in baseline],
         visible="legendonly",
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from fhecost.errors import ImpossibleError, UsageError
+from fhecost.errors import ImpossibleError
 from fhecost.projection.years import Band, YearProjection, YearsReport, release_latencies
-from fhecost.report.comparison_figures import KIND_COLORS
+from fhecost.report.colors import KIND_COLORS, NEUTRAL, faint
 from fhecost.report.pages import figure_page
+from fhecost.report.plotly_library import load_plotly
 from fhecost.report.units import duration
 
 Quantity = Literal["latency_s", "price_usd", "energy_j"]
@@ -53,10 +54,7 @@ def years_figures(report: YearsReport) -> list[tuple[str, Any]]:
     Raises:
         UsageError: plotly isn't installed.
     """
-    try:
-        import plotly.graph_objects as plotly_objects
-    except ImportError as error:
-        raise UsageError("--plot needs: pip install 'fhecost[plot]'") from error
+    plotly_objects = load_plotly()
     figures = []
     for quantity, (heading, unit) in _TITLES.items():
         drawn = [
@@ -92,13 +90,13 @@ def _figure(
         target_s = report.targets[0].target_s
         figure.add_scatter(
             x=[first, end], y=[target_s, target_s], mode="lines", hoverinfo="skip",
-            line={"color": "#8a8f98", "dash": "dot", "width": 1.5},
+            line={"color": NEUTRAL, "dash": "dot", "width": 1.5},
             name=f"target {duration(target_s)}",
         )  # fmt: skip
     silent = 1 + max(point.year for projection in drawn for point in projection.points)
     if silent < end:
         figure.add_vrect(
-            x0=silent, x1=end, fillcolor="#8a8f98", opacity=0.12, line_width=0,
+            x0=silent, x1=end, fillcolor=NEUTRAL, opacity=0.12, line_width=0,
             annotation={"text": "beyond the data"}, annotation_position="top left",
         )  # fmt: skip
     figure.update_xaxes(title="year", dtick=1, tickformat="d", range=[first, end])
@@ -114,7 +112,7 @@ def _add_band(figure: Any, name: str, color: str, known: Sequence[tuple[int, Ban
     for end, fill in (("low", None), ("high", "tonexty")):
         figure.add_scatter(
             x=years, y=[getattr(band, end) for _, band in known], mode="lines",
-            line={"color": color, "width": 0}, fill=fill, fillcolor=_faint(color),
+            line={"color": color, "width": 0}, fill=fill, fillcolor=faint(color),
             hoverinfo="skip", showlegend=False, legendgroup=name,
         )  # fmt: skip
     figure.add_scatter(
@@ -154,8 +152,3 @@ def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
 
 def _cycle(count: int) -> list[str]:
     return [_SYMBOLS[index % len(_SYMBOLS)] for index in range(count)]
-
-
-def _faint(color: str) -> str:
-    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.18)"

@@ -1,0 +1,198 @@
+"""One circuit at many sequence lengths: counts, latencies, and the power laws between them.
+
+Every length is a closed-form circuit profile of its own, estimated as ``fhecost estimate`` does it;
+the laws are only fitted through these points, no point comes from a law.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fhecost.circuits.profile import CircuitProfile
+from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.frozen import Frozen
+from fhecost.hardware.estimator import estimate
+from fhecost.hardware.profile import HardwareProfile
+from fhecost.projection.years import Band
+
+POINTS = 28
+"""About how many lengths of a long range are estimated."""
+
+FEWEST_FOR_LAW = 4
+"""Two numbers fit any two points, and three say little of how good the law is."""
+
+PBS = "PBS"
+
+
+class LengthPoint(Frozen):
+    """One sequence length.
+
+    ``latency_s`` by machine; ``refusals`` says of the others why not. Where there is no circuit,
+    ``reason`` says why, and all else is None or empty. ``cost_error`` is what the predicted
+    circuit's cost may be off, inside the bands already.
+    """
+
+    seq_len: int
+    pbs_count: int | None = None
+    complexity: float | None = None
+    max_bit_width: int | None = None
+    circuit_hash: str | None = None
+    parameter_sets: str | None = None
+    cost_error: float | None = None
+    latency_s: Mapping[str, Band] = {}
+    refusals: Mapping[str, str] = {}
+    reason: str | None = None
+
+
+class PowerLaw(Frozen):
+    """``of`` is about ``coefficient`` * L^``exponent`` from ``first`` to ``last`` tokens.
+
+    ``worst_error`` is the largest relative distance of a point from it; ``of`` is PBS, a count, or
+    a machine, in seconds.
+    """
+
+    of: str
+    first: int
+    last: int
+    coefficient: float
+    exponent: float
+    worst_error: float
+
+
+class LengthProjection(Frozen):
+    """The points, in order of length, and the laws of the shorter and of the longer half."""
+
+    points: tuple[LengthPoint, ...]
+    laws: tuple[PowerLaw, ...]
+
+
+def parse_lengths(text: str) -> tuple[int, ...]:
+    """The lengths of an option such as ``1..1024``, ``6`` or ``8,64,512``.
+
+    Of a long range, powers of two and some between them are taken, evenly on a log axis.
+
+    Raises:
+        UsageError: something else, or lengths below 1.
+    """
+    whole = re.fullmatch(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", text)
+    if whole:
+        first, last = int(whole[1]), int(whole[2])
+        if not 1 <= first <= last:
+            raise UsageError(f"--seq-len {text}: must be FIRST..LAST, from 1 on")
+        return _spread(first, last)
+    if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", text):
+        raise UsageError(f"--seq-len {text}: must be FIRST..LAST, as in 1..1024, or 8,64,512")
+    lengths = sorted({int(part) for part in text.split(",")})
+    if lengths[0] < 1:
+        raise UsageError(f"--seq-len {text}: a sequence has at least one token")
+    return tuple(lengths)
+
+
+def project_lengths(
+    request: ShapeRequest, lengths: Sequence[int], machines: Sequence[HardwareProfile]
+) -> LengthProjection:
+    """Estimate ``request`` at each of ``lengths`` on each of ``machines``.
+
+    Raises:
+        UsageError: the request or a length is out of range for the model.
+        ImpossibleError: no length has a circuit.
+    """
+    points = tuple(_point(replace(request, seq_len=length), machines) for length in lengths)
+    if all(point.reason is not None for point in points):
+        raise ImpossibleError(str(points[0].reason))
+    return LengthProjection(points=points, laws=tuple(_laws(points, machines)))
+
+
+def longest_within(projection: LengthProjection, machine: str, target_s: float) -> int | None:
+    """The longest of the estimated lengths whose latency is within ``target_s``."""
+    met = [
+        point.seq_len
+        for point in projection.points
+        if machine in point.latency_s and point.latency_s[machine].value <= target_s
+    ]
+    return max(met, default=None)
+
+
+def _spread(first: int, last: int) -> tuple[int, ...]:
+    if last - first < POINTS:
+        return tuple(range(first, last + 1))
+    chosen = {int(length) for length in np.rint(np.geomspace(first, last, POINTS))}
+    powers = {2**power for power in range(last.bit_length() + 1)}
+    return tuple(sorted(chosen | {power for power in powers if first <= power <= last}))
+
+
+def _point(request: ShapeRequest, machines: Sequence[HardwareProfile]) -> LengthPoint:
+    try:
+        circuit = profile_of_shape(request)
+    except ImpossibleError as error:
+        return LengthPoint(seq_len=request.seq_len, reason=str(error))
+    latencies, refusals = _estimates(circuit, machines)
+    return LengthPoint(
+        seq_len=request.seq_len,
+        pbs_count=circuit.pbs_count,
+        complexity=circuit.complexity,
+        max_bit_width=circuit.max_bit_width,
+        circuit_hash=circuit.hash,
+        parameter_sets=str(circuit.description["parameter_sets"]),
+        cost_error=circuit.cost_error,
+        latency_s=latencies,
+        refusals=refusals,
+    )
+
+
+def _estimates(
+    circuit: CircuitProfile, machines: Sequence[HardwareProfile]
+) -> tuple[dict[str, Band], dict[str, str]]:
+    latencies: dict[str, Band] = {}
+    refusals: dict[str, str] = {}
+    for machine in machines:
+        try:
+            made = estimate(circuit, machine)
+        except ImpossibleError as error:
+            refusals[machine.name] = str(error).removeprefix(f"{machine.name}: ")
+        else:
+            latencies[machine.name] = Band(value=made.latency_s, low=made.low_s, high=made.high_s)
+    return latencies, refusals
+
+
+def _laws(points: Sequence[LengthPoint], machines: Sequence[HardwareProfile]) -> list[PowerLaw]:
+    known: dict[str, list[tuple[int, float]]] = {
+        PBS: [(point.seq_len, point.pbs_count) for point in points if point.pbs_count is not None]
+    }
+    for machine in machines:
+        known[machine.name] = [
+            (point.seq_len, point.latency_s[machine.name].value)
+            for point in points
+            if machine.name in point.latency_s
+        ]
+    return [law for name, found in known.items() for law in _halves(name, found)]
+
+
+def _halves(name: str, found: Sequence[tuple[int, float]]) -> list[PowerLaw]:
+    """A law for each half of the lengths on a log axis: short and long ones grow differently."""
+    if not found:
+        return []
+    middle = (found[0][0] * found[-1][0]) ** 0.5
+    halves = ([p for p in found if p[0] <= middle], [p for p in found if p[0] >= middle])
+    if min(map(len, halves)) < FEWEST_FOR_LAW:
+        halves = (list(found), [])
+    return [_law(name, half) for half in halves if len(half) >= FEWEST_FOR_LAW]
+
+
+def _law(name: str, points: Sequence[tuple[int, float]]) -> PowerLaw:
+    lengths, values = np.array(points, dtype=float).T
+    exponent, offset = np.polyfit(np.log(lengths), np.log(values), 1)
+    fitted = np.exp(offset) * lengths**exponent
+    return PowerLaw(
+        of=name,
+        first=int(lengths[0]),
+        last=int(lengths[-1]),
+        coefficient=float(np.exp(offset)),
+        exponent=float(exponent),
+        worst_error=float(np.abs(fitted / values - 1).max()),
+    )
