@@ -11,22 +11,23 @@ from typing import Any
 from fhecost.errors import UsageError
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` by a temporary file beside it, then a rename.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write ``content`` to ``path`` by a temporary file beside it, then a rename.
 
     Raises:
         UsageError: the folder doesn't exist or can't be written.
     """
     # A link keeps pointing where it did; a device or a pipe has no content to keep whole.
     path = path.resolve()
+    data = content.encode() if isinstance(content, str) else content
     temporary: str | None = None
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
             return
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
         # mkstemp makes the file private; a result is as readable as any file that the user makes.
         umask = os.umask(0)
         os.umask(umask)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from fhecost.errors import UsageError, first_validation_error
+from fhecost.files import read_json
 from fhecost.frozen import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -68,3 +71,15 @@ class AccuracyReport(Frozen):
     versions: Mapping[str, str]
     rows: tuple[AccuracyRow, ...]
     refusals: tuple[str, ...] = ()
+
+
+def load_accuracy(path: Path) -> AccuracyReport:
+    """Read what ``fhecost accuracy --format json`` wrote.
+
+    Raises:
+        UsageError: the file is missing, no JSON, or breaks the schema.
+    """
+    try:
+        return AccuracyReport.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error

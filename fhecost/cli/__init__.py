@@ -17,6 +17,7 @@ from fhecost.cli import generate as _generate
 from fhecost.cli import hardware as _hardware
 from fhecost.cli import measure as _measure
 from fhecost.cli import project as _project
+from fhecost.cli import report as _report
 from fhecost.cli import validate as _validate
 from fhecost.cli.usage import ClickUsageError, is_request_for_help, usage_line
 from fhecost.errors import FhecostError, UsageError
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("estimate")(_estimate.estimate)
 app.command("compare")(_compare.compare)
 app.command("project")(_project.project)
+app.command("report")(_report.report)
 app.command("accuracy")(_accuracy.accuracy)
 app.command("generate")(_generate.generate)
 app.command("calibrate")(_calibrate.calibrate)

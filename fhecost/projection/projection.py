@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import ImpossibleError
 from fhecost.frozen import Frozen
@@ -24,13 +25,17 @@ from fhecost.version import VERSION
 
 @dataclass(frozen=True)
 class ProjectionRequest:
-    """What to project: ``circuit`` at each of ``lengths``, and in ``years`` at the last of them."""
+    """What to project: ``circuit`` at each of ``lengths``, and in ``years``.
+
+    The years start from ``years_circuit``, or from the last of the lengths when None.
+    """
 
     circuit: ShapeRequest
     lengths: tuple[int, ...]
     hardware: str = DEFAULT
     years: tuple[int, ...] = ()
     target_s: float | None = None
+    years_circuit: CircuitProfile | None = None
 
 
 class ProjectionReport(Frozen):
@@ -69,8 +74,11 @@ def project(request: ProjectionRequest, hardware_path: Sequence[Path] = ()) -> P
     left = [machine for machine in machines if machine.name not in refusals]
     years, years_seq_len = None, None
     if request.years:
-        years_seq_len = _last_known(lengths)
-        years, without = _years(request, years_seq_len, left)
+        circuit = request.years_circuit or profile_of_shape(
+            replace(request.circuit, seq_len=_last_known(lengths))
+        )
+        years_seq_len = int(circuit.description["seq_len"])
+        years, without = _years(request, circuit, left)
         refusals |= without
     shape = request.circuit.shape
     return ProjectionReport(
@@ -114,9 +122,8 @@ def _last_known(lengths: LengthProjection) -> int:
 
 
 def _years(
-    request: ProjectionRequest, seq_len: int, machines: Sequence[HardwareProfile]
+    request: ProjectionRequest, circuit: CircuitProfile, machines: Sequence[HardwareProfile]
 ) -> tuple[YearsReport, dict[str, str]]:
-    circuit = profile_of_shape(replace(request.circuit, seq_len=seq_len))
     projections, without = [], {}
     for machine in machines:
         if machine.year is None:

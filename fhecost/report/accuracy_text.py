@@ -55,7 +55,7 @@ def _compose(
             f"top k, with 95 % intervals; variant {variants}, mode {modes}; "
             f"{rows[0].sentences} windows from {report.sentences}"
         ),
-        table(*_share_rows(rows)),
+        table(*share_table(rows)),
         "What the model makes of it, and what did not fit",
         table(*_loss_rows(rows)),
     ]
@@ -79,7 +79,8 @@ def _setting_cells(row: AccuracyRow) -> list[str]:
     return [str(row.layer), row.heads.replace(" ", ""), str(row.bits), str(row.seq_len)]
 
 
-def _share_rows(rows: Sequence[AccuracyRow]) -> tuple[list[Column], list[list[str]]]:
+def share_table(rows: Sequence[AccuracyRow]) -> tuple[list[Column], list[list[str]]]:
+    """How often the float model's choice is the quantized model's too, a line a setting."""
     columns = [
         *_setting_columns(),
         Column("positions", right=True),

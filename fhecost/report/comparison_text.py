@@ -49,10 +49,19 @@ RENDERERS: Mapping[str, Callable[[ComparisonReport], str]] = {
 }
 
 
+LEGEND = (
+    "utilization: what the machine would need were it always full, over what it needs; energy: at "
+    "full power all the time; -: unknown; m/p/a: share of the latency that rests on numbers "
+    "measured or calibrated here, published, or modelled and assumed"
+)
+
+
 def price(usd: float | None) -> str:
     """Cents below a dollar, and no more digits than a rent is worth."""
     if usd is None:
         return "-"
+    if usd >= 1000:
+        return f"{usd:,.0f} $"
     return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"
 
 
@@ -65,29 +74,24 @@ def _compose(
     if report.what_if:
         values = ", ".join(f"{name} = {value:g}" for name, value in report.what_if.items())
         blocks.append(wrap(f"what if: {values}, on every machine that has the figure"))
-    blocks.append(table(*_times(report)))
-    blocks.append(table(*_costs(report.rows)))
+    blocks.append(table(*times_table(report)))
+    blocks.append(table(*costs_table(report.rows)))
     if report.refusals:
-        blocks.append("\n".join(_refusal_lines(report)))
-    blocks.append(
-        wrap(
-            "utilization: what the machine would need were it always full, over what it needs; "
-            "energy: at full power all the time; -: unknown; m/p/a: share of the latency that "
-            "rests on numbers measured or calibrated here, published, or modelled and assumed"
-        )
-    )
+        blocks.append("\n".join(wrap(line) for line in refusal_lines(report)))
+    blocks.append(wrap(LEGEND))
     return "\n\n".join(blocks) + "\n"
 
 
-def _refusal_lines(report: ComparisonReport) -> list[str]:
+def refusal_lines(report: ComparisonReport) -> list[str]:
     """A line a reason: many machines end at the same N."""
     by_reason: dict[str, list[str]] = {}
     for refusal in report.refusals:
         by_reason.setdefault(refusal.reason, []).append(refusal.hardware)
-    return [wrap(f"not {', '.join(names)}: {reason}") for reason, names in by_reason.items()]
+    return [f"not {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
-def _times(report: ComparisonReport) -> tuple[list[Column], list[list[str]]]:
+def times_table(report: ComparisonReport) -> tuple[list[Column], list[list[str]]]:
+    """Latency, its range and the speed-up of each machine."""
     columns = [
         Column("machine"),
         Column("kind"),
@@ -112,7 +116,8 @@ def _times_over(ratio: float) -> str:
     return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.3g}"
 
 
-def _costs(rows: Sequence[ComparisonRow]) -> tuple[list[Column], list[list[str]]]:
+def costs_table(rows: Sequence[ComparisonRow]) -> tuple[list[Column], list[list[str]]]:
+    """Utilization, bottleneck, energy, price of each machine, and what its latency rests on."""
     columns = [
         Column("machine"),
         Column("utilization", right=True),

@@ -97,7 +97,7 @@ def _compose(
     circuit = report.circuit
     blocks = [
         heading("Circuit"),
-        "\n".join(wrap(line) for line in _circuit_lines(circuit)),
+        "\n".join(wrap(line) for line in circuit_lines(circuit)),
         *(table(*parts) for parts in _stage_tables(circuit, report.estimates, width)),
         heading("Latency"),
         table(*_estimate_table(report.estimates, width)),
@@ -109,7 +109,8 @@ def _compose(
     return "\n\n".join(blocks) + "\n"
 
 
-def _circuit_lines(circuit: CircuitSummary) -> list[str]:
+def circuit_lines(circuit: CircuitSummary) -> list[str]:
+    """What the circuit is, what goes into it, its counts and its keys."""
     # The sentence and the weights' hash are for the record; a line each would say too much here.
     described = ", ".join(
         f"{name.replace('_', ' ')} {value}"
@@ -141,7 +142,7 @@ def _stage_tables(
     if width is not None:
         stages = distinct(stages, _LONGEST_STAGE)
         machines = distinct(machines, _LONGEST_MACHINE)
-    fixed = _stage_columns(circuit, stages)
+    fixed = stage_columns(circuit, stages)
     groups: list[list[list[str]]] = []
     left = 0
     for column in _share_columns(circuit, estimates, machines):
@@ -162,7 +163,7 @@ def _bootstrapping(circuit: CircuitSummary) -> list[Stage]:
     return [stage for stage in circuit.stages if stage.pbs]
 
 
-def _stage_columns(circuit: CircuitSummary, names: Sequence[str]) -> list[list[str]]:
+def stage_columns(circuit: CircuitSummary, names: Sequence[str]) -> list[list[str]]:
     """The columns that say what each stage is, each with its heading first."""
     stages = _bootstrapping(circuit)
     return [

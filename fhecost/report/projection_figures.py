@@ -11,7 +11,7 @@ from fhecost.projection.projection import ProjectionReport
 from fhecost.report.colors import KIND_COLORS, NEUTRAL, faint
 from fhecost.report.pages import figure_page
 from fhecost.report.plotly_library import load_plotly
-from fhecost.report.projection_text import asked_line, law_line
+from fhecost.report.projection_text import asked_line, law_line, machines_of
 from fhecost.report.units import duration
 from fhecost.report.years_figures import years_figures
 
@@ -68,7 +68,7 @@ def _pbs_figure(lengths: LengthProjection) -> Any:
 def _latency_figure(report: ProjectionReport) -> Any:
     figure = load_plotly().Figure()
     kinds = report.kinds
-    machines = list(dict.fromkeys(n for point in report.lengths.points for n in point.latency_s))
+    machines = machines_of(report)
     for name, dash in zip(machines, _dashes(machines, kinds), strict=True):
         color = KIND_COLORS[kinds[name]]
         known = [

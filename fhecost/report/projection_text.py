@@ -90,7 +90,7 @@ def _text(report: ProjectionReport, table: Table) -> str:
             ]
         )
     )
-    blocks.append("\n".join(wrap(line) for line in _notes(report)))
+    blocks.append("\n".join(wrap(line) for line in notes(report)))
     blocks.append("\n".join(wrap(line) for line in target_lines(report)))
     if report.years is not None:
         blocks += [f"OVER THE YEARS, AT {report.years_seq_len:,} TOKENS"]
@@ -98,7 +98,8 @@ def _text(report: ProjectionReport, table: Table) -> str:
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _notes(report: ProjectionReport) -> Iterator[str]:
+def notes(report: ProjectionReport) -> Iterator[str]:
+    """What has no figure and why, and how far the predicted circuits may be off."""
     yield from (f"not {name}: {reason}" for name, reason in report.refusals.items())
     without = [point for point in report.lengths.points if point.reason is not None]
     if without:
@@ -130,25 +131,36 @@ def _lengths(points: Sequence[LengthPoint]) -> str:
     return f"{first:,}" if first == last else f"{first:,} to {last:,}"
 
 
+def length_table(
+    report: ProjectionReport, machines: Sequence[str]
+) -> tuple[list[Column], list[list[str]]]:
+    """PBS and latency on ``machines`` at the ends and the powers of two of the lengths."""
+    columns = [
+        Column("tokens", right=True),
+        Column("PBS", right=True),
+        *(Column(name, right=True) for name in machines),
+    ]
+    rows = [
+        [
+            f"{point.seq_len:,}",
+            "-" if point.pbs_count is None else f"{point.pbs_count:,}",
+            *(_latency(point, name) for name in machines),
+        ]
+        for point in _shown(report.lengths.points)
+    ]
+    return columns, rows
+
+
+def machines_of(report: ProjectionReport) -> list[str]:
+    """The machines that have a latency at some length."""
+    return list(dict.fromkeys(name for p in report.lengths.points for name in p.latency_s))
+
+
 def _length_tables(report: ProjectionReport, table: Table) -> Iterator[str]:
     points = _shown(report.lengths.points)
-    machines = list(dict.fromkeys(name for point in points for name in point.latency_s))
+    machines = machines_of(report)
     for start in range(0, len(machines), _MACHINES_A_TABLE):
-        part = machines[start : start + _MACHINES_A_TABLE]
-        columns = [
-            Column("tokens", right=True),
-            Column("PBS", right=True),
-            *(Column(name, right=True) for name in part),
-        ]
-        rows = [
-            [
-                f"{point.seq_len:,}",
-                "-" if point.pbs_count is None else f"{point.pbs_count:,}",
-                *(_latency(point, name) for name in part),
-            ]
-            for point in points
-        ]
-        yield table(columns, rows)
+        yield table(*length_table(report, machines[start : start + _MACHINES_A_TABLE]))
     if len(points) < len(report.lengths.points):
         count = len(report.lengths.points)
         yield wrap(f"{len(points)} of {count} lengths; --format csv or json has them all")

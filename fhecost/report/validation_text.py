@@ -59,7 +59,7 @@ def _compose(
             blocks += [title, table(*_rows(rows, baseline=quantity == "warm"))]
         else:
             blocks.append(f"{title}: this machine predicts none")
-    blocks += ["ERRORS", table(*_summary(report))]
+    blocks += ["ERRORS", table(*summary_table(report))]
     constants = ", ".join(
         f"{units:.3g} units/s on {threads} thread{'s' if threads > 1 else ''}"
         for threads, units in report.baseline_units_per_s.items()
@@ -118,7 +118,8 @@ def _label(row: ValidationRow) -> str:
     return ", ".join(parts)
 
 
-def _summary(report: ValidationReport) -> tuple[list[Column], list[list[str]]]:
+def summary_table(report: ValidationReport) -> tuple[list[Column], list[list[str]]]:
+    """The errors of each quantity, and the baseline's."""
     columns = [Column("quantity"), Column("runs", right=True)]
     columns += [Column(name, right=True) for name in ("median", "90 %", "worst")]
     cells = []

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fhecost.errors import ImpossibleError
 from fhecost.projection.years import Band, YearProjection, YearsReport, release_latencies
+from fhecost.report.axes import log_ticks
 from fhecost.report.colors import KIND_COLORS, NEUTRAL, faint
 from fhecost.report.pages import figure_page
 from fhecost.report.plotly_library import load_plotly
@@ -100,7 +101,16 @@ def _figure(
             annotation={"text": "beyond the data"}, annotation_position="top left",
         )  # fmt: skip
     figure.update_xaxes(title="year", dtick=1, tickformat="d", range=[first, end])
-    figure.update_yaxes(title=unit, type="log", exponentformat="power", automargin=True)
+    ticks = log_ticks(
+        end
+        for projection in drawn
+        for point in projection.points
+        if (band := getattr(point, quantity)) is not None
+        for end in (band.low, band.high)
+    )
+    figure.update_yaxes(
+        title=unit, type="log", dtick=ticks, exponentformat="power", automargin=True
+    )
     figure.update_layout(
         legend={"orientation": "h", "y": -0.2}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
     )

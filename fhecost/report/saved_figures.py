@@ -1,0 +1,80 @@
+"""Figures as SVG or PNG files, for papers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from fhecost.errors import FhecostError, ImpossibleError, UsageError
+from fhecost.files import write_atomically
+from fhecost.progress import Progress, silent
+from fhecost.report.report_sections import Figures
+
+FigureFormat = Literal["svg", "png"]
+_HOW = (
+    "needs kaleido and a Chrome or Chromium: pip install 'fhecost[figures]', and plotly_get_chrome "
+    "or the system's chromium package"
+)
+_WIDTH, _HEIGHT = 900, 520
+_PATIENCE_S = 60
+"""No figure takes longer; a browser that hangs does."""
+
+
+def save_figures(
+    figures: Figures, folder: Path, form: FigureFormat = "svg", progress: Progress = silent
+) -> list[Path]:
+    """Write every figure into ``folder``, which is made where it isn't there.
+
+    Returns:
+        the files, named after their sections and headings.
+
+    Raises:
+        UsageError: kaleido isn't installed, or the folder can't be written.
+        ImpossibleError: no Chrome or Chromium is found.
+    """
+    try:
+        import kaleido  # noqa: F401
+    except ImportError as error:
+        raise UsageError(f"--save-figures {_HOW}") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--save-figures {folder}: {error.strerror}") from error
+    named = {
+        folder / f"{anchor}-{_slug(heading)}.{form}": figure
+        for anchor, drawn in figures.items()
+        for heading, figure in drawn
+    }
+    try:
+        asyncio.run(_draw(named, form, progress))
+    except FhecostError:
+        raise
+    except Exception as error:
+        # Kaleido has a dozen ways to say that there is no browser.
+        raise ImpossibleError(f"--save-figures {_HOW} ({_first_line(error)})") from error
+    return list(named)
+
+
+async def _draw(named: Mapping[Path, Any], form: FigureFormat, progress: Progress) -> None:
+    """One browser draws all of them."""
+    import kaleido
+
+    async with kaleido.Kaleido(n=1) as browser:
+        for number, (path, figure) in enumerate(named.items(), start=1):
+            progress(f"figure {number} of {len(named)}")
+            height = figure.layout.height or _HEIGHT
+            opts = {"format": form, "width": _WIDTH, "height": height, "scale": 2}
+            drawing = browser.calc_fig(figure, opts=opts)
+            write_atomically(path, await asyncio.wait_for(drawing, _PATIENCE_S))
+
+
+def _slug(heading: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].split(". ")[0] if lines else type(error).__name__
