@@ -27,7 +27,7 @@ from fhecost.circuits.work import (
 )
 from fhecost.closed_form.parameter_sets import ParameterSets
 from fhecost.closed_form.partitions import Partitions
-from fhecost.closed_form.plan import ROUNDING, Plan
+from fhecost.closed_form.plan import Plan
 
 
 @dataclass
@@ -114,8 +114,7 @@ def _counts(
                 of_stage.key_switches[conversion] += wire.count
         if lookup.shifted:
             of_stage.linear["clear_multiplication", dimension[source.index]] += source.count
-        read = source.width if own == ROUNDING else own
-        of_stage.bit_width = max(of_stage.bit_width or 0, read)
+        of_stage.bit_width = max(of_stage.bit_width or 0, partitions.width[source.index])
     for work in plan.linear_work:
         for operation, count in work.counts.items():
             if count:

@@ -112,7 +112,7 @@ def _figure(
         title=unit, type="log", dtick=ticks, exponentformat="power", automargin=True
     )
     figure.update_layout(
-        legend={"orientation": "h", "y": -0.2}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
+        legend={"orientation": "h", "y": -0.28}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
     )
     return figure
 
