@@ -50,8 +50,8 @@ def needs_of(plan: Plan, partitions: Partitions) -> dict[int, Need]:
 def _norm2_read(plan: Plan, partitions: Partitions, lookup: Lookups) -> float:
     """The squared norm of what a lookup reads, in units of the precision at which it reads it."""
     source = plan.wires[lookup.wire.sources[0]]
-    narrowed = partitions.width[source.index] - source.width if lookup.shifted else 0
-    return float(source.norm2 * 4.0**narrowed)
+    narrowed_by = partitions.width[source.index] - source.width if lookup.narrowed else 0
+    return float(source.norm2 * 4.0**narrowed_by)
 
 
 def _largest_norms(plan: Plan, partitions: Partitions) -> dict[int, float]:

@@ -22,14 +22,16 @@ from fhecost.errors import ImpossibleError
 class Lookups:
     """The lookups of one wire: partitions of its set, of its source's key and of its result's.
 
-    Partitions count from 0 in the order of ``Partitions.precisions``; ``shifted`` is whether a
-    multiplication narrows the source first.
+    Partitions count from 0 in the order of ``Partitions.precisions``; ``narrowed`` is
+    whether a multiplication narrows the source first, ``shifted`` whether it is made for this
+    lookup; later ones of the same wire share it.
     """
 
     wire: Wire
     own: int
     source: int
     target: int
+    narrowed: bool
     shifted: bool
 
 
@@ -78,18 +80,25 @@ def partition(plan: Plan) -> Partitions:
         return next(iter(reading)) if len(reading) == 1 else 0
 
     of_wire = tuple(of_block(block[wire.index]) for wire in plan.wires)
-    lookups = tuple(
-        Lookups(
-            wire,
-            of_lookup,
-            of_wire[wire.sources[0]],
-            of_wire[wire.index],
-            wire.shiftable and plan.wires[wire.sources[0]].width < width[block[wire.sources[0]]],
+    shared: set[int] = set()
+    lookups = []
+    for wire, of_lookup in zip(wires, own, strict=True):
+        source = plan.wires[wire.sources[0]]
+        narrowed = wire.shiftable and source.width < width[block[source.index]]
+        lookups.append(
+            Lookups(
+                wire,
+                of_lookup,
+                of_wire[source.index],
+                of_wire[wire.index],
+                narrowed,
+                shifted=narrowed and source.index not in shared,
+            )
         )
-        for wire, of_lookup in zip(wires, own, strict=True)
-    )
+        if narrowed:
+            shared.add(source.index)
     return Partitions(
-        precisions, lookups, of_wire, tuple(width[block[w.index]] for w in plan.wires)
+        precisions, tuple(lookups), of_wire, tuple(width[block[w.index]] for w in plan.wires)
     )  # fmt: skip
 
 
