@@ -34,6 +34,7 @@ def test_the_wheel_carries_what_the_commands_need(tmp_path):
         "from fhecost.projection.trend import fit_trend\n"
         "assert fit_trend('cpu').figures\n"
         "from fhecost.cli import main\n"
+        "main(['estimate', '--no-compile', '--model', 'gpt2', '--hardware', 'h100'])\n"
         f"main(['estimate', '--profile', {str(SAVED_PROFILE)!r}])\n"
     )
     ran = subprocess.run(
@@ -46,4 +47,5 @@ def test_the_wheel_carries_what_the_commands_need(tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     assert "strix" in ran.stdout
+    assert "closed form" in ran.stdout
     assert (site / "fhecost" / "py.typed").is_file()

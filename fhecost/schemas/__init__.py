@@ -19,6 +19,7 @@ from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.run_record import RunRecord
+from fhecost.projection.projection import ProjectionReport
 from fhecost.validation.backtest import BacktestReport
 from fhecost.validation.comparison import ValidationReport
 
@@ -35,6 +36,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "validation": ValidationReport,
     "backtest": BacktestReport,
     "comparison": ComparisonReport,
+    "projection": ProjectionReport,
 }
 
 
