@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
+from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_shape
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import estimate
@@ -102,6 +102,7 @@ def project_lengths(
         UsageError: the request or a length is out of range for the model.
         ImpossibleError: no length has a circuit.
     """
+    check_request(replace(request, seq_len=max(lengths)))
     points = tuple(_point(replace(request, seq_len=length), machines) for length in lengths)
     if all(point.reason is not None for point in points):
         raise ImpossibleError(str(points[0].reason))

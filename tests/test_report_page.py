@@ -1,0 +1,239 @@
+"""The report as a page: whole, honest about what is missing, and silent on the network."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import fhecost
+from fhecost.accuracy.records import load_accuracy
+from fhecost.closed_form.model_shapes import SHAPES
+from fhecost.closed_form.scopes import ShapeRequest
+from fhecost.errors import ImpossibleError, UsageError
+from fhecost.full_report import ReportRequest, known_accuracy, make_report, matching_accuracy
+from fhecost.report.report_page import report_figures, report_page
+from fhecost.report.saved_figures import save_figures
+from fhecost.report.units import duration
+from tests.conftest import SAVED_PROFILE
+
+CHROMIUM = next(
+    (found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))),
+    None,
+)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+YEARS = tuple(range(2023, 2036))
+
+
+@pytest.fixture(scope="module")
+def compact_profile(saved_profile):
+    """The saved circuit as if it were the compact variant, whose accuracy is known."""
+    known = load_accuracy(next(p for p in known_accuracy() if p.name == "by_head.json"))
+    changed = {
+        **saved_profile.description,
+        "variant": "compact",
+        "model_sha256": known.model_sha256,
+        "heads": "0",
+    }
+    return saved_profile.model_copy(update={"description": changed})
+
+
+@pytest.fixture(scope="module")
+def report():
+    request = ReportRequest(fhecost.SavedCircuit(SAVED_PROFILE), years=YEARS, target_s=0.1)
+    return make_report(request)
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return report_page(report)
+
+
+class Outline(HTMLParser):
+    """Tags that are open, ids, links and headings of a page."""
+
+    VOID = ("meta", "br", "input", "img", "link", "hr")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.headings = [], [], [], []
+        self.sources = []
+
+    def handle_starttag(self, tag, attrs):
+        about = dict(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if "id" in about:
+            self.ids.append(about["id"])
+        if tag == "a":
+            self.links.append(about["href"])
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        self.sources += [about[name] for name in ("src", "srcset", "data") if name in about]
+
+    def handle_endtag(self, tag):
+        assert self.open, tag
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def outline(page):
+    parsed = Outline()
+    parsed.feed(page)
+    return parsed
+
+
+def test_the_page_is_well_formed(outline):
+    assert not outline.open
+    assert len(outline.ids) == len(set(outline.ids))
+    assert outline.headings[0] == 1
+    assert outline.headings.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in zip(
+        outline.headings, outline.headings[1:], strict=False))  # fmt: skip
+
+
+def test_links_lead_somewhere_on_the_page(outline):
+    assert len(outline.links) == 8
+    assert {link.removeprefix("#") for link in outline.links} <= set(outline.ids)
+
+
+def test_the_page_loads_nothing(page, outline):
+    assert not outline.sources
+    assert "default-src 'none'" in page
+    assert not re.search(r"@import|url\(\s*['\"]?http", page)
+
+
+def test_every_question_is_answered(report, page):
+    for heading in (
+        "In short", "The circuit", "Machines side by side", "Accuracy by sequence length",
+        "Predicted against measured", "Longer sequences, later years", "Assumptions and sources",
+    ):  # fmt: skip
+        assert f">{heading}</h2>" in page
+    for row in report.comparison.rows:
+        assert row.hardware in page
+        assert duration(row.latency_s) in page
+    for made in report.estimates.estimates:
+        for text in (*made.assumptions, *made.references):
+            assert text.replace("&", "&amp;").replace("'", "&#x27;") in page
+
+
+def test_figures_agree_with_the_estimate(report):
+    figures = report_figures(report)
+    ((_, machines),) = figures["machines"]
+    drawn = {name: x for trace in machines.data for name, x in zip(trace.y, trace.x, strict=True)}
+    assert drawn == {made.hardware: made.latency_s for made in report.estimates.estimates}
+    by_name = {made.hardware: made for made in report.estimates.estimates}
+    for one in report.projection.years.projections:
+        assert one.latency_s.value == by_name[one.name].latency_s
+
+
+def test_accuracy_is_that_of_this_very_circuit(compact_profile):
+    reports = [load_accuracy(path) for path in known_accuracy()]
+    found = matching_accuracy(compact_profile, reports)
+    assert found is not None
+    assert {(row.variant, row.bits, row.heads) for row in found.rows} == {("compact", 3, "0")}
+    for name, value in (("heads", "7"), ("bits", 9), ("model_sha256", "0"), ("variant", "new")):
+        other = {**compact_profile.description, name: value}
+        changed = compact_profile.model_copy(update={"description": other})
+        assert matching_accuracy(changed, reports) is None
+
+
+def test_what_is_unknown_is_said(report, page):
+    assert report.accuracy is None
+    assert "Unknown: not measured for this model, variant, width and these heads" in page
+    shape = ShapeRequest(SHAPES["gpt2"], "layer", 16, 4)
+    made = make_report(ReportRequest(fhecost.PredictedShape(shape), years=YEARS))
+    assert made.accuracy is None
+    assert made.projection is not None
+    assert made.projection.years_seq_len == 16
+    assert "Decoder layer of gpt2, encrypted: 16 tokens, 4 bits" in report_page(made)
+
+
+def test_a_foreign_circuit_has_no_projection(saved_profile, tmp_path):
+    foreign = saved_profile.model_copy(update={"description": {}, "hash": ""})
+    path = tmp_path / "foreign.json"
+    content = foreign.model_dump(mode="json")
+    path.write_text(json.dumps({**content, "hash": ""}))
+    made = make_report(ReportRequest(fhecost.SavedCircuit(path)))
+    assert made.projection is None
+    assert "None: the circuit doesn&#x27;t say of which model it is." in report_page(made)
+
+
+def test_the_users_own_runs_must_be_there():
+    request = ReportRequest(fhecost.SavedCircuit(SAVED_PROFILE), runs=(Path("none.jsonl"),))
+    with pytest.raises(UsageError, match=r"none\.jsonl"):
+        make_report(request)
+
+
+def test_the_command_line(run_fhecost, tmp_path):
+    ran = run_fhecost("report", "--profile", SAVED_PROFILE, "--target", "100ms")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "report.html\n"
+    assert (tmp_path / "report.html").stat().st_size > 1e6
+    ran = run_fhecost("report", "--profile", SAVED_PROFILE, "-o", "nowhere/x.html")
+    assert ran.returncode == 2
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(page, report, tmp_path, width):
+    """No console message, no request, and every figure has its traces.
+
+    Whatever the page asked for would be a resource that it got, or a console message of its policy.
+    """
+    file = tmp_path / "report.html"
+    file.write_text(page)
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id="page" src="report.html" width="{width}" height="800"></iframe>'
+        "<pre id='found'></pre><script>addEventListener('load', () => setTimeout(() => {"
+        "const page = document.getElementById('page').contentDocument;"
+        "const plots = [...page.querySelectorAll('.js-plotly-plot')];"
+        "document.getElementById('found').textContent = JSON.stringify({"
+        "wide: page.documentElement.scrollWidth,"
+        "drawn: plots.map(plot => plot.querySelectorAll('.trace, .point, .bars path').length),"
+        "outside: performance.getEntriesByType('resource').map(entry => entry.name)"
+        ".filter(name => !name.startsWith('file:'))});}, 2500));</script>"
+    )
+    ran = subprocess.run(
+        [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--disable-quic", "--allow-file-access-from-files", "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=12000", f"--window-size={width + 40},900", "--dump-dom",
+            frame.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "CONSOLE" not in ran.stderr, ran.stderr
+    found = json.loads(re.search(r"<pre id=\"found\">(.*?)</pre>", ran.stdout)[1])
+    assert len(found["drawn"]) == sum(map(len, report_figures(report).values()))
+    assert all(count > 0 for count in found["drawn"])
+    assert found["outside"] == []
+    assert found["wide"] <= width
+
+
+@needs_chromium
+def test_figures_as_files(report, tmp_path):
+    pytest.importorskip("kaleido")
+    figures = {"machines": report_figures(report)["machines"]}
+    (path,) = save_figures(figures, tmp_path / "figures")
+    assert path.read_text().startswith("<svg")
+    assert "epyc-zen4-2" in path.read_text()
+    (path,) = save_figures(figures, tmp_path / "figures", "png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_browser_one_line_says_how_to_get_one(report, tmp_path, monkeypatch):
+    pytest.importorskip("kaleido")
+    monkeypatch.setenv("BROWSER_PATH", "/nonexistent")
+    figures = {"machines": report_figures(report)["machines"]}
+    with pytest.raises(ImpossibleError, match="needs kaleido and a Chrome or Chromium"):
+        save_figures(figures, tmp_path / "figures")
+    assert not list((tmp_path / "figures").iterdir())
