@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
     from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model, SingleHeadQGPT2Model
     from fhecost.hardware.estimate import Estimate, EstimateReport
-    from fhecost.hardware.estimator import estimate, estimate_all
+    from fhecost.hardware.estimator import Estimator, estimate, estimate_all
     from fhecost.hardware.library import load_hardware, read_hardware
     from fhecost.hardware.profile import HardwareProfile
     from fhecost.measurement.fit import CpuFit, fit_cpu
@@ -63,6 +63,7 @@ _HOME = {
     "profile_heads": "fhecost.gpt2.head_circuit",
     "Estimate": "fhecost.hardware.estimate",
     "EstimateReport": "fhecost.hardware.estimate",
+    "Estimator": "fhecost.hardware.estimator",
     "estimate": "fhecost.hardware.estimator",
     "estimate_all": "fhecost.hardware.estimator",
     "load_hardware": "fhecost.hardware.library",
@@ -83,6 +84,7 @@ __all__ = [
     "CpuFit",
     "Estimate",
     "EstimateReport",
+    "Estimator",
     "FhecostError",
     "HardwareProfile",
     "HeadRequest",

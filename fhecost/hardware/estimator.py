@@ -17,15 +17,37 @@ from fhecost.hardware.registry import latency_model_named
 from fhecost.version import VERSION
 
 
+class Estimator:
+    """Estimates on one machine, whose figures are read and checked once for all circuits.
+
+    Raises:
+        UsageError: the hardware profile is incomplete.
+    """
+
+    def __init__(self, hardware: HardwareProfile) -> None:
+        self._hardware = hardware
+        self._model = latency_model_named(hardware.latency_model)
+        self._figures = self._model.read_figures(hardware)
+        self._hash = hardware.hash
+
+    def __call__(self, circuit: CircuitProfile) -> Estimate:
+        """The estimate for ``circuit``.
+
+        Raises:
+            ImpossibleError: the machine can't run it.
+        """
+        made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
+        return made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+
+
 def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
-    """The estimate for one machine.
+    """The estimate for one circuit on one machine.
 
     Raises:
         ImpossibleError: the machine can't run the circuit.
         UsageError: the hardware profile is incomplete.
     """
-    made = latency_model_named(hardware.latency_model).estimate(circuit, hardware)
-    return made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+    return Estimator(hardware)(circuit)
 
 
 def _widened(made: Estimate, cost_error: float) -> Estimate:

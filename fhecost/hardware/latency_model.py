@@ -196,14 +196,20 @@ class LatencyModel(ABC, Generic[F]):
             raise UsageError(f"{hardware.name}: figures.{problem}") from error
         return figures
 
-    def estimate(self, circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
+    def estimate(
+        self, circuit: CircuitProfile, hardware: HardwareProfile, figures: F, hardware_hash: str
+    ) -> Estimate:
         """The estimate for ``circuit`` on ``hardware``.
 
+        Args:
+            circuit: what runs.
+            hardware: where it runs.
+            figures: those of ``hardware``, as :meth:`read_figures` reads them.
+            hardware_hash: of ``hardware``.
+
         Raises:
-            UsageError: the hardware profile lacks a figure.
             ImpossibleError: the machine can't run the circuit.
         """
-        figures = self.read_figures(hardware)
         if hardware.pbs_kind != self.pbs_kind:
             raise ImpossibleError(
                 f"{hardware.name}: its PBS is {hardware.pbs_kind}, the latency model "
@@ -233,7 +239,7 @@ class LatencyModel(ABC, Generic[F]):
             sources=_source_shares(costs, total),
             assumptions=(*self.assumptions, *hardware.assumptions),
             references=hardware.references,
-            hardware_hash=hardware.hash,
+            hardware_hash=hardware_hash,
             circuit_hash=circuit.hash,
             preparation=self.preparation(circuit, figures, total),
             energy_j=_times(total, figures.power_w),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import ClassVar
 
 from pydantic import Field, model_validator
@@ -148,7 +149,8 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
 
     def costs(self, circuit: CircuitProfile, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
-        return [cost for stage in circuit.stages for cost in _stage_costs(stage, figures, case)]
+        steps = _Steps(figures, case)
+        return [cost for stage in circuit.stages for cost in _stage_costs(stage, steps)]
 
 
 def _shortest(figures: PipelinedFigures) -> float:
@@ -188,31 +190,54 @@ def _butterflies_per_s(figures: PipelinedFigures, case: Case) -> float:
     return case.rate(clock) * case.rate(units)
 
 
-def _stage_costs(stage: Stage, figures: PipelinedFigures, case: Case) -> list[Cost]:
-    costs: list[Cost] = []
-    bandwidth = case.rate(figures.memory_bandwidth_bytes_per_s)
-    hidden = case.cost(figures.key_switch_work_share)
-    largest = max((use.parameters.polynomial_size for use in stage.pbs), default=1)
-    for pbs in stage.pbs:
-        key_bytes = bootstrap_key_bytes(pbs.parameters)
+class _Steps:
+    """Full batch steps of one case of the figures: stages share sets, so each is worked out once.
+
+    ``pbs`` and ``key_switch`` give by parameter set the seconds of computing and those of streaming
+    the key, ``source`` what the time of batch steps rests on.
+    """
+
+    def __init__(self, figures: PipelinedFigures, case: Case) -> None:
+        self.figures, self.case = figures, case
+        self.shortest = _shortest(figures)
+        bandwidth = case.rate(figures.memory_bandwidth_bytes_per_s)
+        hidden = case.cost(figures.key_switch_work_share)
         kept = figures.on_chip_key_bytes
-        stays = kept is not None and key_bytes <= kept.value
-        full_s = _full_pbs_step_s(pbs.parameters, figures, case)
-        key_s = 0.0 if stays else key_bytes / bandwidth
-        costs.append(_steps_cost(stage, "pbs", pbs.count, full_s, key_s, largest, figures))
+
+        def pbs(parameters: PbsParameters) -> tuple[float, float]:
+            key_bytes = bootstrap_key_bytes(parameters)
+            stays = kept is not None and key_bytes <= kept.value
+            key_s = 0.0 if stays else key_bytes / bandwidth
+            return _full_pbs_step_s(parameters, figures, case), key_s
+
+        def key_switch(parameters: KeySwitchParameters) -> tuple[float, float]:
+            full_s = hidden * _full_key_switch_step_s(parameters, figures, case)
+            return full_s, hidden * key_switch_key_bytes(parameters) / bandwidth
+
+        def source(operation: Operation, streaming: bool, largest: int) -> Source:
+            return _source(operation, streaming, largest, figures)
+
+        self.pbs, self.key_switch, self.source = cache(pbs), cache(key_switch), cache(source)
+
+
+def _stage_costs(stage: Stage, steps: _Steps) -> list[Cost]:
+    largest = max((use.parameters.polynomial_size for use in stage.pbs), default=1)
+    costs = [
+        _steps_cost(stage, "pbs", use.count, *steps.pbs(use.parameters), largest, steps)
+        for use in stage.pbs
+    ]
     for switch in stage.key_switches:
-        full_s = hidden * _full_key_switch_step_s(switch.parameters, figures, case)
-        key_s = hidden * key_switch_key_bytes(switch.parameters) / bandwidth
+        full_s, key_s = steps.key_switch(switch.parameters)
         if full_s > 0:
             costs.append(
-                _steps_cost(stage, "key_switch", switch.count, full_s, key_s, largest, figures)
+                _steps_cost(stage, "key_switch", switch.count, full_s, key_s, largest, steps)
             )
     return costs + streamed_linear_cost(
         stage,
-        figures.ciphertext_passes_per_linear_operation,
-        figures.memory_bandwidth_bytes_per_s,
-        case,
-        devices=figures.devices.value,
+        steps.figures.ciphertext_passes_per_linear_operation,
+        steps.figures.memory_bandwidth_bytes_per_s,
+        steps.case,
+        devices=steps.figures.devices.value,
     )
 
 
@@ -223,14 +248,14 @@ def _steps_cost(
     full_s: float,
     key_s: float,
     largest: int,
-    figures: PipelinedFigures,
+    steps: _Steps,
 ) -> Cost:
     """The batch steps of ``count`` operations; a full step takes ``full_s`` and ``key_s``."""
-    batch, devices = figures.batch.value, figures.devices.value
+    batch, devices = steps.figures.batch.value, steps.figures.devices.value
     per_depth = math.ceil(count / stage.depth)
     on_one = math.ceil(per_depth / devices)
     full_steps, rest = divmod(on_one, int(batch))
-    last_s = max(_shortest(figures), rest / batch) * full_s if rest else 0.0
+    last_s = max(steps.shortest, rest / batch) * full_s if rest else 0.0
     compute_s = full_steps * max(full_s, key_s) + (max(last_s, key_s) if rest else 0.0)
     lanes = math.ceil(on_one / batch) * batch * devices
     busy_s = count / (batch * devices) * max(full_s, key_s)
@@ -245,13 +270,13 @@ def _steps_cost(
         operation=operation,
         latency_s=stage.depth * compute_s,
         bottleneck=bottleneck,
-        source=_source(operation, bottleneck, largest, figures),
+        source=steps.source(operation, key_s > full_s, largest),
         busy_s=busy_s,
     )
 
 
 def _source(
-    operation: Operation, bottleneck: Bottleneck, largest: int, figures: PipelinedFigures
+    operation: Operation, streaming: bool, largest: int, figures: PipelinedFigures
 ) -> Source:
     """What the time of batch steps rests on: their number on the batch, their length on a rate."""
     speed: tuple[Figure | None, ...] = (
@@ -259,7 +284,7 @@ def _source(
         *((figures.clock_hz,) if figures.butterfly_units else ()),
         figures.butterfly_units,
     )
-    if bottleneck is Bottleneck.MEMORY_BANDWIDTH:
+    if streaming:
         speed = (figures.memory_bandwidth_bytes_per_s,)
     known = [figure for figure in (figures.batch, *speed) if figure is not None]
     if operation == "key_switch":

@@ -16,7 +16,7 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_shape
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimator import estimate
+from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.projection.years import Band
 
@@ -103,7 +103,8 @@ def project_lengths(
         ImpossibleError: no length has a circuit.
     """
     check_request(replace(request, seq_len=max(lengths)))
-    points = tuple(_point(replace(request, seq_len=length), machines) for length in lengths)
+    estimators = {machine.name: Estimator(machine) for machine in machines}
+    points = tuple(_point(replace(request, seq_len=length), estimators) for length in lengths)
     if all(point.reason is not None for point in points):
         raise ImpossibleError(str(points[0].reason))
     return LengthProjection(points=points, laws=tuple(_laws(points, machines)))
@@ -127,12 +128,12 @@ def _spread(first: int, last: int) -> tuple[int, ...]:
     return tuple(sorted(chosen | {power for power in powers if first <= power <= last}))
 
 
-def _point(request: ShapeRequest, machines: Sequence[HardwareProfile]) -> LengthPoint:
+def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> LengthPoint:
     try:
         circuit = profile_of_shape(request)
     except ImpossibleError as error:
         return LengthPoint(seq_len=request.seq_len, reason=str(error))
-    latencies, refusals = _estimates(circuit, machines)
+    latencies, refusals = _estimates(circuit, estimators)
     return LengthPoint(
         seq_len=request.seq_len,
         pbs_count=circuit.pbs_count,
@@ -147,17 +148,17 @@ def _point(request: ShapeRequest, machines: Sequence[HardwareProfile]) -> Length
 
 
 def _estimates(
-    circuit: CircuitProfile, machines: Sequence[HardwareProfile]
+    circuit: CircuitProfile, estimators: Mapping[str, Estimator]
 ) -> tuple[dict[str, Band], dict[str, str]]:
     latencies: dict[str, Band] = {}
     refusals: dict[str, str] = {}
-    for machine in machines:
+    for name, estimator in estimators.items():
         try:
-            made = estimate(circuit, machine)
+            made = estimator(circuit)
         except ImpossibleError as error:
-            refusals[machine.name] = str(error).removeprefix(f"{machine.name}: ")
+            refusals[name] = str(error).removeprefix(f"{name}: ")
         else:
-            latencies[machine.name] = Band(value=made.latency_s, low=made.low_s, high=made.high_s)
+            latencies[name] = Band(value=made.latency_s, low=made.low_s, high=made.high_s)
     return latencies, refusals
 
 

@@ -1,0 +1,100 @@
+"""How fast the closed form is, beside compiling the same circuits: ``python benchmark.py``.
+
+Compiling and the closed form take turns in one process; medians over the rounds. ``by shape`` is
+``profile_of_shape``; ``by weights`` adds running the calibration sentences through the head to see
+its widths; ``estimate`` is the latency model. The last line is of 10,000 circuits, no two alike.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
+
+from compile_grid import quantized_case
+
+from fhecost.circuits.compilation import compile_circuit
+from fhecost.closed_form.circuit import circuit_profile
+from fhecost.closed_form.heads import plan_of_quantized
+from fhecost.closed_form.model_shapes import SHAPES, TransformerShape
+from fhecost.closed_form.parameter_sets import predict_sets
+from fhecost.closed_form.partitions import partition
+from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
+from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.library import load_machine
+
+CASES = (
+    ("reference", 16, 4, 3),
+    ("reference", 256, 6, 3),
+    ("compact", 16, 4, 3),
+    ("compact", 256, 6, 4),
+    ("compact", 256, 16, 4),
+)
+"""Variant, width (of four heads), tokens, bits."""
+
+ROUNDS, REPEATS = 3, 25
+
+
+def seconds(call: Callable[[], object], repeats: int = 1) -> float:
+    """How long one call takes, the median of several."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def row(variant: str, width: int, seq_len: int, bits: int, on_cpu: Estimator) -> str:
+    """One circuit, compiled and counted in turns."""
+    quantized, sentences = quantized_case(variant, 1, width, 4, seq_len, bits)
+    shape = TransformerShape("", 1, 4, width, 4 * width, 100, 1024, "")
+    request = ShapeRequest(shape, "head", seq_len, bits, variant)
+    circuit = profile_of_shape(request)
+
+    def by_weights() -> None:
+        plan = plan_of_quantized(quantized, sentences)
+        partitions = partition(plan)
+        parameters = predict_sets(variant, plan, partitions)
+        circuit_profile(plan, partitions, parameters, name="", description={}, cost_error=None)
+
+    calls: tuple[tuple[Callable[[], object], int], ...] = (
+        (lambda: compile_circuit(quantized.run, list(sentences)), 1),
+        (lambda: profile_of_shape(request), REPEATS),
+        (lambda: on_cpu(circuit), REPEATS),
+        (by_weights, 3),
+    )
+    rounds = [[seconds(call, repeats) for call, repeats in calls] for _ in range(ROUNDS)]
+    compiling, by_shape, estimating, weights = map(statistics.median, zip(*rounds, strict=True))
+    return (
+        f"{variant:9} {width:4} {seq_len:2} {bits:5} {compiling:9.2f} s "
+        f"{1e3 * by_shape:7.2f} ms {1e3 * estimating:6.2f} ms {compiling / by_shape:7,.0f} "
+        f"{1e3 * weights:8.1f} ms {compiling / weights:7,.0f}"
+    )
+
+
+def main(many: int = 10_000) -> None:
+    """Print both comparisons."""
+    on_cpu = Estimator(load_machine("epyc-zen4-2"))
+    print("variant      E  L  bits  compiling   by shape  estimate   ratio  by weights   ratio")
+    for case in CASES:
+        print(row(*case, on_cpu), flush=True)
+    requests = [
+        ShapeRequest(SHAPES[model], scope, seq_len, bits, "compact")
+        for model, scope, seq_len, bits in product(
+            SHAPES, ("head", "block"), range(1, 1025), (3, 4)
+        )
+    ]
+    chosen = requests[:: len(requests) // many][:many]
+    # A machine that has the memory for any of them.
+    on_machine = Estimator(load_machine("flashtfhe"))
+    start = time.process_time()
+    longest = max(on_machine(profile_of_shape(one)).latency_s for one in chosen)
+    taken = time.process_time() - start
+    print(f"{len(chosen):,} estimates, up to {longest:.3g} s: {taken:.1f} s of one core")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
