@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fhecost.circuits.profile import CircuitProfile, LinearOperation, LinearUse, Stage
+from fhecost.circuits.work import ciphertext_bytes
 from fhecost.closed_form.circuit import any_error, circuit_profile
 from fhecost.closed_form.cost_error import cost_error
 from fhecost.closed_form.heads import plan_attention, plan_compact, plan_reference
@@ -42,7 +44,7 @@ class ShapeRequest:
     side by side with their output projection; ``layer`` a decoder layer, ``model`` all of them with
     the last LayerNorm and the logits of the last token. ``token`` is one more token of a text of
     ``seq_len`` computed from scratch (the same work as ``model``), ``cached-token`` with the keys
-    and values of the tokens before it kept encrypted.
+    and values of the tokens before it kept encrypted: they count among the inputs.
     """
 
     shape: TransformerShape
@@ -120,14 +122,32 @@ def repeated(layer: CircuitProfile, request: ShapeRequest) -> CircuitProfile:
         )
     )
     count = sum(stage.pbs_count for stage in stages)
+    cached = _cached_bytes(layer, request) if request.scope == "cached-token" else 0
+    # A text in one go shares its cost among its tokens; a token of its own bears all of it.
+    tokens = request.seq_len if request.scope == "model" else 1
     changed = {
         "name": "whole model" if request.scope == "model" else "one token",
+        "description": {
+            **layer.description,
+            "pbs_per_token": math.ceil(count / tokens),
+            **({"cached_bytes": cached} if cached else {}),
+        },
         "stages": tuple(stages),
+        "input_bytes": layer.input_bytes + cached,
         "complexity": layer.complexity * shape.layers,
         "global_p_error": any_error(layer.p_error, count),
         "hash": "",
     }
     return CircuitProfile(**{**dict(layer), **changed})
+
+
+def _cached_bytes(layer: CircuitProfile, request: ShapeRequest) -> int:
+    """What the keys and values of the tokens before take, in all layers, as ciphertexts."""
+    shape = request.shape
+    reading = next(stage for stage in layer.stages if stage.name == "scores")
+    dimension = max(use.parameters.input_lwe_dimension for use in reading.key_switches)
+    earlier = request.seq_len - 1
+    return 2 * earlier * shape.width * shape.layers * ciphertext_bytes(dimension)
 
 
 def _times(stage: Stage, layers: int) -> Stage:
@@ -165,8 +185,6 @@ def _profile(plan: Plan, request: ShapeRequest, name: str) -> CircuitProfile:
     }
     if request.scope == "head":
         description["heads"] = request.heads
-    if request.scope == "cached-token":
-        description["cached_ciphertexts"] = 2 * request.seq_len * shape.width * shape.layers
     return circuit_profile(
         plan,
         partitions,

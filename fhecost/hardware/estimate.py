@@ -113,6 +113,9 @@ class CircuitSummary(Frozen):
     global_p_error: float
     bsk_bytes: int
     ksk_bytes: int
+    input_bytes: int
+    output_bytes: int
+    widest_stage_bytes: int
     versions: Mapping[str, str]
     stages: tuple[Stage, ...]
 

@@ -113,6 +113,9 @@ def summarize(circuit: CircuitProfile) -> CircuitSummary:
         global_p_error=circuit.global_p_error,
         bsk_bytes=circuit.bsk_bytes,
         ksk_bytes=circuit.ksk_bytes,
+        input_bytes=circuit.input_bytes,
+        output_bytes=circuit.output_bytes,
+        widest_stage_bytes=circuit.widest_stage_bytes,
         versions=circuit.versions,
         stages=circuit.stages,
     )

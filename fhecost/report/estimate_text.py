@@ -113,7 +113,7 @@ def circuit_lines(circuit: CircuitSummary) -> list[str]:
     """What the circuit is, what goes into it, its counts and its keys."""
     # The sentence and the weights' hash are for the record; a line each would say too much here.
     described = ", ".join(
-        f"{name.replace('_', ' ')} {value}"
+        _described(name, value)
         for name, value in circuit.description.items()
         if name not in ("text", "model_sha256")
     )
@@ -127,7 +127,17 @@ def circuit_lines(circuit: CircuitSummary) -> list[str]:
         f"{circuit.global_p_error:.1e} for the circuit",
         f"keys: BSK {amount(circuit.bsk_bytes, 'B')}, KSK {amount(circuit.ksk_bytes, 'B')}; "
         f"complexity {circuit.complexity:.3g}",
+        f"ciphertexts: in {amount(circuit.input_bytes, 'B')}, out "
+        f"{amount(circuit.output_bytes, 'B')}, widest stage "
+        f"{amount(circuit.widest_stage_bytes, 'B')}",
     ]
+
+
+def _described(name: str, value: str | float) -> str:
+    if name.endswith("_bytes") and not isinstance(value, str):
+        return f"{name.removesuffix('_bytes').replace('_', ' ')} {amount(value, 'B')}"
+    said = f"{value:,}" if name.endswith("_per_token") else value
+    return f"{name.replace('_', ' ').replace('pbs', 'PBS')} {said}"
 
 
 def _stage_tables(
