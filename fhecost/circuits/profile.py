@@ -16,7 +16,6 @@ from pydantic import (
     model_validator,
 )
 
-from fhecost.circuits.work import ciphertext_bytes
 from fhecost.errors import UsageError, first_validation_error
 from fhecost.fields import (
     Count,
@@ -183,14 +182,6 @@ class CircuitProfile(Frozen):
         sizes = [use.parameters.polynomial_size for stage in self.stages for use in stage.pbs]
         return max(sizes, default=None)
 
-    @property
-    def widest_stage_bytes(self) -> int:
-        """Bytes of the ciphertexts that the widest stage works on at once; a lower bound of memory.
-
-        Each of its ``parallel_width`` values is one ciphertext, of the dimension that it is read in.
-        """
-        return max(map(_stage_bytes, self.stages))
-
     @model_validator(mode="after")
     def _something_is_done(self) -> CircuitProfile:
         if not any(stage.pbs or stage.key_switches or stage.linear for stage in self.stages):
@@ -228,12 +219,6 @@ class CircuitProfile(Frozen):
         content = self.model_dump(mode="json", exclude=left_out)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _stage_bytes(stage: Stage) -> int:
-    dimensions = [use.parameters.input_lwe_dimension for use in stage.key_switches]
-    dimensions += [use.lwe_dimension for use in stage.linear]
-    return stage.parallel_width * ciphertext_bytes(max(dimensions, default=0))
 
 
 def save_profile(profile: CircuitProfile, path: Path) -> None:

@@ -14,8 +14,9 @@ The unit knows no machine: it counts arithmetic, no memory traffic and no parall
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters, Stage
 
 TORUS_BYTES = 8
 """Bytes of one torus element: Concrete computes modulo 2^64."""
@@ -110,3 +111,19 @@ def key_switch_multiplications(parameters: KeySwitchParameters) -> float:
 def ciphertext_bytes(lwe_dimension: int) -> int:
     """Bytes of one LWE ciphertext."""
     return (lwe_dimension + 1) * TORUS_BYTES
+
+
+def widest_stage_bytes(stages: Iterable[Stage]) -> int:
+    """Bytes of the ciphertexts that the widest stage works on at once; a lower bound of memory.
+
+    Each of its ``parallel_width`` values is one ciphertext, of the dimension it is read in.
+    """
+    return max(
+        stage.parallel_width * ciphertext_bytes(max(_dimensions(stage), default=0))
+        for stage in stages
+    )
+
+
+def _dimensions(stage: Stage) -> list[int]:
+    read = [use.parameters.input_lwe_dimension for use in stage.key_switches]
+    return read + [use.lwe_dimension for use in stage.linear]

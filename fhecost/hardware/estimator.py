@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
+from fhecost.circuits.work import widest_stage_bytes
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimate import (
     CircuitSummary,
@@ -115,7 +116,7 @@ def summarize(circuit: CircuitProfile) -> CircuitSummary:
         ksk_bytes=circuit.ksk_bytes,
         input_bytes=circuit.input_bytes,
         output_bytes=circuit.output_bytes,
-        widest_stage_bytes=circuit.widest_stage_bytes,
+        widest_stage_bytes=widest_stage_bytes(circuit.stages),
         versions=circuit.versions,
         stages=circuit.stages,
     )
