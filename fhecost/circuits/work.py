@@ -114,13 +114,17 @@ def ciphertext_bytes(lwe_dimension: int) -> int:
 
 
 def widest_stage_bytes(stages: Iterable[Stage]) -> int:
-    """Bytes of the ciphertexts that the widest stage works on at once; a lower bound of memory.
+    """Bytes that the lookups of the widest stage read at once; a lower bound of memory.
 
-    Each of its ``parallel_width`` values is one ciphertext, of the dimension it is read in.
+    Each of its ``parallel_width`` values is one ciphertext; 0 where nothing is looked up.
     """
     return max(
-        stage.parallel_width * ciphertext_bytes(max(_dimensions(stage), default=0))
-        for stage in stages
+        (
+            stage.parallel_width * ciphertext_bytes(max(_dimensions(stage), default=0))
+            for stage in stages
+            if stage.pbs
+        ),
+        default=0,
     )
 
 
