@@ -32,6 +32,12 @@ class Operators(Protocol):
         The result has the width that the calibration shows: a hint on it is lost.
         """
 
+    def rounded(self, values: Any, dropped: int) -> Any:
+        """``values`` about rounded to multiples of 2^``dropped``, inside the lookup that follows.
+
+        In a circuit they may be off by one multiple.
+        """
+
     def narrow(self, values: Any, bits: int) -> Any:
         """``values``, a sum that can't need more than ``bits`` bits whatever goes in."""
 
@@ -58,8 +64,7 @@ class ClearOperators:
 
     def accumulator(self, name: str, values: Any, bits: int, kept_bits: int | None = None) -> Any:
         """As Concrete's ``round_bit_pattern``, on values of any width."""
-        dropped = 0 if kept_bits is None else max(0, bits - kept_bits)
-        rounded = (values + ((1 << dropped) >> 1)) >> dropped << dropped
+        rounded = self.rounded(values, 0 if kept_bits is None else max(0, bits - kept_bits))
         limit = 2 ** (bits - 1)
         outside = int(np.count_nonzero((rounded < -limit) | (rounded >= limit)))
         largest = int(max(values.max(), -values.min()))
@@ -70,6 +75,10 @@ class ClearOperators:
     def lookup(self, values: Any, table: Callable[[Any], Any]) -> Any:
         """``table`` at once on all values."""
         return np.rint(table(values)).astype(np.int64)
+
+    def rounded(self, values: Any, dropped: int) -> Any:
+        """Rounded half up, without the circuit's error."""
+        return (values + ((1 << dropped) >> 1)) >> dropped << dropped
 
     def narrow(self, values: Any, bits: int) -> Any:
         """``values``, unchanged."""
@@ -102,6 +111,15 @@ class TracedOperators:
         """``table`` as the traced numpy operations that Concrete fuses to one table."""
         # Concrete's float powers can fall just short of an integer, which a cast would cut off.
         return np.rint(table(values)).astype(np.int64)
+
+    def rounded(self, values: Any, dropped: int) -> Any:
+        """Concrete's approximate rounding: no PBS of its own."""
+        return self._fhe.round_bit_pattern(
+            values,
+            lsbs_to_remove=dropped,
+            overflow_protection=True,
+            exactness=self._fhe.Exactness.APPROXIMATE,
+        )
 
     def narrow(self, values: Any, bits: int) -> Any:
         """``values`` with a hint of their width."""

@@ -41,7 +41,7 @@ def plan_of_quantized(heads: QuantizedHeads, sentences: IntArray) -> Plan:
     """
     seq_len, width = sentences.shape[1:]
     hidden = range_of(sentences)
-    if isinstance(heads, ReferenceHeads):
+    if isinstance(heads, ReferenceHeads) and heads.heads[0].kept_bits is None:
         shape = whole_sequence(width, heads.heads[0].dimension, seq_len)
         return plan_reference(
             shape, hidden, [reference_ranges(head, sentences) for head in heads.heads]
@@ -59,7 +59,7 @@ def plan_of_quantized(heads: QuantizedHeads, sentences: IntArray) -> Plan:
             heads.product_bits,
             norm2_of(heads.weight),
         )
-    raise UsageError(f"{type(heads).__name__}: no closed form of its circuit is known")
+    raise UsageError("--no-compile: no closed form of this variant is known; leave it out")
 
 
 def plan_reference(shape: HeadShape, hidden: Range, heads: Sequence[ReferenceRanges]) -> Plan:

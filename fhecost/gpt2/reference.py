@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,37 +49,56 @@ def _as_it_is(values: Any, _: int) -> Any:
     return values
 
 
-def quantized_softmax(quantizers: Mapping[str, Quantizer], scores: Any, tag: Tag = _no_tag) -> Any:
+Read = Callable[[str, Any], Any]
+"""What a lookup of a stage reads, from the integers that lie before it."""
+
+
+def _whole(_: str, values: Any) -> Any:
+    return values
+
+
+def quantized_softmax(
+    quantizers: Mapping[str, Quantizer], scores: Any, tag: Tag = _no_tag, read: Read = _whole
+) -> Any:
     """Quantized attention weights of quantized scores, both of shape (L, L).
 
-    ``quantizers`` holds those called scores, exponential, inverse and attention_weights.
+    ``quantizers`` holds those called scores, exponential, inverse and attention_weights; ``read``
+    is what lookups read, as in :meth:`ReferenceHead.run`.
     """
     q = quantizers
     with tag("softmax.maximum"):
         maximum = scores[:, :1]
         for column in range(1, scores.shape[1]):
-            maximum = maximum + np.maximum(scores[:, column : column + 1] - maximum, 0)
+            difference = scores[:, column : column + 1] - maximum
+            maximum = maximum + np.maximum(read("softmax.maximum", difference), 0)
     with tag("softmax.subtract"):
         shifted = scores - maximum
     with tag("softmax.exponential"):
-        exponential = q["exponential"].quantize(np.exp(q["scores"].dequantize(shifted)))
+        real = q["scores"].dequantize(read("softmax.exponential", shifted))
+        # Rounding can go beyond 0, the largest exponent.
+        exponential = q["exponential"].quantize(np.exp(np.minimum(real, 0.0)))
     with tag("softmax.sum"):
         total = np.sum(exponential, axis=1, keepdims=True)
     with tag("softmax.inverse"):
         # A row's sum is positive; the lookup's other entries must not divide by zero.
-        real_total = np.maximum(q["exponential"].dequantize(total), q["exponential"].scale)
+        read_total = q["exponential"].dequantize(read("softmax.inverse", total))
+        real_total = np.maximum(read_total, q["exponential"].scale)
         inverse = q["inverse"].quantize(1 / real_total)
     with tag("softmax.product"):
         weights = exponential * inverse
     with tag("softmax.requantize"):
         return q["attention_weights"].quantize(
-            weights * (q["exponential"].scale * q["inverse"].scale)
+            read("softmax.requantize", weights) * (q["exponential"].scale * q["inverse"].scale)
         )
 
 
 @dataclass(frozen=True)
 class ReferenceHead:
-    """A quantized head; ``run`` works on integer arrays and on what Concrete traces through."""
+    """A quantized head; ``run`` works on integer arrays and on what Concrete traces through.
+
+    ``rounded`` holds by stage the bits of what its lookups round before they read it, and is empty
+    for a head whose lookups read all bits; ``kept_bits`` is what is left of them.
+    """
 
     weight: IntArray
     bias: IntArray
@@ -87,6 +106,8 @@ class ReferenceHead:
     mask_value: float
     seq_len: int
     n_bits: int
+    rounded: Mapping[str, int] = field(default_factory=dict)
+    kept_bits: int | None = None
 
     @property
     def dimension(self) -> int:
@@ -103,53 +124,64 @@ class ReferenceHead:
         scale = self.quantizers["attention_weights"].scale * self.quantizers["value"].scale
         return np.asarray(integers, dtype=np.float64) * scale
 
-    def run(self, hidden: Any, tag: Tag = _no_tag, widen: Widen = _as_it_is) -> Any:
+    def run(
+        self, hidden: Any, tag: Tag = _no_tag, widen: Widen = _as_it_is, read: Read = _whole
+    ) -> Any:
         """The head on quantized hidden states.
 
         Args:
             hidden: integers of shape (L, E), or Concrete's tracer of one.
             tag: names the stage of the operations inside it; ``fhe.tag`` when compiling.
             widen: gives values a number of bits when compiling.
+            read: given a stage and integers, what the lookups of the stage read of them.
 
         Returns:
             integers of shape (L, d); :meth:`dequantize_output` gives their values.
         """
-        query, key, value = self.project(hidden, tag)
-        weights = quantized_softmax(self.quantizers, self._scores(query, key, tag), tag)
+        query, key, value = self.project(hidden, tag, read)
+        scores = self._scores(query, key, tag, read)
+        weights = quantized_softmax(self.quantizers, scores, tag, read)
         with tag("weighted_values"):
             # Concrete gives factors one bit beyond their own for a + b and a - b: too few where one
             # is unsigned and the other signed, and the product is then off by a power of two. The
             # addition is there because a hint on what comes out of a lookup is lost.
             return widen(weights + 0, self.quantizers["value"].n_bits + 1) @ value
 
-    def project(self, hidden: Any, tag: Tag = _no_tag) -> tuple[Any, Any, Any]:
+    def project(self, hidden: Any, tag: Tag = _no_tag, read: Read = _whole) -> tuple[Any, Any, Any]:
         """Query, key and value on quantized hidden states, each of shape (L, d)."""
         q, d = self.quantizers, self.dimension
         with tag("projection"):
             projected = hidden @ self.weight
         with tag("projection.requantize"):
             projected = q["projection"].quantize_from_zero(
-                projected * (q["input"].scale * q["weight"].scale)
+                read("projection.requantize", projected) * (q["input"].scale * q["weight"].scale)
             )
         with tag("projection.bias"):
             projected = projected + (self.bias + q["projection"].largest)
         # Both terms start from zero: what is subtracted here is inside the lookups.
         zero = 2 * q["projection"].largest
         with tag("query.requantize"):
-            query = q["query"].quantize(q["projection"].dequantize(projected[:, :d] - zero))
+            query = q["query"].quantize(
+                q["projection"].dequantize(read("query.requantize", projected[:, :d] - zero))
+            )
         with tag("key.requantize"):
-            key = q["key"].quantize(q["projection"].dequantize(projected[:, d : 2 * d] - zero))
+            key = q["key"].quantize(
+                q["projection"].dequantize(read("key.requantize", projected[:, d : 2 * d] - zero))
+            )
         with tag("value.requantize"):
-            value = q["value"].quantize(q["projection"].dequantize(projected[:, 2 * d :] - zero))
+            value = q["value"].quantize(
+                q["projection"].dequantize(read("value.requantize", projected[:, 2 * d :] - zero))
+            )
         return query, key, value
 
-    def _scores(self, query: Any, key: Any, tag: Tag) -> Any:
+    def _scores(self, query: Any, key: Any, tag: Tag, read: Read) -> Any:
         """Scaled, masked scores, shape (L, L)."""
         q = self.quantizers
         with tag("scores"):
             scores = query @ np.transpose(key)
         with tag("scores.scale_and_mask"):
-            scaled = scores * (q["query"].scale * q["key"].scale / np.sqrt(self.dimension))
+            unit = q["query"].scale * q["key"].scale / np.sqrt(self.dimension)
+            scaled = read("scores.scale_and_mask", scores) * unit
             masked = np.where(causal_mask(scores.shape[0]), scaled, self.mask_value)
             return q["scores"].quantize_from_zero(masked)
 
@@ -179,13 +211,14 @@ class ReferenceHeads:
     def run(self, values: Any, operators: Operators) -> Any:
         """All heads on quantized hidden states, shape (L, E) to (L, heads * d)."""
         if len(self.heads) == 1:
-            return self.heads[0].run(values, operators.tag, operators.narrow)
+            head = self.heads[0]
+            return head.run(values, operators.tag, operators.narrow, _reading(head, operators))
 
         def prefixed(index: int) -> Tag:
             return lambda name: operators.tag(f"head{index}.{name}")
 
         outputs = [
-            head.run(values, prefixed(index), operators.narrow)
+            head.run(values, prefixed(index), operators.narrow, _reading(head, operators))
             for index, head in enumerate(self.heads)
         ]
         return np.concatenate(tuple(outputs), axis=1)
@@ -196,6 +229,18 @@ class ReferenceHeads:
         return np.stack(
             [head.dequantize_output(part) for head, part in zip(self.heads, parts, strict=True)]
         )
+
+
+def _reading(head: ReferenceHead, operators: Operators) -> Read:
+    """What lookups of ``head`` read: all, or what rounding leaves of it."""
+
+    def read(stage: str, values: Any) -> Any:
+        bits = head.rounded.get(stage, 0)
+        if head.kept_bits is None or bits <= head.kept_bits:
+            return values
+        return operators.rounded(values, bits - head.kept_bits)
+
+    return read
 
 
 def quantize_reference_heads(

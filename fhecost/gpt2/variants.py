@@ -11,6 +11,7 @@ from fhecost.gpt2.attention_head import AttentionHead
 from fhecost.gpt2.compact import quantize_compact_heads
 from fhecost.gpt2.compact_attention import quantize_compact_attention
 from fhecost.gpt2.reference import quantize_reference_heads
+from fhecost.gpt2.reference_rounded import quantize_reference_rounded
 from fhecost.quantization import FloatArray, IntArray
 
 
@@ -42,6 +43,7 @@ QuantizeHeads = Callable[[Sequence[AttentionHead], FloatArray, int], QuantizedHe
 
 VARIANTS: Mapping[str, QuantizeHeads] = {
     "reference": quantize_reference_heads,
+    "reference-rounded": quantize_reference_rounded,
     "compact": quantize_compact_heads,
     "compact-attention": quantize_compact_attention,
 }
