@@ -29,10 +29,10 @@ SEQ_LEN, BITS, HEADS, SENTENCES = 6, 4, 12, 64
 TOKEN_SPREAD = 0.14
 
 
-def normalized_states(weights: dict[str, FloatArray]) -> FloatArray:
+def normalized_states(weights: dict[str, FloatArray], seq_len: int = SEQ_LEN) -> FloatArray:
     """What the first layer's attention reads, shape (sentences, L, E)."""
     generator = np.random.default_rng(0)
-    positions = weights["wpe.weight"][:SEQ_LEN]
+    positions = weights["wpe.weight"][:seq_len]
     states = generator.normal(0, TOKEN_SPREAD, (SENTENCES, *positions.shape)) + positions
     centred = states - states.mean(-1, keepdims=True)
     normalized = centred / np.sqrt(states.var(-1, keepdims=True) + 1e-5)

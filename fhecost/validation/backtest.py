@@ -24,7 +24,9 @@ from fhecost.validation.published import (
     PublishedRecord,
     Quantity,
     read_operation,
+    seconds_of,
 )
+from fhecost.validation.published_runs import METRIC, circuits_of_runs, predicted_seconds
 from fhecost.version import VERSION
 
 _FULL = 4096 * 24
@@ -144,6 +146,8 @@ def _machine_rows(
     for record in sorted(records, key=lambda record: record.name not in fitted_to):
         if not _about(record, machine):
             continue
+        if record.metric == METRIC and record.name in circuits_of_runs():
+            continue
         operation = read_operation(record)
         if isinstance(operation, str):
             reasons[operation].append(record.name)
@@ -155,15 +159,50 @@ def _machine_rows(
             continue
         told.add(same)
         operations.append((operation, record.name in fitted_to))
+    runs, left = _run_rows(records, machine)
+    for name in left:
+        reasons[f"{machine.name}: nothing is known of its key generation"].append(name)
     rates = [_work_rate(operation) for operation, fitted in operations if fitted]
     rate = statistics.median(rates) if rates else None
-    rows = []
+    rows = runs
     for operation, fitted in operations:
         try:
             rows.append(_row(operation, machine, fitted, rate))
         except ImpossibleError:
             reasons[f"{machine.name} can't run the set"].append(operation.record.name)
     return rows
+
+
+def _run_rows(
+    records: Sequence[PublishedRecord], machine: HardwareProfile
+) -> tuple[list[BacktestRow], list[str]]:
+    """Rows of whole circuits, and the records that the machine can't be held against."""
+    rows: list[BacktestRow] = []
+    left: list[str] = []
+    for record in records:
+        circuit = circuits_of_runs().get(record.name) if record.metric == METRIC else None
+        published_s = seconds_of(record)
+        if circuit is None or published_s is None or not _about(record, machine):
+            continue
+        try:
+            seconds = predicted_seconds(circuit, machine)
+        except ImpossibleError:
+            left.append(record.name)
+            continue
+        rows.append(
+            BacktestRow(
+                kind=machine.kind,
+                hardware=machine.name,
+                name=record.name,
+                source=record.source,
+                unit=Quantity.SECONDS,
+                predicted=seconds,
+                published=published_s,
+                error=seconds / published_s - 1,
+                fitted=False,
+            )
+        )
+    return rows, left
 
 
 def _about(record: PublishedRecord, machine: HardwareProfile) -> bool:
