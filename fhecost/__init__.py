@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from fhecost.closed_form.model_shapes import TransformerShape, find_shape
     from fhecost.closed_form.scopes import ShapeRequest
     from fhecost.errors import FhecostError, ImpossibleError, UsageError
+    from fhecost.full_report import ReportRequest, make_report
     from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
     from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model, SingleHeadQGPT2Model
+    from fhecost.hardware.comparison import ComparisonRequest
     from fhecost.hardware.estimate import Estimate, EstimateReport
     from fhecost.hardware.estimator import Estimator, estimate, estimate_all
     from fhecost.hardware.library import load_hardware, read_hardware
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from fhecost.measurement.microbenchmark import run_microbenchmark
     from fhecost.measurement.records import Microbenchmark, load_microbenchmark
     from fhecost.pipeline import compare_circuit, estimate_circuit
+    from fhecost.projection.projection import ProjectionRequest, project
 
 __version__ = VERSION
 
@@ -61,6 +64,7 @@ _HOME = {
     "measure_accuracy": "fhecost.accuracy.sweep",
     "compile_heads": "fhecost.gpt2.head_circuit",
     "profile_heads": "fhecost.gpt2.head_circuit",
+    "ComparisonRequest": "fhecost.hardware.comparison",
     "Estimate": "fhecost.hardware.estimate",
     "EstimateReport": "fhecost.hardware.estimate",
     "Estimator": "fhecost.hardware.estimator",
@@ -74,12 +78,17 @@ _HOME = {
     "run_microbenchmark": "fhecost.measurement.microbenchmark",
     "Microbenchmark": "fhecost.measurement.records",
     "load_microbenchmark": "fhecost.measurement.records",
+    "ProjectionRequest": "fhecost.projection.projection",
+    "project": "fhecost.projection.projection",
+    "ReportRequest": "fhecost.full_report",
+    "make_report": "fhecost.full_report",
     "compare_circuit": "fhecost.pipeline",
     "estimate_circuit": "fhecost.pipeline",
 }
 
 __all__ = [
     "CircuitProfile",
+    "ComparisonRequest",
     "CompiledHeads",
     "CpuFit",
     "Estimate",
@@ -93,6 +102,8 @@ __all__ = [
     "MultiHeadsQGPT2Model",
     "PredictedHeads",
     "PredictedShape",
+    "ProjectionRequest",
+    "ReportRequest",
     "SavedCircuit",
     "ShapeRequest",
     "SingleHeadQGPT2Model",
@@ -111,9 +122,11 @@ __all__ = [
     "load_hardware",
     "load_microbenchmark",
     "load_profile",
+    "make_report",
     "measure_accuracy",
     "profile_circuit",
     "profile_heads",
+    "project",
     "read_hardware",
     "run_microbenchmark",
     "save_profile",

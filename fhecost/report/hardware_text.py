@@ -84,6 +84,11 @@ def machine_page(machine: HardwareProfile) -> str:
         lines.append(f"  {name} = {figure.value:.6g}{bounds}, {figure.source.value}")
         origin = figure.ref or figure.rationale
         lines.append(wrap(str(origin), indent="    "))
+    if machine.log2_p_fail is not None:
+        lines.append(f"  for an error of 2^{machine.log2_p_fail:g} a lookup")
+    if machine.published is not None and machine.published.fitted_to:
+        fitted = ", ".join(machine.published.fitted_to)
+        lines += ["", wrap(f"fitted to these published records: {fitted}")]
     if machine.assumptions:
         lines += ["", "assumptions", *(wrap(f"- {a}", indent="  ") for a in machine.assumptions)]
     lines += ["", "references", *(wrap(f"- {r}", indent="  ") for r in machine.references)]
