@@ -24,6 +24,7 @@ from fhecost.closed_form.requests import closed_form_request
 from fhecost.closed_form.scopes import SCOPES, ShapeRequest, profile_of_shape
 from fhecost.closed_form.solved_circuits import SolvedTable, solved_circuits
 from fhecost.errors import ImpossibleError, UsageError
+from fhecost.gpt2.variants import VARIANTS
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import load_machine
 from tests.conftest import ROOT
@@ -95,7 +96,9 @@ def merged_by_concrete(case, stage, name):
     At one token all weights are 1, and the second reference head takes those of the first. The
     graph that the profile is read from still shows the dependency before that.
     """
-    one_token = case["variant"] == "reference" and case["seq_len"] == 1 and case["heads"] > 1
+    one_token = (
+        case["variant"].startswith("reference") and case["seq_len"] == 1 and case["heads"] > 1
+    )
     return one_token and name == "predecessors" and stage.endswith(".weighted_values")
 
 
@@ -112,7 +115,7 @@ def check_grid(scripts, entries):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("variant", ["reference", "compact", "compact-attention"])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_counts_are_those_of_compiled_circuits(variant, scripts, compiled):
     entries = [e for e in compiled if e["case"]["variant"] == variant and not is_large(e["case"])]
     assert len(entries) > 30
@@ -126,7 +129,7 @@ def test_counts_are_those_of_large_compiled_circuits(scripts, compiled):
 
 def test_the_grid_is_wide(compiled):
     cases = [entry["case"] for entry in compiled]
-    for variant in ("reference", "compact", "compact-attention"):
+    for variant in VARIANTS:
         own = [case for case in cases if case["variant"] == variant]
         assert {case["seq_len"] for case in own} >= set(range(1, 17))
     assert {case["bits"] for case in cases} == {2, 3, 4, 5, 6, 7}
@@ -329,7 +332,7 @@ def test_a_precision_that_no_circuit_reads_is_refused():
         ({"seq_len": 1025}, "gpt2 takes 1 to 1024"),
         ({"seq_len": 0}, "takes 1 to 1024"),
         ({"bits": 1}, "--bits"),
-        ({"variant": "fast"}, "has no closed form"),
+        ({"variant": "fast"}, "--variant fast: unknown; there is reference"),
         ({"heads": 13}, "has 12 a layer"),
     ],
 )

@@ -1,6 +1,8 @@
 """The reference variant with rounded lookups, and the published times of its circuits."""
 
 import sys
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +11,9 @@ from fhecost.circuits.compilation import compile_circuit
 from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.circuits.operators import ClearOperators
 from fhecost.closed_form.heads import plan_of_quantized
-from fhecost.errors import UsageError
 from fhecost.gpt2.attention_head import AttentionHead
 from fhecost.gpt2.reference import quantize_reference_heads
-from fhecost.gpt2.reference_rounded import KEPT_BITS, quantize_reference_rounded
+from fhecost.gpt2.reference_rounded import quantize_reference_rounded
 from fhecost.hardware.library import load_machine
 from fhecost.validation.backtest import backtest
 from fhecost.validation.published import PublishedRecord, read_records
@@ -47,7 +48,7 @@ class Watching(ClearOperators):
 def test_every_wide_lookup_reads_six_bits(head_and_states):
     head, hidden = head_and_states
     heads = quantize_reference_rounded([head], hidden, BITS)
-    wide = {stage: bits for stage, bits in heads.heads[0].rounded.items() if bits > KEPT_BITS}
+    wide = heads.heads[0].dropped
     assert "projection.requantize" in wide
     assert "scores.scale_and_mask" in wide
     operators = Watching()
@@ -62,10 +63,7 @@ def test_every_wide_lookup_reads_six_bits(head_and_states):
 def test_without_a_wide_lookup_it_is_the_reference(head_and_states):
     head, hidden = head_and_states
     rounded = quantize_reference_rounded([head], hidden, 3)
-    from dataclasses import replace
-
-    narrow = {stage: min(bits, KEPT_BITS) for stage, bits in rounded.heads[0].rounded.items()}
-    same = replace(rounded, heads=(replace(rounded.heads[0], rounded=narrow),))
+    same = replace(rounded, heads=(replace(rounded.heads[0], dropped={}),))
     plain = quantize_reference_heads([head], hidden, 3)
     integers = plain.quantize_input(hidden[1])
     operators = ClearOperators()
@@ -96,11 +94,21 @@ def test_rounding_melts_into_the_lookups(head_and_states):
     assert rounded.complexity < plain.complexity
 
 
-def test_its_closed_form_is_not_known(head_and_states):
+@pytest.mark.parametrize("bits", [4, 7])
+def test_a_rounding_that_could_overflow_takes_a_lookup_more(head_and_states, bits):
+    """The closed form knows which: as many PBS as Concrete makes,."""
     head, hidden = head_and_states
-    heads = quantize_reference_rounded([head], hidden, BITS)
-    with pytest.raises(UsageError, match="no closed form of this variant"):
-        plan_of_quantized(heads, np.stack([heads.quantize_input(one) for one in hidden]))
+    heads = quantize_reference_rounded([head], hidden, bits)
+    sentences = np.stack([heads.quantize_input(one) for one in hidden])
+    profile = profile_circuit(
+        compile_circuit(heads.run, list(sentences)), name="head", description={}
+    )
+    plan = plan_of_quantized(heads, sentences)
+    counts = Counter[str]()
+    for wire in plan.wires:
+        if wire.kind == "lookup":
+            counts[wire.stage] += wire.count
+    assert counts == {stage.name: stage.pbs_count for stage in profile.stages if stage.pbs_count}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fhecost.closed_form.plan import Plan, Range, Wire, unsigned
+from fhecost.closed_form.plan import Plan, Wire
+from fhecost.closed_form.ranges import Range, unsigned
 from fhecost.closed_form.shapes import HeadShape
 
 

@@ -18,7 +18,8 @@ from fhecost.closed_form.measured import (
     range_of,
     reference_ranges,
 )
-from fhecost.closed_form.plan import Plan, Range, Wire
+from fhecost.closed_form.plan import Plan, Wire
+from fhecost.closed_form.ranges import Range
 from fhecost.closed_form.reference_plan import ReferenceRanges, reference_head
 from fhecost.closed_form.shapes import HeadShape, whole_sequence
 from fhecost.errors import UsageError
@@ -37,11 +38,11 @@ def plan_of_quantized(heads: QuantizedHeads, sentences: IntArray) -> Plan:
         sentences: quantized inputs, shape (sentences, L, E).
 
     Raises:
-        UsageError: the variant has no closed form.
+        UsageError: no closed form of such heads is known.
     """
     seq_len, width = sentences.shape[1:]
     hidden = range_of(sentences)
-    if isinstance(heads, ReferenceHeads) and heads.heads[0].kept_bits is None:
+    if isinstance(heads, ReferenceHeads):
         shape = whole_sequence(width, heads.heads[0].dimension, seq_len)
         return plan_reference(
             shape, hidden, [reference_ranges(head, sentences) for head in heads.heads]
@@ -59,7 +60,9 @@ def plan_of_quantized(heads: QuantizedHeads, sentences: IntArray) -> Plan:
             heads.product_bits,
             norm2_of(heads.weight),
         )
-    raise UsageError("--no-compile: no closed form of this variant is known; leave it out")
+    raise UsageError(
+        f"--no-compile: no closed form of {type(heads).__name__} is known; leave it out"
+    )
 
 
 def plan_reference(shape: HeadShape, hidden: Range, heads: Sequence[ReferenceRanges]) -> Plan:

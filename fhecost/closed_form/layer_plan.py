@@ -27,7 +27,8 @@ import math
 from dataclasses import dataclass
 
 from fhecost.closed_form.compact_plan import CompactRanges, attention_head, requantized
-from fhecost.closed_form.plan import Plan, Range, Wire, symmetric, unsigned
+from fhecost.closed_form.plan import Plan, Wire
+from fhecost.closed_form.ranges import Range, symmetric, unsigned
 from fhecost.closed_form.shapes import HeadShape
 from fhecost.closed_form.stated import stated_attention, stated_product
 

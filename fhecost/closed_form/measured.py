@@ -15,7 +15,7 @@ import numpy as np
 
 from fhecost.circuits.operators import ClearOperators
 from fhecost.closed_form.compact_plan import AttentionRanges, CompactRanges
-from fhecost.closed_form.plan import Range
+from fhecost.closed_form.ranges import Range
 from fhecost.closed_form.reference_plan import MaximumStep, ReferenceRanges
 from fhecost.gpt2.attention_head import causal_mask
 from fhecost.gpt2.compact import CompactHeads
@@ -43,36 +43,41 @@ def _union(*values: Any) -> Range:
 def reference_ranges(head: ReferenceHead, sentences: IntArray) -> ReferenceRanges:
     """The ranges of a reference head on quantized ``sentences``, shape (sentences, L, E)."""
     q, d = head.quantizers, head.dimension
+
+    def read(stage: str, values: Any) -> Any:
+        return ClearOperators().rounded(values, head.dropped.get(stage, 0))
+
     products = sentences @ head.weight
     projected = q["projection"].quantize_from_zero(
-        products * (q["input"].scale * q["weight"].scale)
+        read("projection.requantize", products) * (q["input"].scale * q["weight"].scale)
     )
     biased = projected + (head.bias + q["projection"].largest)
     centred = np.split(biased - 2 * q["projection"].largest, 3, axis=-1)
     query, key, value = (
-        q[name].quantize(q["projection"].dequantize(part))
+        q[name].quantize(q["projection"].dequantize(read(f"{name}.requantize", part)))
         for name, part in zip(("query", "key", "value"), centred, strict=True)
     )
     scores = query @ np.swapaxes(key, -1, -2)
-    scaled = scores * (q["query"].scale * q["key"].scale / np.sqrt(d))
+    unit = q["query"].scale * q["key"].scale / np.sqrt(d)
+    scaled = read("scores.scale_and_mask", scores) * unit
     masked = q["scores"].quantize_from_zero(
         np.where(causal_mask(scores.shape[-1]), scaled, head.mask_value)
     )
     maximum, steps = masked[..., :1], []
     for column in range(1, masked.shape[-1]):
         difference = masked[..., column : column + 1] - maximum
-        positive = np.maximum(difference, 0)
+        positive = np.maximum(read("softmax.maximum", difference), 0)
         maximum = maximum + positive
         steps.append(MaximumStep(range_of(difference), range_of(positive), range_of(maximum)))
     shifted = masked - maximum
-    exponential = q["exponential"].quantize(np.exp(q["scores"].dequantize(shifted)))
+    exponents = q["scores"].dequantize(read("softmax.exponential", shifted))
+    exponential = q["exponential"].quantize(np.exp(np.minimum(exponents, 0.0)))
     total = exponential.sum(axis=-1, keepdims=True)
-    inverse = q["inverse"].quantize(
-        1 / np.maximum(q["exponential"].dequantize(total), q["exponential"].scale)
-    )
+    real_total = q["exponential"].dequantize(read("softmax.inverse", total))
+    inverse = q["inverse"].quantize(1 / np.maximum(real_total, q["exponential"].scale))
     product = exponential * inverse
     weights = q["attention_weights"].quantize(
-        product * (q["exponential"].scale * q["inverse"].scale)
+        read("softmax.requantize", product) * (q["exponential"].scale * q["inverse"].scale)
     )
     return ReferenceRanges(
         input=range_of(sentences),
@@ -97,6 +102,7 @@ def reference_ranges(head: ReferenceHead, sentences: IntArray) -> ReferenceRange
         output=range_of(weights @ value),
         factor_bits=q["value"].n_bits + 1,
         weight_norm2=norm2_of(head.weight),
+        dropped=head.dropped,
     )
 
 

@@ -92,11 +92,11 @@ def partition(plan: Plan) -> Partitions:
                 of_wire[source.index],
                 of_wire[wire.index],
                 narrowed,
-                shifted=narrowed and source.index not in shared,
+                shifted=narrowed and source.aligned_by not in shared,
             )
         )
         if narrowed:
-            shared.add(source.index)
+            shared.add(source.aligned_by)
     return Partitions(
         precisions, tuple(lookups), of_wire, tuple(width[block[w.index]] for w in plan.wires)
     )  # fmt: skip

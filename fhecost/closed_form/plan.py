@@ -10,7 +10,9 @@ makes of a circuit follows from that:
   ``optimize_tlu_based_on_original_bit_width``); wider sources are read at the block's width;
 * a lookup needs an addition first when its source can be negative;
 * a product of two ciphertexts is two lookups, of (a+b)^2/4 and (a-b)^2/4;
-* rounding takes one lookup on one bit for each bit dropped.
+* exact rounding takes one lookup on one bit for each bit dropped;
+* approximate rounding takes none: what follows reads the kept bits. Where it could overflow, one
+  more lookup, on a bit less than is kept, sees that it doesn't.
 
 These rules are what compiled circuits show; ``tests/test_closed_form.py`` holds them to Concrete.
 """
@@ -19,9 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 from fhecost.circuits.profile import LinearOperation
+from fhecost.closed_form.ranges import Range, reaching
 
 LinearCounts = Mapping[LinearOperation, int]
 
@@ -31,45 +34,9 @@ NARROWED_UP_TO = 8
 ROUNDING = 0
 """The precision that stands for lookups on one bit of a sum that is being rounded."""
 
-
-class Range(NamedTuple):
-    """The smallest and the largest integer that a wire holds."""
-
-    low: int
-    high: int
-
-    @property
-    def bits(self) -> int:
-        """Width of the narrowest integer type that holds both."""
-        if self.low < 0:
-            return max((-self.low - 1).bit_length(), max(self.high, 0).bit_length()) + 1
-        return max(1, self.high.bit_length())
-
-    def __add__(self, other: object) -> Range:
-        """The range of a sum."""
-        if not isinstance(other, Range):
-            return NotImplemented
-        return Range(self.low + other.low, self.high + other.high)
-
-    def __neg__(self) -> Range:
-        """The range of the negated values."""
-        return Range(-self.high, -self.low)
-
-
-def _reaching(values: Range, low: int) -> Range:
-    """``values``, and ``low`` if all of them are above."""
-    return Range(min(values.low, low), values.high)
-
-
-def symmetric(bits: int) -> Range:
-    """The range of a signed integer of ``bits`` that is used symmetrically."""
-    largest = 2 ** (bits - 1) - 1
-    return Range(-largest, largest)
-
-
-def unsigned(bits: int) -> Range:
-    """The range of an unsigned integer of ``bits``."""
-    return Range(0, 2**bits - 1)
+CLIPPED_FROM = 5
+"""Kept bits from which an approximate rounding spends a lookup on preventing its overflow, so that
+what follows need not read one bit more; Concrete's ``approximate_clipping_start_precision``."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +46,8 @@ class Wire:
     ``width`` is what they need at least, ``norm2`` the largest sum of squared coefficients that one
     of them has of lookups' results: its noise in units of theirs. A lookup has its one source in
     ``sources``; ``reads`` is the precision at which it reads it, None for the whole width of the
-    source's block.
+    source's block; ``shiftable`` is whether it reads a source narrower than its block after one
+    multiplication, which all lookups of wires with the same ``aligned_by`` share.
     """
 
     index: int
@@ -92,6 +60,7 @@ class Wire:
     sources: tuple[int, ...] = ()
     reads: int | None = None
     shiftable: bool = False
+    aligned_by: int = -1
 
     @property
     def signed(self) -> bool:
@@ -241,14 +210,14 @@ class Plan:
             stage,
             (first, second),
             n,
-            _reaching(first.range + second.range, low),
+            reaching(first.range + second.range, low),
             encrypted_addition=n,
         )
         difference = self.linear(
             stage,
             (first, second),
             n,
-            _reaching(first.range + -second.range, -1),
+            reaching(first.range + -second.range, -1),
             encrypted_addition=n,
             encrypted_negation=n,
         )
@@ -296,6 +265,64 @@ class Plan:
         self.stages[stage].depth = dropped
         return wire
 
+    def nearly_rounded_lookup(self, stage: str, source: Wire, values: Range, dropped: int) -> Wire:
+        """A lookup of ``source`` after it was approximately rounded, without its ``dropped`` bits.
+
+        Args:
+            stage: its name.
+            source: what is looked up.
+            values: the range of the results.
+            dropped: bits that the rounding takes away; with none the whole source is read.
+        """
+        kept = source.width - dropped
+        if dropped <= 0:
+            return self.lookup(stage, source, values)
+        rounded = source.range.rounded(dropped)
+        # As Concrete has it: rounded values that need fewer bits count as an overflow too.
+        overflows = rounded.bits != source.width
+        wire = self.linear(
+            stage,
+            (source,),
+            source.count,
+            reaching(rounded, -1) if source.signed else rounded,
+            width=source.width + overflows,
+            clear_addition=source.count,
+        )
+        if overflows and kept >= CLIPPED_FROM:
+            wire = self._clipped(stage, wire, kept)
+            overflows = False
+        return self._read(stage, wire, values, kept + overflows)
+
+    def _clipped(self, stage: str, source: Wire, kept: int) -> Wire:
+        """``source`` less what would make its rounding to ``kept`` bits overflow."""
+        n = source.count
+        self._work(stage, source, clear_addition=n)
+        excess = self._read(stage, source, Range(0, 0), max(2, kept - 1))
+        wire = self._add(
+            "linear",
+            stage,
+            (source, excess),
+            n,
+            source.range,
+            source.width,
+            norm2=source.norm2 + 1,
+            aligned_by=source.index,
+        )
+        self._work(stage, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n)
+        self._enter(stage, (source, excess), wire, n)
+        self.stages[stage].depth = 2
+        return wire
+
+    def _read(self, stage: str, source: Wire, values: Range, precision: int) -> Wire:
+        """A lookup of the top ``precision`` bits of ``source``'s own width."""
+        wire = self._add(
+            "lookup", stage, (source,), source.count, values, 0, reads=precision, shiftable=True
+        )
+        if source.signed:
+            self._work(stage, source, clear_addition=source.count)
+        self._enter(stage, (source,), wire, source.count)
+        return wire
+
     def waits_for_itself(self, stage: str, steps: int) -> None:
         """Say that the lookups of ``stage`` take ``steps`` steps, one after the other."""
         self.stages[stage].depth = steps
@@ -315,6 +342,7 @@ class Plan:
         norm2: float = 1.0,
         reads: int | None = None,
         shiftable: bool = False,
+        aligned_by: int = -1,
     ) -> Wire:
         wire = Wire(
             index=len(self.wires),
@@ -327,6 +355,7 @@ class Plan:
             sources=tuple(source.index for source in sources),
             reads=reads,
             shiftable=shiftable,
+            aligned_by=len(self.wires) if aligned_by < 0 else aligned_by,
         )
         self.wires.append(wire)
         # What costs nothing belongs to no stage: it hands on what its sources wait for.

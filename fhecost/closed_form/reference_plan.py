@@ -7,9 +7,12 @@ of all heads are the same constants, which it computes once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-from fhecost.closed_form.plan import Plan, Range, Wire
+from fhecost.closed_form.plan import Plan, Wire
+from fhecost.closed_form.ranges import Range
 from fhecost.closed_form.shapes import HeadShape
 
 
@@ -27,7 +30,8 @@ class ReferenceRanges:
     """What each tensor of one head holds; ``maximum`` has L - 1 steps.
 
     ``factor_bits`` is what a hint makes of the width of the weights that multiply the values,
-    ``weight_norm2`` the largest sum of squares of a column of the projection.
+    ``weight_norm2`` the largest sum of squares of a column of the projection. ``dropped`` is by
+    stage what approximate rounding takes from its lookups; empty where they read all bits.
     """
 
     input: Range
@@ -52,6 +56,13 @@ class ReferenceRanges:
     output: Range
     factor_bits: int
     weight_norm2: float
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def look_up(self, plan: Plan, prefix: str, stage: str, source: Wire, values: Range) -> Wire:
+        """A lookup of ``source``, of whose bits the stage drops what it does."""
+        return plan.nearly_rounded_lookup(
+            f"{prefix}{stage}", source, values, self.dropped.get(stage, 0)
+        )
 
     @property
     def all_scores_equal(self) -> bool:
@@ -82,7 +93,7 @@ def reference_head(
     """
     size, d = shape.tokens, shape.dimension
     biased = _projected(plan, hidden, shape, ranges, prefix)
-    value = _part(plan, biased, shape, f"{prefix}value", ranges.value_read, ranges.value)
+    value = _part(plan, biased, shape, ranges, prefix, "value")
     if weights is None:
         weights = _weights(plan, biased, shape, ranges, prefix)
     stage = f"{prefix}weighted_values"
@@ -101,12 +112,14 @@ def _weights(
         largest = ranges.exponential.high
         exponential = plan.constant(f"{prefix}softmax.exponential", biased, size * size, largest)
     else:
-        query = _part(plan, biased, shape, f"{prefix}query", ranges.query_read, ranges.query)
-        key = _part(plan, biased, shape, f"{prefix}key", ranges.key_read, ranges.key)
+        query = _part(plan, biased, shape, ranges, prefix, "query")
+        key = _part(plan, biased, shape, ranges, prefix, "key")
         scores = plan.product(f"{prefix}scores", query, key, size * size, ranges.scores, terms=d)
-        masked = plan.lookup(f"{prefix}scores.scale_and_mask", scores, ranges.masked)
+        masked = ranges.look_up(plan, prefix, "scores.scale_and_mask", scores, ranges.masked)
         shifted = _without_maximum(plan, masked, shape, ranges, prefix)
-        exponential = plan.lookup(f"{prefix}softmax.exponential", shifted, ranges.exponential)
+        exponential = ranges.look_up(
+            plan, prefix, "softmax.exponential", shifted, ranges.exponential
+        )
     return _normalized(plan, exponential, shape, ranges, prefix)
 
 
@@ -125,17 +138,24 @@ def _projected(
         clear_multiplication=n * shape.width,
         encrypted_addition=n * shape.width,
     )
-    projected = plan.lookup(f"{prefix}projection.requantize", product, ranges.projected)
+    projected = ranges.look_up(plan, prefix, "projection.requantize", product, ranges.projected)
     return plan.linear(f"{prefix}projection.bias", (projected,), n, ranges.biased, clear_addition=n)
 
 
 def _part(
-    plan: Plan, biased: Wire, shape: HeadShape, name: str, read: Range, result: Range
+    plan: Plan,
+    biased: Wire,
+    shape: HeadShape,
+    ranges: ReferenceRanges,
+    prefix: str,
+    name: Literal["query", "key", "value"],
 ) -> Wire:
     """Query, key or value, L * d integers."""
     stage, n = f"{name}.requantize", shape.tokens * shape.dimension
-    centred = plan.linear(stage, (biased,), n, read, clear_addition=n)
-    return plan.lookup(stage, centred, result)
+    read: Range = getattr(ranges, f"{name}_read")
+    result: Range = getattr(ranges, name)
+    centred = plan.linear(f"{prefix}{stage}", (biased,), n, read, clear_addition=n)
+    return ranges.look_up(plan, prefix, stage, centred, result)
 
 
 def _without_maximum(
@@ -153,7 +173,7 @@ def _without_maximum(
             encrypted_negation=size,
             encrypted_addition=size,
         )
-        positive = plan.lookup(stage, difference, step.positive)
+        positive = ranges.look_up(plan, prefix, "softmax.maximum", difference, step.positive)
         maximum = plan.linear(
             stage, (maximum, positive), size, step.maximum, encrypted_addition=size
         )
@@ -185,6 +205,6 @@ def _normalized(
             norm2=float(size),
             encrypted_addition=pairs,
         )
-        inverse = plan.lookup(f"{prefix}softmax.inverse", total, ranges.inverse)
+        inverse = ranges.look_up(plan, prefix, "softmax.inverse", total, ranges.inverse)
     product = plan.product(f"{prefix}softmax.product", inverse, exponential, pairs, ranges.product)
-    return plan.lookup(f"{prefix}softmax.requantize", product, ranges.weights)
+    return ranges.look_up(plan, prefix, "softmax.requantize", product, ranges.weights)

@@ -20,20 +20,27 @@ from fhecost.closed_form.layer_plan import (
 from fhecost.closed_form.model_shapes import TransformerShape
 from fhecost.closed_form.parameter_sets import origin_of, predict_sets
 from fhecost.closed_form.partitions import partition
-from fhecost.closed_form.plan import Plan, symmetric
+from fhecost.closed_form.plan import Plan
+from fhecost.closed_form.ranges import symmetric
 from fhecost.closed_form.shapes import next_token, whole_sequence
 from fhecost.closed_form.stated import (
     stated_attention,
     stated_compact,
     stated_product,
     stated_reference,
+    stated_reference_rounded,
 )
 from fhecost.errors import UsageError
+from fhecost.gpt2.variants import variant_named
 from fhecost.quantization import check_bits
 
 Scope = Literal["head", "block", "layer", "model", "token", "cached-token"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-VARIANTS_OF_HEADS = ("reference", "compact", "compact-attention")
+
+STATED_REFERENCES = {
+    "reference": stated_reference,
+    "reference-rounded": stated_reference_rounded,
+}
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,8 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
 def plan_of_heads(request: ShapeRequest) -> Plan:
     """The plan of heads of a variant, each with its own stages, as compiling names them."""
     shape = whole_sequence(request.shape.width, request.shape.dimension, request.seq_len)
-    if request.variant == "reference":
-        reference = stated_reference(shape, request.bits)
+    if request.variant in STATED_REFERENCES:
+        reference = STATED_REFERENCES[request.variant](shape, request.bits)
         return plan_reference(shape, reference.input, [reference] * request.heads)
     if request.variant == "compact":
         compact = stated_compact(shape, request.bits)
@@ -200,9 +207,7 @@ def check_request(request: ShapeRequest) -> None:
     check_bits(request.bits)
     if request.scope not in SCOPES:
         raise UsageError(f"--scope {request.scope}: must be one of {', '.join(SCOPES)}")
-    if request.scope == "head" and request.variant not in VARIANTS_OF_HEADS:
-        known = ", ".join(VARIANTS_OF_HEADS)
-        raise UsageError(f"--variant {request.variant}: has no closed form; there is {known}")
+    variant_named(request.variant)
     if not 1 <= request.seq_len <= request.shape.context:
         raise UsageError(
             f"--seq-len {request.seq_len}: {request.shape.name} takes 1 to {request.shape.context}"

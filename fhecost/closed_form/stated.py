@@ -9,17 +9,19 @@ come out up to a bit wider or narrower, which is why a profile of stated widths 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from statistics import NormalDist
 
 import numpy as np
 
 from fhecost.closed_form.compact_plan import AttentionRanges, CompactRanges
-from fhecost.closed_form.plan import Range, symmetric, unsigned
+from fhecost.closed_form.ranges import Range, symmetric, unsigned
 from fhecost.closed_form.reference_plan import MaximumStep, ReferenceRanges
 from fhecost.closed_form.shapes import HeadShape
 from fhecost.gpt2.compact import KEPT_BITS, SPARE, WIDER, signed_bits
 from fhecost.gpt2.compact_attention import WIDER_OUTPUT
+from fhecost.gpt2.reference_rounded import KEPT_BITS as ROUNDED_TO
 from fhecost.quantization import largest_integer
 
 REACH = 4.5
@@ -82,6 +84,24 @@ def stated_reference(shape: HeadShape, n_bits: int) -> ReferenceRanges:
         factor_bits=n_bits + 1,
         weight_norm2=shape.width * spread**2,
     )
+
+
+def stated_reference_rounded(shape: HeadShape, n_bits: int) -> ReferenceRanges:
+    """Ranges of a reference head whose lookups are rounded, at ``n_bits``."""
+    ranges = stated_reference(shape, n_bits)
+    read = {
+        "projection.requantize": ranges.projection,
+        "query.requantize": ranges.query_read,
+        "key.requantize": ranges.key_read,
+        "value.requantize": ranges.value_read,
+        "scores.scale_and_mask": ranges.scores,
+        "softmax.maximum": ranges.maximum[0].difference if ranges.maximum else Range(0, 0),
+        "softmax.exponential": ranges.shifted,
+        "softmax.inverse": ranges.total,
+        "softmax.requantize": ranges.product,
+    }
+    dropped = {stage: values.bits - ROUNDED_TO for stage, values in read.items()}
+    return replace(ranges, dropped={stage: bits for stage, bits in dropped.items() if bits > 0})
 
 
 def stated_compact(shape: HeadShape, n_bits: int) -> CompactRanges:

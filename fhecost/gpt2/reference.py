@@ -96,8 +96,8 @@ def quantized_softmax(
 class ReferenceHead:
     """A quantized head; ``run`` works on integer arrays and on what Concrete traces through.
 
-    ``rounded`` holds by stage the bits of what its lookups round before they read it, and is empty
-    for a head whose lookups read all bits; ``kept_bits`` is what is left of them.
+    ``dropped`` holds by stage how many bits its lookups round away before they read; it is empty
+    for a head whose lookups read all bits.
     """
 
     weight: IntArray
@@ -106,8 +106,7 @@ class ReferenceHead:
     mask_value: float
     seq_len: int
     n_bits: int
-    rounded: Mapping[str, int] = field(default_factory=dict)
-    kept_bits: int | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def dimension(self) -> int:
@@ -235,10 +234,8 @@ def _reading(head: ReferenceHead, operators: Operators) -> Read:
     """What lookups of ``head`` read: all, or what rounding leaves of it."""
 
     def read(stage: str, values: Any) -> Any:
-        bits = head.rounded.get(stage, 0)
-        if head.kept_bits is None or bits <= head.kept_bits:
-            return values
-        return operators.rounded(values, bits - head.kept_bits)
+        dropped = head.dropped.get(stage, 0)
+        return operators.rounded(values, dropped) if dropped else values
 
     return read
 

@@ -41,7 +41,7 @@ def quantize_reference_rounded(
 
 
 def _rounded(head: ReferenceHead, hidden: FloatArray) -> ReferenceHead:
-    """``head`` with the widths that its lookups see on ``hidden``."""
+    """``head``, dropping what its lookups see on ``hidden`` beyond ``KEPT_BITS``."""
     lowest: dict[str, int] = {}
     highest: dict[str, int] = {}
 
@@ -53,7 +53,10 @@ def _rounded(head: ReferenceHead, hidden: FloatArray) -> ReferenceHead:
     for sentence in head.quantize_input(hidden):
         head.run(np.asarray(sentence), read=read)
     widths = {stage: _bits(lowest[stage], highest[stage]) for stage in lowest}
-    return replace(head, rounded=widths, kept_bits=KEPT_BITS)
+    return replace(
+        head,
+        dropped={stage: bits - KEPT_BITS for stage, bits in widths.items() if bits > KEPT_BITS},
+    )
 
 
 def _bits(low: int, high: int) -> int:

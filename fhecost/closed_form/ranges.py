@@ -1,0 +1,50 @@
+"""What integers a tensor holds, and the width that this takes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Range(NamedTuple):
+    """The smallest and the largest integer that a wire holds."""
+
+    low: int
+    high: int
+
+    @property
+    def bits(self) -> int:
+        """Width of the narrowest integer type that holds both."""
+        if self.low < 0:
+            return max((-self.low - 1).bit_length(), max(self.high, 0).bit_length()) + 1
+        return max(1, self.high.bit_length())
+
+    def __add__(self, other: object) -> Range:
+        """The range of a sum."""
+        if not isinstance(other, Range):
+            return NotImplemented
+        return Range(self.low + other.low, self.high + other.high)
+
+    def __neg__(self) -> Range:
+        """The range of the negated values."""
+        return Range(-self.high, -self.low)
+
+    def rounded(self, dropped: int) -> Range:
+        """The range of the values rounded to multiples of 2^dropped, halves upwards."""
+        half = (1 << dropped) >> 1
+        return Range(*((end + half) >> dropped << dropped for end in self))
+
+
+def reaching(values: Range, low: int) -> Range:
+    """``values``, and ``low`` if all of them are above."""
+    return Range(min(values.low, low), values.high)
+
+
+def symmetric(bits: int) -> Range:
+    """The range of a signed integer of ``bits`` that is used symmetrically."""
+    largest = 2 ** (bits - 1) - 1
+    return Range(-largest, largest)
+
+
+def unsigned(bits: int) -> Range:
+    """The range of an unsigned integer of ``bits``."""
+    return Range(0, 2**bits - 1)
