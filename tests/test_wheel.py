@@ -34,7 +34,8 @@ def test_the_wheel_carries_what_the_commands_need(tmp_path):
         "from fhecost.projection.trend import fit_trend\n"
         "assert fit_trend('cpu').figures\n"
         "from fhecost.cli import main\n"
-        "main(['estimate', '--no-compile', '--model', 'gpt2', '--hardware', 'flashtfhe'])\n"
+        "main(['estimate', '--no-compile', '--model', 'gpt2', '--bits', '3', "
+        "'--hardware', 'flashtfhe'])\n"
         f"main(['estimate', '--profile', {str(SAVED_PROFILE)!r}])\n"
     )
     ran = subprocess.run(
