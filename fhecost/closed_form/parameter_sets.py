@@ -98,7 +98,7 @@ def predict_sets(
                 base_log=base_log,
             )
         if own != target and (own, target) not in conversions:
-            conversions[own, target] = _conversion(chosen, table.rows, sets, own, target)
+            conversions[own, target] = _conversion(chosen, table, sets, own, target)
     return ParameterSets(
         sets,
         key_switches,
@@ -134,7 +134,7 @@ def _decomposition(
 
 def _conversion(
     chosen: Mapping[int, SolvedCircuit],
-    rows: Sequence[SolvedCircuit],
+    table: SolvedTable,
     sets: Mapping[int, PbsParameters],
     own: int,
     target: int,
@@ -151,9 +151,8 @@ def _conversion(
     row = chosen[own]
     known = row.conversions.get((own, target))
     if known is None:
-        found = [r.conversions[own, target] for r in rows if (own, target) in r.conversions]
         # One level of 25 bits is what most conversions have.
-        known = found[0] if found else (1, 25)
+        known = table.conversion((own, target)) or (1, 25)
     return KeySwitchParameters(
         input_lwe_dimension=_external(sets[own]),
         output_lwe_dimension=_external(sets[target]),

@@ -54,6 +54,10 @@ class SolvedTable:
             for precision in row.needs:
                 of_precision[precision].append(row)
         self._of_precision = dict(of_precision)
+        self._conversions: dict[Pair, Decomposition] = {}
+        for row in rows:
+            for pair, decomposition in row.conversions.items():
+                self._conversions.setdefault(pair, decomposition)
         # One row a circuit; columns: noise, what results grow to, share.
         self._needs: dict[int, FloatArray] = {
             precision: np.array(
@@ -72,6 +76,10 @@ class SolvedTable:
     def of_precisions(self, precisions: frozenset[int]) -> Sequence[SolvedCircuit]:
         """The circuits whose lookups read just these."""
         return self._by_precisions.get(precisions, ())
+
+    def conversion(self, pair: Pair) -> Decomposition | None:
+        """How the first circuit that converts between the keys of ``pair`` decomposes."""
+        return self._conversions.get(pair)
 
     def nearest(self, precision: int, need: Need) -> SolvedCircuit:
         """The circuit that has the partition of ``precision`` nearest to ``need``.
