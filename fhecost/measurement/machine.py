@@ -57,11 +57,13 @@ def probe_seconds() -> float:
     """Seconds of one fixed computation on one thread, some 0.05 s on a processor of 2024.
 
     The same work at different times tells a machine that changed its speed: on a shared machine,
-    one that others slow down.
+    one that others slow down. Arrays stay far below the 128 KiB from which the C library asks the
+    kernel for fresh pages at every allocation: with those, the same work took 1.3 times as long in
+    a process that had just started as in one that had freed large arrays before.
     """
-    values = np.linspace(0.0, 1.0, 1 << 14)
+    values = np.linspace(0.0, 1.0, 1 << 12)
     start = time.perf_counter()
-    for _ in range(300):
+    for _ in range(1200):
         values = np.fft.irfft(np.fft.rfft(values))
     return time.perf_counter() - start
 
