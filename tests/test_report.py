@@ -8,7 +8,7 @@ from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import load_hardware
 from fhecost.report.estimate_text import as_markdown, as_table
 from fhecost.report.tables import Column, distinct, elide, text_table
-from fhecost.report.units import amount, duration, share
+from fhecost.units import amount, duration, share
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from fhecost.errors import ImpossibleError, UsageError
 from fhecost.full_report import ReportRequest, known_accuracy, make_report, matching_accuracy
 from fhecost.report.report_page import report_figures, report_page
 from fhecost.report.saved_figures import save_figures
-from fhecost.report.units import duration
+from fhecost.units import duration
 from tests.conftest import SAVED_PROFILE
 
 CHROMIUM = next(

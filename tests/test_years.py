@@ -23,9 +23,9 @@ from fhecost.projection.years import (
     release_latencies,
     year_of_target,
 )
-from fhecost.report.units import parse_duration
 from fhecost.report.years_figures import years_figures, years_page
 from fhecost.report.years_text import RENDERERS, as_csv, as_table, change
+from fhecost.units import parse_duration
 from tests.conftest import ROOT
 
 YEARS = parse_years("2023..2035")

@@ -33,7 +33,6 @@ from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.scopes import ShapeRequest, plan_of_heads
 from fhecost.closed_form.solved_circuits import (
     SolvedTable,
-    circuit_distance,
     solved_circuits,
 )
 from fhecost.errors import ImpossibleError
@@ -110,10 +109,8 @@ def with_fewer_rows(
     partitions = partition(plan)
     needs = needs_of(plan, partitions)
     lookups = sum(lookup.wire.count for lookup in partitions.lookups)
-    apart = {
-        row: circuit_distance(row, needs, lookups) + (row.variant != variant)
-        for row in table.of_precisions(frozenset(needs))
-    }
+    circuits, distances = table.distances(variant, needs, lookups)
+    apart = dict(zip(circuits, map(float, distances), strict=True))
     seen: set[float] = set()
     for least in (0.0, *WITHIN, math.inf):
         rows = [row for row in table.rows if apart.get(row, math.inf) >= least]

@@ -61,7 +61,7 @@ def project(
     from fhecost.projection.projection import project as project_circuit
     from fhecost.projection.years import parse_years
     from fhecost.report.projection_text import RENDERERS
-    from fhecost.report.units import parse_duration
+    from fhecost.units import parse_duration
 
     check_can_write(output)
     if scope != "head":

@@ -58,7 +58,7 @@ def report(
     from fhecost.projection.years import parse_years
     from fhecost.report.report_page import report_figures, report_page
     from fhecost.report.saved_figures import save_figures as write_figures
-    from fhecost.report.units import parse_duration
+    from fhecost.units import parse_duration
 
     check_can_write(output)
     request = ReportRequest(

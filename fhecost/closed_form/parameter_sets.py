@@ -20,7 +20,6 @@ from fhecost.closed_form.solved_circuits import (
     Pair,
     SolvedCircuit,
     SolvedTable,
-    circuit_distance,
     solved_circuits,
 )
 
@@ -72,16 +71,12 @@ def predict_sets(
     table = solved_circuits() if table is None else table
     needs = needs_of(plan, partitions)
     lookups = sum(lookup.wire.count for lookup in partitions.lookups)
-    fitting = table.of_precisions(frozenset(needs))
-    distances = [
-        circuit_distance(row, needs, lookups) + (row.variant != variant) for row in fitting
-    ]
-    distance = min(distances, default=math.inf)
-    if distance <= NEAR_ENOUGH * len(needs):
-        row = fitting[distances.index(distance)]
-        chosen = dict.fromkeys(needs, row)
+    circuits, distances = table.distances(variant, needs, lookups)
+    nearest = float(distances.min(initial=math.inf))
+    distance = nearest if nearest <= NEAR_ENOUGH * len(needs) else None
+    if distance is not None:
+        chosen = dict.fromkeys(needs, circuits[int(distances.argmin())])
     else:
-        distance = math.inf
         chosen = {precision: table.nearest(precision, need) for precision, need in needs.items()}
     sets = {precision: row.sets[precision] for precision, row in chosen.items()}
     key_switches: dict[Pair, KeySwitchParameters] = {}
@@ -103,7 +98,7 @@ def predict_sets(
         sets,
         key_switches,
         conversions,
-        None if math.isinf(distance) else distance,
+        distance,
         min(row.lookups for row in chosen.values()),
         max(table.beyond(precision, need) for precision, need in needs.items()),
     )

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -47,35 +48,43 @@ class SolvedTable:
 
     def __init__(self, rows: Sequence[SolvedCircuit]) -> None:
         self.rows = tuple(rows)
-        self._by_precisions: dict[frozenset[int], list[SolvedCircuit]] = defaultdict(list)
+        by_precisions: dict[frozenset[int], list[SolvedCircuit]] = defaultdict(list)
         of_precision: dict[int, list[SolvedCircuit]] = defaultdict(list)
         for row in rows:
-            self._by_precisions[frozenset(row.needs)].append(row)
+            by_precisions[frozenset(row.needs)].append(row)
             for precision in row.needs:
                 of_precision[precision].append(row)
+        self._by_precisions = {
+            precisions: _SamePrecisions.of(members) for precisions, members in by_precisions.items()
+        }
         self._of_precision = dict(of_precision)
         self._conversions: dict[Pair, Decomposition] = {}
         for row in rows:
             for pair, decomposition in row.conversions.items():
                 self._conversions.setdefault(pair, decomposition)
-        # One row a circuit; columns: noise, what results grow to, share.
+        # One row a circuit.
         self._needs: dict[int, FloatArray] = {
-            precision: np.array(
-                [
-                    (
-                        row.needs[precision].noise,
-                        row.needs[precision].passed_on,
-                        row.needs[precision].share,
-                    )
-                    for row in members
-                ]
-            )
+            precision: np.array([_columns(row.needs[precision]) for row in members])
             for precision, members in of_precision.items()
         }
+        self._most = {
+            precision: tuple(map(float, known.max(axis=0)))
+            for precision, known in self._needs.items()
+        }
 
-    def of_precisions(self, precisions: frozenset[int]) -> Sequence[SolvedCircuit]:
-        """The circuits whose lookups read just these."""
-        return self._by_precisions.get(precisions, ())
+    def distances(
+        self, variant: str, needs: Mapping[int, Need], lookups: int
+    ) -> tuple[Sequence[SolvedCircuit], FloatArray]:
+        """The circuits whose lookups read just the precisions of ``needs``; how far each is.
+
+        In bits. The norms count in full, what merely weighs the optimizer's choices (shares and the
+        number of lookups, through the error that each may have) counts for less; another variant
+        counts as one bit.
+        """
+        known = self._by_precisions.get(frozenset(needs))
+        if known is None:
+            return (), np.empty(0)
+        return known.circuits, known.distances(variant, needs, lookups)
 
     def conversion(self, pair: Pair) -> Decomposition | None:
         """How the first circuit that converts between the keys of ``pair`` decomposes."""
@@ -104,22 +113,57 @@ class SolvedTable:
 
     def beyond(self, precision: int, need: Need) -> float:
         """By how many bits a norm of ``need`` exceeds all that ``precision`` has here."""
-        noise, passed_on, _ = self._needs[precision].max(axis=0)
-        return max(0.0, float(need.noise - noise), float(need.passed_on - passed_on))
+        noise, passed_on, _ = self._most[precision]
+        return max(0.0, need.noise - noise, need.passed_on - passed_on)
 
 
-def circuit_distance(row: SolvedCircuit, needs: Mapping[int, Need], lookups: int) -> float:
-    """How far a row's circuit is from one that reads the same precisions, in bits.
+@dataclass(frozen=True, eq=False)
+class _SamePrecisions:
+    """Circuits that read the same ``precisions``, as columns to be searched at once.
 
-    The norms count in full, what merely weighs the optimizer's choices (shares and the number of
-    lookups, through the error that each may have) counts for less.
+    ``columns`` are each precision's needs one after the other and, last, the logarithm of the
+    number of lookups, one row a circuit; ``weights`` are what a column's difference counts for.
     """
-    norms = sum(
-        abs(row.needs[p].noise - need.noise) + abs(row.needs[p].passed_on - need.passed_on)
-        for p, need in needs.items()
-    )
-    shares = sum(abs(row.needs[p].share - need.share) for p, need in needs.items())
-    return norms + 0.25 * shares + 0.1 * abs(math.log2(row.lookups / lookups))
+
+    circuits: tuple[SolvedCircuit, ...]
+    precisions: tuple[int, ...]
+    columns: FloatArray
+    weights: FloatArray
+    variants: np.ndarray[Any, np.dtype[np.str_]]
+
+    @classmethod
+    def of(cls, circuits: Sequence[SolvedCircuit]) -> _SamePrecisions:
+        precisions = tuple(circuits[0].needs)
+        rows = [_circuit_columns(row.needs, precisions, row.lookups) for row in circuits]
+        return cls(
+            tuple(circuits),
+            precisions,
+            np.array(rows),
+            np.array((*_NEED_WEIGHTS * len(precisions), _LOOKUPS_WEIGHT)),
+            np.array([row.variant for row in circuits]),
+        )
+
+    def distances(self, variant: str, needs: Mapping[int, Need], lookups: int) -> FloatArray:
+        wanted = np.array(_circuit_columns(needs, self.precisions, lookups))
+        distances: FloatArray = np.abs(self.columns - wanted) @ self.weights
+        distances += self.variants != variant
+        return distances
+
+
+def _columns(need: Need) -> tuple[float, float, float]:
+    """Noise, what results grow to, share."""
+    return need.noise, need.passed_on, need.share
+
+
+_NEED_WEIGHTS = (1.0, 1.0, 0.25)
+_LOOKUPS_WEIGHT = 0.1
+
+
+def _circuit_columns(
+    needs: Mapping[int, Need], precisions: Sequence[int], lookups: int
+) -> tuple[float, ...]:
+    by_precision = (column for p in precisions for column in _columns(needs[p]))
+    return (*by_precision, math.log2(lookups))
 
 
 @cache

@@ -20,6 +20,7 @@ from fhecost.errors import UsageError
 from fhecost.frozen import Frozen
 from fhecost.hardware.profile import Kind
 from fhecost.projection.trend import KindTrend, ReleaseLevel, fit_trend
+from fhecost.units import duration
 from fhecost.version import VERSION
 
 _FIRST_YEAR, _LAST_YEAR = 1990, 2200
@@ -229,7 +230,7 @@ def year_of_target(projection: YearProjection, target_s: float) -> TargetYear:
         end = "high" if met["low"] is not None else "low"
         reason = (
             f"the data speak for no year after {last}, and then its {end} end is "
-            f"{getattr(bands[last], end):.3g} s"
+            f"{duration(getattr(bands[last], end))}"
         )
     return TargetYear(
         name=projection.name,

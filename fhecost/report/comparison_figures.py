@@ -8,7 +8,7 @@ from fhecost.hardware.comparison import ComparisonReport
 from fhecost.report.colors import KIND_COLORS
 from fhecost.report.pages import figure_page
 from fhecost.report.plotly_library import load_plotly
-from fhecost.report.units import duration
+from fhecost.units import duration
 
 
 def comparison_page(report: ComparisonReport) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.provenance import Source
 from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
-from fhecost.report.units import amount, duration, share
+from fhecost.units import amount, duration, share
 
 
 def as_json(report: ComparisonReport) -> str:

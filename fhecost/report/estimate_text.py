@@ -16,7 +16,7 @@ from fhecost.report.tables import (
     text_table,
     wrap,
 )
-from fhecost.report.units import amount, duration, share
+from fhecost.units import amount, duration, share
 
 _LONGEST_STAGE = 28
 _LONGEST_MACHINE = 12

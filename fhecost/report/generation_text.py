@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.gpt2.generation import GeneratedToken, GenerationReport
 from fhecost.report.tables import TERMINAL_WIDTH, Column, distinct, markdown_table, text_table, wrap
-from fhecost.report.units import duration, share
+from fhecost.units import duration, share
 
 _LONGEST_TOKEN = 16
 _LONGEST_MACHINE = 12

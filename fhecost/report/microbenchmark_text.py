@@ -10,7 +10,7 @@ from fhecost.measurement.key_fit import KeyFit, fit_keys
 from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.single_operations import key_switch_times
 from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
-from fhecost.report.units import amount, duration
+from fhecost.units import amount, duration
 
 TableMaker = Callable[[Sequence[Column], Sequence[Sequence[str]]], str]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fhecost.projection.lengths import PBS, LengthPoint, PowerLaw
 from fhecost.projection.projection import ProjectionReport
 from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
-from fhecost.report.units import duration, share
 from fhecost.report.years_text import years_text
+from fhecost.units import duration, share
 
 Table = Callable[[Sequence[Column], Sequence[Sequence[str]]], str]
 

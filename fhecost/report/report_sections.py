@@ -37,9 +37,9 @@ from fhecost.report.projection_text import (
     target_lines,
 )
 from fhecost.report.tables import Column
-from fhecost.report.units import amount, duration, share
 from fhecost.report.validation_text import summary_table
 from fhecost.report.years_text import target_line, trend_lines
+from fhecost.units import amount, duration, share
 
 Figures = Mapping[str, list[tuple[str, Any]]]
 """Plotly figures with their headings, by the anchor of the section that they belong to."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.measurement.run_record import RunRecord
 from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
-from fhecost.report.units import amount, duration
+from fhecost.units import amount, duration
 
 
 def as_json(record: RunRecord) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.report.tables import Column, csv_text, elide, markdown_table, text_table, wrap
-from fhecost.report.units import amount, duration
+from fhecost.units import amount, duration
 from fhecost.validation.comparison import ValidationReport, ValidationRow
 
 _TITLES: Mapping[str, str] = {

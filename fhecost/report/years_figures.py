@@ -14,7 +14,7 @@ from fhecost.report.axes import log_ticks
 from fhecost.report.colors import KIND_COLORS, NEUTRAL, faint
 from fhecost.report.pages import figure_page
 from fhecost.report.plotly_library import load_plotly
-from fhecost.report.units import duration
+from fhecost.units import duration
 
 Quantity = Literal["latency_s", "price_usd", "energy_j"]
 

@@ -8,7 +8,7 @@ from fhecost.projection.trend_fit import Term
 from fhecost.projection.years import Band, TargetYear, YearPoint, YearProjection, YearsReport
 from fhecost.report.comparison_text import price
 from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
-from fhecost.report.units import amount, duration
+from fhecost.units import amount, duration
 
 Table = Callable[[Sequence[Column], Sequence[Sequence[str]]], str]
 
