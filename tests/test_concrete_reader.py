@@ -47,6 +47,29 @@ def assert_adds_up(profile, circuit):
     assert profile.p_error <= profile.global_p_error <= any_wrong * (1 + 1e-6)
 
 
+def test_what_reads_a_merged_lookup_waits_for_the_one_it_was_merged_into():
+    """Two equal lookups are computed once, and both readers wait for that one."""
+
+    def equal_squares(x, y):
+        results = []
+        for branch in range(2):
+            with fhe.tag(f"branch{branch}.square"):
+                square = x**2
+            with fhe.tag(f"branch{branch}.shift"):
+                results.append((square + y + branch) // 2)
+        return results[0] + results[1]
+
+    inputset = [(x, y) for x in range(4) for y in range(4)]
+    compiler = fhe.Compiler(equal_squares, {"x": "encrypted", "y": "encrypted"})
+    circuit = compiler.compile(inputset)
+    profile = fhecost.profile_circuit(circuit)
+    waits_for = {stage.name: stage.predecessors for stage in profile.stages}
+    assert "branch1.square" not in waits_for
+    assert waits_for["branch0.square"] == ()
+    assert waits_for["branch0.shift"] == ("branch0.square",)
+    assert waits_for["branch1.shift"] == ("branch0.square",)
+
+
 @pytest.mark.parametrize(
     ("function", "steps"),
     [

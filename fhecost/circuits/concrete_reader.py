@@ -203,14 +203,17 @@ def _group_nodes(
         file, line = node.location.rsplit(":", maxsplit=1)
         place = _place(node.tag, file, line)
         place_of[node] = place if place in costly else f"\0{index}"
+    computed_with = _computed_with(graph, place_of, costly)
     quotient = nx.DiGraph()
     members: dict[str, list[Any]] = defaultdict(list)
     for node, place in place_of.items():
         members[place].append(node)
         quotient.add_node(place)
     for before, after in graph.graph.edges():
-        if place_of[before] != place_of[after]:
+        if place_of[before] != place_of[after] and after not in computed_with:
             quotient.add_edge(place_of[before], place_of[after])
+    for node, other in computed_with.items():
+        quotient.add_edge(place_of[other], place_of[node])
     condensed = nx.condensation(quotient)
     groups = [
         [node for place in condensed.nodes[index]["members"] for node in members[place]]
@@ -224,6 +227,36 @@ def _group_nodes(
         )
     )
     return groups, edges, order
+
+
+def _computed_with(graph: Any, place_of: Mapping[Any, str], costly: set[str]) -> dict[Any, Any]:
+    """The lookups that the compiler merged into an equal one before, and which one that is.
+
+    A lookup at a place without any cost isn't computed there. It is equal to another one if both
+    have the same line of source, shape and bounds, and are constant or read equal values.
+
+    Args:
+        graph: of the circuit.
+        place_of: the place of each node, in dependency order.
+        costly: the places with operations of their own.
+    """
+    value_of: dict[Any, int] = {}
+    numbers: dict[tuple[object, ...], int] = {}
+    computed: dict[int, Any] = {}
+    merged: dict[Any, Any] = {}
+    for node, place in place_of.items():
+        before = graph.ordered_preds_of(node)
+        constant = node.bounds is not None and node.bounds[0] == node.bounds[1]
+        reads = () if constant else tuple(value_of[other] for other in before) or (id(node),)
+        like = (node.location, node.properties.get("name"), str(node.output), node.bounds, reads)
+        value_of[node] = number = numbers.setdefault(like, len(numbers))
+        if not _has_lookup(graph, node):
+            continue
+        if place in costly:
+            computed.setdefault(number, node)
+        elif number in computed:
+            merged[node] = computed[number]
+    return merged
 
 
 def _stages(
