@@ -16,20 +16,18 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from fhecost.circuits.profile import (
     CircuitProfile,
     KeySwitchParameters,
-    KeySwitchUse,
     LinearOperation,
-    LinearUse,
     PbsParameters,
-    PbsUse,
     Stage,
 )
+from fhecost.circuits.stage_counts import StageCounts
 from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes
 from fhecost.errors import ImpossibleError
 
@@ -46,23 +44,6 @@ _UNFOLDED = frozenset(
     | {"bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"}
     | {"round_bit_pattern", "truncate_bit_pattern"}
 )
-
-
-@dataclass
-class _Counts:
-    """The operations of one place while they are being collected."""
-
-    pbs: dict[PbsParameters, int] = field(default_factory=lambda: defaultdict(int))
-    key_switches: dict[KeySwitchParameters, int] = field(default_factory=lambda: defaultdict(int))
-    linear: dict[tuple[LinearOperation, int], int] = field(default_factory=lambda: defaultdict(int))
-
-    def add(self, other: _Counts) -> None:
-        for use, count in other.pbs.items():
-            self.pbs[use] += count
-        for switch, count in other.key_switches.items():
-            self.key_switches[switch] += count
-        for linear, count in other.linear.items():
-            self.linear[linear] += count
 
 
 def profile_circuit(
@@ -150,11 +131,11 @@ def _read_keys(circuit: Any) -> _Keys:
     )
 
 
-def _counts_by_place(circuit: Any, keys: _Keys) -> dict[str, _Counts]:
+def _counts_by_place(circuit: Any, keys: _Keys) -> dict[str, StageCounts]:
     """Concrete's own operation counts, by tag or source line, in the order of the program."""
     library = circuit.server._library
     feedback = library.get_program_compilation_feedback().get_circuit_feedback(circuit._name)
-    places: dict[str, _Counts] = defaultdict(_Counts)
+    places: dict[str, StageCounts] = defaultdict(StageCounts)
     for statistic in feedback.statistics:
         operation = statistic.operation.name
         match = _LOCATION.match(statistic.location)
@@ -261,7 +242,7 @@ def _computed_with(graph: Any, place_of: Mapping[Any, str], costly: set[str]) ->
 
 def _stages(
     graph: Any,
-    places: dict[str, _Counts],
+    places: dict[str, StageCounts],
     groups: list[list[Any]],
     edges: dict[int, set[int]],
     order: list[int],
@@ -275,7 +256,7 @@ def _stages(
             dict.fromkeys(name for before in sorted(edges[index]) for name in waits_for[before])
         )
         names: list[str] = []
-        counts = _Counts()
+        counts = StageCounts()
         for node in groups[index]:
             file, line = node.location.rsplit(":", maxsplit=1)
             place = _place(node.tag, file, line)
@@ -295,26 +276,14 @@ def _stages(
 
 
 def _stage(
-    name: str, counts: _Counts, graph: Any, nodes: Iterable[Any], predecessors: tuple[str, ...]
+    name: str, counts: StageCounts, graph: Any, nodes: Iterable[Any], predecessors: tuple[str, ...]
 ) -> Stage:
     members = set(nodes)
-    pbs_count = sum(counts.pbs.values())
-    depth = min(_depth(graph, members, pbs_count), max(1, pbs_count))
-    tensor_sizes = [int(math.prod(node.output.shape)) for node in members] or [1]
-    width = math.ceil(pbs_count / depth) if pbs_count else max(tensor_sizes)
-    return Stage(
-        name=name,
-        pbs=tuple(PbsUse(parameters=key, count=value) for key, value in counts.pbs.items()),
-        key_switches=tuple(
-            KeySwitchUse(parameters=key, count=value) for key, value in counts.key_switches.items()
-        ),
-        linear=tuple(
-            LinearUse(operation=operation, lwe_dimension=dimension, count=value)
-            for (operation, dimension), value in counts.linear.items()
-        ),
-        depth=depth,
-        parallel_width=max(1, width),
-        bit_width=_lookup_bit_width(graph, members) if pbs_count else None,
+    counts.bit_width = _lookup_bit_width(graph, members)
+    return counts.stage(
+        name,
+        steps=_depth(graph, members, counts.pbs.total()),
+        largest_tensor=max((int(math.prod(node.output.shape)) for node in members), default=1),
         predecessors=predecessors,
     )
 

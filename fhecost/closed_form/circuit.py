@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from fhecost.circuits.compilation import GLOBAL_P_ERROR
-from fhecost.circuits.profile import (
-    CircuitProfile,
-    KeySwitchParameters,
-    KeySwitchUse,
-    LinearOperation,
-    LinearUse,
-    PbsParameters,
-    PbsUse,
-    Stage,
-)
+from fhecost.circuits.profile import CircuitProfile, PbsParameters
+from fhecost.circuits.stage_counts import StageCounts
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     ciphertext_bytes,
@@ -28,16 +19,6 @@ from fhecost.circuits.work import (
 from fhecost.closed_form.parameter_sets import ParameterSets
 from fhecost.closed_form.partitions import Partitions
 from fhecost.closed_form.plan import Plan
-
-
-@dataclass
-class _Counts:
-    """The operations of one stage while they are being collected."""
-
-    pbs: Counter[PbsParameters] = field(default_factory=Counter)
-    key_switches: Counter[KeySwitchParameters] = field(default_factory=Counter)
-    linear: Counter[tuple[LinearOperation, int]] = field(default_factory=Counter)
-    bit_width: int | None = None
 
 
 def circuit_profile(
@@ -79,7 +60,15 @@ def circuit_profile(
         name=name,
         source="closed form",
         description=dict(description),
-        stages=tuple(_stage(plan, stage, counts[stage]) for stage in plan.stages),
+        stages=tuple(
+            counts[stage].stage(
+                stage,
+                steps=shape.depth,
+                largest_tensor=shape.largest_tensor,
+                predecessors=tuple(shape.predecessors),
+            )
+            for stage, shape in plan.stages.items()
+        ),
         bsk_bytes=sum(bootstrap_key_bytes(use) for use in set(parameters.sets.values())),
         ksk_bytes=sum(map(key_switch_key_bytes, key_switches)),
         input_bytes=sum(w.count * ciphertext_bytes(dimension[w.index]) for w in inputs),
@@ -99,8 +88,8 @@ def any_error(p_error: float, lookups: int) -> float:
 
 def _counts(
     plan: Plan, partitions: Partitions, parameters: ParameterSets, dimension: list[int]
-) -> dict[str, _Counts]:
-    counts: dict[str, _Counts] = defaultdict(_Counts)
+) -> dict[str, StageCounts]:
+    counts: dict[str, StageCounts] = defaultdict(StageCounts)
     for lookup in partitions.lookups:
         wire, of_stage = lookup.wire, counts[lookup.wire.stage]
         own = partitions.precisions[lookup.own]
@@ -120,26 +109,6 @@ def _counts(
             if count:
                 counts[work.stage].linear[operation, dimension[work.wire]] += count
     return counts
-
-
-def _stage(plan: Plan, name: str, counts: _Counts) -> Stage:
-    shape, pbs_count = plan.stages[name], counts.pbs.total()
-    depth = min(shape.depth, max(1, pbs_count))
-    return Stage(
-        name=name,
-        pbs=tuple(PbsUse(parameters=use, count=count) for use, count in counts.pbs.items()),
-        key_switches=tuple(
-            KeySwitchUse(parameters=use, count=count) for use, count in counts.key_switches.items()
-        ),
-        linear=tuple(
-            LinearUse(operation=operation, lwe_dimension=dimension, count=count)
-            for (operation, dimension), count in counts.linear.items()
-        ),
-        depth=depth,
-        parallel_width=math.ceil(pbs_count / depth) if pbs_count else shape.largest_tensor,
-        bit_width=counts.bit_width,
-        predecessors=tuple(shape.predecessors),
-    )
 
 
 def _external(parameters: PbsParameters) -> int:
