@@ -20,10 +20,9 @@ if TYPE_CHECKING:
         SavedCircuit,
         find_circuit,
     )
-    from fhecost.circuits.concrete_reader import profile_circuit
     from fhecost.circuits.profile import CircuitProfile, Stage, load_profile, save_profile
-    from fhecost.closed_form.model_shapes import TransformerShape, find_shape
     from fhecost.closed_form.scopes import ShapeRequest
+    from fhecost.concrete.reader import profile_circuit
     from fhecost.errors import FhecostError, ImpossibleError, UsageError
     from fhecost.full_report import ReportRequest, make_report
     from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from fhecost.measurement.fit import CpuFit, fit_cpu
     from fhecost.measurement.microbenchmark import run_microbenchmark
     from fhecost.measurement.records import Microbenchmark, load_microbenchmark
+    from fhecost.models.shape import TransformerShape, find_shape
     from fhecost.pipeline import compare_circuit, estimate_circuit
     from fhecost.projection.projection import ProjectionRequest, project
 
@@ -48,9 +48,9 @@ _HOME = {
     "SavedCircuit": "fhecost.circuit_request",
     "find_circuit": "fhecost.circuit_request",
     "ShapeRequest": "fhecost.closed_form.scopes",
-    "TransformerShape": "fhecost.closed_form.model_shapes",
-    "find_shape": "fhecost.closed_form.model_shapes",
-    "profile_circuit": "fhecost.circuits.concrete_reader",
+    "TransformerShape": "fhecost.models.shape",
+    "find_shape": "fhecost.models.shape",
+    "profile_circuit": "fhecost.concrete.reader",
     "CircuitProfile": "fhecost.circuits.profile",
     "Stage": "fhecost.circuits.profile",
     "load_profile": "fhecost.circuits.profile",

@@ -16,7 +16,6 @@ import fhecost
 from fhecost.circuits.profile import CircuitProfile, load_profile
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.cost_error import cost_error
-from fhecost.closed_form.model_shapes import SHAPES, find_shape
 from fhecost.closed_form.needs import Need
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
@@ -24,9 +23,10 @@ from fhecost.closed_form.requests import closed_form_request
 from fhecost.closed_form.scopes import SCOPES, ShapeRequest, profile_of_shape
 from fhecost.closed_form.solved_circuits import SolvedTable, solved_circuits
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.gpt2.variants import VARIANTS
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import load_machine
+from fhecost.heads.variants import VARIANTS
+from fhecost.models.shape import SHAPES, find_shape
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "experiments" / "closed_form"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhecost.circuits.operators import ClearOperators
-from fhecost.gpt2.compact import UNBOUNDED, hadamard_rotation, signed_bits
-from fhecost.gpt2.compact_circuit import CompactHead, run_head, scores_and_value
 from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
+from fhecost.heads.compact import UNBOUNDED, hadamard_rotation, signed_bits
+from fhecost.heads.compact_circuit import CompactHead, run_head, scores_and_value
+from fhecost.heads.operators import ClearOperators
 from fhecost.quantization import Quantizer
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import fhecost
-from fhecost.circuits.compilation import compile_circuit, import_concrete
 from fhecost.circuits.profile import LINEAR_OPERATIONS
 from fhecost.circuits.work import key_switch_units, pbs_units
+from fhecost.concrete.compilation import compile_circuit, import_concrete
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
 from fhecost.gpt2.model import find_model
 

@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 
-from fhecost.circuits.operators import ClearOperators
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.gpt2.generation import (
+from fhecost.generation import (
     GenerationReport,
     GenerationRequest,
     first_difference,
@@ -21,6 +20,7 @@ from fhecost.gpt2.model import find_model, load_gpt2
 from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import load_hardware
+from fhecost.heads.operators import ClearOperators
 from fhecost.report.generation_text import NOT_ESTIMATED, RENDERERS
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
@@ -104,7 +104,7 @@ def test_generation_ends_with_the_text(monkeypatch, report):
         gpt2.tokenizer.eos_token = gpt2.tokenizer.convert_ids_to_tokens(end)
         return gpt2
 
-    monkeypatch.setattr("fhecost.gpt2.generation.load_gpt2", loaded)
+    monkeypatch.setattr("fhecost.generation.load_gpt2", loaded)
     finished = generate(GenerationRequest(PROMPT, heads=(0, 1, 2, 3), tokens=6))
     assert finished.float_tokens == report.float_tokens[:2]
     assert finished.stopped is None
@@ -115,7 +115,7 @@ def test_a_character_of_several_tokens_comes_whole(monkeypatch):
     ids = gpt2.tokens("é…")
     assert len(ids) > 2
     following = iter([*ids, *ids])
-    monkeypatch.setattr("fhecost.gpt2.generation._next_token", lambda *_: next(following))
+    monkeypatch.setattr("fhecost.generation._next_token", lambda *_: next(following))
     finished = generate(GenerationRequest(PROMPT, tokens=len(ids)))
     assert finished.text == gpt2.tokenizer.decode(ids)
     assert "".join(token.text for token in finished.tokens) == finished.text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fhecost.accuracy.sweep import evaluation_sentences
-from fhecost.circuits.compilation import _reason
+from fhecost.concrete.compilation import _reason
 from fhecost.errors import UsageError
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model, SingleHeadQGPT2Model

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fhecost
-from fhecost.closed_form.model_shapes import SHAPES
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.library import load_hardware
+from fhecost.models.shape import SHAPES
 from fhecost.projection.lengths import (
     PBS,
     LengthPoint,

@@ -12,7 +12,7 @@ from experiments.softmax.real_scores import (
     read_prompts,
     row_variation,
 )
-from fhecost.gpt2.attention_head import causal_mask
+from fhecost.heads.attention_head import causal_mask
 
 WIDTHS = range(2, 9)
 ROOT = Path(__file__).parent.parent

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import fhecost
-from fhecost.circuits.compilation import compile_circuit
-from fhecost.circuits.operators import ClearOperators
+from fhecost.concrete.compilation import compile_circuit
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.gpt2.attention_head import AttentionHead, attend
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
 from fhecost.gpt2.model import calibration_sentences, find_model, load_gpt2
-from fhecost.gpt2.reference import quantize_reference_heads
-from fhecost.gpt2.variants import attend_quantized
+from fhecost.heads.attention_head import AttentionHead, attend
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.reference import quantize_reference_heads
+from fhecost.heads.variants import attend_quantized
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
 pytest.importorskip("concrete", reason="needs the extra [concrete]")

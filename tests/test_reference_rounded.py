@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fhecost.circuits.compilation import compile_circuit
-from fhecost.circuits.concrete_reader import profile_circuit
-from fhecost.circuits.operators import ClearOperators
 from fhecost.closed_form.heads import plan_of_quantized
-from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.reference import quantize_reference_heads
-from fhecost.gpt2.reference_rounded import quantize_reference_rounded
+from fhecost.concrete.compilation import compile_circuit
+from fhecost.concrete.reader import profile_circuit
 from fhecost.hardware.library import load_machine
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.reference import quantize_reference_heads
+from fhecost.heads.reference_rounded import quantize_reference_rounded
 from fhecost.validation.backtest import backtest
 from fhecost.validation.published import PublishedRecord, read_records
 from fhecost.validation.published_runs import circuits_of_runs, predicted_seconds

@@ -11,10 +11,10 @@ import pytest
 
 import fhecost
 from fhecost.accuracy.records import load_accuracy
-from fhecost.closed_form.model_shapes import SHAPES
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.full_report import ReportRequest, known_accuracy, make_report, matching_accuracy
+from fhecost.models.shape import SHAPES
 from fhecost.report.report_page import report_figures, report_page
 from fhecost.report.saved_figures import save_figures
 from fhecost.units import duration

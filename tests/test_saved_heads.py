@@ -7,7 +7,7 @@ import pytest
 
 import fhecost
 from fhecost.errors import UsageError
-from fhecost.gpt2.variants import attend_quantized
+from fhecost.heads.variants import attend_quantized
 
 pytest.importorskip("transformers", reason="needs the extra [gpt2]")
 

@@ -16,16 +16,16 @@ from itertools import cycle, islice, product
 
 from compile_grid import quantized_case
 
-from fhecost.circuits.compilation import compile_circuit
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.heads import plan_of_quantized
-from fhecost.closed_form.model_shapes import SHAPES, TransformerShape
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
+from fhecost.concrete.compilation import compile_circuit
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import load_machine
 from fhecost.measurement.machine import settled_probe_seconds
+from fhecost.models.shape import SHAPES, TransformerShape
 
 CASES = (
     ("reference", 16, 4, 3),

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fhecost.circuits.compilation import compile_circuit
-from fhecost.circuits.concrete_reader import profile_circuit
+from fhecost.concrete.compilation import compile_circuit
+from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import ImpossibleError
-from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.variants import QuantizedHeads, variant_named
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.variants import QuantizedHeads, variant_named
 from fhecost.quantization import FloatArray, IntArray
 
 SENTENCES = 48

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.compilation import compile_circuit
-from fhecost.circuits.concrete_reader import profile_circuit
-from fhecost.circuits.operators import ClearOperators, Operators
 from fhecost.closed_form.measured import norm2_of, range_of
 from fhecost.closed_form.plan import Plan
+from fhecost.concrete.compilation import compile_circuit
+from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import ImpossibleError
+from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.quantization import IntArray
 
 ROWS, SENTENCES, KEPT, BITS = 64, 48, 6, 4

@@ -25,7 +25,6 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.cost_error import WITHIN, within
 from fhecost.closed_form.heads import plan_of_quantized
-from fhecost.closed_form.model_shapes import TransformerShape
 from fhecost.closed_form.needs import needs_of
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
@@ -38,6 +37,7 @@ from fhecost.closed_form.solved_circuits import (
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import load_machine
+from fhecost.models.shape import TransformerShape
 
 HERE = Path(__file__).parent
 MACHINES = ("epyc-zen4-2", "h100", "strix")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from fhecost.circuits.compilation import compile_circuit
-from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.circuits.profile import save_profile
-from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.variants import variant_named
+from fhecost.concrete.compilation import compile_circuit
+from fhecost.concrete.reader import profile_circuit
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.variants import variant_named
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "runs"))

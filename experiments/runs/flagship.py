@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from fhecost.circuits.compilation import compile_circuit
-from fhecost.circuits.concrete_reader import profile_circuit
-from fhecost.circuits.operators import ClearOperators
-from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.variants import variant_named
+from fhecost.concrete.compilation import compile_circuit
+from fhecost.concrete.reader import profile_circuit
 from fhecost.hardware.library import load_machine
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.variants import variant_named
 from fhecost.measurement.run_record import append_record
 from fhecost.measurement.timed_run import RunOptions, measure_circuit
 from fhecost.quantization import FloatArray

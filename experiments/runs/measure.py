@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.compilation import GLOBAL_P_ERROR, compile_circuit, import_concrete
-from fhecost.circuits.concrete_reader import profile_circuit
-from fhecost.circuits.operators import ClearOperators
-from fhecost.gpt2.attention_head import AttentionHead
+from fhecost.concrete.compilation import GLOBAL_P_ERROR, compile_circuit, import_concrete
+from fhecost.concrete.reader import profile_circuit
 from fhecost.gpt2.model import calibration_windows, find_model, load_gpt2
-from fhecost.gpt2.variants import variant_named
 from fhecost.hardware.library import load_machine
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.variants import variant_named
 from fhecost.measurement.run_record import append_record, load_records
 from fhecost.measurement.timed_run import RunOptions, measure_circuit
 

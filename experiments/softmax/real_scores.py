@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fhecost.circuits.operators import ClearOperators
-from fhecost.gpt2.attention_head import causal_mask
-from fhecost.gpt2.compact import KEPT_BITS, SPARE, WIDER, best_shift
-from fhecost.gpt2.compact_circuit import CompactHead, exponential
-from fhecost.gpt2.reference import quantized_softmax
+from fhecost.heads.attention_head import causal_mask
+from fhecost.heads.compact import KEPT_BITS, SPARE, WIDER, best_shift
+from fhecost.heads.compact_circuit import CompactHead, exponential
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.reference import quantized_softmax
 from fhecost.quantization import FloatArray, Quantizer, calibrate
 from fhecost.report.tables import Column, markdown_table
 

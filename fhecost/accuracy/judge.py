@@ -11,10 +11,10 @@ import numpy as np
 
 from fhecost.accuracy.agreement import Agreement, compare, total
 from fhecost.accuracy.records import AccuracyRow, Mode
-from fhecost.circuits.operators import ClearOperators
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.model import GPT2, calibration_windows, find_model, load_gpt2, sentence_windows
-from fhecost.gpt2.variants import QuantizedHeads, variant_named
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.variants import QuantizedHeads, variant_named
 from fhecost.quantization import FloatArray, IntArray
 
 _BATCH = 32
@@ -87,7 +87,7 @@ def _simulate(
     clear: Sequence[IntArray],
 ) -> tuple[list[IntArray], dict[str, Any]]:
     """Concrete's simulation with the circuit's own p_error, and what it got wrong."""
-    from fhecost.circuits.compilation import compile_circuit
+    from fhecost.concrete.compilation import compile_circuit
 
     circuit = compile_circuit(heads.run, inputset, simulation_only=True)
     outputs = [np.asarray(circuit.simulate(values)) for values in integers]

@@ -20,7 +20,6 @@ from fhecost.accuracy.records import AccuracyReport, AccuracyRow, Mode
 from fhecost.circuits.cache import code_fingerprint
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import cache_folder, read_text
-from fhecost.gpt2.attention_head import parse_heads
 from fhecost.gpt2.model import (
     EMBEDDED,
     calibration_sentences,
@@ -30,7 +29,8 @@ from fhecost.gpt2.model import (
     fingerprint,
     model_shape,
 )
-from fhecost.gpt2.variants import variant_named
+from fhecost.heads.attention_head import parse_heads
+from fhecost.heads.variants import variant_named
 from fhecost.measurement.machine import available_threads
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION

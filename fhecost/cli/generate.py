@@ -25,7 +25,7 @@ from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
 
 if TYPE_CHECKING:
-    from fhecost.gpt2.generation import GeneratedToken
+    from fhecost.generation import GeneratedToken
 
 # As fhecost.gpt2.hybrid has it, which is too much to import for --help.
 Mode = Literal["disable", "simulate", "execute"]
@@ -50,8 +50,8 @@ def generate(
     output: OutputOption = None,
 ) -> None:
     """Generate text with quantized heads, and say how long their encrypted part takes."""
-    from fhecost.gpt2.generation import GenerationRequest
-    from fhecost.gpt2.generation import generate as generate_tokens
+    from fhecost.generation import GenerationRequest
+    from fhecost.generation import generate as generate_tokens
     from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads
     from fhecost.hardware.library import load_hardware
     from fhecost.report.generation_text import RENDERERS

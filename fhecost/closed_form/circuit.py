@@ -6,7 +6,6 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 
-from fhecost.circuits.compilation import GLOBAL_P_ERROR
 from fhecost.circuits.profile import CircuitProfile, PbsParameters
 from fhecost.circuits.stage_counts import StageCounts
 from fhecost.circuits.work import (
@@ -19,6 +18,7 @@ from fhecost.circuits.work import (
 from fhecost.closed_form.parameter_sets import ParameterSets
 from fhecost.closed_form.partitions import Partitions
 from fhecost.closed_form.plan import Plan
+from fhecost.concrete.compilation import GLOBAL_P_ERROR
 
 
 def circuit_profile(

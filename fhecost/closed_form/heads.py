@@ -23,10 +23,10 @@ from fhecost.closed_form.ranges import Range
 from fhecost.closed_form.reference_plan import ReferenceRanges, reference_head
 from fhecost.closed_form.shapes import HeadShape, whole_sequence
 from fhecost.errors import UsageError
-from fhecost.gpt2.compact import CompactHeads
-from fhecost.gpt2.compact_attention import CompactAttention
-from fhecost.gpt2.reference import ReferenceHeads
-from fhecost.gpt2.variants import QuantizedHeads
+from fhecost.heads.compact import CompactHeads
+from fhecost.heads.compact_attention import CompactAttention
+from fhecost.heads.reference import ReferenceHeads
+from fhecost.heads.variants import QuantizedHeads
 from fhecost.quantization import IntArray
 
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.operators import ClearOperators
 from fhecost.closed_form.compact_plan import AttentionRanges, CompactRanges
 from fhecost.closed_form.ranges import Range
 from fhecost.closed_form.reference_plan import MaximumStep, ReferenceRanges
-from fhecost.gpt2.attention_head import causal_mask
-from fhecost.gpt2.compact import CompactHeads
-from fhecost.gpt2.compact_attention import CompactAttention
-from fhecost.gpt2.compact_circuit import CompactHead
-from fhecost.gpt2.reference import ReferenceHead
+from fhecost.heads.attention_head import causal_mask
+from fhecost.heads.compact import CompactHeads
+from fhecost.heads.compact_attention import CompactAttention
+from fhecost.heads.compact_circuit import CompactHead
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.reference import ReferenceHead
 from fhecost.quantization import IntArray
 
 

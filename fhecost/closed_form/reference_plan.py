@@ -1,4 +1,4 @@
-"""The reference head, operation by operation: what :mod:`fhecost.gpt2.reference` compiles to.
+"""The reference head, operation by operation: what :mod:`fhecost.heads.reference` compiles to.
 
 Where all scores of every row are equal (one token; or scores too coarse for their differences),
 the exponential is a constant, and the compiler drops all that led to it. With one token the weights

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fhecost.closed_form.model_shapes import find_shape
 from fhecost.closed_form.scopes import Scope, ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import UsageError
-from fhecost.gpt2.attention_head import parse_heads
+from fhecost.heads.attention_head import parse_heads
+from fhecost.models.shape import find_shape
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 

@@ -17,7 +17,6 @@ from fhecost.closed_form.layer_plan import (
     attention_block,
     decoder_layer,
 )
-from fhecost.closed_form.model_shapes import TransformerShape
 from fhecost.closed_form.parameter_sets import origin_of, predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan import Plan
@@ -31,7 +30,8 @@ from fhecost.closed_form.stated import (
     stated_reference_rounded,
 )
 from fhecost.errors import UsageError
-from fhecost.gpt2.variants import variant_named
+from fhecost.heads.variants import variant_named
+from fhecost.models.shape import TransformerShape
 from fhecost.quantization import check_bits
 
 Scope = Literal["head", "block", "layer", "model", "token", "cached-token"]

@@ -19,9 +19,9 @@ from fhecost.closed_form.compact_plan import AttentionRanges, CompactRanges
 from fhecost.closed_form.ranges import Range, symmetric, unsigned
 from fhecost.closed_form.reference_plan import MaximumStep, ReferenceRanges
 from fhecost.closed_form.shapes import HeadShape
-from fhecost.gpt2.compact import KEPT_BITS, SPARE, WIDER, signed_bits
-from fhecost.gpt2.compact_attention import WIDER_OUTPUT
-from fhecost.gpt2.reference_rounded import KEPT_BITS as ROUNDED_TO
+from fhecost.heads.compact import KEPT_BITS, SPARE, WIDER, signed_bits
+from fhecost.heads.compact_attention import WIDER_OUTPUT
+from fhecost.heads.reference_rounded import KEPT_BITS as ROUNDED_TO
 from fhecost.quantization import largest_integer
 
 REACH = 4.5

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fhecost.circuits.cache import cache_key, cached_profile, keep_profile
-from fhecost.circuits.compilation import compile_circuit
 from fhecost.circuits.profile import CircuitProfile
+from fhecost.concrete.compilation import compile_circuit
 from fhecost.errors import UsageError
-from fhecost.gpt2.attention_head import check_heads, parse_heads
 from fhecost.gpt2.model import (
     EMBEDDED,
     GPT2,
@@ -26,7 +25,8 @@ from fhecost.gpt2.model import (
     model_shape,
     sentence_windows,
 )
-from fhecost.gpt2.variants import QuantizedHeads, variant_named
+from fhecost.heads.attention_head import check_heads, parse_heads
+from fhecost.heads.variants import QuantizedHeads, variant_named
 from fhecost.progress import Progress, silent
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
@@ -165,7 +165,7 @@ def through_cache(
 
 def profile_of(compiled: HeadCircuit, request: HeadRequest, folder: Path) -> CircuitProfile:
     """The circuit profile of heads that were compiled for ``request`` from ``folder``."""
-    from fhecost.circuits.concrete_reader import profile_circuit
+    from fhecost.concrete.reader import profile_circuit
 
     return profile_circuit(
         compiled.circuit,

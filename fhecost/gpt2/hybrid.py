@@ -16,12 +16,10 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
-from fhecost.circuits.compilation import GLOBAL_P_ERROR, compile_circuit
-from fhecost.circuits.operators import ClearOperators
 from fhecost.circuits.profile import CircuitProfile
+from fhecost.concrete.compilation import GLOBAL_P_ERROR, compile_circuit
 from fhecost.errors import UsageError
 from fhecost.gpt2 import attention_interface
-from fhecost.gpt2.attention_head import check_heads
 from fhecost.gpt2.head_circuit import describe_heads
 from fhecost.gpt2.model import (
     GPT2,
@@ -31,8 +29,10 @@ from fhecost.gpt2.model import (
     find_model,
     load_gpt2,
 )
-from fhecost.gpt2.saved_heads import load_heads, save_heads
-from fhecost.gpt2.variants import QuantizedHeads, variant_named
+from fhecost.heads.attention_head import check_heads
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.saved import load_heads, save_heads
+from fhecost.heads.variants import QuantizedHeads, variant_named
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
 FheMode = Literal["disable", "simulate", "execute"]
@@ -194,7 +194,7 @@ class MultiHeadsQGPT2Model:
         Raises:
             UsageError: the model isn't compiled.
         """
-        from fhecost.circuits.concrete_reader import profile_circuit
+        from fhecost.concrete.reader import profile_circuit
 
         if self._circuit is None:
             raise UsageError("compile the model first, with compile(input_ids)")

@@ -18,7 +18,7 @@ import numpy as np
 from fhecost.data import data_folder
 from fhecost.errors import UsageError
 from fhecost.files import read_json
-from fhecost.gpt2.attention_head import AttentionHead
+from fhecost.heads.attention_head import AttentionHead
 from fhecost.quantization import FloatArray
 
 EMBEDDED = "embedded"

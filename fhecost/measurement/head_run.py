@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fhecost.circuits.operators import ClearOperators
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_of
 from fhecost.gpt2.model import find_model
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.heads.operators import ClearOperators
 from fhecost.measurement.run_record import RunRecord
 from fhecost.measurement.timed_run import RunOptions, measure_circuit
 from fhecost.progress import Expect, Progress, silent

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhecost.circuits.compilation import import_concrete
+from fhecost.concrete.compilation import import_concrete
 from fhecost.errors import UsageError
 from fhecost.measurement.cases import Case, KeyCase, Operation, cases, key_cases
 from fhecost.measurement.machine import available_threads, probe_seconds, this_machine

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.compilation import import_concrete
+from fhecost.concrete.compilation import import_concrete
 from fhecost.measurement.machine import peak_memory_bytes, settled_probe_seconds
 
 

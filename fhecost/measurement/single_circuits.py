@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.compilation import import_concrete
-from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.concrete.compilation import import_concrete
+from fhecost.concrete.reader import profile_circuit
 from fhecost.measurement.cases import Case, LinearCase, LookupCase
 from fhecost.measurement.machine import available_threads
 from fhecost.measurement.records import LinearSample, LookupSample

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.concrete_reader import profile_circuit
 from fhecost.circuits.profile import CircuitProfile
+from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.machine import available_threads, this_machine

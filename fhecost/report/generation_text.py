@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 
-from fhecost.gpt2.generation import GeneratedToken, GenerationReport
+from fhecost.generation import GeneratedToken, GenerationReport
 from fhecost.report.tables import TERMINAL_WIDTH, Column, distinct, markdown_table, text_table, wrap
 from fhecost.units import duration, share
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from fhecost.accuracy.records import AccuracyReport
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.gpt2.generation import GenerationReport
+from fhecost.generation import GenerationReport
 from fhecost.hardware.comparison import ComparisonReport
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile

@@ -12,11 +12,11 @@ import numpy as np
 
 from fhecost.errors import UsageError
 from fhecost.files import read_json, write_atomically
-from fhecost.gpt2.compact import CompactHeads
-from fhecost.gpt2.compact_attention import CompactAttention
-from fhecost.gpt2.compact_circuit import CompactHead
-from fhecost.gpt2.reference import ReferenceHead, ReferenceHeads
-from fhecost.gpt2.variants import QuantizedHeads
+from fhecost.heads.compact import CompactHeads
+from fhecost.heads.compact_attention import CompactAttention
+from fhecost.heads.compact_circuit import CompactHead
+from fhecost.heads.reference import ReferenceHead, ReferenceHeads
+from fhecost.heads.variants import QuantizedHeads
 from fhecost.quantization import Quantizer
 
 SCHEMA_VERSION = 1

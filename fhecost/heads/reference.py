@@ -30,9 +30,9 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.operators import Operators
 from fhecost.errors import ImpossibleError
-from fhecost.gpt2.attention_head import AttentionHead, causal_mask
+from fhecost.heads.attention_head import AttentionHead, causal_mask
+from fhecost.heads.operators import Operators
 from fhecost.quantization import FloatArray, IntArray, Quantizer, calibrate, quantizer_for
 
 Tag = Callable[[str], AbstractContextManager[Any]]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.operators import Operators
+from fhecost.heads.operators import Operators
 from fhecost.quantization import FloatArray, IntArray, Quantizer
 
 

@@ -1,8 +1,8 @@
 """The compact variant of a whole multi-head attention, its output projection included.
 
-The heads of :mod:`fhecost.gpt2.compact`, normalized inside the circuit, since what comes after them
-needs their real proportions: the logarithm r_i of the mean of a row's exponentials is looked up in
-units of a rounded score, and the probability is one lookup of the difference::
+The heads of :mod:`fhecost.heads.compact`, normalized inside the circuit, since what comes after
+them needs their real proportions: the logarithm r_i of the mean of a row's exponentials is looked
+up in units of a rounded score, and the probability is one lookup of the difference::
 
     r_i = log((1 / (i + 1)) sum_j exp s_ij)
     p_ij = table(s_ij - r_i) = round(f_i / (i + 1) * exp(s_ij - r_i))
@@ -21,16 +21,22 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.circuits.operators import ClearOperators, Operators
 from fhecost.errors import UsageError
-from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.compact import SPARE, UNBOUNDED, CompactHeads, quantize_compact_heads, signed_bits
-from fhecost.gpt2.compact_circuit import (
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.compact import (
+    SPARE,
+    UNBOUNDED,
+    CompactHeads,
+    quantize_compact_heads,
+    signed_bits,
+)
+from fhecost.heads.compact_circuit import (
     CompactHead,
     scores_and_value,
     sum_of_exponentials,
     weighted_values,
 )
+from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -235,7 +241,7 @@ def _exact_outputs(
     heads: Sequence[AttentionHead], compact: CompactHeads, hidden: FloatArray
 ) -> FloatArray:
     """The float heads' values without the quantized ones' means, shape (sentences, L, E)."""
-    from fhecost.gpt2.attention_head import attend
+    from fhecost.heads.attention_head import attend
 
     return np.concatenate(
         [

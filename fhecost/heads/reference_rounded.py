@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.reference import ReferenceHead, ReferenceHeads, quantize_reference_head
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.reference import ReferenceHead, ReferenceHeads, quantize_reference_head
 from fhecost.quantization import FloatArray
 
 KEPT_BITS = 6

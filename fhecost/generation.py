@@ -28,10 +28,10 @@ from fhecost.gpt2.model import (
     load_gpt2,
     model_shape,
 )
-from fhecost.gpt2.variants import variant_named
 from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.heads.variants import variant_named
 from fhecost.progress import Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from fhecost.circuits.operators import ClearOperators, Operators
 from fhecost.errors import UsageError
-from fhecost.gpt2.attention_head import AttentionHead
-from fhecost.gpt2.compact import quantize_compact_heads
-from fhecost.gpt2.compact_attention import quantize_compact_attention
-from fhecost.gpt2.reference import quantize_reference_heads
-from fhecost.gpt2.reference_rounded import quantize_reference_rounded
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.compact import quantize_compact_heads
+from fhecost.heads.compact_attention import quantize_compact_attention
+from fhecost.heads.operators import ClearOperators, Operators
+from fhecost.heads.reference import quantize_reference_heads
+from fhecost.heads.reference_rounded import quantize_reference_rounded
 from fhecost.quantization import FloatArray, IntArray
 
 

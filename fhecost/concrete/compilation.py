@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fhecost.circuits.operators import Operators, TracedOperators
+from fhecost.concrete.operators import TracedOperators
 from fhecost.errors import ImpossibleError, UsageError
+from fhecost.heads.operators import Operators
 from fhecost.quantization import IntArray
 
 GLOBAL_P_ERROR = 1e-5

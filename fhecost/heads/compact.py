@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from scipy.linalg import block_diag, hadamard
 
-from fhecost.circuits.operators import ClearOperators, Operators
 from fhecost.errors import ImpossibleError
-from fhecost.gpt2.attention_head import AttentionHead, causal_mask
-from fhecost.gpt2.compact_circuit import CompactHead, run_head
+from fhecost.heads.attention_head import AttentionHead, causal_mask
+from fhecost.heads.compact_circuit import CompactHead, run_head
+from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.quantization import (
     FloatArray,
     IntArray,

@@ -1,0 +1,1 @@
+"""All that knows Concrete: compiling circuits, and reading circuit profiles from them."""

@@ -1,0 +1,1 @@
+"""Attention heads on integers: each variant's operations once, for any kind of operators."""
