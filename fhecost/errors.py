@@ -24,6 +24,21 @@ class UsageError(FhecostError):
     exit_code = 2
 
 
+class FieldError(UsageError):
+    """A value that a field can't have; ``field`` is the name that the Python API gives it.
+
+    A command line may have another name for it and says that one: see :meth:`called`.
+    """
+
+    def __init__(self, field: str, message: str, value: object = None) -> None:
+        self.field, self.message, self.value = field, message, value
+        super().__init__(self.called(field))
+
+    def called(self, name: str) -> str:
+        """The line of this error with the field under the name of ``name``."""
+        return f"{name if self.value is None else f'{name} {self.value}'}: {self.message}"
+
+
 def first_validation_error(errors: Iterable[Any]) -> str:
     """One line from pydantic's error list: the field's path, what is wrong, and how many more.
 
