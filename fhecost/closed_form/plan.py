@@ -19,41 +19,45 @@ These rules are what compiled circuits show; ``tests/test_closed_form.py`` holds
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal, TypedDict
 
-from fhecost.circuits.profile import LinearOperation
-from fhecost.closed_form.ranges import Range, reaching
-
-LinearCounts = Mapping[LinearOperation, int]
-
-NARROWED_UP_TO = 8
-"""Bits of the widest source that a lookup reads at its own width."""
+from fhecost.closed_form.ranges import Range
 
 ROUNDING = 0
 """The precision that stands for lookups on one bit of a sum that is being rounded."""
 
-CLIPPED_FROM = 5
-"""Kept bits from which an approximate rounding spends a lookup on preventing its overflow, so that
-what follows need not read one bit more; Concrete's ``approximate_clipping_start_precision``."""
+
+class LinearCounts(TypedDict, total=False):
+    """How many of each linear operation."""
+
+    clear_addition: int
+    encrypted_addition: int
+    clear_multiplication: int
+    encrypted_negation: int
 
 
 @dataclass(frozen=True)
 class Wire:
-    """One encrypted tensor: ``count`` integers of a block, and how they came about.
+    """One encrypted tensor: ``size`` integers of a block, and how they came about.
+
+    It is there ``times`` side by side, in ``turns`` one after the other: ``count`` integers in all.
 
     ``width`` is what they need at least, ``norm2`` the largest sum of squared coefficients that one
     of them has of lookups' results: its noise in units of theirs. A lookup has its one source in
     ``sources``; ``reads`` is the precision at which it reads it, None for the whole width of the
     source's block; ``shiftable`` is whether it reads a source narrower than its block after one
     multiplication, which all lookups of wires with the same ``aligned_by`` share.
+
+    A wire whose operations belong to a stage has the largest ``tensor`` among them, above 0, and
+    ``steps``: its lookups that wait for each other. ``awaits`` are the wires that it comes after.
     """
 
     index: int
     kind: Literal["input", "linear", "lookup"]
     stage: str
-    count: int
+    size: int
     range: Range
     width: int
     norm2: float
@@ -61,6 +65,16 @@ class Wire:
     reads: int | None = None
     shiftable: bool = False
     aligned_by: int = -1
+    awaits: tuple[int, ...] = ()
+    tensor: int = 0
+    steps: int = 0
+    times: int = 1
+    turns: int = 1
+
+    @property
+    def count(self) -> int:
+        """Integers in all."""
+        return self.size * self.times * self.turns
 
     @property
     def signed(self) -> bool:
@@ -70,10 +84,11 @@ class Wire:
 
 @dataclass(frozen=True)
 class LinearWork:
-    """Linear operations of a stage on the ciphertexts of one wire's block."""
+    """Linear operations of a stage on the ciphertexts of one wire's block, done for another."""
 
     stage: str
     wire: int
+    done_for: int
     counts: LinearCounts
 
 
@@ -89,286 +104,40 @@ class StageShape:
     predecessors: dict[str, None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
 class Plan:
-    """A circuit while it is written down; each method adds one operation of Concrete's."""
+    """A circuit: its wires after those that they come from, and what else it is counted by."""
 
-    def __init__(self) -> None:
-        self.wires: list[Wire] = []
-        self.linear_work: list[LinearWork] = []
-        self.stages: dict[str, StageShape] = {}
-        self.outputs: list[Wire] = []
-        self._behind: list[tuple[str, ...]] = []
-        """By wire: the stages that whoever reads it waits for."""
+    wires: tuple[Wire, ...]
+    linear_work: tuple[LinearWork, ...]
+    stages: dict[str, StageShape]
+    outputs: tuple[Wire, ...]
 
-    def input(self, count: int, values: Range) -> Wire:
-        """The encrypted input of the circuit, ``count`` integers."""
-        return self._add("input", "", (), count, values, 0)
 
-    def output(self, wires: Sequence[Wire]) -> None:
-        """What the circuit returns: all of ``wires`` as one tensor."""
-        count = sum(wire.count for wire in wires)
-        values = Range(min(w.range.low for w in wires), max(w.range.high for w in wires))
-        norm2 = max(wire.norm2 for wire in wires)
-        self.outputs.append(self._add("linear", "", wires, count, values, 0, norm2=norm2))
+def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
+    """The stages of the ``needed`` wires, each with what it waits for.
 
-    def linear(
-        self,
-        stage: str,
-        sources: Sequence[Wire],
-        count: int,
-        values: Range,
-        *,
-        width: int = 0,
-        tensor: int = 0,
-        norm2: float | None = None,
-        **counts: int,
-    ) -> Wire:
-        """Linear operations on ``sources``, which all join one block.
-
-        Args:
-            stage: its name.
-            sources: the wires that go in.
-            count: integers that come out.
-            values: their range.
-            width: what a hint makes of their width, where it is more than the range needs.
-            tensor: the largest tensor besides the result, such as a matrix of weights.
-            norm2: its own, where it isn't the sum of its sources'.
-            counts: how many of each linear operation.
-        """
-        if norm2 is None:
-            norm2 = sum(source.norm2 for source in sources)
-        wire = self._add("linear", stage, sources, count, values, width, norm2=norm2)
-        if any(counts.values()):
-            self.linear_work.append(LinearWork(stage, wire.index, cast(LinearCounts, counts)))
-            self._enter(stage, sources, wire, max(count, tensor))
-        return wire
-
-    def lookup(
-        self,
-        stage: str,
-        source: Wire,
-        values: Range,
-        *,
-        kept: int | None = None,
-        whole: bool = False,
-        width: int = 0,
-    ) -> Wire:
-        """A table lookup of each integer of ``source``.
-
-        Args:
-            stage: its name.
-            source: what is looked up.
-            values: the range of the results.
-            kept: bits that a rounding before it left; without, the source's own width is read.
-            whole: whether it reads the block's width in any case, as the lookups of products do.
-            width: what a hint makes of the results' width.
-        """
-        own = kept is None and not whole and source.width <= NARROWED_UP_TO
-        reads = source.width if own else kept
-        wire = self._add(
-            "lookup", stage, (source,), source.count, values, width, reads=reads, shiftable=own
-        )
-        if source.signed:
-            self._work(stage, source, clear_addition=source.count)
-        self._enter(stage, (source,), wire, source.count)
-        return wire
-
-    def constant(self, stage: str, after: Wire, count: int, value: int) -> Wire:
-        """``count`` ciphertexts of a constant, which a lookup of one result only became.
-
-        Its stage waits for what ``after`` waits for, though nothing of it is left.
-        """
-        wire = self._add("linear", stage, (), count, Range(value, value), 0)
-        self._work(stage, wire, clear_addition=count)
-        self._enter(stage, (after,), wire, count)
-        return wire
-
-    def product(
-        self,
-        stage: str,
-        first: Wire,
-        second: Wire,
-        count: int,
-        values: Range,
-        *,
-        terms: int | None = None,
-    ) -> Wire:
-        """Products of two ciphertexts, each two lookups.
-
-        Args:
-            stage: its name.
-            first: one factor.
-            second: the other.
-            count: integers that come out.
-            values: their range.
-            terms: products that each of them sums up; None for products alone.
-        """
-        n = count * (terms or 1)
-        # A sum is of a signed type when a term is, a difference always, whatever values they have.
-        low = -1 if first.signed or second.signed else 0
-        total = self.linear(
-            stage,
-            (first, second),
-            n,
-            reaching(first.range + second.range, low),
-            encrypted_addition=n,
-        )
-        difference = self.linear(
-            stage,
-            (first, second),
-            n,
-            reaching(first.range + -second.range, -1),
-            encrypted_addition=n,
-            encrypted_negation=n,
-        )
-        # Their results join the block of the sum of products: no width of their own.
-        squares = [
-            self.lookup(stage, wire, Range(0, 0), whole=True) for wire in (total, difference)
-        ]
-        return self.linear(
-            stage,
-            squares,
-            count,
-            values,
-            norm2=2.0 * (terms or 1),
-            encrypted_negation=n,
-            encrypted_addition=n if terms is None else 2 * n,
-        )
-
-    def rounded(self, stage: str, source: Wire, kept: int) -> Wire:
-        """``source`` rounded to its ``kept`` top bits, exactly: a lookup for each bit dropped."""
-        dropped = source.width - kept
-        if dropped <= 0:
-            return source
-        n = source.count
-        bits = self._add(
-            "lookup", stage, (source,), n * dropped, Range(0, 0), 0, reads=ROUNDING, shiftable=True
-        )
-        wire = self._add(
-            "linear",
-            stage,
-            (source, bits),
-            n,
-            source.range,
-            source.width,
-            norm2=source.norm2 + dropped,
-        )
-        self._work(
-            stage,
-            wire,
-            clear_addition=(2 * dropped + 1) * n,
-            clear_multiplication=dropped * n,
-            encrypted_negation=dropped * n,
-            encrypted_addition=dropped * n,
-        )
-        self._enter(stage, (source,), wire, n)
-        self.stages[stage].depth = dropped
-        return wire
-
-    def nearly_rounded_lookup(self, stage: str, source: Wire, values: Range, dropped: int) -> Wire:
-        """A lookup of ``source`` after it was approximately rounded, without its ``dropped`` bits.
-
-        Args:
-            stage: its name.
-            source: what is looked up.
-            values: the range of the results.
-            dropped: bits that the rounding takes away; with none the whole source is read.
-        """
-        kept = source.width - dropped
-        if dropped <= 0:
-            return self.lookup(stage, source, values)
-        rounded = source.range.rounded(dropped)
-        # As Concrete has it: rounded values that need fewer bits count as an overflow too.
-        overflows = rounded.bits != source.width
-        wire = self.linear(
-            stage,
-            (source,),
-            source.count,
-            reaching(rounded, -1) if source.signed else rounded,
-            width=source.width + overflows,
-            clear_addition=source.count,
-        )
-        if overflows and kept >= CLIPPED_FROM:
-            wire = self._clipped(stage, wire, kept)
-            overflows = False
-        return self._read(stage, wire, values, kept + overflows)
-
-    def _clipped(self, stage: str, source: Wire, kept: int) -> Wire:
-        """``source`` less what would make its rounding to ``kept`` bits overflow."""
-        n = source.count
-        self._work(stage, source, clear_addition=n)
-        excess = self._read(stage, source, Range(0, 0), max(2, kept - 1))
-        wire = self._add(
-            "linear",
-            stage,
-            (source, excess),
-            n,
-            source.range,
-            source.width,
-            norm2=source.norm2 + 1,
-            aligned_by=source.index,
-        )
-        self._work(stage, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n)
-        self._enter(stage, (source, excess), wire, n)
-        self.stages[stage].depth = 2
-        return wire
-
-    def _read(self, stage: str, source: Wire, values: Range, precision: int) -> Wire:
-        """A lookup of the top ``precision`` bits of ``source``'s own width."""
-        wire = self._add(
-            "lookup", stage, (source,), source.count, values, 0, reads=precision, shiftable=True
-        )
-        if source.signed:
-            self._work(stage, source, clear_addition=source.count)
-        self._enter(stage, (source,), wire, source.count)
-        return wire
-
-    def waits_for_itself(self, stage: str, steps: int) -> None:
-        """Say that the lookups of ``stage`` take ``steps`` steps, one after the other."""
-        self.stages[stage].depth = steps
-
-    def _work(self, stage: str, wire: Wire, **counts: int) -> None:
-        self.linear_work.append(LinearWork(stage, wire.index, cast(LinearCounts, counts)))
-
-    def _add(
-        self,
-        kind: Literal["input", "linear", "lookup"],
-        stage: str,
-        sources: Sequence[Wire],
-        count: int,
-        values: Range,
-        width: int,
-        *,
-        norm2: float = 1.0,
-        reads: int | None = None,
-        shiftable: bool = False,
-        aligned_by: int = -1,
-    ) -> Wire:
-        wire = Wire(
-            index=len(self.wires),
-            kind=kind,
-            stage=stage,
-            count=count,
-            range=values,
-            width=max(width, values.bits),
-            norm2=norm2,
-            sources=tuple(source.index for source in sources),
-            reads=reads,
-            shiftable=shiftable,
-            aligned_by=len(self.wires) if aligned_by < 0 else aligned_by,
-        )
-        self.wires.append(wire)
-        # What costs nothing belongs to no stage: it hands on what its sources wait for.
-        self._behind.append(
-            tuple(dict.fromkeys(name for s in sources for name in self._behind[s.index]))
-        )
-        return wire
-
-    def _enter(self, stage: str, sources: Sequence[Wire], wire: Wire, tensor: int) -> None:
-        shape = self.stages.setdefault(stage, StageShape())
-        for source in sources:
-            for name in self._behind[source.index]:
-                if name != stage:
-                    shape.predecessors[name] = None
-        shape.largest_tensor = max(shape.largest_tensor, tensor)
-        self._behind[wire.index] = (stage,)
+    What costs nothing belongs to none: it hands on what its sources wait for.
+    """
+    stages: dict[str, StageShape] = {}
+    behind: list[tuple[str, ...]] = []
+    # By wire, the lookups one after the other that lead to it inside the stage it comes from.
+    steps: list[dict[str, int]] = []
+    for wire in wires:
+        before = tuple(dict.fromkeys(name for index in wire.awaits for name in behind[index]))
+        counted: dict[str, int] = {}
+        for index in wire.awaits:
+            for name, count in steps[index].items():
+                counted[name] = max(count, counted.get(name, 0))
+        if wire.index not in needed or not wire.tensor:
+            behind.append(before)
+            steps.append(counted)
+            continue
+        shape = stages.setdefault(wire.stage, StageShape())
+        shape.predecessors.update((name, None) for name in before if name != wire.stage)
+        shape.largest_tensor = max(shape.largest_tensor, wire.tensor * wire.times)
+        own = counted.get(wire.stage, 0) + wire.steps
+        shape.depth = max(shape.depth, own * wire.turns)
+        behind.append((wire.stage,))
+        steps.append({wire.stage: own})
+    return stages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Range(NamedTuple):
@@ -11,12 +11,24 @@ class Range(NamedTuple):
     low: int
     high: int
 
+    @classmethod
+    def of(cls, values: Any) -> Range:
+        """The range of an array of integers."""
+        return cls(int(values.min()), int(values.max()))
+
     @property
     def bits(self) -> int:
         """Width of the narrowest integer type that holds both."""
         if self.low < 0:
             return max((-self.low - 1).bit_length(), max(self.high, 0).bit_length()) + 1
         return max(1, self.high.bit_length())
+
+    @property
+    def type(self) -> Range:
+        """All integers of the narrowest type that holds both."""
+        if self.low < 0:
+            return Range(-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
+        return Range(0, 2**self.bits - 1)
 
     def __add__(self, other: object) -> Range:
         """The range of a sum."""
@@ -33,6 +45,10 @@ class Range(NamedTuple):
         half = (1 << dropped) >> 1
         return Range(*((end + half) >> dropped << dropped for end in self))
 
+    def clipped(self, low: int, high: int) -> Range:
+        """What of the range lies from ``low`` to ``high``."""
+        return Range(min(max(self.low, low), high), max(min(self.high, high), low))
+
 
 def reaching(values: Range, low: int) -> Range:
     """``values``, and ``low`` if all of them are above."""
@@ -43,8 +59,3 @@ def symmetric(bits: int) -> Range:
     """The range of a signed integer of ``bits`` that is used symmetrically."""
     largest = 2 ** (bits - 1) - 1
     return Range(-largest, largest)
-
-
-def unsigned(bits: int) -> Range:
-    """The range of an unsigned integer of ``bits``."""
-    return Range(0, 2**bits - 1)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from fhecost.heads.operators import DirectOperators, Table
 
-class TracedOperators:
+
+class TracedOperators(DirectOperators):
     """Concrete's own operations, for the function that it compiles."""
 
     def __init__(self, fhe: Any) -> None:
@@ -20,7 +21,15 @@ class TracedOperators:
         tag: AbstractContextManager[Any] = self._fhe.tag(name)
         return tag
 
-    def accumulator(self, name: str, values: Any, bits: int, kept_bits: int | None = None) -> Any:
+    def accumulator(
+        self,
+        name: str,
+        values: Any,
+        bits: int,
+        kept_bits: int | None = None,
+        *,
+        signed: bool = True,
+    ) -> Any:
         """Concrete's exact rounding: one PBS on one bit for each bit dropped."""
         values = self._fhe.hint(values, bit_width=bits)
         if kept_bits is None or bits <= kept_bits:
@@ -31,7 +40,7 @@ class TracedOperators:
             values, lsbs_to_remove=bits - kept_bits, overflow_protection=False
         )
 
-    def lookup(self, values: Any, table: Callable[[Any], Any]) -> Any:
+    def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
         """``table`` as the traced numpy operations that Concrete fuses to one table."""
         # Concrete's float powers can fall just short of an integer, which a cast would cut off.
         return np.rint(table(values)).astype(np.int64)

@@ -89,12 +89,13 @@ class CompactHeads:
             integers of shape (L, heads * (d + 1)): twice the weighted sum of a head's values, then
             the sum of its weights.
         """
-        several = len(self.heads) > 1
-        parts: list[Any] = []
-        for index, head in enumerate(self.heads):
-            prefix = f"head{index}." if several else ""
-            parts += run_head(head, values, operators, prefix, self.projection_bits, self.kept_bits)
-        return np.concatenate(tuple(parts), axis=1)
+        parts = operators.side_by_side(
+            self.heads,
+            lambda head, prefix: run_head(
+                head, values, operators, prefix, self.projection_bits, self.kept_bits
+            ),
+        )
+        return np.concatenate(tuple(output for part in parts for output in part), axis=1)
 
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (heads, L, d)."""
@@ -127,7 +128,7 @@ def quantize_compact_heads(
     Args:
         heads: the float weights.
         hidden: normalized hidden states of the calibration sentences, shape (sentences, L, E).
-        n_bits: width of weights and of what comes out of lookups; see :data:`WIDTHS` for the rest.
+        n_bits: width of weights and of what comes out of lookups; :data:`WIDER` has the rest.
 
     Raises:
         ImpossibleError: at this width a tensor of a head is zero for every sentence.

@@ -14,9 +14,8 @@ is requantized to ``n_bits`` and multiplied by the quantized output projection i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,11 +31,14 @@ from fhecost.heads.compact import (
 )
 from fhecost.heads.compact_circuit import (
     CompactHead,
+    Earlier,
     scores_and_value,
+    sum_bits,
     sum_of_exponentials,
     weighted_values,
 )
 from fhecost.heads.operators import ClearOperators, Operators
+from fhecost.heads.pairs import Pairs
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -56,7 +58,8 @@ class CompactAttention:
 
     ``weight`` holds the integers of the output projection, shape (heads * d, E); a column's product
     stands for product * ``column_scale`` + ``column_offset``. ``output`` quantizes the heads'
-    values, whose sums have ``attended_bits``.
+    values, whose sums have ``attended_bits``. ``rounds_sums`` is whether the sums of exponentials
+    are rounded before their logarithm: read whole, they are too wide beyond some 30 tokens.
     """
 
     heads: CompactHeads
@@ -68,6 +71,7 @@ class CompactAttention:
     column_offset: FloatArray
     attended_bits: int
     product_bits: int
+    rounds_sums: bool = False
 
     projected = True
 
@@ -86,7 +90,7 @@ class CompactAttention:
 
     def run(self, values: Any, operators: Operators) -> Any:
         """Quantized hidden states to the integers of the projection, shapes (L, E)."""
-        outputs = self._outputs(values, operators)
+        outputs = self.outputs(values, operators)
         with operators.tag("output_projection"):
             products = np.concatenate(tuple(outputs), axis=1) @ self.weight
             return operators.accumulator("output_projection", products, self.product_bits)
@@ -96,67 +100,87 @@ class CompactAttention:
         values: FloatArray = np.asarray(integers) * self.column_scale + self.column_offset
         return values[None]
 
-    def _outputs(self, values: Any, operators: Operators) -> list[Any]:
-        """The heads' values as integers of ``output``, each of shape (L, d)."""
-        kept = self.heads.kept_bits
-        outputs = []
-        for index, head in enumerate(self.heads.heads):
-            prefix = f"head{index}."
-            attended, share = self._attended(head, values, operators, prefix)
+    def outputs(
+        self,
+        values: Any,
+        operators: Operators,
+        earlier: Callable[[CompactHead], Earlier] | None = None,
+    ) -> list[Any]:
+        """The heads' values as integers of ``output``, each of shape (L, d).
+
+        ``earlier`` gives what is known of the tokens before the computed ones, by head.
+        """
+        before = Pairs(values.shape[0])
+
+        def run(head: CompactHead, prefix: str) -> Any:
+            known = None if earlier is None else earlier(head)
+            pairs = before if known is None else Pairs(before.tokens, known.key.shape[0])
+            attended, share = self.attended(head, values, operators, prefix, pairs, known)
             # The mean value is added after the projection, in the clear.
             scale = head.value_scale / (2 * share[:, None] * self.output.scale)
             with operators.tag(f"{prefix}output.requantize"):
                 rounded = operators.accumulator(
-                    f"{prefix}attended", attended, self.attended_bits, kept
+                    f"{prefix}attended", attended, self.attended_bits, self.heads.kept_bits
                 )
-                table = partial(self._requantized, scale=scale)
-                outputs.append(operators.lookup(rounded, table))
-        return outputs
+                largest = self.output.largest
+                return operators.lookup(
+                    rounded,
+                    lambda sums: np.clip(np.rint(sums * scale), -largest, largest),
+                    (-largest, largest),
+                )
 
-    def _requantized(self, sums: Any, scale: FloatArray) -> Any:
-        return np.clip(np.rint(sums * scale), -self.output.largest, self.output.largest)
+        return operators.side_by_side(self.heads.heads, run)
 
-    def _attended(
-        self, head: CompactHead, values: Any, operators: Operators, prefix: str
+    def attended(
+        self,
+        head: CompactHead,
+        values: Any,
+        operators: Operators,
+        prefix: str,
+        pairs: Pairs,
+        earlier: Earlier | None = None,
     ) -> tuple[Any, FloatArray]:
         """Twice the sum of p v, shape (L, d), and what p is of 1 in each row, shape (L,)."""
-        length = values.shape[0]
-        rows, _ = np.tril_indices(length)
         kept, dropped = self.heads.kept_bits, max(0, head.score_bits - self.heads.kept_bits)
         scores, value = scores_and_value(
-            head, values, operators, prefix, self.heads.projection_bits, kept
+            head, values, operators, prefix, self.heads.projection_bits, kept, pairs, earlier
         )
         unit = head.score_unit / 2 * 2**dropped
-        total = sum_of_exponentials(head, scores, operators, prefix, length)
+        total = sum_of_exponentials(head, scores, operators, prefix, pairs)
         largest_sum = 2**head.exponential_bits - 1
-
-        tokens = np.arange(1, length + 1)
+        lowest, highest = -(2 ** (kept - 1)), 2 ** (kept - 1) - 1
+        tokens = pairs.earlier + np.arange(1, pairs.tokens + 1)
 
         def logarithm_of(sums: Any) -> Any:
             # e = largest_sum * exp(s - shift), so this is log mean exp(s) in units of a score. The
             # mean of a row lies among its scores; the sum would not, in rows of many low scores.
             mean = np.maximum(sums, 0.5) / (largest_sum * tokens[:, None])
             real = np.log(mean) + head.exponential_shift
-            return np.clip(np.rint(real / unit), -(2 ** (kept - 1)), 2 ** (kept - 1) - 1)
+            return np.clip(np.rint(real / unit), lowest, highest)
 
         with operators.tag(f"{prefix}softmax.logarithm"):
-            logarithm = operators.lookup(total, logarithm_of)
+            if self.rounds_sums:
+                bits = sum_bits(head, pairs)
+                total = operators.accumulator(f"{prefix}total", total, bits, kept, signed=False)
+            logarithm = operators.lookup(total, logarithm_of, (lowest, highest))
         with operators.tag(f"{prefix}softmax.score"):
             score = operators.lookup(scores, lambda s: np.rint(s / 2**dropped))
         most = 2**self.probability_bits - 1
         share = most * np.maximum(1.0, tokens / self.focus)
+
+        def probability_of(differences: Any) -> Any:
+            rows = pairs.attending.numbers
+            of_mean, largest = share[rows] / tokens[rows], np.log(tokens[rows])
+            exponential = np.exp(np.minimum(differences * unit, largest))
+            return np.clip(np.rint(of_mean * exponential), 0, most)
+
         with operators.tag(f"{prefix}softmax.probability"):
-            difference = score - logarithm.reshape((length,))[rows]
+            flat = logarithm.reshape((pairs.tokens,))
+            difference = score - operators.take(flat, pairs.attending)
             difference = operators.narrow(difference, kept + 1)
-            of_mean, highest = share[rows] / tokens[rows], np.log(tokens[rows])
-            probability = operators.lookup(
-                difference,
-                lambda z: np.clip(
-                    np.rint(of_mean * np.exp(np.minimum(z * unit, highest))), 0, most
-                ),
-            )
+            probability = operators.lookup(difference, probability_of, (0, most))
         attended = weighted_values(
-            probability, self.probability_bits, value, head.value, operators, prefix, length
+            probability, self.probability_bits, value, head.value, operators, prefix, pairs, earlier
         )
         return attended, share
 
@@ -196,11 +220,11 @@ def quantize_compact_attention(
 
     def outputs(attention: CompactAttention) -> tuple[FloatArray, int]:
         """The heads' real values without their means, and the largest sum of the circuit."""
-        largest, values = 0, []
+        largest, values, pairs = 0, [], Pairs(integers.shape[1])
         for sentence in integers:
             parts = []
             for head in compact.heads:
-                sums, share = attention._attended(head, sentence, ClearOperators(), "")
+                sums, share = attention.attended(head, sentence, ClearOperators(), "", pairs)
                 largest = max(largest, int(np.abs(sums).max()))
                 parts.append(sums / (2 * share[:, None]) * head.value_scale)
             values.append(np.concatenate(parts, axis=1))

@@ -1,4 +1,4 @@
-"""The operations of one compact head, written once for clear integers and for Concrete.
+"""The operations of one compact head, written once for every kind of operators.
 
 Shapes: L tokens, E the width of the input, d the head dimension; pairs (i, j) with j <= i stand row
 by row, L(L+1)/2 of them.
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fhecost.heads.operators import Operators
+from fhecost.heads.pairs import Pairs
 from fhecost.quantization import FloatArray, IntArray, Quantizer
 
 
@@ -46,6 +47,21 @@ class CompactHead:
         return int(self.weight.shape[1] // 3)
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What a circuit takes, encrypted, of the tokens before those that it computes.
+
+    M of them: ``key`` has shape (M, d), ``key_squares`` the sum of each key's squares, (M,);
+    ``value`` shape (M, d), from zero, and ``value_squares`` the sum of the values' squares over all
+    of them, (1, d).
+    """
+
+    key: Any
+    key_squares: Any
+    value: Any
+    value_squares: Any
+
+
 def run_head(
     head: CompactHead,
     values: Any,
@@ -55,13 +71,15 @@ def run_head(
     kept_bits: int,
 ) -> list[Any]:
     """The two outputs of one head, shapes (L, d) and (L, 1)."""
-    length = values.shape[0]
-    scores, value = scores_and_value(head, values, operators, prefix, projection_bits, kept_bits)
+    pairs = Pairs(values.shape[0])
+    scores, value = scores_and_value(
+        head, values, operators, prefix, projection_bits, kept_bits, pairs
+    )
     with operators.tag(f"{prefix}softmax.exponential"):
         weights = operators.lookup(scores, lambda s: exponential(head, s))
-    total = sum_of_exponentials(head, scores, operators, prefix, length)
+    total = sum_of_exponentials(head, scores, operators, prefix, pairs)
     attended = weighted_values(
-        weights, head.exponential_bits, value, head.value, operators, prefix, length
+        weights, head.exponential_bits, value, head.value, operators, prefix, pairs
     )
     with operators.tag(f"{prefix}weighted_values"):
         attended = operators.accumulator(f"{prefix}attended", attended, head.attended_bits)
@@ -75,37 +93,48 @@ def scores_and_value(
     prefix: str,
     projection_bits: int,
     kept_bits: int,
+    pairs: Pairs,
+    earlier: Earlier | None = None,
 ) -> tuple[Any, Any]:
-    """Twice the scores of all pairs (i, j) with j <= i, rounded, shape (pairs,); and the value.
+    """Twice the scores of all ``pairs`` (i, j), rounded, shape (pairs,); and the value.
 
     The value has shape (L, d) and is raised by its largest integer: none is negative.
     """
-    rows, columns = np.tril_indices(values.shape[0])
     query, key, value = (
         _project(head, part, values, operators, prefix, projection_bits, kept_bits)
         for part in range(3)
     )
     with operators.tag(f"{prefix}scores"):
         # 2 q.k = sum (q+k)^2 - sum q^2 - sum k^2, with the single squares once a token.
-        sums = operators.narrow(query[rows] + key[columns], head.query.n_bits + 1)
+        keys = key if earlier is None else np.concatenate((earlier.key, key), axis=0)
+        sums = operators.take(query, pairs.attending) + operators.take(keys, pairs.attended)
+        sums = operators.narrow(sums, head.query.n_bits + 1)
         squares = np.sum(operators.lookup(sums, lambda z: z**2), axis=1)
         own_query = np.sum(operators.lookup(query, lambda z: z**2), axis=1)
         own_key = np.sum(operators.lookup(key, lambda z: z**2), axis=1)
-        scores = squares - own_query[rows] - own_key[columns]
+        if earlier is not None:
+            own_key = np.concatenate((earlier.key_squares, own_key), axis=0)
+        scores = squares - operators.take(own_query, pairs.attending)
+        scores = scores - operators.take(own_key, pairs.attended)
     with operators.tag(f"{prefix}scores.round"):
         scores = operators.accumulator(f"{prefix}scores", scores, head.score_bits, kept_bits)
     return scores, value
 
 
 def sum_of_exponentials(
-    head: CompactHead, scores: Any, operators: Operators, prefix: str, length: int
+    head: CompactHead, scores: Any, operators: Operators, prefix: str, pairs: Pairs
 ) -> Any:
     """The sum of e over j, shape (L, 1)."""
     with operators.tag(f"{prefix}softmax.sum"):
         # Looked up for the sum alone: a sum of many is wide, and what it sums up is as wide.
         summed = operators.lookup(scores, lambda s: exponential(head, s))
-        total = _row_sums(summed.reshape((summed.shape[0], 1)), length)
-        return operators.narrow(total, (length * (2**head.exponential_bits - 1)).bit_length())
+        total = operators.row_sums(summed.reshape((pairs.count, 1)), pairs)
+        return operators.narrow(total, sum_bits(head, pairs))
+
+
+def sum_bits(head: CompactHead, pairs: Pairs) -> int:
+    """Bits of the sum of as many exponentials as the longest row of ``pairs`` has."""
+    return int(pairs.longest_row * (2**head.exponential_bits - 1)).bit_length()
 
 
 def weighted_values(
@@ -115,25 +144,32 @@ def weighted_values(
     quantizer: Quantizer,
     operators: Operators,
     prefix: str,
-    length: int,
+    pairs: Pairs,
+    earlier: Earlier | None = None,
 ) -> Any:
     """Twice the sum over j of weight times value, shapes (pairs,) and (L, d) to (L, d).
 
     ``weights`` are unsigned integers of ``weight_bits``; ``value`` is raised by the largest integer
     of its ``quantizer``.
     """
-    _, columns = np.tril_indices(length)
     with operators.tag(f"{prefix}weighted_values"):
-        column = weights.reshape((len(columns), 1))
+        column = weights.reshape((pairs.count, 1))
         # The values come raised by the largest one, which makes the sum a bit narrower.
         zero = float(quantizer.largest)  # a float, so that Concrete subtracts it in the table
         most = 2**weight_bits - 1 + 2 * quantizer.largest
-        sums = operators.narrow(column + value[columns], most.bit_length())
+        all_values = value if earlier is None else np.concatenate((earlier.value, value), axis=0)
+        sums = column + operators.take(all_values, pairs.attended)
+        sums = operators.narrow(sums, most.bit_length())
         squares = operators.lookup(sums, lambda z: (z - zero) ** 2)
         own_weight = operators.lookup(column, lambda z: z**2)
         own_value = operators.lookup(value, lambda z: (z - zero) ** 2)
-        products = squares - own_weight - own_value[columns]
-        return _row_sums(products, length)
+        if earlier is not None:
+            # Each value's squares count once for the one token: their sum over all is enough.
+            return operators.row_sums(squares - own_weight, pairs) - (
+                earlier.value_squares + own_value
+            )
+        products = squares - own_weight - operators.take(own_value, pairs.attended)
+        return operators.row_sums(products, pairs)
 
 
 def _project(
@@ -167,13 +203,3 @@ def exponential(head: CompactHead, doubled_scores: Any) -> Any:
     # The bound keeps the exponential finite on integers that no score reaches.
     exponent = np.minimum(doubled_scores * (head.score_unit / 2) - head.exponential_shift, 1.0)
     return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)
-
-
-def _row_sums(of_pairs: Any, length: int) -> Any:
-    """Sums over j of what was computed for pairs (i, j), shape (pairs, c) to (L, c)."""
-    starts = [row * (row + 1) // 2 for row in range(length + 1)]
-    rows = [
-        np.sum(of_pairs[starts[row] : starts[row + 1]], axis=0).reshape((1, of_pairs.shape[1]))
-        for row in range(length)
-    ]
-    return np.concatenate(tuple(rows), axis=0)

@@ -23,78 +23,100 @@ Lookups: ``4*d*L^2 + 6*L^2 + 6*d*L`` for head dimension d and sequence length L.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
-from fhecost.heads.operators import Operators
-from fhecost.quantization import FloatArray, IntArray, Quantizer, calibrate, quantizer_for
-
-Tag = Callable[[str], AbstractContextManager[Any]]
-
-
-def _no_tag(_: str) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
-Widen = Callable[[Any, int], Any]
-
-
-def _as_it_is(values: Any, _: int) -> Any:
-    return values
+from fhecost.heads.operators import ClearOperators, Operators, Table
+from fhecost.heads.stated import COVERED, REACH, StatedHeads, StatedMatrix, StatedShape
+from fhecost.quantization import (
+    FloatArray,
+    IntArray,
+    Quantizer,
+    calibrate,
+    largest_integer,
+    quantizer_for,
+)
 
 
-Read = Callable[[str, Any], Any]
-"""What a lookup of a stage reads, from the integers that lie before it."""
+@dataclass(frozen=True)
+class _Stages:
+    """The stages of one head: what ``prefix`` they are called by, what their lookups drop."""
 
+    operators: Operators
+    prefix: str = ""
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
-def _whole(_: str, values: Any) -> Any:
-    return values
+    def tag(self, stage: str) -> AbstractContextManager[Any]:
+        return self.operators.tag(f"{self.prefix}{stage}")
+
+    def lookup(
+        self, stage: str, values: Any, table: Table, bounds: tuple[int, int] | None = None
+    ) -> Any:
+        dropped = self.dropped.get(stage, 0)
+        read = self.operators.rounded(values, dropped) if dropped else values
+        return self.operators.lookup(read, table, bounds)
 
 
 def quantized_softmax(
-    quantizers: Mapping[str, Quantizer], scores: Any, tag: Tag = _no_tag, read: Read = _whole
+    quantizers: Mapping[str, Quantizer], scores: Any, operators: Operators | None = None
 ) -> Any:
     """Quantized attention weights of quantized scores, both of shape (L, L).
 
-    ``quantizers`` holds those called scores, exponential, inverse and attention_weights; ``read``
-    is what lookups read, as in :meth:`ReferenceHead.run`.
+    ``quantizers`` holds those called scores, exponential, inverse and attention_weights.
     """
-    q = quantizers
-    with tag("softmax.maximum"):
+    return _softmax(quantizers, scores, _Stages(operators or ClearOperators()))
+
+
+def _softmax(q: Mapping[str, Quantizer], scores: Any, stages: _Stages) -> Any:
+    operators, length = stages.operators, scores.shape[1]
+    highest = 2 * q["scores"].largest
+    with stages.tag("softmax.maximum"):
         maximum = scores[:, :1]
-        for column in range(1, scores.shape[1]):
+        for column in range(1, length):
             difference = scores[:, column : column + 1] - maximum
-            maximum = maximum + np.maximum(read("softmax.maximum", difference), 0)
-    with tag("softmax.subtract"):
-        shifted = scores - maximum
-    with tag("softmax.exponential"):
-        real = q["scores"].dequantize(read("softmax.exponential", shifted))
+            positive = stages.lookup("softmax.maximum", difference, lambda z: np.maximum(z, 0))
+            maximum = operators.within(maximum + positive, 0, highest)
+    with stages.tag("softmax.subtract"):
+        shifted = operators.within(scores - maximum, -highest if length > 1 else 0, 0)
+    with stages.tag("softmax.exponential"):
         # Rounding can go beyond 0, the largest exponent.
-        exponential = q["exponential"].quantize(np.exp(np.minimum(real, 0.0)))
-    with tag("softmax.sum"):
+        exponential = stages.lookup(
+            "softmax.exponential",
+            shifted,
+            lambda z: q["exponential"].quantize(np.exp(np.minimum(q["scores"].dequantize(z), 0.0))),
+        )
+    with stages.tag("softmax.sum"):
         total = np.sum(exponential, axis=1, keepdims=True)
-    with tag("softmax.inverse"):
+        # The maximum of a row has the largest exponential; all may be as large.
+        largest = q["exponential"].largest
+        total = operators.within(total, largest, largest * length)
+    with stages.tag("softmax.inverse"):
         # A row's sum is positive; the lookup's other entries must not divide by zero.
-        read_total = q["exponential"].dequantize(read("softmax.inverse", total))
-        real_total = np.maximum(read_total, q["exponential"].scale)
-        inverse = q["inverse"].quantize(1 / real_total)
-    with tag("softmax.product"):
+        inverse = stages.lookup(
+            "softmax.inverse",
+            total,
+            lambda z: q["inverse"].quantize(
+                1 / np.maximum(q["exponential"].dequantize(z), q["exponential"].scale)
+            ),
+        )
+    with stages.tag("softmax.product"):
         weights = exponential * inverse
-    with tag("softmax.requantize"):
-        return q["attention_weights"].quantize(
-            read("softmax.requantize", weights) * (q["exponential"].scale * q["inverse"].scale)
+    with stages.tag("softmax.requantize"):
+        scale = q["exponential"].scale * q["inverse"].scale
+        return stages.lookup(
+            "softmax.requantize", weights, lambda z: q["attention_weights"].quantize(z * scale)
         )
 
 
 @dataclass(frozen=True)
 class ReferenceHead:
-    """A quantized head; ``run`` works on integer arrays and on what Concrete traces through.
+    """A quantized head.
 
     ``dropped`` holds by stage how many bits its lookups round away before they read; it is empty
     for a head whose lookups read all bits.
@@ -123,66 +145,75 @@ class ReferenceHead:
         scale = self.quantizers["attention_weights"].scale * self.quantizers["value"].scale
         return np.asarray(integers, dtype=np.float64) * scale
 
-    def run(
-        self, hidden: Any, tag: Tag = _no_tag, widen: Widen = _as_it_is, read: Read = _whole
-    ) -> Any:
+    def run(self, hidden: Any, operators: Operators, prefix: str = "") -> Any:
         """The head on quantized hidden states.
 
         Args:
-            hidden: integers of shape (L, E), or Concrete's tracer of one.
-            tag: names the stage of the operations inside it; ``fhe.tag`` when compiling.
-            widen: gives values a number of bits when compiling.
-            read: given a stage and integers, what the lookups of the stage read of them.
+            hidden: integers of shape (L, E).
+            operators: what they are computed with.
+            prefix: what stands before the names of the head's stages.
 
         Returns:
             integers of shape (L, d); :meth:`dequantize_output` gives their values.
         """
-        query, key, value = self.project(hidden, tag, read)
-        scores = self._scores(query, key, tag, read)
-        weights = quantized_softmax(self.quantizers, scores, tag, read)
-        with tag("weighted_values"):
+        stages = _Stages(operators, prefix, self.dropped)
+        query, key, value = self.project(hidden, operators, prefix)
+        scores = self._scores(query, key, stages)
+        weights = _softmax(self.quantizers, scores, stages)
+        q = self.quantizers
+        with stages.tag("weighted_values"):
             # Concrete gives factors one bit beyond their own for a + b and a - b: too few where one
             # is unsigned and the other signed, and the product is then off by a power of two. The
             # addition is there because a hint on what comes out of a lookup is lost.
-            return widen(weights + 0, self.quantizers["value"].n_bits + 1) @ value
+            attended = operators.narrow(weights + 0, q["value"].n_bits + 1) @ value
+            # A row's weights sum up to about one.
+            most = q["attention_weights"].largest * q["value"].largest
+            return operators.within(attended, -most, most)
 
-    def project(self, hidden: Any, tag: Tag = _no_tag, read: Read = _whole) -> tuple[Any, Any, Any]:
+    def project(self, hidden: Any, operators: Operators, prefix: str = "") -> tuple[Any, Any, Any]:
         """Query, key and value on quantized hidden states, each of shape (L, d)."""
-        q, d = self.quantizers, self.dimension
-        with tag("projection"):
-            projected = hidden @ self.weight
-        with tag("projection.requantize"):
-            projected = q["projection"].quantize_from_zero(
-                read("projection.requantize", projected) * (q["input"].scale * q["weight"].scale)
+        stages, q = _Stages(operators, prefix, self.dropped), self.quantizers
+        with stages.tag("projection"):
+            product = hidden @ self.weight
+        with stages.tag("projection.requantize"):
+            scale = q["input"].scale * q["weight"].scale
+            projected = stages.lookup(
+                "projection.requantize",
+                product,
+                lambda z: q["projection"].quantize_from_zero(z * scale),
             )
-        with tag("projection.bias"):
+        with stages.tag("projection.bias"):
             projected = projected + (self.bias + q["projection"].largest)
-        # Both terms start from zero: what is subtracted here is inside the lookups.
-        zero = 2 * q["projection"].largest
-        with tag("query.requantize"):
-            query = q["query"].quantize(
-                q["projection"].dequantize(read("query.requantize", projected[:, :d] - zero))
-            )
-        with tag("key.requantize"):
-            key = q["key"].quantize(
-                q["projection"].dequantize(read("key.requantize", projected[:, d : 2 * d] - zero))
-            )
-        with tag("value.requantize"):
-            value = q["value"].quantize(
-                q["projection"].dequantize(read("value.requantize", projected[:, 2 * d :] - zero))
-            )
+        query, key, value = (
+            self._part(name, index, projected, stages)
+            for index, name in enumerate(("query", "key", "value"))
+        )
         return query, key, value
 
-    def _scores(self, query: Any, key: Any, tag: Tag, read: Read) -> Any:
+    def _part(self, name: str, index: int, projected: Any, stages: _Stages) -> Any:
+        """Query, key or value, requantized to a scale of its own, shape (L, d)."""
+        q, d, stage = self.quantizers, self.dimension, f"{name}.requantize"
+        with stages.tag(stage):
+            # Both terms start from zero: what is subtracted here is inside the lookups.
+            part = projected[:, index * d : (index + 1) * d] - 2 * q["projection"].largest
+            return stages.lookup(
+                stage, part, lambda z: q[name].quantize(q["projection"].dequantize(z))
+            )
+
+    def _scores(self, query: Any, key: Any, stages: _Stages) -> Any:
         """Scaled, masked scores, shape (L, L)."""
         q = self.quantizers
-        with tag("scores"):
+        with stages.tag("scores"):
             scores = query @ np.transpose(key)
-        with tag("scores.scale_and_mask"):
-            unit = q["query"].scale * q["key"].scale / np.sqrt(self.dimension)
-            scaled = read("scores.scale_and_mask", scores) * unit
-            masked = np.where(causal_mask(scores.shape[0]), scaled, self.mask_value)
-            return q["scores"].quantize_from_zero(masked)
+        unit = q["query"].scale * q["key"].scale / np.sqrt(self.dimension)
+
+        def scaled_and_masked(products: Any) -> Any:
+            mask = causal_mask(scores.shape[0])
+            return q["scores"].quantize_from_zero(np.where(mask, products * unit, self.mask_value))
+
+        with stages.tag("scores.scale_and_mask"):
+            bounds = (0, 2 * q["scores"].largest)
+            return stages.lookup("scores.scale_and_mask", scores, scaled_and_masked, bounds)
 
 
 @dataclass(frozen=True)
@@ -209,18 +240,10 @@ class ReferenceHeads:
 
     def run(self, values: Any, operators: Operators) -> Any:
         """All heads on quantized hidden states, shape (L, E) to (L, heads * d)."""
-        if len(self.heads) == 1:
-            head = self.heads[0]
-            return head.run(values, operators.tag, operators.narrow, _reading(head, operators))
-
-        def prefixed(index: int) -> Tag:
-            return lambda name: operators.tag(f"head{index}.{name}")
-
-        outputs = [
-            head.run(values, prefixed(index), operators.narrow, _reading(head, operators))
-            for index, head in enumerate(self.heads)
-        ]
-        return np.concatenate(tuple(outputs), axis=1)
+        outputs = operators.side_by_side(
+            self.heads, lambda head, prefix: head.run(values, operators, prefix)
+        )
+        return outputs[0] if len(outputs) == 1 else np.concatenate(tuple(outputs), axis=1)
 
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (heads, L, d)."""
@@ -228,16 +251,6 @@ class ReferenceHeads:
         return np.stack(
             [head.dequantize_output(part) for head, part in zip(self.heads, parts, strict=True)]
         )
-
-
-def _reading(head: ReferenceHead, operators: Operators) -> Read:
-    """What lookups of ``head`` read: all, or what rounding leaves of it."""
-
-    def read(stage: str, values: Any) -> Any:
-        dropped = head.dropped.get(stage, 0)
-        return operators.rounded(values, dropped) if dropped else values
-
-    return read
 
 
 def quantize_reference_heads(
@@ -298,18 +311,49 @@ def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int
 
 def _refuse_vanished(quantized: ReferenceHead, hidden: FloatArray) -> None:
     """Refuse a head of which quantization leaves too little: Concrete can't compile constants."""
-    sentences = list(quantized.quantize_input(hidden))
+    sentences, clear = list(quantized.quantize_input(hidden)), ClearOperators()
     tensors = dict(
         zip(
             ("query", "key", "value"),
-            zip(*(quantized.project(sentence) for sentence in sentences), strict=True),
+            zip(*(quantized.project(sentence, clear) for sentence in sentences), strict=True),
             strict=True,
         )
     )
-    tensors["output"] = tuple(quantized.run(sentence) for sentence in sentences)
+    tensors["output"] = tuple(quantized.run(sentence, clear) for sentence in sentences)
     for name, values in tensors.items():
         if not np.any(values):
             raise ImpossibleError(
                 f"at {quantized.n_bits} bits the head's {name} is zero on every calibration "
                 "sentence; use more bits, another head or another layer"
             )
+
+
+def state_reference_heads(shape: StatedShape, _: object = None) -> StatedHeads:
+    """Reference heads of a shape: every scale covers the largest value of its tensor."""
+    n_bits, largest = shape.n_bits, largest_integer(shape.n_bits)
+    spread = largest / COVERED
+    projected = COVERED * np.sqrt(shape.width) * spread**2 / largest
+    scales = {
+        "input": 1.0,
+        "weight": 1.0,
+        "projection": projected,
+        "query": projected,
+        "key": projected,
+        "value": projected,
+        "scores": REACH / largest,
+        "exponential": 1 / largest,
+        "inverse": 1 / largest,
+        "attention_weights": 1 / largest,
+    }
+    # Biases of about half of what a product reaches, to both sides.
+    bias = np.resize(np.array([-(largest // 2), largest // 2]), 3 * shape.dimension)
+    head = ReferenceHead(
+        weight=StatedMatrix(shape.width, 3 * shape.dimension, spread),  # type: ignore[arg-type]
+        bias=bias,
+        quantizers={name: Quantizer(float(scale), n_bits) for name, scale in scales.items()},
+        mask_value=0.0,
+        seq_len=shape.seq_len,
+        n_bits=n_bits,
+    )
+    heads = ReferenceHeads(tuple(replace(head) for _ in range(shape.heads)))
+    return StatedHeads(heads, n_bits, spread)

@@ -8,14 +8,23 @@ bits, and may be off by one in the last of them. Products of ciphertexts are not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fhecost.heads.attention_head import AttentionHead
-from fhecost.heads.reference import ReferenceHead, ReferenceHeads, quantize_reference_head
+from fhecost.heads.operators import ClearOperators, Table
+from fhecost.heads.reference import (
+    ReferenceHead,
+    ReferenceHeads,
+    quantize_reference_head,
+    state_reference_heads,
+)
+from fhecost.heads.stated import ReadWidths, StatedHeads, StatedShape
 from fhecost.quantization import FloatArray
 
 KEPT_BITS = 6
@@ -35,28 +44,55 @@ def quantize_reference_rounded(
     Raises:
         ImpossibleError: at this width some tensor of a head is zero for every sentence.
     """
-    return ReferenceHeads(
-        tuple(_rounded(quantize_reference_head(head, hidden, n_bits), hidden) for head in heads)
-    )
+    quantized = []
+    for head in heads:
+        reference, seen = quantize_reference_head(head, hidden, n_bits), _Reads()
+        for sentence in reference.quantize_input(hidden):
+            reference.run(np.asarray(sentence), seen)
+        quantized.append(_rounded(reference, seen.widths))
+    return ReferenceHeads(tuple(quantized))
 
 
-def _rounded(head: ReferenceHead, hidden: FloatArray) -> ReferenceHead:
-    """``head``, dropping what its lookups see on ``hidden`` beyond ``KEPT_BITS``."""
-    lowest: dict[str, int] = {}
-    highest: dict[str, int] = {}
+def state_reference_rounded(shape: StatedShape, read_widths: ReadWidths) -> StatedHeads:
+    """The reference heads of a shape, their lookups rounded."""
+    stated = state_reference_heads(shape)
+    widths = read_widths(state_reference_heads(replace(shape, heads=1)))
+    heads = tuple(_rounded(head, widths) for head in stated.heads.heads)
+    return replace(stated, heads=ReferenceHeads(heads))
 
-    def read(stage: str, values: Any) -> Any:
-        lowest[stage] = min(int(values.min()), lowest.get(stage, 0))
-        highest[stage] = max(int(values.max()), highest.get(stage, 0))
-        return values
 
-    for sentence in head.quantize_input(hidden):
-        head.run(np.asarray(sentence), read=read)
-    widths = {stage: _bits(lowest[stage], highest[stage]) for stage in lowest}
-    return replace(
-        head,
-        dropped={stage: bits - KEPT_BITS for stage, bits in widths.items() if bits > KEPT_BITS},
-    )
+def _rounded(head: ReferenceHead, widths: Mapping[str, int]) -> ReferenceHead:
+    """``head``, dropping what its lookups see beyond ``KEPT_BITS``; ``widths`` is by stage."""
+    dropped = {stage: bits - KEPT_BITS for stage, bits in widths.items() if bits > KEPT_BITS}
+    return replace(head, dropped=dropped)
+
+
+class _Reads(ClearOperators):
+    """Clear operators that remember what the lookups of each stage read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stage = ""
+        self._seen: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """By stage, the width of all that its lookups read."""
+        return {stage: _bits(*ends) for stage, ends in self._seen.items()}
+
+    def tag(self, name: str) -> AbstractContextManager[Any]:
+        return self._tagged(name)
+
+    @contextmanager
+    def _tagged(self, name: str) -> Iterator[None]:
+        before, self._stage = self._stage, name
+        yield
+        self._stage = before
+
+    def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
+        low, high = self._seen[self._stage]
+        self._seen[self._stage] = min(low, int(values.min())), max(high, int(values.max()))
+        return super().lookup(values, table, bounds)
 
 
 def _bits(low: int, high: int) -> int:

@@ -1,0 +1,238 @@
+"""What the tensors of a circuit hold: seen on sentences, or stated by rule.
+
+A wire's width follows from the integers that it holds. Where weights are at hand, these are the
+integers that calibration sentences give (:class:`Sampled`); for a shape alone they are what normal
+values reach (:class:`Stated`). Both know the same operations, so a head's ``run`` asks neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from statistics import NormalDist
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from fhecost.closed_form.ranges import Range
+from fhecost.heads.operators import Table, rounded_half_up
+from fhecost.heads.pairs import Pairs
+from fhecost.heads.stated import REACH, StatedMatrix
+from fhecost.quantization import FloatArray, IntArray
+
+Shape = tuple[int, ...]
+Bounds = tuple[int, int] | None
+
+
+class Held(Protocol):
+    """The integers of one tensor of ``shape``, as far as they are known."""
+
+    @property
+    def shape(self) -> Shape:
+        """Of the tensor."""
+
+    @property
+    def range(self) -> Range:
+        """The least and the largest integer."""
+
+    def moved(self, shape: Shape, move: Callable[[Any], Any]) -> Self:
+        """The same integers in other places; ``move`` takes an array with one axis more in front.
+
+        Only :class:`Sampled` makes the move.
+        """
+
+    def joined(self, others: Sequence[Self], axis: int) -> Self:
+        """This tensor and ``others`` behind each other along ``axis``."""
+
+    def plus(self, other: Self | IntArray | int, sign: int = 1) -> Self:
+        """The sum with another tensor or with constants, or the difference."""
+
+    def times(self, other: Self) -> Self:
+        """The product, element by element."""
+
+    def matmul(self, other: Self) -> Self:
+        """The matrix product with another tensor."""
+
+    def matmul_clear(self, weight: Any) -> Self:
+        """The matrix product with clear weights."""
+
+    def summed(self, axis: int, keepdims: bool) -> Self:
+        """The sums along ``axis``."""
+
+    def row_sums(self, pairs: Pairs) -> Self:
+        """The sums of the first axis over what each token attends to."""
+
+    def looked_up(self, table: Table, bounds: Bounds) -> Self:
+        """What ``table`` gives."""
+
+    def rounded(self, dropped: int) -> Self:
+        """Rounded to multiples of 2^``dropped``."""
+
+    def within(self, low: int, high: int) -> Self:
+        """The same, known to lie from ``low`` to ``high``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """What calibration sentences give: ``values``, the sentences along the first axis."""
+
+    values: IntArray
+
+    @property
+    def shape(self) -> Shape:
+        return self.values.shape[1:]
+
+    @property
+    def range(self) -> Range:
+        return Range.of(self.values)
+
+    def moved(self, shape: Shape, move: Callable[[Any], Any]) -> Sampled:
+        return Sampled(move(self.values))
+
+    def joined(self, others: Sequence[Sampled], axis: int) -> Sampled:
+        parts = [self.values, *(other.values for other in others)]
+        return Sampled(np.concatenate(parts, axis=axis + 1))
+
+    def plus(self, other: Sampled | IntArray | int, sign: int = 1) -> Sampled:
+        added = other.values if isinstance(other, Sampled) else other
+        return Sampled(self.values + added if sign > 0 else self.values - added)
+
+    def times(self, other: Sampled) -> Sampled:
+        return Sampled(self.values * other.values)
+
+    def matmul(self, other: Sampled) -> Sampled:
+        return Sampled(_exact_product(self.values, other.values))
+
+    def matmul_clear(self, weight: Any) -> Sampled:
+        return Sampled(_exact_product(self.values, weight))
+
+    def summed(self, axis: int, keepdims: bool) -> Sampled:
+        return Sampled(self.values.sum(axis=axis + 1, keepdims=keepdims))
+
+    def row_sums(self, pairs: Pairs) -> Sampled:
+        starts = [start for start, _ in pairs.spans]
+        return Sampled(np.add.reduceat(self.values, starts, axis=1))
+
+    def looked_up(self, table: Table, bounds: Bounds) -> Sampled:
+        return Sampled(np.rint(table(self.values)).astype(np.int64))
+
+    def rounded(self, dropped: int) -> Sampled:
+        return Sampled(rounded_half_up(self.values, dropped))
+
+    def within(self, low: int, high: int) -> Sampled:
+        return self
+
+
+def _exact_product(first: IntArray, second: IntArray) -> IntArray:
+    """The product of integers in floating point, many times faster: sums stay far below 2^53."""
+    product: IntArray = (first.astype(np.float64) @ second.astype(np.float64)).astype(np.int64)
+    return product
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What values are taken to be: independent, about normal around ``mean``, within ``range``.
+
+    ``spread`` is their standard deviation. A sum reaches ``REACH`` of its own deviations, but no
+    further than its terms allow.
+    """
+
+    shape: Shape
+    range: Range
+    mean: float
+    spread: float
+
+    @classmethod
+    def symmetric(cls, shape: Shape, largest: int, spread: float) -> Stated:
+        """Values around zero up to ``largest``."""
+        return cls(shape, Range(-largest, largest), 0.0, spread)
+
+    def moved(self, shape: Shape, move: Callable[[Any], Any]) -> Stated:
+        return replace(self, shape=shape)
+
+    def joined(self, others: Sequence[Stated], axis: int) -> Stated:
+        parts = [self, *others]
+        size = sum(part.shape[axis] for part in parts)
+        return Stated(
+            (*self.shape[:axis], size, *self.shape[axis + 1 :]),
+            Range(min(p.range.low for p in parts), max(p.range.high for p in parts)),
+            max((part.mean for part in parts), key=abs),
+            max(part.spread for part in parts),
+        )
+
+    def plus(self, other: Stated | IntArray | int, sign: int = 1) -> Stated:
+        if isinstance(other, Stated):
+            added, mean, spread = other.range, other.mean, other.spread
+            shape = np.broadcast_shapes(self.shape, other.shape)
+        else:
+            added, mean, spread = Range.of(np.asarray(other)), float(np.mean(other)), 0.0
+            shape = self.shape
+        return Stated(
+            shape,
+            self.range + (added if sign > 0 else -added),
+            self.mean + sign * mean,
+            math.hypot(self.spread, spread),
+        )
+
+    def times(self, other: Stated) -> Stated:
+        ends = [a * b for a in self.range for b in other.range]
+        mean = self.mean * other.mean
+        squares = (self.mean**2 + self.spread**2) * (other.mean**2 + other.spread**2)
+        shape = np.broadcast_shapes(self.shape, other.shape)
+        return Stated(shape, Range(min(ends), max(ends)), mean, math.sqrt(squares - mean**2))
+
+    def matmul(self, other: Stated) -> Stated:
+        terms = self.shape[-1]
+        shape = (*self.shape[:-1], other.shape[-1])
+        # The factors' own shapes don't fit each other element by element.
+        product = replace(self, shape=()).times(replace(other, shape=()))
+        return product._sum_of(terms, shape)
+
+    def matmul_clear(self, weight: Any) -> Stated:
+        stated = weight if isinstance(weight, StatedMatrix) else None
+        norm2 = stated.norm2 if stated else float((weight**2).sum(axis=0).max())
+        spread = math.hypot(self.mean, self.spread) * math.sqrt(norm2)
+        reach = int(REACH * spread)
+        shape = (*self.shape[:-1], weight.shape[1])
+        return Stated(shape, Range(-reach, reach), 0.0, spread)
+
+    def summed(self, axis: int, keepdims: bool) -> Stated:
+        kept = (1,) if keepdims else ()
+        return self._sum_of(
+            self.shape[axis], (*self.shape[:axis], *kept, *self.shape[axis + 1 :])
+        )  # fmt: skip
+
+    def row_sums(self, pairs: Pairs) -> Stated:
+        return self._sum_of(pairs.longest_row, (pairs.tokens, *self.shape[1:]))
+
+    def looked_up(self, table: Table, bounds: Bounds) -> Stated:
+        if bounds is not None:
+            low, high = bounds
+            return Stated(self.shape, Range(low, high), (low + high) / 2, (high - low) / 2 / REACH)
+        inner = np.clip(self.mean + self.spread * _normal_quantiles(), *self.range)
+        points = np.rint([*self.range, *inner]).reshape(-1, *(1 for _ in self.shape))
+        results = np.rint(table(points)).reshape(len(points), -1)
+        of_normal = results[2:]
+        return Stated(
+            self.shape, Range.of(results), float(of_normal.mean()), float(of_normal.std())
+        )  # fmt: skip
+
+    def rounded(self, dropped: int) -> Stated:
+        return replace(self, range=self.range.rounded(dropped))
+
+    def within(self, low: int, high: int) -> Stated:
+        return replace(self, range=self.range.clipped(low, high))
+
+    def _sum_of(self, terms: int, shape: Shape) -> Stated:
+        mean, spread = terms * self.mean, math.sqrt(terms) * self.spread
+        least, most = terms * self.range.low, terms * self.range.high
+        reached = Range(math.floor(mean - REACH * spread), math.ceil(mean + REACH * spread))
+        return Stated(shape, reached.clipped(least, most), mean, spread)
+
+
+@cache
+def _normal_quantiles(count: int = 32) -> FloatArray:
+    quantile = NormalDist().inv_cdf
+    return np.array([quantile((index + 0.5) / count) for index in range(count)])

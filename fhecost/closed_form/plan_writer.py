@@ -1,0 +1,343 @@
+"""Writing a plan down: what Concrete makes of each operation of a circuit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Literal, Unpack
+
+from fhecost.closed_form.plan import ROUNDING, LinearCounts, LinearWork, Plan, Wire, stages_of
+from fhecost.closed_form.ranges import Range, reaching
+
+NARROWED_UP_TO = 8
+"""Bits of the widest source that a lookup reads at its own width."""
+
+CLIPPED_FROM = 5
+"""Kept bits from which an approximate rounding spends a lookup on preventing its overflow, so that
+what follows need not read one bit more; Concrete's ``approximate_clipping_start_precision``."""
+
+
+class PlanWriter:
+    """A circuit while it is written down; each method adds one operation of Concrete's."""
+
+    def __init__(self) -> None:
+        self._wires: list[Wire] = []
+        self._work: list[LinearWork] = []
+        self._times, self._turns = 1, 1
+
+    @contextmanager
+    def repeated(self, *, times: int = 1, turns: int = 1) -> Iterator[None]:
+        """What is written meanwhile is there ``times`` side by side, ``turns`` in a row."""
+        before = self._times, self._turns
+        self._times, self._turns = self._times * times, self._turns * turns
+        yield
+        self._times, self._turns = before
+
+    def finished(self, output: Wire) -> Plan:
+        """The plan of what ``output``, the circuit's result, needs."""
+        needed: set[int] = set()
+        open_ends = [output.index]
+        while open_ends:
+            index = open_ends.pop()
+            if index not in needed:
+                needed.add(index)
+                open_ends += self._wires[index].sources
+        # What the compiler drops is left out; what comes after it still waits for what was before.
+        stages = stages_of(self._wires, needed)
+        new = {old: position for position, old in enumerate(sorted(needed))}
+        wires = tuple(
+            replace(
+                wire,
+                index=new[wire.index],
+                sources=tuple(new[source] for source in wire.sources),
+                aligned_by=new[wire.aligned_by],
+                awaits=(),
+            )
+            for wire in self._wires
+            if wire.index in needed
+        )
+        work = tuple(
+            replace(one, wire=new[one.wire], done_for=new[one.done_for])
+            for one in self._work
+            if one.done_for in needed
+        )
+        return Plan(wires, work, stages, (wires[new[output.index]],))
+
+    def input(self, count: int, values: Range, norm2: float = 1.0) -> Wire:
+        """An encrypted input of the circuit, ``count`` integers."""
+        return self._add("input", "", (), count, values, norm2=norm2)
+
+    def linear(
+        self,
+        stage: str,
+        sources: Sequence[Wire],
+        count: int,
+        values: Range,
+        *,
+        width: int = 0,
+        tensor: int = 0,
+        norm2: float | None = None,
+        awaits: Sequence[Wire] = (),
+        **counts: Unpack[LinearCounts],
+    ) -> Wire:
+        """Linear operations on ``sources``, which all join one block.
+
+        Args:
+            stage: its name.
+            sources: the wires that go in.
+            count: integers that come out.
+            values: their range.
+            width: what a hint makes of their width, where it is more than the range needs.
+            tensor: the largest tensor besides the result, such as a matrix of weights.
+            norm2: its own, where it isn't the sum of its sources'.
+            awaits: what it comes after besides, though nothing of it goes in.
+            counts: how many of each linear operation; none, and it belongs to no stage.
+        """
+        if norm2 is None:
+            norm2 = sum(source.norm2 for source in sources)
+        wire = self._add(
+            "linear",
+            stage,
+            sources,
+            count,
+            values,
+            width,
+            norm2=norm2,
+            awaits=awaits,
+            tensor=max(count, tensor) if any(counts.values()) else 0,
+        )
+        self._count(stage, wire, wire, **counts)
+        return wire
+
+    def narrowed(self, wire: Wire, values: Range) -> Wire:
+        """``wire``, a sum of which more is known now: it holds no more than ``values``."""
+        if wire.kind == "linear" and values.bits < wire.width:
+            wire = replace(wire, range=values, width=values.bits)
+            self._wires[wire.index] = wire
+        return wire
+
+    def lookup(
+        self,
+        stage: str,
+        source: Wire,
+        values: Range,
+        *,
+        kept: int | None = None,
+        whole: bool = False,
+    ) -> Wire:
+        """A table lookup of each integer of ``source``.
+
+        Args:
+            stage: its name.
+            source: what is looked up.
+            values: the range of the results.
+            kept: bits that a rounding before it left; without, the source's own width is read.
+            whole: whether it reads the block's width in any case, as the lookups of products do.
+        """
+        own = kept is None and not whole and source.width <= NARROWED_UP_TO
+        reads = source.width if own else kept
+        return self._read(stage, source, values, reads, shiftable=own)
+
+    def product(
+        self,
+        stage: str,
+        first: Wire,
+        second: Wire,
+        count: int,
+        values: Range,
+        *,
+        terms: int | None = None,
+    ) -> Wire:
+        """Products of two ciphertexts, each two lookups.
+
+        Args:
+            stage: its name.
+            first: one factor.
+            second: the other.
+            count: integers that come out.
+            values: their range.
+            terms: products that each of them sums up; None for products alone.
+        """
+        n = count * (terms or 1)
+        # A sum is of a signed type when a term is, a difference always, whatever values they have.
+        low = -1 if first.signed or second.signed else 0
+        total = self.linear(
+            stage,
+            (first, second),
+            n,
+            reaching(first.range + second.range, low),
+            encrypted_addition=n,
+        )
+        difference = self.linear(
+            stage,
+            (first, second),
+            n,
+            reaching(first.range + -second.range, -1),
+            encrypted_addition=n,
+            encrypted_negation=n,
+        )
+        # Their results join the block of the sum of products: no width of their own.
+        squares = [
+            self.lookup(stage, wire, Range(0, 0), whole=True) for wire in (total, difference)
+        ]
+        return self.linear(
+            stage,
+            squares,
+            count,
+            values,
+            norm2=2.0 * (terms or 1),
+            encrypted_negation=n,
+            encrypted_addition=n if terms is None else 2 * n,
+        )
+
+    def rounded(self, stage: str, source: Wire, kept: int) -> Wire:
+        """``source`` rounded to its ``kept`` top bits, exactly: a lookup for each bit dropped."""
+        dropped = source.width - kept
+        if dropped <= 0:
+            return source
+        n = source.size
+        bits = self._add(
+            "lookup", stage, (source,), n * dropped, Range(0, 0), reads=ROUNDING, shiftable=True
+        )
+        wire = self._add(
+            "linear",
+            stage,
+            (source, bits),
+            n,
+            source.range,
+            source.width,
+            norm2=source.norm2 + dropped,
+            tensor=n,
+            steps=dropped,
+        )
+        self._count(
+            stage,
+            wire,
+            wire,
+            clear_addition=(2 * dropped + 1) * n,
+            clear_multiplication=dropped * n,
+            encrypted_negation=dropped * n,
+            encrypted_addition=dropped * n,
+        )
+        return wire
+
+    def nearly_rounded_lookup(self, stage: str, source: Wire, values: Range, dropped: int) -> Wire:
+        """A lookup of ``source`` after it was approximately rounded, without its ``dropped`` bits.
+
+        Args:
+            stage: its name.
+            source: what is looked up.
+            values: the range of the results.
+            dropped: bits that the rounding takes away; with none the whole source is read.
+        """
+        kept = source.width - dropped
+        if dropped <= 0:
+            return self.lookup(stage, source, values)
+        rounded = source.range.rounded(dropped)
+        # As Concrete has it: rounded values that need fewer bits count as an overflow too.
+        overflows = rounded.bits != source.width
+        n = source.size
+        wire = self.linear(
+            stage,
+            (source,),
+            n,
+            reaching(rounded, -1) if source.signed else rounded,
+            width=source.width + overflows,
+            clear_addition=n,
+        )
+        if overflows and kept >= CLIPPED_FROM:
+            wire = self._clipped(stage, wire, n, kept)
+            overflows = False
+        return self._read(stage, wire, values, kept + overflows, shiftable=True)
+
+    def _clipped(self, stage: str, source: Wire, n: int, kept: int) -> Wire:
+        """``source`` less what would make its rounding to ``kept`` bits overflow."""
+        excess = self._read(stage, source, Range(0, 0), max(2, kept - 1), shiftable=True)
+        self._count(stage, source, excess, clear_addition=n)
+        wire = self._add(
+            "linear",
+            stage,
+            (source, excess),
+            n,
+            source.range,
+            source.width,
+            norm2=source.norm2 + 1,
+            aligned_by=source.index,
+            tensor=n,
+        )
+        self._count(
+            stage, wire, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n
+        )
+        return wire
+
+    def _read(
+        self, stage: str, source: Wire, values: Range, precision: int | None, *, shiftable: bool
+    ) -> Wire:
+        """A lookup of the top ``precision`` bits of ``source``; None for its block's width."""
+        n = source.size
+        wire = self._add(
+            "lookup",
+            stage,
+            (source,),
+            n,
+            values,
+            reads=precision,
+            shiftable=shiftable,
+            tensor=n,
+            steps=1,
+        )
+        if source.signed:
+            self._count(stage, source, wire, clear_addition=n)
+        return wire
+
+    def _count(
+        self, stage: str, wire: Wire, done_for: Wire, **counts: Unpack[LinearCounts]
+    ) -> None:
+        all_of_them = self._times * self._turns
+        scaled: LinearCounts = {
+            name: count * all_of_them
+            for name, count in counts.items()
+            if count  # type: ignore[misc, operator]
+        }
+        if scaled:
+            self._work.append(LinearWork(stage, wire.index, done_for.index, scaled))
+
+    def _add(
+        self,
+        kind: Literal["input", "linear", "lookup"],
+        stage: str,
+        sources: Sequence[Wire],
+        count: int,
+        values: Range,
+        width: int = 0,
+        *,
+        norm2: float = 1.0,
+        reads: int | None = None,
+        shiftable: bool = False,
+        aligned_by: int = -1,
+        awaits: Sequence[Wire] = (),
+        tensor: int = 0,
+        steps: int = 0,
+    ) -> Wire:
+        index = len(self._wires)
+        wire = Wire(
+            index=index,
+            kind=kind,
+            stage=stage,
+            size=count,
+            range=values,
+            width=max(width, values.bits),
+            norm2=norm2,
+            sources=tuple(dict.fromkeys(source.index for source in sources)),
+            reads=reads,
+            shiftable=shiftable,
+            aligned_by=index if aligned_by < 0 else aligned_by,
+            awaits=tuple(source.index for source in (*sources, *awaits)),
+            tensor=tensor,
+            steps=steps,
+            times=self._times,
+            turns=self._turns,
+        )
+        self._wires.append(wire)
+        return wire
