@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fhecost.measurement.fit import CpuFit, fit_cpu
     from fhecost.measurement.microbenchmark import run_microbenchmark
     from fhecost.measurement.records import Microbenchmark, load_microbenchmark
-    from fhecost.models.shape import TransformerShape, find_shape
+    from fhecost.models.shape import ModelShape, find_shape
     from fhecost.pipeline import compare_circuit, estimate_circuit
     from fhecost.projection.projection import ProjectionRequest, project
 
@@ -48,7 +48,7 @@ _HOME = {
     "SavedCircuit": "fhecost.circuit_request",
     "find_circuit": "fhecost.circuit_request",
     "ShapeRequest": "fhecost.closed_form.scopes",
-    "TransformerShape": "fhecost.models.shape",
+    "ModelShape": "fhecost.models.shape",
     "find_shape": "fhecost.models.shape",
     "profile_circuit": "fhecost.concrete.reader",
     "CircuitProfile": "fhecost.circuits.profile",
@@ -99,6 +99,7 @@ __all__ = [
     "HeadRequest",
     "ImpossibleError",
     "Microbenchmark",
+    "ModelShape",
     "MultiHeadsQGPT2Model",
     "PredictedHeads",
     "PredictedShape",
@@ -108,7 +109,6 @@ __all__ = [
     "ShapeRequest",
     "SingleHeadQGPT2Model",
     "Stage",
-    "TransformerShape",
     "UsageError",
     "__version__",
     "compare_circuit",

@@ -42,3 +42,4 @@ WholeFloat = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), Aft
 PowerOfTwoFloat = Annotated[WholeFloat, AfterValidator(_power_of_two)]
 
 VersionOne = Annotated[Literal[1], BeforeValidator(_no_truth_value)]
+VersionTwo = Annotated[Literal[2], BeforeValidator(_no_truth_value)]

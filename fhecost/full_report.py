@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow, load_accuracy
 from fhecost.circuit_request import CircuitRequest, PredictedShape, find_circuit
+from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.closed_form.requests import shape_request
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import FhecostError, UsageError
@@ -17,6 +17,7 @@ from fhecost.hardware.comparison import ComparisonReport, compare
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import ALL, load_hardware, load_machine
+from fhecost.models.shape import find_shape
 from fhecost.progress import Progress, silent
 from fhecost.projection.lengths import parse_lengths
 from fhecost.projection.projection import ProjectionReport, ProjectionRequest, project
@@ -116,7 +117,7 @@ def matching_accuracy(
     found: list[AccuracyReport] = []
     for report in reports:
         rows = tuple(row for row in report.rows if _speaks_of(row, asked))
-        if report.model_sha256 == asked.get("model_sha256") and rows:
+        if report.model_sha256 == asked.model_sha256 and rows:
             found.append(report.model_copy(update={"rows": rows}))
     if not found:
         return None
@@ -125,14 +126,13 @@ def matching_accuracy(
     return found[0].model_copy(update={"rows": ordered})
 
 
-def _speaks_of(row: AccuracyRow, asked: Mapping[str, str | int | float]) -> bool:
-    heads = {part.strip() for part in row.heads.split(",")}
-    wanted = {part.strip() for part in str(asked.get("heads", "")).split(",")}
+def _speaks_of(row: AccuracyRow, asked: CircuitDescription) -> bool:
+    heads = {int(part) for part in row.heads.split(",")}
     return (
-        row.variant == asked.get("variant")
-        and row.bits == asked.get("bits")
-        and row.layer == asked.get("layer", 0)
-        and heads == wanted
+        row.variant == asked.variant
+        and row.bits == asked.bits
+        and row.layer == asked.layer
+        and heads == set(asked.heads or ())
     )
 
 
@@ -149,17 +149,16 @@ def _projection_request(request: ReportRequest, circuit: CircuitProfile) -> Proj
     )
 
 
-def _shape_of(request: CircuitRequest, described: Mapping[str, str | int | float]) -> ShapeRequest:
+def _shape_of(request: CircuitRequest, said: CircuitDescription) -> ShapeRequest:
     """The shape whose closed form stands for the circuit at other lengths."""
     if isinstance(request, PredictedShape):
         return request.shape
-    needed = ("model", "variant", "seq_len", "bits", "heads")
-    if not all(name in described for name in needed):
-        raise UsageError("the circuit doesn't say of which model it is")
-    return shape_request(
-        str(described["model"]),
-        seq_len=int(described["seq_len"]),
-        bits=int(described["bits"]),
-        variant=str(described["variant"]),
-        heads=str(described["heads"]).replace(" ", ""),
+    if None in (said.model, said.variant, said.seq_len, said.bits) or not said.heads:
+        raise UsageError("the circuit doesn't say of which heads of which model it is")
+    return ShapeRequest(
+        find_shape(str(said.model)),
+        seq_len=int(said.seq_len or 0),
+        bits=int(said.bits or 0),
+        variant=str(said.variant),
+        heads=len(said.heads),
     )

@@ -18,20 +18,12 @@ from fhecost.errors import ImpossibleError, UsageError
 from fhecost.frozen import Frozen
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.hybrid import FheMode, MultiHeadsQGPT2Model
-from fhecost.gpt2.model import (
-    EMBEDDED,
-    GPT2,
-    ModelShape,
-    check_layer,
-    find_model,
-    fingerprint,
-    load_gpt2,
-    model_shape,
-)
+from fhecost.gpt2.model import GPT2, check_layer, find_model, fingerprint, load_gpt2, model_shape
 from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.variants import variant_named
+from fhecost.models.shape import EMBEDDED, ModelShape
 from fhecost.progress import Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION

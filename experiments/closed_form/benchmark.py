@@ -15,9 +15,9 @@ from collections.abc import Callable
 from itertools import cycle, islice, product
 
 from compile_grid import quantized_case
+from fhecost.closed_form.heads import plan_of_quantized
 
 from fhecost.closed_form.circuit import circuit_profile
-from fhecost.closed_form.heads import plan_of_quantized
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
@@ -25,7 +25,7 @@ from fhecost.concrete.compilation import compile_circuit
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import load_machine
 from fhecost.measurement.machine import settled_probe_seconds
-from fhecost.models.shape import SHAPES, TransformerShape
+from fhecost.models.shape import SHAPES, ModelShape
 
 CASES = (
     ("reference", 16, 4, 3),
@@ -52,7 +52,7 @@ def seconds(call: Callable[[], object], repeats: int = 1) -> float:
 def row(variant: str, width: int, seq_len: int, bits: int, on_cpu: Estimator) -> str:
     """One circuit, compiled and counted in turns."""
     quantized, sentences = quantized_case(variant, 1, width, 4, seq_len, bits)
-    shape = TransformerShape("", 1, 4, width, 4 * width, 100, 1024, "")
+    shape = ModelShape("", 1, 4, width, 4 * width, 100, 1024, "")
     request = ShapeRequest(shape, "head", seq_len, bits, variant)
     circuit = profile_of_shape(request)
 

@@ -52,7 +52,7 @@ def quantized_case(
 ) -> tuple[QuantizedHeads, IntArray]:
     """The first ``taken`` of ``count`` random heads, quantized, and the quantized sentences."""
     heads, hidden = random_heads(width, count, seq_len)
-    quantized = variant_named(variant)(heads[:taken], hidden, bits)
+    quantized = variant_named(variant).quantize(heads[:taken], hidden, bits)
     return quantized, np.stack([quantized.quantize_input(sentence) for sentence in hidden])
 
 

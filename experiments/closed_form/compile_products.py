@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from fhecost.closed_form.measured import norm2_of, range_of
+
 from fhecost.closed_form.plan import Plan
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit

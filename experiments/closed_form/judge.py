@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 from compile_grid import quantized_case
+from fhecost.closed_form.heads import plan_of_quantized
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.cost_error import WITHIN, within
-from fhecost.closed_form.heads import plan_of_quantized
 from fhecost.closed_form.needs import needs_of
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
@@ -37,7 +37,7 @@ from fhecost.closed_form.solved_circuits import (
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import load_machine
-from fhecost.models.shape import TransformerShape
+from fhecost.models.shape import ModelShape
 
 HERE = Path(__file__).parent
 MACHINES = ("epyc-zen4-2", "h100", "strix")
@@ -83,7 +83,7 @@ def main() -> None:
             continue
         compiled = CircuitProfile.model_validate(entry["profile"])
         count = case["width"] // case["head_dimension"]
-        shape = TransformerShape("", 1, count, case["width"], 1, 1, 10**6, "")
+        shape = ModelShape("", 1, count, case["width"], 1, 1, 10**6, "")
         stated = ShapeRequest(
             shape, "head", case["seq_len"], case["bits"], case["variant"], case["heads"]
         )

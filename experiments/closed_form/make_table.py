@@ -17,9 +17,9 @@ from typing import Any
 
 from compile_grid import quantized_case
 from compile_products import Products
+from fhecost.closed_form.heads import plan_of_quantized
 
 from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters
-from fhecost.closed_form.heads import plan_of_quantized
 from fhecost.closed_form.needs import needs_of
 from fhecost.closed_form.partitions import Lookups, Partitions, partition
 from fhecost.closed_form.plan import Plan

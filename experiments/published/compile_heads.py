@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
             )
             for index in range(count)
         ]
-        quantized = variant_named("reference-rounded")(heads, states, BITS)
+        quantized = variant_named("reference-rounded").quantize(heads, states, BITS)
         sentences = [quantized.quantize_input(sentence) for sentence in states]
         profile = profile_circuit(
             compile_circuit(quantized.run, sentences),

@@ -47,7 +47,7 @@ def main(folder: Path, path: Path, warm_runs: int = 2) -> None:
         weights["h.0.attn.c_attn.weight"], weights["h.0.attn.c_attn.bias"], HEADS, 0
     )
     states = normalized_states(weights)
-    quantized = variant_named("reference")([head], states, BITS)
+    quantized = variant_named("reference").quantize([head], states, BITS)
     integers = quantized.quantize_input(states[0])
     circuit = compile_circuit(
         quantized.run, [quantized.quantize_input(sentence) for sentence in states]

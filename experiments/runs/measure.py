@@ -188,7 +188,7 @@ def _compiled_heads(case: HeadCase) -> tuple[Any, Any, Any]:
     hidden = gpt2.hidden_states(windows, 0)
     judged = gpt2.hidden_states([gpt2.tokens(JUDGED)[: case.seq_len]], 0)[0]
     floats = [_cut(gpt2.head(0, head), case.dimension) for head in case.heads]
-    heads = variant_named(case.variant)(floats, hidden, case.bits)
+    heads = variant_named(case.variant).quantize(floats, hidden, case.bits)
     integers = heads.quantize_input(judged)
     inputset = [*(heads.quantize_input(sentence) for sentence in hidden), integers]
     circuit = compile_circuit(heads.run, inputset)

@@ -66,7 +66,7 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
     windows = calibration_windows(gpt2, setting.seq_len)
     calibration = gpt2.hidden_states(windows, setting.layer)
     floats = [gpt2.head(setting.layer, head) for head in setting.heads]
-    heads = variant_named(setting.variant)(floats, calibration, setting.bits)
+    heads = variant_named(setting.variant).quantize(floats, calibration, setting.bits)
     operators = ClearOperators()
     integers = [heads.quantize_input(hidden) for hidden in judged.hidden]
     clear = [np.asarray(heads.run(values, operators)) for values in integers]

@@ -21,7 +21,6 @@ from fhecost.circuits.cache import code_fingerprint
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import cache_folder, read_text
 from fhecost.gpt2.model import (
-    EMBEDDED,
     calibration_sentences,
     check_layer,
     check_seq_len,
@@ -32,6 +31,7 @@ from fhecost.gpt2.model import (
 from fhecost.heads.attention_head import parse_heads
 from fhecost.heads.variants import variant_named
 from fhecost.measurement.machine import available_threads
+from fhecost.models.shape import EMBEDDED
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
 

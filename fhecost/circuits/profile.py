@@ -8,23 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    StrictInt,
-    StrictStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
+from fhecost.circuits.description import CircuitDescription
 from fhecost.errors import UsageError, first_validation_error
 from fhecost.fields import (
     Count,
-    Finite,
     FiniteNonNegative,
     PolynomialSize,
     Positive,
     Probability,
-    VersionOne,
+    VersionTwo,
 )
 from fhecost.files import read_json, write_atomically
 from fhecost.frozen import Frozen
@@ -38,6 +32,9 @@ LINEAR_OPERATIONS: tuple[LinearOperation, ...] = (
     "clear_multiplication",
     "encrypted_negation",
 )
+
+
+_WRONG_HASH = "hash doesn't match the content; if you edited the file on purpose, remove its hash"
 
 
 class PbsParameters(Frozen):
@@ -137,14 +134,14 @@ class Stage(Frozen):
 class CircuitProfile(Frozen):
     """A circuit as stages in dependency order, with the sizes of its keys, inputs and outputs.
 
-    ``complexity`` is in the units of the Concrete optimizer. ``description`` says in words and
-    numbers what the circuit computes; ``hash`` is the SHA-256 of all other fields.
+    ``complexity`` is in the units of the Concrete optimizer. ``description`` says what
+    the circuit computes; ``hash`` is the SHA-256 of all other fields.
     """
 
-    schema_version: VersionOne = 1
+    schema_version: VersionTwo = 2
     name: str
     source: str = Field(description="what the profile was read from")
-    description: Mapping[str, StrictStr | StrictInt | Finite] = Field(default_factory=dict)
+    description: CircuitDescription = CircuitDescription()
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     bsk_bytes: Count
     ksk_bytes: Count
@@ -182,6 +179,24 @@ class CircuitProfile(Frozen):
         sizes = [use.parameters.polynomial_size for stage in self.stages for use in stage.pbs]
         return max(sizes, default=None)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_version_one(
+        cls, content: Any, handler: ModelWrapValidatorHandler[CircuitProfile]
+    ) -> CircuitProfile:
+        """Read what fhecost 0.1 saved too: its description was a mapping without fields."""
+        if not isinstance(content, dict) or _version(content) != 1:
+            return handler(content)
+        said = content.get("description", {})
+        if not isinstance(said, dict):
+            raise ValueError("description: must be an object")
+        described = CircuitDescription.of(said)
+        read = handler({**content, "schema_version": 2, "description": described, "hash": ""})
+        saved = content.get("hash")
+        if saved and saved != read._content_hash({"schema_version": 1, "description": said}):
+            raise ValueError(_WRONG_HASH)
+        return read
+
     @model_validator(mode="after")
     def _something_is_done(self) -> CircuitProfile:
         if not any(stage.pbs or stage.key_switches or stage.linear for stage in self.stages):
@@ -208,15 +223,14 @@ class CircuitProfile(Frozen):
         if not self.hash:
             object.__setattr__(self, "hash", expected)
         elif self.hash != expected:
-            raise ValueError(
-                "hash doesn't match the content; if you edited the file on purpose, remove its hash"
-            )
+            raise ValueError(_WRONG_HASH)
         return self
 
-    def _content_hash(self) -> str:
+    def _content_hash(self, instead: Mapping[str, Any] | None = None) -> str:
+        """SHA-256 of all fields but the hash, with those of ``instead`` in place of some."""
         # Profiles of compiled circuits keep the hash that they had before this field was there.
         left_out = {"hash"} if self.cost_error is not None else {"hash", "cost_error"}
-        content = self.model_dump(mode="json", exclude=left_out)
+        content = {**self.model_dump(mode="json", exclude=left_out), **(instead or {})}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -235,13 +249,18 @@ def load_profile(path: Path) -> CircuitProfile:
     content: Any = read_json(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a circuit profile: the top level must be an object")
-    found = content.get("schema_version")
-    if found != 1 or isinstance(found, bool):
+    if _version(content) not in (1, 2):
         raise UsageError(
-            f"{path}: schema_version: this fhecost reads circuit profiles of version 1, "
-            f"not {found!r}"
+            f"{path}: schema_version: this fhecost reads circuit profiles of versions 1 and 2, "
+            f"not {content.get('schema_version')!r}; save it anew, or update fhecost"
         )
     try:
         return CircuitProfile.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+
+
+def _version(content: Mapping[str, Any]) -> int | None:
+    """The version that a profile's content states; None where that is no whole number."""
+    found = content.get("schema_version")
+    return found if isinstance(found, int) and not isinstance(found, bool) else None

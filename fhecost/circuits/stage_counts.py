@@ -40,13 +40,13 @@ class StageCounts:
 
         Args:
             name: of the stage.
-            steps: lookups that wait for each other, on the longest path; it can't have more steps
-                than lookups.
+            steps: operations that wait for each other, on the longest path; lookups where there
+                are some, and no more steps than these.
             largest_tensor: its elements are the width of a stage without lookups.
             predecessors: the stages that this one waits for.
         """
         pbs_count = self.pbs.total()
-        depth = min(steps, max(1, pbs_count))
+        depth = min(steps, pbs_count) if pbs_count else steps
         return Stage(
             name=name,
             pbs=tuple(PbsUse(parameters=use, count=count) for use, count in self.pbs.items()),

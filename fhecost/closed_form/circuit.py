@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 
-from fhecost.circuits.profile import CircuitProfile, PbsParameters
+from fhecost.circuits.description import CircuitDescription
+from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
 from fhecost.circuits.stage_counts import StageCounts
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
@@ -17,7 +17,7 @@ from fhecost.circuits.work import (
 )
 from fhecost.closed_form.parameter_sets import ParameterSets
 from fhecost.closed_form.partitions import Partitions
-from fhecost.closed_form.plan import Plan
+from fhecost.closed_form.plan import Plan, Wire
 from fhecost.concrete.compilation import GLOBAL_P_ERROR
 
 
@@ -27,7 +27,7 @@ def circuit_profile(
     parameters: ParameterSets,
     *,
     name: str,
-    description: Mapping[str, str | int | float],
+    description: CircuitDescription,
     cost_error: float | None,
 ) -> CircuitProfile:
     """The circuit profile of ``plan``, its stages in the order in which they were written down.
@@ -40,10 +40,7 @@ def circuit_profile(
         description: what the circuit computes.
         cost_error: how far the cost may be off, as a fraction.
     """
-    dimension = [
-        _external(parameters.sets[partitions.precisions[partition]])
-        for partition in partitions.of_wire
-    ]
+    dimension = [ciphertext_dimension(parameters, partitions, wire) for wire in plan.wires]
     counts = _counts(plan, partitions, parameters, dimension)
     key_switches = {use for stage in counts.values() for use in stage.key_switches}
     pbs_count = sum(stage.pbs.total() for stage in counts.values())
@@ -59,7 +56,7 @@ def circuit_profile(
     return CircuitProfile(
         name=name,
         source="closed form",
-        description=dict(description),
+        description=description,
         stages=tuple(
             counts[stage].stage(
                 stage,
@@ -105,11 +102,13 @@ def _counts(
             of_stage.linear["clear_multiplication", dimension[source.index]] += source.count
         of_stage.bit_width = max(of_stage.bit_width or 0, partitions.width[source.index])
     for work in plan.linear_work:
-        for operation, count in work.counts.items():
-            if count:
-                counts[work.stage].linear[operation, dimension[work.wire]] += count
+        for operation in LINEAR_OPERATIONS:
+            if count := work.counts.get(operation, 0):
+                counts[work.stage].linear[operation, dimension[work.wire]] += count * work.times
     return counts
 
 
-def _external(parameters: PbsParameters) -> int:
-    return parameters.glwe_dimension * parameters.polynomial_size
+def ciphertext_dimension(parameters: ParameterSets, partitions: Partitions, wire: Wire) -> int:
+    """The LWE dimension of the ciphertexts of ``wire``."""
+    own = parameters.sets[partitions.precisions[partitions.of_wire[wire.index]]]
+    return own.glwe_dimension * own.polynomial_size

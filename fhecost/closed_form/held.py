@@ -135,14 +135,15 @@ def _exact_product(first: IntArray, second: IntArray) -> IntArray:
 class Stated:
     """What values are taken to be: independent, about normal around ``mean``, within ``range``.
 
-    ``spread`` is their standard deviation. A sum reaches ``REACH`` of its own deviations, but no
-    further than its terms allow.
+    ``spread`` is their standard deviation. A ``sum`` of many reaches ``REACH`` of its own
+    deviations, but no further than its terms allow.
     """
 
     shape: Shape
     range: Range
     mean: float
     spread: float
+    sum: bool = False
 
     @classmethod
     def symmetric(cls, shape: Shape, largest: int, spread: float) -> Stated:
@@ -169,12 +170,11 @@ class Stated:
         else:
             added, mean, spread = Range.of(np.asarray(other)), float(np.mean(other)), 0.0
             shape = self.shape
-        return Stated(
-            shape,
-            self.range + (added if sign > 0 else -added),
-            self.mean + sign * mean,
-            math.hypot(self.spread, spread),
-        )
+        ends = self.range + (added if sign > 0 else -added)
+        mean, spread = self.mean + sign * mean, math.hypot(self.spread, spread)
+        if not (isinstance(other, Stated) and self.sum and other.sum):
+            return Stated(shape, ends, mean, spread)
+        return Stated(shape, _reached(mean, spread).clipped(*ends), mean, spread, sum=True)
 
     def times(self, other: Stated) -> Stated:
         ends = [a * b for a in self.range for b in other.range]
@@ -194,9 +194,8 @@ class Stated:
         stated = weight if isinstance(weight, StatedMatrix) else None
         norm2 = stated.norm2 if stated else float((weight**2).sum(axis=0).max())
         spread = math.hypot(self.mean, self.spread) * math.sqrt(norm2)
-        reach = int(REACH * spread)
         shape = (*self.shape[:-1], weight.shape[1])
-        return Stated(shape, Range(-reach, reach), 0.0, spread)
+        return Stated(shape, _reached(0.0, spread), 0.0, spread, sum=True)
 
     def summed(self, axis: int, keepdims: bool) -> Stated:
         kept = (1,) if keepdims else ()
@@ -228,8 +227,12 @@ class Stated:
     def _sum_of(self, terms: int, shape: Shape) -> Stated:
         mean, spread = terms * self.mean, math.sqrt(terms) * self.spread
         least, most = terms * self.range.low, terms * self.range.high
-        reached = Range(math.floor(mean - REACH * spread), math.ceil(mean + REACH * spread))
-        return Stated(shape, reached.clipped(least, most), mean, spread)
+        return Stated(shape, _reached(mean, spread).clipped(least, most), mean, spread, sum=True)
+
+
+def _reached(mean: float, spread: float) -> Range:
+    """What the integers of a normal distribution reach."""
+    return Range(int(mean - REACH * spread), int(mean + REACH * spread))
 
 
 @cache

@@ -84,11 +84,15 @@ class Wire:
 
 @dataclass(frozen=True)
 class LinearWork:
-    """Linear operations of a stage on the ciphertexts of one wire's block, done for another."""
+    """Linear operations of a stage on the ciphertexts of one wire's block, done for another.
+
+    The ``counts`` are there ``times`` as often.
+    """
 
     stage: str
     wire: int
     done_for: int
+    times: int
     counts: LinearCounts
 
 
@@ -137,7 +141,7 @@ def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
         shape.predecessors.update((name, None) for name in before if name != wire.stage)
         shape.largest_tensor = max(shape.largest_tensor, wire.tensor * wire.times)
         own = counted.get(wire.stage, 0) + wire.steps
-        shape.depth = max(shape.depth, own * wire.turns)
+        shape.depth = max(shape.depth, max(own, 1) * wire.turns)
         behind.append((wire.stage,))
         steps.append({wire.stage: own})
     return stages

@@ -153,8 +153,7 @@ class PlanOperators:
         signed: bool = True,
     ) -> PlanTensor:
         """The hint of a width, and exact rounding."""
-        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-        hinted = self._hinted(values, bits, values.held.within(low, high))
+        hinted = self._hinted(values, bits, values.held.within(*_widest(bits, signed=signed)))
         if kept_bits is None or bits <= kept_bits:
             return hinted
         wire = self._plan.rounded(self._stage, hinted.wire, kept_bits)
@@ -162,8 +161,7 @@ class PlanOperators:
 
     def narrow(self, values: PlanTensor, bits: int) -> PlanTensor:
         """The hint of a width."""
-        low, high = values.held.range
-        widest = Range(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if low < 0 else (0, 2**bits - 1)
+        widest = _widest(bits, signed=values.held.range.low < 0)
         return self._hinted(values, bits, values.held.within(*widest))
 
     def within(self, values: PlanTensor, low: int, high: int) -> PlanTensor:
@@ -347,6 +345,11 @@ class PlanOperators:
         return self._constants[key]
 
 
+def _widest(bits: int, *, signed: bool) -> Range:
+    """All integers of ``bits``."""
+    return Range(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else Range(0, 2**bits - 1)
+
+
 def _always(table: Table, values: PlanTensor, result: int) -> bool:
     """Whether ``table`` gives ``result`` for every integer of the type of ``values``."""
     read = values.held.range.type
@@ -354,4 +357,3 @@ def _always(table: Table, values: PlanTensor, result: int) -> bool:
         return False
     every = range(read.low, read.high + 1)
     return all(np.all(np.rint(table(np.full(values.shape, one))) == result) for one in every)
-

@@ -294,14 +294,9 @@ class PlanWriter:
     def _count(
         self, stage: str, wire: Wire, done_for: Wire, **counts: Unpack[LinearCounts]
     ) -> None:
-        all_of_them = self._times * self._turns
-        scaled: LinearCounts = {
-            name: count * all_of_them
-            for name, count in counts.items()
-            if count  # type: ignore[misc, operator]
-        }
-        if scaled:
-            self._work.append(LinearWork(stage, wire.index, done_for.index, scaled))
+        if any(counts.values()):
+            times = self._times * self._turns
+            self._work.append(LinearWork(stage, wire.index, done_for.index, times, counts))
 
     def _add(
         self,

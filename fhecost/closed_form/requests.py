@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fhecost.closed_form.scopes import Scope, ShapeRequest
+from fhecost.circuits.description import Scope
+from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import UsageError
 from fhecost.heads.attention_head import parse_heads

@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from fhecost.circuits.profile import CircuitProfile, LinearOperation, LinearUse, Stage
+from fhecost.circuits.description import SCOPES, CircuitDescription, Scope
+from fhecost.circuits.profile import CircuitProfile
 from fhecost.circuits.work import ciphertext_bytes
-from fhecost.closed_form.circuit import any_error, circuit_profile
+from fhecost.closed_form.circuit import ciphertext_dimension, circuit_profile
 from fhecost.closed_form.cost_error import cost_error
-from fhecost.closed_form.heads import plan_attention, plan_compact, plan_reference
-from fhecost.closed_form.layer_plan import (
-    RESIDUAL_WIDER,
-    LayerShape,
-    attention_block,
-    decoder_layer,
-)
+from fhecost.closed_form.held import Stated
 from fhecost.closed_form.parameter_sets import origin_of, predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan import Plan
-from fhecost.closed_form.ranges import symmetric
-from fhecost.closed_form.shapes import next_token, whole_sequence
-from fhecost.closed_form.stated import (
-    stated_attention,
-    stated_compact,
-    stated_product,
-    stated_reference,
-    stated_reference_rounded,
-)
-from fhecost.errors import UsageError
+from fhecost.closed_form.plan_operators import PlanOperators, PlanTensor, plan_of
+from fhecost.closed_form.ranges import Range
+from fhecost.errors import FieldError
+from fhecost.heads.compact_attention import NAME as ATTENTION
+from fhecost.heads.compact_circuit import CompactHead, Earlier
+from fhecost.heads.layer import RESIDUAL_WIDER, state_block, state_layer, state_model
+from fhecost.heads.stated import ReadWidths, StatedHeads, StatedShape, least_error_spread
 from fhecost.heads.variants import variant_named
-from fhecost.models.shape import TransformerShape
-from fhecost.quantization import check_bits
+from fhecost.models.shape import ModelShape
+from fhecost.quantization import check_bits, largest_integer
 
-Scope = Literal["head", "block", "layer", "model", "token", "cached-token"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-
-STATED_REFERENCES = {
-    "reference": stated_reference,
-    "reference-rounded": stated_reference_rounded,
+CIRCUITS: Mapping[Scope, str] = {
+    "head": "head",
+    "block": "attention block",
+    "layer": "decoder layer",
+    "model": "whole model",
+    "token": "one token",
+    "cached-token": "one token",
 }
+"""What a circuit of each scope is called."""
 
 
 @dataclass(frozen=True)
@@ -51,166 +45,159 @@ class ShapeRequest:
     side by side with their output projection; ``layer`` a decoder layer, ``model`` all of them with
     the last LayerNorm and the logits of the last token. ``token`` is one more token of a text of
     ``seq_len`` computed from scratch (the same work as ``model``), ``cached-token`` with the keys
-    and values of the tokens before it kept encrypted: they count among the inputs.
+    and values of the tokens before it, and their squares, kept encrypted: they are inputs.
     """
 
-    shape: TransformerShape
+    shape: ModelShape
     scope: Scope = "head"
     seq_len: int = 6
     bits: int = 4
     variant: str = "reference"
     heads: int = 1
 
+    @property
+    def stated(self) -> StatedShape:
+        """What its heads are stated for: those asked for, or all of a layer."""
+        heads = self.heads if self.scope == "head" else self.shape.heads
+        return StatedShape(self.shape.width, self.shape.dimension, heads, self.seq_len, self.bits)
+
 
 def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
     """The circuit profile of what ``request`` names, with stated widths and predicted sets.
 
     Raises:
-        UsageError: the request is out of range.
+        FieldError: a field of the request is out of range.
         ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
     """
     check_request(request)
-    shape, scope = request.shape, request.scope
-    if scope == "head":
-        return _profile(plan_of_heads(request), request, f"{request.variant} head")
-    tokens = (
-        next_token(shape.width, shape.dimension, request.seq_len, shape.heads)
-        if scope == "cached-token"
-        else whole_sequence(shape.width, shape.dimension, request.seq_len, shape.heads)
-    )
-    plan = Plan()
-    count = tokens.tokens * shape.width
-    if scope == "block":
-        hidden = plan.input(count, symmetric(request.bits + 1))
-        plan.output([attention_block(plan, hidden, tokens, request.bits)])
-        return _profile(plan, request, "attention block")
-    hidden = plan.input(count, symmetric(request.bits + RESIDUAL_WIDER))
-    layer = LayerShape(tokens, shape.inner)
-    plan.output([decoder_layer(plan, hidden, layer, request.bits)])
-    of_layer = _profile(plan, request, "decoder layer")
-    return of_layer if scope == "layer" else repeated(of_layer, request)
-
-
-def plan_of_heads(request: ShapeRequest) -> Plan:
-    """The plan of heads of a variant, each with its own stages, as compiling names them."""
-    shape = whole_sequence(request.shape.width, request.shape.dimension, request.seq_len)
-    if request.variant in STATED_REFERENCES:
-        reference = STATED_REFERENCES[request.variant](shape, request.bits)
-        return plan_reference(shape, reference.input, [reference] * request.heads)
-    if request.variant == "compact":
-        compact = stated_compact(shape, request.bits)
-        return plan_compact(shape, compact.input, [compact] * request.heads)
-    attention = stated_attention(shape, request.bits)
-    heads = [attention] * request.shape.heads
-    return plan_attention(shape, attention.head.input, heads, *stated_product(shape, request.bits))
-
-
-def repeated(layer: CircuitProfile, request: ShapeRequest) -> CircuitProfile:
-    """All layers of a model, one after the other, and the logits of the last token.
-
-    Layers wait for each other, so each stage stands for that of all layers, in as many times the
-    steps. The last LayerNorm is left out: a model has two for each of its layers.
-    """
-    shape = request.shape
-    stages = [_times(stage, shape.layers) for stage in layer.stages]
-    waited_for = {name for stage in layer.stages for name in stage.predecessors}
-    dimension = max(use.lwe_dimension for stage in layer.stages for use in stage.linear)
-    products = shape.width * shape.vocabulary
-    operations: tuple[LinearOperation, ...] = ("clear_multiplication", "encrypted_addition")
-    stages.append(
-        Stage(
-            name="logits",
-            linear=tuple(
-                LinearUse(operation=operation, lwe_dimension=dimension, count=products)
-                for operation in operations
-            ),
-            parallel_width=products,
-            predecessors=tuple(s.name for s in layer.stages if s.name not in waited_for),
-        )
-    )
-    count = sum(stage.pbs_count for stage in stages)
-    cached = _cached_bytes(layer, request) if request.scope == "cached-token" else 0
-    # A text in one go shares its cost among its tokens; a token of its own bears all of it.
-    tokens = request.seq_len if request.scope == "model" else 1
-    changed = {
-        "name": "whole model" if request.scope == "model" else "one token",
-        "description": {
-            **layer.description,
-            "pbs_per_token": math.ceil(count / tokens),
-            **({"cached_bytes": cached} if cached else {}),
-        },
-        "stages": tuple(stages),
-        "input_bytes": layer.input_bytes + cached,
-        "complexity": layer.complexity * shape.layers,
-        "global_p_error": any_error(layer.p_error, count),
-        "hash": "",
-    }
-    return CircuitProfile(**{**dict(layer), **changed})
-
-
-def _cached_bytes(layer: CircuitProfile, request: ShapeRequest) -> int:
-    """What the keys and values of the tokens before take, in all layers, as ciphertexts."""
-    shape = request.shape
-    reading = next(stage for stage in layer.stages if stage.name == "scores")
-    dimension = max(use.parameters.input_lwe_dimension for use in reading.key_switches)
-    earlier = request.seq_len - 1
-    return 2 * earlier * shape.width * shape.layers * ciphertext_bytes(dimension)
-
-
-def _times(stage: Stage, layers: int) -> Stage:
-    """``stage`` of ``layers`` layers, one after the other."""
-    return Stage(
-        name=stage.name,
-        pbs=tuple(use.model_copy(update={"count": use.count * layers}) for use in stage.pbs),
-        key_switches=tuple(
-            use.model_copy(update={"count": use.count * layers}) for use in stage.key_switches
-        ),
-        linear=tuple(use.model_copy(update={"count": use.count * layers}) for use in stage.linear),
-        depth=stage.depth * layers,
-        parallel_width=stage.parallel_width,
-        bit_width=stage.bit_width,
-        predecessors=stage.predecessors,
-    )
-
-
-def _profile(plan: Plan, request: ShapeRequest, name: str) -> CircuitProfile:
+    plan = plan_of_shape(request)
     partitions = partition(plan)
-    variant = request.variant if request.scope == "head" else "compact-attention"
+    variant = request.variant if request.scope == "head" else ATTENTION
     parameters = predict_sets(variant, plan, partitions)
-    shape = request.shape
-    description: dict[str, str | int | float] = {
-        "model": shape.name,
-        "scope": request.scope,
-        "seq_len": request.seq_len,
-        "bits": request.bits,
-        "variant": variant,
-        "width": shape.width,
-        "head_dimension": shape.dimension,
-        "shape_from": shape.reference,
-        "widths": "stated",
-        "parameter_sets": origin_of(parameters),
-    }
-    if request.scope == "head":
-        description["heads"] = request.heads
+    shape, name = request.shape, CIRCUITS[request.scope]
+    pbs_per_token = cached_bytes = None
+    if request.scope in ("model", "token", "cached-token"):
+        lookups = sum(lookup.wire.count for lookup in partitions.lookups)
+        # A text in one go shares its cost among its tokens; a token of its own bears all of it.
+        tokens = request.seq_len if request.scope == "model" else 1
+        pbs_per_token = math.ceil(lookups / tokens)
+    if request.scope == "cached-token":
+        # Its first input is the token.
+        cached_bytes = sum(
+            wire.count * ciphertext_bytes(ciphertext_dimension(parameters, partitions, wire))
+            for wire in plan.wires[1:]
+            if wire.kind == "input"
+        )
     return circuit_profile(
         plan,
         partitions,
         parameters,
-        name=name,
-        description=description,
+        name=f"{request.variant} {name}" if request.scope == "head" else name,
+        description=CircuitDescription(
+            model=shape.name,
+            scope=request.scope,
+            seq_len=request.seq_len,
+            bits=request.bits,
+            variant=variant,
+            heads=tuple(range(request.heads)) if request.scope == "head" else None,
+            width=shape.width,
+            head_dimension=shape.dimension,
+            shape_from=shape.reference,
+            widths="stated",
+            parameter_sets=origin_of(parameters),
+            pbs_per_token=pbs_per_token,
+            cached_bytes=cached_bytes,
+        ),
         cost_error=cost_error(parameters, stated=True),
     )
 
 
-def check_request(request: ShapeRequest) -> None:
-    """Raise a UsageError unless ``request`` is in range and fits the shape."""
-    check_bits(request.bits)
-    if request.scope not in SCOPES:
-        raise UsageError(f"--scope {request.scope}: must be one of {', '.join(SCOPES)}")
-    variant_named(request.variant)
-    if not 1 <= request.seq_len <= request.shape.context:
-        raise UsageError(
-            f"--seq-len {request.seq_len}: {request.shape.name} takes 1 to {request.shape.context}"
+def plan_of_shape(request: ShapeRequest) -> Plan:
+    """The plan of what ``request`` names.
+
+    Raises:
+        FieldError: the variant has no stated widths, or not for these heads.
+    """
+    shape, stated = request.shape, request.stated
+    if request.scope == "head":
+        variant = variant_named(request.variant)
+        if variant.state is None:
+            raise FieldError(
+                "variant", "has no stated widths: it takes a model whose weights are at hand",
+                request.variant,
+            )  # fmt: skip
+        heads = variant.state(stated, _widths_read(stated))
+        return plan_of(heads.heads, _entering(stated, heads))
+    if request.scope == "block":
+        block = state_block(stated)
+        bits = block.heads.input.n_bits
+        entering = Stated.symmetric(
+            (stated.seq_len, stated.width), largest_integer(bits), least_error_spread(bits)
         )
-    if not 1 <= request.heads <= request.shape.heads:
-        raise UsageError(f"--heads: {request.shape.name} has {request.shape.heads} a layer")
+        return plan_of(block, entering)
+    bits = request.bits + RESIDUAL_WIDER
+    tokens = 1 if request.scope == "cached-token" else stated.seq_len
+    entering = Stated.symmetric(
+        (tokens, stated.width), largest_integer(bits), least_error_spread(bits)
+    )
+    if request.scope == "layer":
+        return plan_of(state_layer(stated, shape.inner), entering)
+    model = state_model(stated, shape.inner, shape.layers, shape.vocabulary)
+    operators = PlanOperators()
+    hidden = operators.input(entering)
+    if request.scope != "cached-token" or stated.seq_len == 1:
+        return operators.finished(model.run(hidden, operators))
+    earlier = stated.seq_len - 1
+    return operators.finished(
+        model.run(hidden, operators, lambda head: _earlier(operators, head, earlier))
+    )
+
+
+def _entering(shape: StatedShape, stated: StatedHeads) -> Stated:
+    return Stated.symmetric(
+        (shape.seq_len, shape.width), largest_integer(stated.input_bits), stated.input_spread
+    )
+
+
+def _widths_read(shape: StatedShape) -> ReadWidths:
+    def widths(stated: StatedHeads) -> dict[str, int]:
+        plan = plan_of(stated.heads, _entering(shape, stated))
+        read: dict[str, int] = {}
+        for wire in plan.wires:
+            if wire.kind == "lookup":
+                bits = plan.wires[wire.sources[0]].range.bits
+                read[wire.stage] = max(bits, read.get(wire.stage, 0))
+        return read
+
+    return widths
+
+
+def _earlier(operators: PlanOperators, head: CompactHead, tokens: int) -> Earlier:
+    """The encrypted inputs of one head that hold what is known of ``tokens`` before."""
+    d, most_key, most_value = head.dimension, head.key.largest, head.value.largest
+
+    def input(shape: tuple[int, ...], high: int, norm2: float, low: int = 0) -> PlanTensor:
+        middle = (low + high) / 2
+        return operators.input(Stated(shape, Range(low, high), middle, (high - middle) / 2), norm2)
+
+    return Earlier(
+        key=input((tokens, d), most_key, 1.0, -most_key),
+        key_squares=input((tokens,), d * most_key**2, float(d)),
+        value=input((tokens, d), 2 * most_value, 1.0),
+        value_squares=input((tokens, d), most_value**2, 1.0),
+    )
+
+
+def check_request(request: ShapeRequest) -> None:
+    """Raise a FieldError unless ``request`` is in range and fits the shape."""
+    check_bits(request.bits)
+    shape = request.shape
+    if request.scope not in SCOPES:
+        raise FieldError("scope", f"must be one of {', '.join(SCOPES)}", request.scope)
+    variant_named(request.variant)
+    if not 1 <= request.seq_len <= shape.context:
+        raise FieldError("seq_len", f"{shape.name} takes 1 to {shape.context}", request.seq_len)
+    if not 1 <= request.heads <= shape.heads:
+        raise FieldError("heads", f"{shape.name} has {shape.heads} a layer")
+    if shape.kv_heads != shape.heads or shape.heads * shape.dimension != shape.width:
+        raise FieldError("model", "its heads don't divide its width, keys and values alike")

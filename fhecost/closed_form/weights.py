@@ -7,9 +7,10 @@ import numpy as np
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.cost_error import cost_error
-from fhecost.closed_form.heads import plan_of_quantized
+from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.parameter_sets import origin_of, predict_sets
 from fhecost.closed_form.partitions import partition
+from fhecost.closed_form.plan_operators import plan_of
 from fhecost.gpt2.head_circuit import (
     HeadRequest,
     describe_request,
@@ -35,7 +36,7 @@ def profile_of_weights(
     def predicted() -> CircuitProfile:
         quantized = quantize_heads(request, folder, progress)
         progress("predicting the circuit")
-        plan = plan_of_quantized(quantized.heads, np.stack(quantized.inputset))
+        plan = plan_of(quantized.heads, Sampled(np.stack(quantized.inputset)))
         partitions = partition(plan)
         parameters = predict_sets(request.variant, plan, partitions)
         return circuit_profile(
@@ -43,11 +44,9 @@ def profile_of_weights(
             partitions,
             parameters,
             name=f"{request.variant} head{'s' if len(request.heads) > 1 else ''}",
-            description={
-                **describe_request(request, folder),
-                "widths": "measured on the calibration sentences",
-                "parameter_sets": origin_of(parameters),
-            },
+            description=describe_request(request, folder).changed(
+                widths="calibrated", parameter_sets=origin_of(parameters)
+            ),
             cost_error=cost_error(parameters, stated=False),
         )
 

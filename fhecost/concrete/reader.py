@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import (
     CircuitProfile,
     KeySwitchParameters,
@@ -51,7 +52,7 @@ def profile_circuit(
     *,
     name: str = "circuit",
     source: str = "compiled Concrete circuit",
-    description: Mapping[str, str | int | float] | None = None,
+    description: CircuitDescription | Mapping[str, str | int | float] | None = None,
     packages: Sequence[str] = ("concrete-python", "numpy"),
 ) -> CircuitProfile:
     """The circuit profile of a compiled ``concrete.fhe.Circuit``.
@@ -61,7 +62,7 @@ def profile_circuit(
             for execution (a simulation-only circuit has no keys).
         name: a short name for reports.
         source: what the profile was read from, in words.
-        description: what the circuit computes, in words and numbers.
+        description: what the circuit computes, in fields, or in names of your own.
         packages: those whose versions shaped the circuit.
 
     Raises:
@@ -79,7 +80,11 @@ def profile_circuit(
     return CircuitProfile(
         name=name,
         source=source,
-        description=dict(description or {}),
+        description=(
+            description
+            if isinstance(description, CircuitDescription)
+            else CircuitDescription.of(description or {})
+        ),
         stages=tuple(stages),
         bsk_bytes=sum(map(bootstrap_key_bytes, keys.bootstrap)),
         ksk_bytes=sum(map(key_switch_key_bytes, keys.key_switch)),
@@ -282,7 +287,7 @@ def _stage(
     counts.bit_width = _lookup_bit_width(graph, members)
     return counts.stage(
         name,
-        steps=_depth(graph, members, counts.pbs.total()),
+        steps=_depth(graph, members, counts.pbs.total()) if counts.pbs else 1,
         largest_tensor=max((int(math.prod(node.output.shape)) for node in members), default=1),
         predecessors=predecessors,
     )

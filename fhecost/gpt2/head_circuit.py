@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fhecost.circuits.cache import cache_key, cached_profile, keep_profile
+from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.errors import UsageError
 from fhecost.gpt2.model import (
-    EMBEDDED,
     GPT2,
-    ModelShape,
     calibration_sentences,
     calibration_windows,
     check_layer,
@@ -27,6 +26,7 @@ from fhecost.gpt2.model import (
 )
 from fhecost.heads.attention_head import check_heads, parse_heads
 from fhecost.heads.variants import QuantizedHeads, variant_named
+from fhecost.models.shape import EMBEDDED, ModelShape
 from fhecost.progress import Progress, silent
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
@@ -109,7 +109,7 @@ def quantize_heads(request: HeadRequest, folder: Path, progress: Progress = sile
     progress("calibrating the heads")
     calibration, judged = _hidden_states(model, request)
     floats = [model.head(request.layer, head) for head in request.heads]
-    heads = variant_named(request.variant)(floats, calibration, request.bits)
+    heads = variant_named(request.variant).quantize(floats, calibration, request.bits)
     inputset = tuple(heads.quantize_input(hidden) for hidden in [*calibration, judged])
     return HeadInputs(heads, inputset)
 
@@ -176,21 +176,17 @@ def profile_of(compiled: HeadCircuit, request: HeadRequest, folder: Path) -> Cir
     )
 
 
-def describe_request(request: HeadRequest, folder: Path) -> dict[str, str | int | float]:
+def describe_request(request: HeadRequest, folder: Path) -> CircuitDescription:
     """What a circuit profile says of a request for heads of the model in ``folder``."""
-    return {
-        **describe_heads(
-            model_shape(folder),
-            _name(request, folder),
-            request.layer,
-            request.heads,
-            request.seq_len,
-            request.bits,
-            request.variant,
-        ),
-        "text": _text(request),
-        "model_sha256": fingerprint(folder),
-    }
+    return describe_heads(
+        model_shape(folder),
+        _name(request, folder),
+        request.layer,
+        request.heads,
+        request.seq_len,
+        request.bits,
+        request.variant,
+    ).changed(text=_text(request), model_sha256=fingerprint(folder))
 
 
 def _name(request: HeadRequest, folder: Path) -> str:
@@ -210,18 +206,19 @@ def describe_heads(
     seq_len: int,
     bits: int,
     variant: str,
-) -> dict[str, str | int | float]:
+) -> CircuitDescription:
     """What a circuit profile says of the heads that it was compiled from."""
-    return {
-        "model": name,
-        "layer": layer,
-        "heads": ", ".join(map(str, heads)),
-        "seq_len": seq_len,
-        "bits": bits,
-        "variant": variant,
-        "width": shape.width,
-        "head_dimension": shape.width // shape.heads,
-    }
+    return CircuitDescription(
+        model=name,
+        scope="head",
+        layer=layer,
+        heads=tuple(heads),
+        seq_len=seq_len,
+        bits=bits,
+        variant=variant,
+        width=shape.width,
+        head_dimension=shape.dimension,
+    )
 
 
 def _check(request: HeadRequest, shape: ModelShape) -> None:

@@ -86,7 +86,7 @@ class MultiHeadsQGPT2Model:
         self.heads = tuple(range(gpt2.shape.heads)) if heads is None else tuple(heads)
         check_heads(gpt2.shape.heads, self.heads)
         check_seq_len(gpt2.shape, calibration_length)
-        quantize = variant_named(variant)
+        quantize = variant_named(variant).quantize
         self.gpt2, self.model, self.tokenizer = gpt2, gpt2.model, gpt2.tokenizer
         self.layer, self.n_bits, self.variant = layer, n_bits, variant
         self.usage = Usage()

@@ -19,24 +19,13 @@ from fhecost.data import data_folder
 from fhecost.errors import UsageError
 from fhecost.files import read_json
 from fhecost.heads.attention_head import AttentionHead
+from fhecost.models.shape import EMBEDDED, ModelShape, read_shape
 from fhecost.quantization import FloatArray
 
-EMBEDDED = "embedded"
 _TOO_LARGE_TO_PAD = 1_000_000
 _MODEL_FILES = (".json", ".safetensors", ".txt", ".bin", ".pt")
 CALIBRATION_TOKENS = 768
 """Tokens that calibration sees at least: 24 sentences of 32."""
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """What a GPT-2's ``config.json`` says of its shape."""
-
-    name: str
-    layers: int
-    heads: int
-    width: int
-    context: int
 
 
 def find_model(name: str) -> Path:
@@ -88,18 +77,7 @@ def model_shape(folder: Path) -> ModelShape:
         "scale_attn_by_inverse_layer_idx", False
     ):
         raise UsageError(f"{path}: only scores scaled by the head dimension alone are supported")
-    try:
-        return ModelShape(
-            name=folder.name,
-            layers=int(content["n_layer"]),
-            heads=int(content["n_head"]),
-            width=int(content["n_embd"]),
-            context=int(content["n_positions"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"{path}: n_layer, n_head, n_embd and n_positions must be there"
-        ) from error
+    return read_shape(path)
 
 
 def fingerprint(folder: Path) -> str:

@@ -61,7 +61,7 @@ class ComparisonRow(Frozen):
 class ComparisonReport(Frozen):
     """What ``fhecost compare`` prints: rows in the order that was asked for."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     fhecost_version: str
     circuit: CircuitSummary
     base: str

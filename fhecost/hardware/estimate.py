@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
+from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.frozen import Frozen
 from fhecost.provenance import Source
@@ -102,7 +103,7 @@ class CircuitSummary(Frozen):
 
     source: str
     name: str
-    description: Mapping[str, str | int | float]
+    description: CircuitDescription
     hash: str
     pbs_count: int
     key_switch_count: int
@@ -123,7 +124,7 @@ class CircuitSummary(Frozen):
 class EstimateReport(Frozen):
     """What ``fhecost estimate`` prints: the circuit and one estimate a machine."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     fhecost_version: str
     circuit: CircuitSummary
     estimates: tuple[Estimate, ...]

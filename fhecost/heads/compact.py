@@ -19,6 +19,7 @@ What differs from the reference, head by head (E = width, d = head dimension, L 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,6 +32,13 @@ from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
 from fhecost.heads.compact_circuit import CompactHead, run_head
 from fhecost.heads.operators import ClearOperators, Operators
+from fhecost.heads.stated import (
+    REACH,
+    StatedHeads,
+    StatedMatrix,
+    StatedShape,
+    least_error_spread,
+)
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -224,6 +232,41 @@ def _quantize_head(
         projection_bits=signed_bits(SPARE * most["projection"]),
         score_bits=signed_bits(SPARE * most["scores"]),
         attended_bits=signed_bits(SPARE * most["attended"]),
+    )
+
+
+def state_compact_heads(shape: StatedShape, _: object = None) -> StatedHeads:
+    """Compact heads of a shape: every scale has the least squared error for normal values."""
+    n_bits, d = shape.n_bits, shape.dimension
+    input_bits, value_bits = n_bits + WIDER["input"], n_bits + WIDER["value"]
+    exponential_bits = n_bits + WIDER["exponential"]
+    inputs, weights = least_error_spread(input_bits), least_error_spread(n_bits)
+    product = math.sqrt(shape.width) * inputs * weights
+    scores = 2 * REACH * math.sqrt(d) * weights**2
+    # Rows whose weights are all large are short: those of a long row sum up to some of the largest.
+    largest_sum = 2 * min(shape.seq_len, 2) * (2**exponential_bits - 1)
+    # In units of their own deviation, which least-error integers of a width spread by.
+    factor = Quantizer(1 / least_error_spread(n_bits), n_bits)
+    head = CompactHead(
+        weight=StatedMatrix(shape.width, 3 * d, weights),  # type: ignore[arg-type]
+        column_scale=np.full(3 * d, 1 / product),
+        column_offset=np.zeros(3 * d),
+        query=factor,
+        key=factor,
+        value=Quantizer(1.0, value_bits),
+        value_scale=np.full(d, 1 / least_error_spread(value_bits)),
+        value_mean=np.zeros(d),
+        score_unit=factor.scale**2 / math.sqrt(d),
+        exponential_shift=2.0,
+        exponential_bits=exponential_bits,
+        projection_bits=signed_bits(SPARE * REACH * product),
+        score_bits=signed_bits(SPARE * scores),
+        attended_bits=signed_bits(SPARE * largest_sum * largest_integer(value_bits)),
+    )
+    heads = tuple(replace(head) for _ in range(shape.heads))
+    entering = Quantizer(1 / inputs, input_bits)
+    return StatedHeads(
+        CompactHeads(np.zeros(shape.width), entering, heads, n_bits), input_bits, inputs
     )
 
 

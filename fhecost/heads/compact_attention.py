@@ -14,13 +14,14 @@ is requantized to ``n_bits`` and multiplied by the quantized output projection i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.compact import (
     SPARE,
@@ -28,6 +29,7 @@ from fhecost.heads.compact import (
     CompactHeads,
     quantize_compact_heads,
     signed_bits,
+    state_compact_heads,
 )
 from fhecost.heads.compact_circuit import (
     CompactHead,
@@ -39,6 +41,13 @@ from fhecost.heads.compact_circuit import (
 )
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
+from fhecost.heads.stated import (
+    REACH,
+    StatedHeads,
+    StatedMatrix,
+    StatedShape,
+    least_error_spread,
+)
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -47,6 +56,8 @@ from fhecost.quantization import (
     least_error_quantizer,
     least_error_scales,
 )
+
+NAME = "compact-attention"
 
 WIDER_OUTPUT = 1
 """Bits beyond ``n_bits`` of what the projection multiplies: no lookup reads its products."""
@@ -196,12 +207,12 @@ def quantize_compact_attention(
         n_bits: width of weights and of what comes out of lookups.
 
     Raises:
-        UsageError: some heads of the layer are missing.
+        FieldError: some heads of the layer are missing.
         ImpossibleError: at this width a tensor of a head is zero for every sentence.
     """
     width, output_bits = hidden.shape[-1], n_bits + WIDER_OUTPUT
     if sum(head.dimension for head in heads) != width:
-        raise UsageError("--variant compact-attention: needs --heads all")
+        raise FieldError("heads", f"{NAME} needs all heads of a layer")
     compact = quantize_compact_heads(heads, hidden, n_bits)
     weight = np.concatenate([_output_weight(head) for head in heads])
     blank = CompactAttention(
@@ -255,9 +266,43 @@ def quantize_compact_attention(
     )
 
 
+def state_compact_attention(shape: StatedShape, _: object = None) -> StatedHeads:
+    """A whole compact attention of a shape.
+
+    Raises:
+        FieldError: some heads of the layer are missing.
+    """
+    if shape.heads * shape.dimension != shape.width:
+        raise FieldError("heads", f"{NAME} needs all heads of a layer")
+    stated = state_compact_heads(shape)
+    output_bits = shape.n_bits + WIDER_OUTPUT
+    weight, product_bits = stated_projection(shape.width, shape.width, output_bits)
+    attention = CompactAttention(
+        heads=stated.heads,
+        probability_bits=shape.n_bits + 1,
+        focus=1.0,
+        output=Quantizer(1.0, output_bits),
+        weight=weight,  # type: ignore[arg-type]
+        column_scale=np.ones(shape.width),
+        column_offset=np.zeros(shape.width),
+        attended_bits=stated.heads.heads[0].attended_bits,
+        product_bits=product_bits,
+    )
+    return replace(stated, heads=attention)
+
+
+def stated_projection(rows: int, columns: int, n_bits: int) -> tuple[StatedMatrix, int]:
+    """Weights of ``n_bits``, and the width of their sums with as wide values, with its reserve."""
+    spread = least_error_spread(n_bits)
+    return (
+        StatedMatrix(rows, columns, spread),
+        signed_bits(SPARE * REACH * math.sqrt(rows) * spread**2),
+    )
+
+
 def _output_weight(head: AttentionHead) -> FloatArray:
     if head.output_weight is None or head.output_bias is None:
-        raise UsageError("--variant compact-attention: the heads come without output projection")
+        raise FieldError("heads", f"{NAME} needs their output projection, and they come without")
     return head.output_weight
 
 

@@ -52,8 +52,7 @@ class Earlier:
     """What a circuit takes, encrypted, of the tokens before those that it computes.
 
     M of them: ``key`` has shape (M, d), ``key_squares`` the sum of each key's squares, (M,);
-    ``value`` shape (M, d), from zero, and ``value_squares`` the sum of the values' squares over all
-    of them, (1, d).
+    ``value``, from zero, and ``value_squares`` have shape (M, d).
     """
 
     key: Any
@@ -164,10 +163,7 @@ def weighted_values(
         own_weight = operators.lookup(column, lambda z: z**2)
         own_value = operators.lookup(value, lambda z: (z - zero) ** 2)
         if earlier is not None:
-            # Each value's squares count once for the one token: their sum over all is enough.
-            return operators.row_sums(squares - own_weight, pairs) - (
-                earlier.value_squares + own_value
-            )
+            own_value = np.concatenate((earlier.value_squares, own_value), axis=0)
         products = squares - own_weight - operators.take(own_value, pairs.attended)
         return operators.row_sums(products, pairs)
 

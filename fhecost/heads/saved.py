@@ -12,16 +12,10 @@ import numpy as np
 
 from fhecost.errors import UsageError
 from fhecost.files import read_json, write_atomically
-from fhecost.heads.compact import CompactHeads
-from fhecost.heads.compact_attention import CompactAttention
-from fhecost.heads.compact_circuit import CompactHead
-from fhecost.heads.reference import ReferenceHead, ReferenceHeads
-from fhecost.heads.variants import QuantizedHeads
+from fhecost.heads.variants import VARIANTS, QuantizedHeads
 from fhecost.quantization import Quantizer
 
 SCHEMA_VERSION = 1
-_KINDS = (CompactAttention, CompactHeads, CompactHead, ReferenceHeads, ReferenceHead, Quantizer)
-_CLASSES: Mapping[str, Any] = {kind.__name__: kind for kind in _KINDS}
 
 
 def save_heads(heads: QuantizedHeads, path: Path, about: Mapping[str, Any]) -> None:
@@ -76,9 +70,15 @@ def _decoded(value: Any) -> Any:
         return value
     if "class" in value:
         parts = {key: _decoded(part) for key, part in value.items() if key != "class"}
-        return _CLASSES[value["class"]](**parts)
+        return _classes()[value["class"]](**parts)
     if "array" in value:
         return np.asarray(value["array"], dtype=value["dtype"])
     if "tuple" in value:
         return tuple(_decoded(part) for part in value["tuple"])
     return {key: _decoded(part) for key, part in value["dict"].items()}
+
+
+def _classes() -> dict[str, Any]:
+    """What a file may name: the data classes of the registered variants, and no others."""
+    kinds = [kind for variant in VARIANTS.values() for kind in (variant.heads, *variant.parts)]
+    return {kind.__name__: kind for kind in (Quantizer, *kinds)}

@@ -1,17 +1,30 @@
-"""The quantized variants of heads, by name."""
+"""The registry of head variants: each is a file of its own and one line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError
 from fhecost.heads.attention_head import AttentionHead
-from fhecost.heads.compact import quantize_compact_heads
-from fhecost.heads.compact_attention import quantize_compact_attention
+from fhecost.heads.compact import CompactHeads, quantize_compact_heads, state_compact_heads
+from fhecost.heads.compact_attention import (
+    CompactAttention,
+    quantize_compact_attention,
+    state_compact_attention,
+)
+from fhecost.heads.compact_circuit import CompactHead
 from fhecost.heads.operators import ClearOperators, Operators
-from fhecost.heads.reference import quantize_reference_heads
-from fhecost.heads.reference_rounded import quantize_reference_rounded
+from fhecost.heads.reference import (
+    ReferenceHead,
+    ReferenceHeads,
+    quantize_reference_heads,
+    state_reference_heads,
+)
+from fhecost.heads.reference_rounded import quantize_reference_rounded, state_reference_rounded
+from fhecost.heads.stated import StateHeads
 from fhecost.quantization import FloatArray, IntArray
 
 
@@ -29,7 +42,7 @@ class QuantizedHeads(Protocol):
         """How many values of ``hidden`` fall outside the calibrated range."""
 
     def run(self, values: Any, operators: Operators) -> Any:
-        """The integers of all heads, in the clear or as Concrete traces them, shape (L, c)."""
+        """The integers of all heads, shape (L, c): what a circuit of them computes."""
 
     @property
     def projected(self) -> bool:
@@ -41,25 +54,68 @@ class QuantizedHeads(Protocol):
 
 QuantizeHeads = Callable[[Sequence[AttentionHead], FloatArray, int], QuantizedHeads]
 
-VARIANTS: Mapping[str, QuantizeHeads] = {
-    "reference": quantize_reference_heads,
-    "reference-rounded": quantize_reference_rounded,
-    "compact": quantize_compact_heads,
-    "compact-attention": quantize_compact_attention,
-}
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to compute attention heads on integers.
+
+    ``heads`` is the class of what ``quantize`` makes of float heads, hidden states and a width;
+    ``parts`` are the data classes of which it consists, which a file of saved heads may hold.
+    ``state`` makes heads from a shape alone; a variant without it needs weights.
+    """
+
+    name: str
+    heads: type
+    quantize: QuantizeHeads
+    state: StateHeads | None
+    parts: tuple[type, ...] = ()
 
 
-def variant_named(name: str) -> QuantizeHeads:
-    """What quantizes heads as the variant ``name``: from weights, hidden states and a width.
+_VARIANTS: dict[str, Variant] = {}
+
+VARIANTS: Mapping[str, Variant] = MappingProxyType(_VARIANTS)
+"""All variants by name."""
+
+_NEEDED = ("n_bits", "quantize_input", "saturated", "run", "projected", "dequantize_output")
+
+
+def register(variant: Variant) -> None:
+    """Add ``variant`` to those that every command knows.
 
     Raises:
-        UsageError: no such variant.
+        TypeError: it is registered by half: what everything else relies on is missing.
+        ValueError: there is one of that name.
     """
-    try:
-        return VARIANTS[name]
-    except KeyError:
-        known = ", ".join(VARIANTS)
-        raise UsageError(f"--variant {name}: unknown; there is {known}") from None
+    if variant.name in _VARIANTS:
+        raise ValueError(f"variant {variant.name}: there is one of that name")
+    declared = {*dir(variant.heads), *getattr(variant.heads, "__annotations__", {})}
+    missing = [name for name in _NEEDED if name not in declared]
+    if missing:
+        raise TypeError(
+            f"variant {variant.name}: {variant.heads.__name__} has no {', '.join(missing)}"
+        )
+    for kind in (variant.heads, *variant.parts):
+        if not is_dataclass(kind):
+            raise TypeError(f"variant {variant.name}: {kind.__name__} is no data class")
+    if not callable(variant.quantize) or not (variant.state is None or callable(variant.state)):
+        raise TypeError(f"variant {variant.name}: quantize and state must be functions")
+    _VARIANTS[variant.name] = variant
+
+
+def unregister(name: str) -> None:
+    """Take the variant called ``name`` away again."""
+    del _VARIANTS[name]
+
+
+def variant_named(name: str) -> Variant:
+    """The variant called ``name``.
+
+    Raises:
+        FieldError: no such variant.
+    """
+    if name not in _VARIANTS:
+        raise FieldError("variant", f"unknown; there is {', '.join(_VARIANTS)}", name)
+    return _VARIANTS[name]
 
 
 def attend_quantized(
@@ -71,3 +127,16 @@ def attend_quantized(
     """
     integers = heads.run(heads.quantize_input(hidden), operators or ClearOperators())
     return heads.dequantize_output(integers)
+
+
+for _variant in (
+    Variant("reference", ReferenceHeads, quantize_reference_heads, state_reference_heads,
+            parts=(ReferenceHead,)),
+    Variant("reference-rounded", ReferenceHeads, quantize_reference_rounded,
+            state_reference_rounded, parts=(ReferenceHead,)),
+    Variant("compact", CompactHeads, quantize_compact_heads, state_compact_heads,
+            parts=(CompactHead,)),
+    Variant("compact-attention", CompactAttention, quantize_compact_attention,
+            state_compact_attention, parts=(CompactHeads, CompactHead)),
+):  # fmt: skip
+    register(_variant)

@@ -1,4 +1,4 @@
-"""Shapes of decoder-only models, by name or from a ``config.json``."""
+"""Shapes of decoder-only models: by name, from a ``config.json``, or from a model's folder."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from fhecost.data import data_folder
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError, UsageError
 from fhecost.files import read_json
+
+EMBEDDED = "embedded"
+"""The model that comes with fhecost."""
 
 
 @dataclass(frozen=True)
-class TransformerShape:
-    """A GPT-2-shaped decoder: ``inner`` is the MLP's width, ``context`` the longest sequence."""
+class ModelShape:
+    """All that counts depend on of a decoder.
+
+    E = ``width``, d = ``dimension`` of each of ``heads`` heads, which share ``kv_heads`` keys and
+    values; ``inner`` is the MLP's width, ``context`` the longest sequence, ``reference`` where the
+    shape is from.
+    """
 
     name: str
     layers: int
     heads: int
+    kv_heads: int
+    dimension: int
     width: int
     inner: int
     vocabulary: int
     context: int
     reference: str
-
-    @property
-    def dimension(self) -> int:
-        """d, the head dimension."""
-        return self.width // self.heads
 
 
 _GPT2_VOCABULARY = 50257
@@ -36,38 +41,65 @@ _GPT2 = "Radford et al., Language Models are Unsupervised Multitask Learners, 20
 _GPT3 = "Brown et al., Language Models are Few-Shot Learners, 2020, table 2.1"
 
 
-def _gpt2(name: str, layers: int, heads: int, width: int) -> TransformerShape:
-    return TransformerShape(
-        name, layers, heads, width, 4 * width, _GPT2_VOCABULARY, 1024, f"{_GPT2}.json"
+def _gpt(
+    name: str,
+    layers: int,
+    heads: int,
+    width: int,
+    *,
+    context: int = 1024,
+    reference: str = f"{_GPT2}.json",
+) -> ModelShape:
+    return ModelShape(
+        name,
+        layers,
+        heads,
+        heads,
+        width // heads,
+        width,
+        4 * width,
+        _GPT2_VOCABULARY,
+        context,
+        reference,
     )
 
 
-SHAPES: Mapping[str, TransformerShape] = {
+SHAPES: Mapping[str, ModelShape] = {
     shape.name: shape
     for shape in (
-        _gpt2("gpt2", 12, 12, 768),
-        _gpt2("gpt2-medium", 24, 16, 1024),
-        _gpt2("gpt2-large", 36, 20, 1280),
-        _gpt2("gpt2-xl", 48, 25, 1600),
-        TransformerShape("gpt3-175b", 96, 96, 12288, 4 * 12288, _GPT2_VOCABULARY, 2048, _GPT3),
+        _gpt("gpt2", 12, 12, 768),
+        _gpt("gpt2-medium", 24, 16, 1024),
+        _gpt("gpt2-large", 36, 20, 1280),
+        _gpt("gpt2-xl", 48, 25, 1600),
+        _gpt("gpt3-175b", 96, 96, 12288, context=2048, reference=_GPT3),
     )
 }
 
 
-def find_shape(name: str) -> TransformerShape:
+def find_shape(name: str) -> ModelShape:
     """The shape called ``name``, or that of a ``config.json`` or of the folder that holds one.
 
     Raises:
-        UsageError: no such shape, or the file is no decoder's configuration.
+        FieldError: no such shape.
+        UsageError: the file is no decoder's configuration.
     """
     if name in SHAPES:
         return SHAPES[name]
-    path = data_folder("models/embedded") if name == "embedded" else Path(name)
+    path = data_folder("models/embedded") if name == EMBEDDED else Path(name)
     if path.is_dir():
         path = path / "config.json"
     if not path.is_file():
-        known = ", ".join(["embedded", *SHAPES])
-        raise UsageError(f"--model {name}: no shape of that name, no config.json; there is {known}")
+        known = ", ".join([EMBEDDED, *SHAPES])
+        raise FieldError("model", f"no shape of that name, no config.json; there is {known}", name)
+    return read_shape(path, name if name == EMBEDDED else None)
+
+
+def read_shape(path: Path, name: str | None = None) -> ModelShape:
+    """The shape that a ``config.json`` describes, called ``name`` or after its folder.
+
+    Raises:
+        UsageError: the file is no decoder's configuration.
+    """
     content = read_json(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: must be an object with n_layer, n_head, n_embd")
@@ -75,16 +107,17 @@ def find_shape(name: str) -> TransformerShape:
     heads = _count(path, content, "n_head")
     if width % heads:
         raise UsageError(f"{path}: n_embd: {width} must be a multiple of n_head, {heads}")
-    inner = content.get("n_inner")
-    return TransformerShape(
-        name if name == "embedded" else path.resolve().parent.name,
-        _count(path, content, "n_layer"),
-        heads,
-        width,
-        4 * width if inner is None else _count(path, content, "n_inner"),
-        _count(path, content, "vocab_size"),
-        _count(path, content, "n_positions"),
-        "its config.json",
+    return ModelShape(
+        name=name or path.resolve().parent.name,
+        layers=_count(path, content, "n_layer"),
+        heads=heads,
+        kv_heads=heads,
+        dimension=width // heads,
+        width=width,
+        inner=4 * width if content.get("n_inner") is None else _count(path, content, "n_inner"),
+        vocabulary=_count(path, content, "vocab_size"),
+        context=_count(path, content, "n_positions"),
+        reference="its config.json",
     )
 
 

@@ -140,7 +140,7 @@ def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> Length
         complexity=circuit.complexity,
         max_bit_width=circuit.max_bit_width,
         circuit_hash=circuit.hash,
-        parameter_sets=str(circuit.description["parameter_sets"]),
+        parameter_sets=circuit.description.parameter_sets,
         cost_error=circuit.cost_error,
         latency_s=latencies,
         refusals=refusals,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import ImpossibleError
@@ -46,9 +47,9 @@ class ProjectionReport(Frozen):
     the target, None where none does.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     fhecost_version: str = VERSION
-    description: Mapping[str, str | int | float]
+    description: CircuitDescription
     kinds: Mapping[str, Kind]
     lengths: LengthProjection
     years_seq_len: int | None
@@ -77,19 +78,19 @@ def project(request: ProjectionRequest, hardware_path: Sequence[Path] = ()) -> P
         circuit = request.years_circuit or profile_of_shape(
             replace(request.circuit, seq_len=_last_known(lengths))
         )
-        years_seq_len = int(circuit.description["seq_len"])
+        years_seq_len = circuit.description.seq_len
         years, without = _years(request, circuit, left)
         refusals |= without
     shape = request.circuit.shape
     return ProjectionReport(
-        description={
-            "model": shape.name,
-            "scope": request.circuit.scope,
-            "bits": request.circuit.bits,
-            **({"variant": request.circuit.variant} if request.circuit.scope == "head" else {}),
-            "widths": "stated",
-            "shape_from": shape.reference,
-        },
+        description=CircuitDescription(
+            model=shape.name,
+            scope=request.circuit.scope,
+            bits=request.circuit.bits,
+            variant=request.circuit.variant if request.circuit.scope == "head" else None,
+            widths="stated",
+            shape_from=shape.reference,
+        ),
         kinds={machine.name: machine.kind for machine in machines},
         lengths=lengths,
         years_seq_len=years_seq_len,

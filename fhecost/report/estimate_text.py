@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 
+from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import Stage
 from fhecost.hardware.estimate import OPERATIONS, CircuitSummary, Estimate, EstimateReport
 from fhecost.report.tables import (
@@ -111,15 +112,10 @@ def _compose(
 
 def circuit_lines(circuit: CircuitSummary) -> list[str]:
     """What the circuit is, what goes into it, its counts and its keys."""
-    # The sentence and the weights' hash are for the record; a line each would say too much here.
-    described = ", ".join(
-        _described(name, value)
-        for name, value in circuit.description.items()
-        if name not in ("text", "model_sha256")
-    )
-    text = circuit.description.get("text")
+    said = ", ".join(described(circuit.description))
+    text = circuit.description.text
     return [
-        f"{circuit.name} ({circuit.source}){': ' + described if described else ''}",
+        f"{circuit.name} ({circuit.source}){': ' + said if said else ''}",
         *([f"of: “{text}”"] if text else []),
         f"{circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS, "
         f"{sum(circuit.linear_counts.values()):,} linear operations; "
@@ -133,8 +129,19 @@ def circuit_lines(circuit: CircuitSummary) -> list[str]:
     ]
 
 
-def _described(name: str, value: str | float) -> str:
-    if name.endswith("_bytes") and not isinstance(value, str):
+def described(description: CircuitDescription) -> list[str]:
+    """What is said of a circuit, a few words each."""
+    # The sentence and the weights' hash are for the record; a line each would say too much here.
+    fields = description.model_dump(exclude={"text", "model_sha256", "notes"}, exclude_none=True)
+    return [
+        _described(name, value) for name, value in (*fields.items(), *description.notes.items())
+    ]
+
+
+def _described(name: str, value: str | float | tuple[int, ...]) -> str:
+    if name == "heads" and isinstance(value, tuple):
+        return f"head{'s' if len(value) > 1 else ''} {', '.join(map(str, value))}"
+    if name.endswith("_bytes") and isinstance(value, int):
         return f"{name.removesuffix('_bytes').replace('_', ' ')} {amount(value, 'B')}"
     said = f"{value:,}" if name.endswith("_per_token") else value
     return f"{name.replace('_', ' ').replace('pbs', 'PBS')} {said}"

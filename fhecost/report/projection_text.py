@@ -50,10 +50,10 @@ RENDERERS: Mapping[str, Callable[[ProjectionReport], str]] = {
 def asked_line(report: ProjectionReport) -> str:
     """What was projected, in one sentence."""
     said = report.description
-    variant = f" ({said['variant']})" if "variant" in said else ""
+    variant = f" ({said.variant})" if said.variant else ""
     return (
-        f"{said['model']}, {said['scope']}{variant}, {said['bits']} bits; counts by closed form, "
-        f"widths stated; shape: {said['shape_from']}"
+        f"{said.model}, {said.scope}{variant}, {said.bits} bits; counts by closed form, "
+        f"widths stated; shape: {said.shape_from}"
     )
 
 

@@ -62,10 +62,10 @@ def _title(report: FullReport) -> str:
     circuit = report.comparison.circuit
     said = circuit.description
     size = [
-        f"{said[name]} {unit}"
-        for name, unit in (("seq_len", "tokens"), ("bits", "bits"))
-        if name in said
+        f"{number} {unit}"
+        for number, unit in ((said.seq_len, "tokens"), (said.bits, "bits"))
+        if number is not None
     ]
-    of = f" of {said['model']}" if "model" in said else ""
+    of = f" of {said.model}" if said.model else ""
     name = circuit.name[:1].upper() + circuit.name[1:]
     return f"{name}{of}, encrypted{': ' + ', '.join(size) if size else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from fhecost.measurement.run_record import RunRecord
+from fhecost.report.estimate_text import described
 from fhecost.report.tables import Column, csv_text, markdown_table, text_table, wrap
 from fhecost.units import amount, duration
 
@@ -45,11 +46,7 @@ RENDERERS: Mapping[str, Callable[[RunRecord], str]] = {
 def _compose(
     record: RunRecord, table: Callable[[Sequence[Column], Sequence[Sequence[str]]], str]
 ) -> str:
-    details = ", ".join(
-        f"{key.replace('_', ' ')} {value}"
-        for key, value in record.profile.description.items()
-        if key not in ("text", "model_sha256")
-    )
+    details = ", ".join(described(record.profile.description))
     right = record.values - record.wrong_values
     blocks = [
         wrap(

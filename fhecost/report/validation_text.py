@@ -112,9 +112,13 @@ def _label(row: ValidationRow) -> str:
     """The circuit's name with what tells it from its like."""
     about = row.description
     parts = [row.name]
-    for key, format_ in (("head_dimension", "d={}"), ("seq_len", "L={}"), ("bits", "{} bits")):
-        if key in about:
-            parts.append(format_.format(about[key]))
+    for number, format_ in (
+        (about.head_dimension, "d={}"),
+        (about.seq_len, "L={}"),
+        (about.bits, "{} bits"),
+    ):
+        if number is not None:
+            parts.append(format_.format(number))
     return ", ".join(parts)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from fhecost.circuits.description import CircuitDescription
 from fhecost.data import data_folder
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.frozen import Frozen
@@ -35,7 +36,7 @@ class ValidationRow(Frozen):
 
     run: int
     name: str
-    description: Mapping[str, str | int | float]
+    description: CircuitDescription
     threads: int
     quantity: Quantity
     predicted: float
@@ -67,7 +68,7 @@ class ValidationReport(Frozen):
     best, by thread count.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     fhecost_version: str
     hardware: str
     hardware_hash: str

@@ -1,0 +1,64 @@
+"""What a circuit computes, in fields: of which model, which part, how wide, how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from pydantic import StrictInt, StrictStr
+
+from fhecost.fields import Count, Finite, Positive
+from fhecost.frozen import Frozen
+
+Scope = Literal["head", "block", "layer", "model", "token", "cached-token"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""How much of a model: heads of a layer, all of them with their projection, one layer, all layers
+for a text, for one more token, and for one more token with what is kept of those before it."""
+
+Widths = Literal["calibrated", "stated"]
+"""Whether bit widths are what calibration sentences show, or stated from the shape alone."""
+
+
+class CircuitDescription(Frozen):
+    """What a circuit computes; what isn't said of it is None.
+
+    ``heads`` are numbers of heads of ``layer``; of a shape alone, as many from 0. ``notes`` hold
+    what a user says of a circuit of their own.
+    """
+
+    model: str | None = None
+    model_sha256: str | None = None
+    shape_from: str | None = None
+    scope: Scope | None = None
+    variant: str | None = None
+    layer: Count | None = None
+    heads: tuple[Count, ...] | None = None
+    seq_len: Positive | None = None
+    bits: Positive | None = None
+    width: Positive | None = None
+    head_dimension: Positive | None = None
+    text: str | None = None
+    widths: Widths | None = None
+    parameter_sets: str | None = None
+    pbs_per_token: Count | None = None
+    cached_bytes: Count | None = None
+    notes: Mapping[str, StrictStr | StrictInt | Finite] = {}
+
+    @classmethod
+    def of(cls, said: Mapping[str, str | int | float]) -> CircuitDescription:
+        """What profiles of version 1 said of a circuit: one mapping of names to words or numbers.
+
+        There ``heads`` was a text of numbers with commas, or how many there are.
+        """
+        known = {name: value for name, value in said.items() if name in cls.model_fields}
+        notes = {name: value for name, value in said.items() if name not in known}
+        heads = known.get("heads")
+        if isinstance(heads, int):
+            known["heads"] = tuple(range(heads))  # type: ignore[assignment]
+        elif isinstance(heads, str):
+            known["heads"] = tuple(int(part) for part in heads.split(","))  # type: ignore[assignment]
+        if "widths" in known and known["widths"] not in get_args(Widths):
+            known["widths"] = "calibrated"
+        if known.get("scope") is None and "heads" in known:
+            known["scope"] = "head"
+        return cls.model_validate({**known, "notes": notes})

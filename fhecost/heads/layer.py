@@ -1,0 +1,234 @@
+"""A whole decoder layer of GPT-2, and a model of them: LayerNorm, attention, MLP, residuals.
+
+No circuit of a layer is compiled here, and how accurate it is isn't known; it is the cheapest one
+known that stays on integers, in the operations of the compact attention. With T tokens computed,
+E = width, I = inner width, r bits dropped by a rounding, and n bits asked for, the residual stream
+holds n + 2 bits, and:
+
+* **LayerNorm**: the mean is one rounded lookup of the sum of a token (T). The centred values are
+  requantized to n + 1 bits (T E, and r T E on one bit): squared as they are, they would read two
+  bits more, which costs a bootstrap four to ten times as much. These, c, are squared (T E) and
+  summed up; the inverse of the deviation s is one rounded lookup (T). The product c s needs
+  (c + s)^2 (T E) and s^2 (T), since the squares of c are there: 2 c s = (c + s)^2 - c^2 - s^2. It
+  is rounded and requantized, gain and shift in the table, a column each (T E, and r T E on one
+  bit).
+* **attention**: the compact attention, its sums of exponentials rounded before the logarithm, so
+  that long rows don't widen that lookup; its output projection is rounded and requantized to the
+  residual stream (T E, and r T E on one bit).
+* **MLP**: the product with the first matrix is rounded and goes through GELU and requantization in
+  one table (T I, and r T I on one bit); the product with the second is requantized to the residual
+  stream (T E, and r T E on one bit).
+* **residuals**: additions only. The stream's scale leaves room for what layers add.
+* **logits**: a model ends in one more LayerNorm, of the last token alone, and its product with the
+  clear embedding: no lookup.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fhecost.heads.compact import CompactHeads, signed_bits
+from fhecost.heads.compact_attention import (
+    WIDER_OUTPUT,
+    CompactAttention,
+    state_compact_attention,
+    stated_projection,
+)
+from fhecost.heads.compact_circuit import CompactHead, Earlier
+from fhecost.heads.operators import Operators, Table
+from fhecost.heads.stated import StatedShape
+from fhecost.quantization import IntArray, largest_integer
+
+RESIDUAL_WIDER = 2
+"""Bits that the residual stream has beyond those asked for."""
+
+EarlierOf = Callable[[CompactHead], Earlier]
+"""What is known of the tokens before those computed, by head."""
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """A sum of ``bits``, rounded to its top ``kept_bits`` and looked up to within ``bounds``."""
+
+    bits: int
+    kept_bits: int
+    table: Table
+    bounds: tuple[int, int]
+    signed: bool = True
+
+    def run(self, values: Any, operators: Operators, name: str) -> Any:
+        """The integers that ``table`` gives."""
+        rounded = operators.accumulator(name, values, self.bits, self.kept_bits, signed=self.signed)
+        return operators.lookup(rounded, self.table, self.bounds)
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """From the residual stream to the inputs of a projection."""
+
+    mean: Requantization
+    centre: Requantization
+    inverse: Requantization
+    product: Requantization
+
+    def run(self, hidden: Any, operators: Operators, name: str) -> Any:
+        """Shapes (T, E); ``name`` is what its stages are called by."""
+        with operators.tag(f"{name}.mean"):
+            mean = self.mean.run(np.sum(hidden, axis=1, keepdims=True), operators, f"{name}.mean")
+        with operators.tag(f"{name}.centre"):
+            centred = self.centre.run(hidden - mean, operators, f"{name}.centre")
+        with operators.tag(f"{name}.squares"):
+            squares = operators.lookup(centred, lambda c: c**2)
+        with operators.tag(f"{name}.inverse"):
+            variance = np.sum(squares, axis=1, keepdims=True)
+            inverse = self.inverse.run(variance, operators, f"{name}.inverse")
+        with operators.tag(f"{name}.product"):
+            of_sums = operators.lookup(centred + inverse, lambda z: z**2)
+            of_inverse = operators.lookup(inverse, lambda s: s**2)
+            product = of_sums - squares - of_inverse
+        with operators.tag(f"{name}.requantize"):
+            return self.product.run(product, operators, f"{name}.product")
+
+
+@dataclass(frozen=True)
+class DecoderLayer:
+    """From residual stream to residual stream; ``up`` and ``down`` are the MLP's weights."""
+
+    norm1: LayerNorm
+    attention: CompactAttention
+    attended: Requantization
+    norm2: LayerNorm
+    up: IntArray
+    gelu: Requantization
+    down: IntArray
+    activated: Requantization
+    residual_bits: int
+
+    def run(self, hidden: Any, operators: Operators, earlier: EarlierOf | None = None) -> Any:
+        """Integers of the residual stream, shapes (T, E)."""
+        normalized = self.norm1.run(hidden, operators, "norm1")
+        outputs = self.attention.outputs(normalized, operators, earlier)
+        with operators.tag("output_projection"):
+            product = np.concatenate(tuple(outputs), axis=1) @ self.attention.weight
+        hidden = self._added(hidden, product, self.attended, operators, "attention")
+        normalized = self.norm2.run(hidden, operators, "norm2")
+        with operators.tag("mlp.up"):
+            inner = normalized @ self.up
+        with operators.tag("mlp.gelu"):
+            activated = self.gelu.run(inner, operators, "mlp.up")
+        with operators.tag("mlp.down"):
+            product = activated @ self.down
+        return self._added(hidden, product, self.activated, operators, "mlp")
+
+    def _added(
+        self, hidden: Any, product: Any, to: Requantization, operators: Operators, name: str
+    ) -> Any:
+        """The residual stream with a product requantized to it."""
+        with operators.tag(f"{name}.requantize"):
+            update = to.run(product, operators, name)
+        with operators.tag(f"{name}.residual"):
+            return operators.narrow(hidden + update, self.residual_bits)
+
+
+@dataclass(frozen=True)
+class DecoderModel:
+    """All layers, the last LayerNorm, and the logits of the last token."""
+
+    layers: tuple[DecoderLayer, ...]
+    norm: LayerNorm
+    unembedding: IntArray
+    logit_bits: int
+
+    def run(self, hidden: Any, operators: Operators, earlier: EarlierOf | None = None) -> Any:
+        """Embeddings of shape (T, E) to logits, (1, vocabulary)."""
+        hidden = operators.in_turn(
+            self.layers, lambda layer, values: layer.run(values, operators, earlier), hidden
+        )
+        last = self.norm.run(hidden[-1:], operators, "norm")
+        with operators.tag("logits"):
+            return operators.accumulator("logits", last @ self.unembedding, self.logit_bits)
+
+
+def state_block(shape: StatedShape) -> CompactAttention:
+    """The attention of a layer with all its heads alike: they are written down as one."""
+    attention: CompactAttention = state_compact_attention(shape).heads
+    heads: CompactHeads = attention.heads
+    alike = replace(heads, heads=heads.heads[:1] * shape.heads)
+    return replace(attention, heads=alike, rounds_sums=True)
+
+
+def state_layer(shape: StatedShape, inner: int) -> DecoderLayer:
+    """A decoder layer of a shape; ``inner`` is I."""
+    n_bits, width, attention = shape.n_bits, shape.width, state_block(shape)
+    kept = attention.heads.kept_bits
+    residual_bits = n_bits + RESIDUAL_WIDER
+    up, up_bits = stated_projection(width, inner, n_bits + WIDER_OUTPUT)
+    down, down_bits = stated_projection(inner, width, n_bits + WIDER_OUTPUT)
+    norm = _state_norm(width, n_bits, kept)
+    return DecoderLayer(
+        norm1=norm,
+        attention=attention,
+        attended=_requantized(attention.product_bits, kept, residual_bits),
+        norm2=norm,
+        up=up,  # type: ignore[arg-type]
+        gelu=replace(_requantized(up_bits, kept, n_bits + 1), table=_gelu(up_bits, n_bits + 1)),
+        down=down,  # type: ignore[arg-type]
+        activated=_requantized(down_bits, kept, residual_bits),
+        residual_bits=residual_bits,
+    )
+
+
+def state_model(shape: StatedShape, inner: int, layers: int, vocabulary: int) -> DecoderModel:
+    """A model of a shape, its layers alike: they are written down as one."""
+    layer = state_layer(shape, inner)
+    weight, bits = stated_projection(shape.width, vocabulary, shape.n_bits + WIDER_OUTPUT)
+    return DecoderModel((layer,) * layers, layer.norm1, weight, bits)  # type: ignore[arg-type]
+
+
+def _state_norm(width: int, n_bits: int, kept: int) -> LayerNorm:
+    residual, narrow = (largest_integer(n_bits + wider) for wider in (RESIDUAL_WIDER, 1))
+    most_inverse = 2**n_bits - 1
+    # The mean square of normal values is some ninth of the largest one's.
+    variance = width * narrow**2 // 9
+
+    def inverse_of(sums: Any) -> Any:
+        return np.clip(np.rint(most_inverse / np.sqrt(np.maximum(sums, 1.0))), 0, most_inverse)
+
+    return LayerNorm(
+        # A sum of normal values reaches some sqrt(E) of the largest.
+        mean=_requantized(signed_bits(math.sqrt(width) * residual), kept, n_bits + RESIDUAL_WIDER),
+        centre=_requantized(signed_bits(2 * residual), kept, n_bits + 1),
+        inverse=Requantization(
+            variance.bit_length(), kept, inverse_of, (0, most_inverse), signed=False
+        ),
+        product=_requantized(signed_bits((narrow + most_inverse) ** 2), kept, n_bits + 1),
+    )
+
+
+def _requantized(bits: int, kept: int, to_bits: int) -> Requantization:
+    """Of a sum of ``bits`` to integers of ``to_bits``."""
+    largest = largest_integer(to_bits)
+    scale = largest / 2 ** (bits - 1)
+    return Requantization(
+        bits,
+        kept,
+        lambda sums: np.clip(np.rint(sums * scale), -largest, largest),
+        (-largest, largest),
+    )
+
+
+def _gelu(bits: int, to_bits: int) -> Table:
+    """GELU (Hendrycks and Gimpel, arXiv:1606.08415, its tanh form), inputs up to 4 deviations."""
+    largest = largest_integer(to_bits)
+
+    def table(sums: Any) -> Any:
+        real = sums * (4 / 2 ** (bits - 1))
+        bent = np.tanh(math.sqrt(2 / math.pi) * (real + 0.044715 * real**3))
+        return np.clip(np.rint(0.5 * real * (1 + bent) * (largest / 4)), -largest, largest)
+
+    return table
