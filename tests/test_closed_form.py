@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fhecost
+from fhecost.circuits.description import SCOPES
 from fhecost.circuits.profile import CircuitProfile, load_profile
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.cost_error import cost_error
@@ -20,7 +21,7 @@ from fhecost.closed_form.needs import Need
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.requests import closed_form_request
-from fhecost.closed_form.scopes import SCOPES, ShapeRequest, profile_of_shape
+from fhecost.closed_form.scopes import ShapeRequest, plan_of_shape, profile_of_shape
 from fhecost.closed_form.solved_circuits import SolvedTable, solved_circuits
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.estimator import estimate
@@ -59,8 +60,6 @@ def predicted(plan, variant, table=None):
         partitions,
         predict_sets(variant, plan, partitions, table),
         name="predicted",
-        description={},
-        cost_error=None,
     )
 
 
@@ -152,7 +151,7 @@ def test_what_is_compiled_now_has_the_counts_of_the_closed_form(scripts, tmp_pat
     grid.compile_case(tmp_path, "compact", 1, 16, 4, 2, 3)
     (path,) = tmp_path.iterdir()
     compiled_now = CircuitProfile.model_validate(json.loads(path.read_text())["profile"])
-    case = dict(compiled_now.description)
+    case = json.loads(path.read_text())["case"]
     found = predicted(scripts["table"].plan_of_case(case), "compact")
     assert not list(differences(case, compiled_now, found))
 
@@ -171,16 +170,10 @@ def test_the_published_head(seq_len, published):
     """It quantizes the exponential twice with equal results: L^2 lookups that aren't needed."""
     request = ShapeRequest(GPT2, "head", seq_len, 4, "reference")
     # The scores of a longer row are wider than any solved circuit; the counts stay what they are.
-    count = sum(lookup.wire.count for lookup in partition(_plan_of_heads(request)).lookups)
+    count = sum(lookup.wire.count for lookup in partition(plan_of_shape(request)).lookups)
     assert count == published - seq_len**2
     d = GPT2.dimension
     assert count == 4 * d * seq_len**2 + 6 * seq_len**2 + 6 * d * seq_len - seq_len**2 * 0
-
-
-def _plan_of_heads(request):
-    from fhecost.closed_form.scopes import plan_of_heads
-
-    return plan_of_heads(request)
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
@@ -193,7 +186,7 @@ def test_every_shape_and_scope_has_a_circuit(name, scope):
     assert circuit.pbs_count > 0
     assert circuit.bsk_bytes > 0
     assert circuit.ksk_bytes > 0
-    assert circuit.description["scope"] == scope
+    assert circuit.description.scope == scope
 
 
 @pytest.mark.parametrize(
@@ -216,7 +209,11 @@ def count(scope, seq_len, **changed):
 
 def test_scopes_contain_each_other():
     assert count("block", 16) < count("layer", 16) < count("model", 16)
-    assert count("model", 16) == GPT2.layers * count("layer", 16)
+    model = profile_of_shape(ShapeRequest(GPT2, "model", 16, 4))
+    last_norm = sum(stage.pbs_count for stage in model.stages if stage.name.startswith("norm."))
+    # T = 1, whatever the length: the logits of the last token need no other.
+    assert last_norm > 3 * GPT2.width
+    assert model.pbs_count == GPT2.layers * count("layer", 16) + last_norm
     assert count("token", 16) == count("model", 16)
     assert count("cached-token", 16) < count("token", 16) / 10
 
@@ -285,7 +282,7 @@ def test_a_prediction_widens_the_range_by_its_error():
 
 
 def test_a_farther_row_is_a_surer_sign_of_error():
-    plan = _plan_of_heads(ShapeRequest(GPT2, "head", 6, 4, "compact"))
+    plan = plan_of_shape(ShapeRequest(GPT2, "head", 6, 4, "compact"))
     partitions = partition(plan)
     parameters = predict_sets("compact", plan, partitions)
     near = replace(parameters, distance=0.1, beyond=0.0)
@@ -350,10 +347,10 @@ def test_where_widths_come_from():
     assert stated is not None
     assert stated.shape.width == 256
     assert closed_form_request("gpt2", scope="layer") is not None
-    with pytest.raises(UsageError, match="--widths measured: --model gpt2: no weights there"):
-        closed_form_request("gpt2", widths="measured")
+    with pytest.raises(UsageError, match="--widths calibrated: --model gpt2: no weights there"):
+        closed_form_request("gpt2", widths="calibrated")
     with pytest.raises(UsageError, match="--scope layer has stated widths only"):
-        closed_form_request("embedded", scope="layer", widths="measured")
+        closed_form_request("embedded", scope="layer", widths="calibrated")
 
 
 def test_one_estimate_takes_milliseconds():

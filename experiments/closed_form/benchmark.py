@@ -15,11 +15,12 @@ from collections.abc import Callable
 from itertools import cycle, islice, product
 
 from compile_grid import quantized_case
-from fhecost.closed_form.heads import plan_of_quantized
 
 from fhecost.closed_form.circuit import circuit_profile
+from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
+from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.hardware.estimator import Estimator
@@ -52,15 +53,15 @@ def seconds(call: Callable[[], object], repeats: int = 1) -> float:
 def row(variant: str, width: int, seq_len: int, bits: int, on_cpu: Estimator) -> str:
     """One circuit, compiled and counted in turns."""
     quantized, sentences = quantized_case(variant, 1, width, 4, seq_len, bits)
-    shape = ModelShape("", 1, 4, width, 4 * width, 100, 1024, "")
+    shape = ModelShape("", 1, 4, 4, width // 4, width, 4 * width, 100, 1024, "")
     request = ShapeRequest(shape, "head", seq_len, bits, variant)
     circuit = profile_of_shape(request)
 
     def by_weights() -> None:
-        plan = plan_of_quantized(quantized, sentences)
+        plan = plan_of(quantized, Sampled(sentences))
         partitions = partition(plan)
         parameters = predict_sets(variant, plan, partitions)
-        circuit_profile(plan, partitions, parameters, name="", description={}, cost_error=None)
+        circuit_profile(plan, partitions, parameters, name="")
 
     calls: tuple[tuple[Callable[[], object], int], ...] = (
         (lambda: compile_circuit(quantized.run, list(sentences)), 1),

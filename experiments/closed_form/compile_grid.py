@@ -69,15 +69,12 @@ def compile_case(
     try:
         quantized, sentences = quantized_case(variant, taken, width, count, seq_len, bits)
         circuit = compile_circuit(quantized.run, list(sentences))
-        profile = profile_circuit(
-            circuit,
-            name=case,
-            description={
-                "variant": variant, "heads": taken, "width": width,
-                "head_dimension": width // count, "seq_len": seq_len, "bits": bits,
-            },
-        )  # fmt: skip
-        content = {"profile": json.loads(profile.model_dump_json())}
+        said: dict[str, str | int | float] = {
+            "variant": variant, "heads": taken, "width": width,
+            "head_dimension": width // count, "seq_len": seq_len, "bits": bits,
+        }  # fmt: skip
+        profile = profile_circuit(circuit, name=case, description=said)
+        content = {"case": said, "profile": json.loads(profile.model_dump_json())}
     except ImpossibleError as error:
         content = {"error": str(error)}
     content["seconds"] = time.perf_counter() - start

@@ -16,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fhecost.closed_form.measured import norm2_of, range_of
 
-from fhecost.closed_form.plan import Plan
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import ImpossibleError
@@ -77,41 +75,6 @@ class Products:
                     values = values + looked_up
         return values
 
-    def plan(self) -> Plan:
-        """The same circuit as a plan."""
-        plan = Plan()
-        most = 2 ** (BITS - 1) - 1
-        result = range_of(np.array([-most, most]))
-        given = plan.input(ROWS, range_of(self.inputs))
-        looked_up = plan.lookup("input.lookup", given, result)
-        wire = given if self.shared else looked_up
-        for step in range(2):
-            sums = plan.linear(
-                f"product{step}",
-                (wire,),
-                ROWS,
-                range_of(np.array([-1, 0])),
-                width=self.bits[step],
-                norm2=norm2_of(self.weights[step]) * wire.norm2,
-                tensor=ROWS * ROWS,
-                clear_multiplication=ROWS * ROWS,
-                encrypted_addition=ROWS * ROWS,
-            )
-            stage = f"product{step}.requantize"
-            rounded = plan.rounded(stage, sums, KEPT)
-            wire = plan.lookup(stage, rounded, result, kept=KEPT)
-            if step == 0 and self.shared:
-                wire = plan.linear(
-                    "joined",
-                    (wire, looked_up),
-                    ROWS,
-                    result + result,
-                    norm2=wire.norm2 + looked_up.norm2,
-                    encrypted_addition=ROWS,
-                )
-        plan.output([wire])
-        return plan
-
 
 def main(folder: Path) -> None:
     """Compile each circuit into a file of ``folder``."""
@@ -132,7 +95,7 @@ def main(folder: Path) -> None:
                 "seq_len": 0,
             }
             profile = profile_circuit(circuit, name=path.stem, description=description)
-            content = {"profile": json.loads(profile.model_dump_json())}
+            content = {"case": description, "profile": json.loads(profile.model_dump_json())}
         except ImpossibleError as error:
             content = {"error": str(error)}
         content["seconds"] = time.perf_counter() - start

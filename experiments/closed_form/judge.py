@@ -20,16 +20,17 @@ from pathlib import Path
 
 import numpy as np
 from compile_grid import quantized_case
-from fhecost.closed_form.heads import plan_of_quantized
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.cost_error import WITHIN, within
+from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.needs import needs_of
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan import Plan
-from fhecost.closed_form.scopes import ShapeRequest, plan_of_heads
+from fhecost.closed_form.plan_operators import plan_of
+from fhecost.closed_form.scopes import ShapeRequest, plan_of_shape
 from fhecost.closed_form.solved_circuits import (
     SolvedTable,
     solved_circuits,
@@ -59,7 +60,10 @@ def judged(plan: Plan, variant: str, table: SolvedTable, compiled: CircuitProfil
     except ImpossibleError:
         return None
     predicted = circuit_profile(
-        plan, partitions, parameters, name="predicted", description={}, cost_error=None
+        plan,
+        partitions,
+        parameters,
+        name="predicted",
     )
     errors = []
     for name in MACHINES:
@@ -83,20 +87,20 @@ def main() -> None:
             continue
         compiled = CircuitProfile.model_validate(entry["profile"])
         count = case["width"] // case["head_dimension"]
-        shape = ModelShape("", 1, count, case["width"], 1, 1, 10**6, "")
+        width, dimension = case["width"], case["head_dimension"]
+        shape = ModelShape("", 1, count, count, dimension, width, 1, 1, 10**6, "")
         stated = ShapeRequest(
             shape, "head", case["seq_len"], case["bits"], case["variant"], case["heads"]
         )
         if case["width"] > 16 or entry["held_out"]:
-            found = judged(plan_of_heads(stated), case["variant"], table, compiled)
+            found = judged(plan_of_shape(stated), case["variant"], table, compiled)
             errors["stated_widths"] += found.errors if found else []
         if not entry["held_out"]:
             continue
-        plan = plan_of_quantized(
-            *quantized_case(
-                case["variant"], case["heads"], case["width"], count, case["seq_len"], case["bits"]
-            )
+        heads, sentences = quantized_case(
+            case["variant"], case["heads"], width, count, case["seq_len"], case["bits"]
         )
+        plan = plan_of(heads, Sampled(sentences))
         for found in with_fewer_rows(plan, case["variant"], table, compiled):
             errors[class_of(found.distance)] += found.errors
     write({name: errors[name] for name in sorted(errors)})

@@ -17,12 +17,13 @@ from typing import Any
 
 from compile_grid import quantized_case
 from compile_products import Products
-from fhecost.closed_form.heads import plan_of_quantized
 
 from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters
+from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.needs import needs_of
 from fhecost.closed_form.partitions import Lookups, Partitions, partition
 from fhecost.closed_form.plan import Plan
+from fhecost.closed_form.plan_operators import plan_of
 from fhecost.errors import ImpossibleError
 
 HELD_OUT = (5, 7, 9, 15)
@@ -68,17 +69,17 @@ def solved_row(case: dict[str, Any], profile: CircuitProfile) -> dict[str, Any]:
 def plan_of_case(case: dict[str, Any]) -> Plan:
     """The plan of a circuit that ``compile_grid.py`` or ``compile_products.py`` compiled."""
     if case["variant"] == "products":
-        return Products(case["reads"], case["norm"], bool(case["shared"])).plan()
-    return plan_of_quantized(
-        *quantized_case(
-            case["variant"],
-            case["heads"],
-            case["width"],
-            case["width"] // case["head_dimension"],
-            case["seq_len"],
-            case["bits"],
-        )
+        products = Products(case["reads"], case["norm"], bool(case["shared"]))
+        return plan_of(products, Sampled(products.inputs))
+    heads, sentences = quantized_case(
+        case["variant"],
+        case["heads"],
+        case["width"],
+        case["width"] // case["head_dimension"],
+        case["seq_len"],
+        case["bits"],
     )
+    return plan_of(heads, Sampled(sentences))
 
 
 def sets_of_partitions(partitions: Partitions, profile: CircuitProfile) -> dict[int, PbsParameters]:
@@ -145,7 +146,7 @@ def main(folder: Path) -> None:
             refused.append({"case": path.stem, "error": content["error"]})
             continue
         profile = CircuitProfile.model_validate(content["profile"])
-        case = dict(profile.description)
+        case = content["case"]
         try:
             row = solved_row(case, profile)
         except ImpossibleError as error:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -18,6 +18,7 @@ from fhecost.circuit_request import (
     PredictedShape,
     SavedCircuit,
 )
+from fhecost.circuits.description import Scope, Widths
 from fhecost.cli.options import (
     BitsOption,
     HeadsOption,
@@ -30,8 +31,6 @@ from fhecost.cli.options import (
     refuse_options,
 )
 from fhecost.errors import UsageError
-
-ScopeName = Literal["head", "block", "layer", "model", "token", "cached-token"]
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,11 @@ class CircuitOptions:
         bool, typer.Option("--no-compile", help="Count by closed form, in milliseconds.")
     ] = False
     scope: Annotated[
-        ScopeName | None,
+        Scope | None,
         typer.Option(help="How much of the model; all but head go with --no-compile."),
     ] = None
     widths: Annotated[
-        Literal["measured", "stated"] | None,
+        Widths | None,
         typer.Option(help="With --no-compile: bit widths from the weights, or the shape alone."),
     ] = None
     profile: Annotated[

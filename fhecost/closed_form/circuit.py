@@ -27,8 +27,8 @@ def circuit_profile(
     parameters: ParameterSets,
     *,
     name: str,
-    description: CircuitDescription,
-    cost_error: float | None,
+    description: CircuitDescription | None = None,
+    cost_error: float | None = None,
 ) -> CircuitProfile:
     """The circuit profile of ``plan``, its stages in the order in which they were written down.
 
@@ -56,7 +56,7 @@ def circuit_profile(
     return CircuitProfile(
         name=name,
         source="closed form",
-        description=description,
+        description=description or CircuitDescription(),
         stages=tuple(
             counts[stage].stage(
                 stage,

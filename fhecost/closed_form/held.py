@@ -151,7 +151,7 @@ class Stated:
         return cls(shape, Range(-largest, largest), 0.0, spread)
 
     def moved(self, shape: Shape, move: Callable[[Any], Any]) -> Stated:
-        return replace(self, shape=shape)
+        return Stated(shape, self.range, self.mean, self.spread, self.sum)
 
     def joined(self, others: Sequence[Stated], axis: int) -> Stated:
         parts = [self, *others]
@@ -166,7 +166,7 @@ class Stated:
     def plus(self, other: Stated | IntArray | int, sign: int = 1) -> Stated:
         if isinstance(other, Stated):
             added, mean, spread = other.range, other.mean, other.spread
-            shape = np.broadcast_shapes(self.shape, other.shape)
+            shape = _broadcast(self.shape, other.shape)
         else:
             added, mean, spread = Range.of(np.asarray(other)), float(np.mean(other)), 0.0
             shape = self.shape
@@ -180,7 +180,7 @@ class Stated:
         ends = [a * b for a in self.range for b in other.range]
         mean = self.mean * other.mean
         squares = (self.mean**2 + self.spread**2) * (other.mean**2 + other.spread**2)
-        shape = np.broadcast_shapes(self.shape, other.shape)
+        shape = _broadcast(self.shape, other.shape)
         return Stated(shape, Range(min(ends), max(ends)), mean, math.sqrt(squares - mean**2))
 
     def matmul(self, other: Stated) -> Stated:
@@ -210,24 +210,33 @@ class Stated:
         if bounds is not None:
             low, high = bounds
             return Stated(self.shape, Range(low, high), (low + high) / 2, (high - low) / 2 / REACH)
-        inner = np.clip(self.mean + self.spread * _normal_quantiles(), *self.range)
-        points = np.rint([*self.range, *inner]).reshape(-1, *(1 for _ in self.shape))
-        results = np.rint(table(points)).reshape(len(points), -1)
-        of_normal = results[2:]
+        low, high = self.range
+        points = np.rint(self.mean + self.spread * _normal_quantiles())
+        points = np.minimum(np.maximum(points, low), high)
+        points[0], points[-1] = low, high
+        results = np.rint(table(points.reshape(-1, *(1 for _ in self.shape))))
+        of_normal = results[1:-1].ravel()
+        mean = float(of_normal.sum()) / of_normal.size
+        squares = float(of_normal @ of_normal) / of_normal.size
         return Stated(
-            self.shape, Range.of(results), float(of_normal.mean()), float(of_normal.std())
+            self.shape, Range.of(results), mean, math.sqrt(max(0.0, squares - mean**2))
         )  # fmt: skip
 
     def rounded(self, dropped: int) -> Stated:
         return replace(self, range=self.range.rounded(dropped))
 
     def within(self, low: int, high: int) -> Stated:
-        return replace(self, range=self.range.clipped(low, high))
+        within = self.range.clipped(low, high)
+        return Stated(self.shape, within, self.mean, self.spread, self.sum)
 
     def _sum_of(self, terms: int, shape: Shape) -> Stated:
         mean, spread = terms * self.mean, math.sqrt(terms) * self.spread
         least, most = terms * self.range.low, terms * self.range.high
         return Stated(shape, _reached(mean, spread).clipped(least, most), mean, spread, sum=True)
+
+
+def _broadcast(first: Shape, second: Shape) -> Shape:
+    return first if first == second else np.broadcast_shapes(first, second)
 
 
 def _reached(mean: float, spread: float) -> Range:
@@ -236,6 +245,7 @@ def _reached(mean: float, spread: float) -> Range:
 
 
 @cache
-def _normal_quantiles(count: int = 32) -> FloatArray:
+def _normal_quantiles(count: int = 16) -> FloatArray:
+    """The middles of ``count`` equal parts of a normal distribution, and one value at each end."""
     quantile = NormalDist().inv_cdf
-    return np.array([quantile((index + 0.5) / count) for index in range(count)])
+    return np.array([0.0, *(quantile((index + 0.5) / count) for index in range(count)), 0.0])

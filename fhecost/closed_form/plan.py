@@ -128,11 +128,15 @@ def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
     # By wire, the lookups one after the other that lead to it inside the stage it comes from.
     steps: list[dict[str, int]] = []
     for wire in wires:
-        before = tuple(dict.fromkeys(name for index in wire.awaits for name in behind[index]))
-        counted: dict[str, int] = {}
-        for index in wire.awaits:
-            for name, count in steps[index].items():
-                counted[name] = max(count, counted.get(name, 0))
+        if len(wire.awaits) == 1:
+            (source,) = wire.awaits
+            before, counted = behind[source], steps[source]
+        else:
+            before = tuple(dict.fromkeys(name for index in wire.awaits for name in behind[index]))
+            counted = {}
+            for index in wire.awaits:
+                for name, count in steps[index].items():
+                    counted[name] = max(count, counted.get(name, 0))
         if wire.index not in needed or not wire.tensor:
             behind.append(before)
             steps.append(counted)

@@ -45,6 +45,8 @@ class PlanWriter:
                 open_ends += self._wires[index].sources
         # What the compiler drops is left out; what comes after it still waits for what was before.
         stages = stages_of(self._wires, needed)
+        if len(needed) == len(self._wires):
+            return Plan(tuple(self._wires), tuple(self._work), stages, (self._wires[output.index],))
         new = {old: position for position, old in enumerate(sorted(needed))}
         wires = tuple(
             replace(

@@ -29,14 +29,14 @@ def closed_form_request(
     Weights set the widths of heads when they are at hand, unless ``widths`` is ``stated``.
 
     Raises:
-        UsageError: no such shape, or measured widths without weights to measure.
+        UsageError: no such shape, or calibrated widths without weights to calibrate.
     """
     has_weights = weights_at_hand(model)
     if scope == "head" and widths != "stated" and has_weights:
         return None
-    if widths == "measured":
+    if widths == "calibrated":
         why = "no weights there" if not has_weights else f"--scope {scope} has stated widths only"
-        raise UsageError(f"--widths measured: --model {model}: {why}")
+        raise UsageError(f"--widths calibrated: --model {model}: {why}")
     return shape_request(
         model, scope=scope, seq_len=seq_len, bits=bits, variant=variant, heads=heads
     )
