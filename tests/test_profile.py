@@ -5,57 +5,11 @@ import json
 import jsonschema
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from fhecost.circuits.profile import (
-    CircuitProfile,
-    PbsParameters,
-    PbsUse,
-    Stage,
-    load_profile,
-    save_profile,
-)
+from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
 from fhecost.errors import UsageError
 from fhecost.schemas import SCHEMAS, schema_path, schema_text
-
-SETS = st.builds(
-    PbsParameters,
-    lwe_dimension=st.integers(400, 1300),
-    glwe_dimension=st.integers(1, 6),
-    polynomial_size=st.sampled_from([256, 1024, 4096, 16384]),
-    level_count=st.integers(1, 5),
-    base_log=st.integers(2, 25),
-)
-
-
-@st.composite
-def profiles(draw):
-    stages = []
-    for index in range(draw(st.integers(1, 6))):
-        count, depth = draw(st.integers(1, 5000)), draw(st.integers(1, 4))
-        earlier = [stage.name for stage in stages]
-        stages.append(
-            Stage(
-                name=f"stage {index}",
-                pbs=(PbsUse(parameters=draw(SETS), count=count),),
-                depth=depth,
-                parallel_width=-(-count // depth),
-                predecessors=tuple(draw(st.sets(st.sampled_from(earlier)))) if earlier else (),
-            )
-        )
-    return CircuitProfile(
-        name="drawn",
-        source="hypothesis",
-        stages=tuple(stages),
-        bsk_bytes=draw(st.integers(0, 10**10)),
-        ksk_bytes=draw(st.integers(0, 10**10)),
-        input_bytes=0,
-        output_bytes=0,
-        max_bit_width=draw(st.integers(1, 16)),
-        complexity=draw(st.floats(0, 1e15)),
-        p_error=draw(st.floats(0, 1)),
-        global_p_error=draw(st.floats(0, 1)),
-    )
+from tests.drawn import profiles
 
 
 @given(profiles())
