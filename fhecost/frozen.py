@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -9,3 +12,17 @@ class Frozen(BaseModel):
     """A pydantic model whose fields can't be set again and that refuses unknown ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def changed(self, **values: Any) -> Self:
+        """A copy with other values in some fields, checked as if it were read from a file.
+
+        Raises:
+            pydantic.ValidationError: a field is unknown, or the values don't go together.
+        """
+        content = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate({**content, **values})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but an ``update`` is checked: see :meth:`changed`."""
+        copied = super().model_copy(deep=deep)
+        return copied.changed(**update) if update else copied

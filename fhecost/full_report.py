@@ -117,12 +117,12 @@ def matching_accuracy(
     for report in reports:
         rows = tuple(row for row in report.rows if _speaks_of(row, asked))
         if report.model_sha256 == asked.get("model_sha256") and rows:
-            found.append(report.model_copy(update={"rows": rows}))
+            found.append(report.changed(rows=rows))
     if not found:
         return None
     by_length = {(row.seq_len, row.mode): row for report in found for row in report.rows}
     ordered = tuple(by_length[key] for key in sorted(by_length))
-    return found[0].model_copy(update={"rows": ordered})
+    return found[0].changed(rows=ordered)
 
 
 def _speaks_of(row: AccuracyRow, asked: Mapping[str, str | int | float]) -> bool:

@@ -31,7 +31,7 @@ def with_figures(machine: HardwareProfile, **values: float) -> HardwareProfile:
             for name, value in values.items()
         },
     }
-    return machine.model_copy(update={"figures": figures})
+    return machine.changed(figures=figures)
 
 
 def fitting(circuit: CircuitProfile) -> CircuitProfile:

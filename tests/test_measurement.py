@@ -97,7 +97,7 @@ def test_noise_of_one_percent_moves_predictions_by_little():
 def test_too_few_sets_are_refused():
     full = imagined_machine()
     with pytest.raises(UsageError, match="at least 5 parameter sets"):
-        fit_cpu(full.model_copy(update={"lookups": full.lookups[:4]}))
+        fit_cpu(full.changed(lookups=full.lookups[:4]))
 
 
 def test_every_format_renders():
@@ -164,8 +164,8 @@ def test_a_slow_round_is_put_right():
         pbs=imagined_machine().lookups[0].pbs,
         key_switch=imagined_machine().lookups[0].key_switch,
     )
-    probed = plain.model_copy(update={"probes_s": (0.1, 0.2, 0.1)})
-    measured = imagined_machine().model_copy(update={"lookups": (probed,)})
+    probed = plain.changed(probes_s=(0.1, 0.2, 0.1))
+    measured = imagined_machine().changed(lookups=(probed,))
     assert measured.corrected_median_s(plain) == 1.2
     assert measured.corrected_median_s(probed) == pytest.approx(1.0)
 
@@ -191,10 +191,10 @@ def test_a_key_switch_is_the_difference_of_two_lookups():
     longer = sample.model_copy(
         update={
             "seconds": tuple(second + sample.elements * 6e-3 for second in sample.seconds),
-            "key_switch": sample.key_switch.model_copy(update={"level_count": 5}),
+            "key_switch": sample.key_switch.changed(level_count=5),
         }
     )
-    measured = imagined_machine().model_copy(update={"lookups": (sample, longer)})
+    measured = imagined_machine().changed(lookups=(sample, longer))
     (time,) = key_switch_times(measured)
     assert time.level_s == pytest.approx(3e-3)
     assert time.key_switch_s == pytest.approx(9e-3)
@@ -202,12 +202,10 @@ def test_a_key_switch_is_the_difference_of_two_lookups():
 
 @pytest.mark.parametrize("operation", ["ks", "linear", "keygen"])
 def test_single_operations_have_a_table(operation):
-    measured = imagined_machine().model_copy(update={"keys": tuple(imagined_keys())})
+    measured = imagined_machine().changed(keys=tuple(imagined_keys()))
     sample = measured.lookups[0]
-    more = sample.key_switch.model_copy(update={"level_count": 9})
-    measured = measured.model_copy(
-        update={"lookups": (sample, sample.model_copy(update={"key_switch": more}))}
-    )
+    more = sample.key_switch.changed(level_count=9)
+    measured = measured.changed(lookups=(sample, sample.changed(key_switch=more)))
     table = RENDERERS["table"](measured, operation)
     assert len(table.splitlines()) >= 5
     assert max(map(len, table.splitlines())) <= 80
@@ -221,7 +219,7 @@ def test_minutes_must_be_some(run_fhecost):
 
 
 def test_calibrate_writes_a_machine_that_estimates(run_fhecost, saved_profile, tmp_path):
-    raw = imagined_machine().model_copy(update={"keys": tuple(imagined_keys())})
+    raw = imagined_machine().changed(keys=tuple(imagined_keys()))
     (tmp_path / "raw.json").write_text(as_json(raw))
     finished = run_fhecost("calibrate", "raw.json", "-o", "mine.yaml")
     assert finished.returncode == 0, finished.stderr

@@ -5,6 +5,7 @@ import json
 import jsonschema
 import pytest
 from hypothesis import given
+from pydantic import ValidationError
 
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
 from fhecost.errors import UsageError
@@ -83,3 +84,24 @@ def test_a_stage_without_operations_and_keys_without_bytes_load(edited_profile):
     profile = load_profile(edited_profile(empty))
     assert profile.stages[0].pbs_count == 0
     assert profile.pbs_count > 0
+
+
+def test_a_changed_profile_has_the_hash_of_what_it_holds_then(saved_profile, tmp_path):
+    changes = [{"p_error": 0.25}, {"cost_error": 0.1}, {"stages": saved_profile.stages[:1]}]
+    for change in changes:
+        for changed in (saved_profile.changed(**change), saved_profile.model_copy(update=change)):
+            assert changed.hash != saved_profile.hash
+            path = tmp_path / "changed.json"
+            save_profile(changed, path)
+            assert load_profile(path) == changed
+    assert saved_profile.changed(name=saved_profile.name) == saved_profile
+    assert saved_profile.model_copy() == saved_profile
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"p_error": 2.0}, "p_error"), ({"colour": "red"}, "colour"), ({"hash": "0"}, "hash doesn't")],
+)
+def test_a_change_is_checked(saved_profile, change, field):
+    with pytest.raises(ValidationError, match=field):
+        saved_profile.changed(**change)

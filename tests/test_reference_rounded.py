@@ -144,7 +144,7 @@ def test_a_machine_that_knows_nothing_of_keys_is_not_judged():
     without = {
         key: figure for key, figure in machine.figures.items() if not key.startswith("keygen")
     }
-    ignorant = machine.model_copy(update={"figures": without})
+    ignorant = machine.changed(figures=without)
     other = next(r for r in read_records() if "1.1.0 CPU PBS 2-bit" in r.name)
     report = backtest([record, other], [ignorant])
     assert [row.name for row in report.rows] == [other.name]

@@ -54,12 +54,10 @@ def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
 def _widened(made: Estimate, cost_error: float) -> Estimate:
     """An estimate whose range also holds what the circuit's own cost may be off."""
     note = f"the circuit is predicted, not compiled: its cost may be off by {cost_error:.0%}"
-    return made.model_copy(
-        update={
-            "low_s": made.low_s / (1 + cost_error),
-            "high_s": made.high_s * (1 + cost_error),
-            "assumptions": (*made.assumptions, note),
-        }
+    return made.changed(
+        low_s=made.low_s / (1 + cost_error),
+        high_s=made.high_s * (1 + cost_error),
+        assumptions=(*made.assumptions, note),
     )
 
 
