@@ -261,6 +261,20 @@ def test_twice_the_steps_take_twice_the_time(name, circuit):
     assert twice == pytest.approx(2 * once)
 
 
+@pytest.mark.parametrize("name", MACHINES)
+@settings(max_examples=40)
+@given(circuit=profiles())
+def test_no_time_depends_on_the_base_of_a_decomposition(name, circuit):
+    """Published sets often leave it out: ``fhecost.validation.published`` may put any there."""
+    machine, content = without_limits(MACHINES[name]), fitting(circuit).model_dump()
+    for stage in content["stages"]:
+        for use in (*stage["pbs"], *stage["key_switches"]):
+            use["parameters"]["base_log"] = 1
+    other = CircuitProfile.model_validate({**content, "hash": ""})
+    one, another = (estimate(each, machine).latency_s for each in (fitting(circuit), other))
+    assert another == pytest.approx(one)
+
+
 GOOD = re.compile(
     "threads|devices|clock_hz|butterfly_units|.*_(units|bytes)_per_s|on_chip_key_bytes"
 )

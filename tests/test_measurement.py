@@ -1,6 +1,7 @@
 """The microbenchmark's fit: it finds the constants of a machine that is known."""
 
 import json
+import os
 
 import jsonschema
 import numpy as np
@@ -16,12 +17,12 @@ from fhecost.circuits.work import (
     key_switch_key_bytes,
     key_switch_units,
 )
-from fhecost.errors import UsageError
+from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import read_hardware
 from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.key_fit import fit_keys
-from fhecost.measurement.machine import this_machine
+from fhecost.measurement.machine import available_threads, this_machine
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.measurement.repeats import is_tight, median_interval
 from fhecost.measurement.run_record import RunTimes
@@ -242,3 +243,10 @@ def test_calibrate_refuses_what_is_no_raw_times(run_fhecost, tmp_path):
     assert finished.returncode == 2
     assert len(finished.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_an_unknown_number_of_threads_is_not_one(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    with pytest.raises(ImpossibleError, match="how many threads"):
+        available_threads()

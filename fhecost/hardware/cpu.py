@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters, Stage
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     external_product_units,
@@ -17,6 +17,7 @@ from fhecost.circuits.work import (
     key_product_units,
     key_switch_units,
 )
+from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation, Preparation
 from fhecost.hardware.latency_model import (
     ALL_KEYS,
@@ -116,7 +117,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"transfer"})
 
-    def refusal(self, circuit: CircuitProfile, figures: CpuFigures) -> str | None:
+    def refusal(self, circuit: Workload, figures: CpuFigures) -> str | None:
         """A machine without the memory for the keys can't run the circuit."""
         # The bootstrap key is held twice: as generated, and in the Fourier domain. Ciphertexts
         # between the stages come on top, so this is a lower bound.
@@ -125,7 +126,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
 
     def preparation(
-        self, circuit: CircuitProfile, figures: CpuFigures, warm_s: float
+        self, circuit: Workload, figures: CpuFigures, warm_s: float
     ) -> Preparation | None:
         """Key generation, the first run and memory; None without figures for them."""
         known = (
@@ -167,7 +168,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         lookups = _lookups(stage)
         return stage.depth * seconds / lookups.count if lookups else 0.0
 
-    def costs(self, circuit: CircuitProfile, figures: CpuFigures, case: Case) -> list[Cost]:
+    def costs(self, circuit: Workload, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""
         costs = [cost for stage in circuit.stages for cost in _stage_costs(stage, figures, case)]
         keys_s = case.cost(figures.key_byte_s) * (circuit.bsk_bytes + circuit.ksk_bytes)

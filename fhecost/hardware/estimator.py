@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
 from fhecost.circuits.work import widest_stage_bytes
+from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimate import (
     CircuitSummary,
     Estimate,
     EstimateReport,
+    Operation,
     Refusal,
 )
+from fhecost.hardware.latency_model import by_operation
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.version import VERSION
@@ -39,6 +42,17 @@ class Estimator:
         """
         made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
         return made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+
+    def seconds(self, work: Workload) -> Mapping[Operation, float | None]:
+        """Likely seconds by operation, of a circuit or of operations that are none.
+
+        None is an operation that the machine's latency model leaves out.
+
+        Raises:
+            ImpossibleError: the machine can't run it.
+        """
+        costs = self._model.likely_costs(work, self._hardware, self._figures)
+        return by_operation(costs, self._model.left_out)
 
 
 def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:

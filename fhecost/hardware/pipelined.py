@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters, Stage
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     butterflies,
@@ -17,6 +17,7 @@ from fhecost.circuits.work import (
     key_switch_units,
     pbs_units,
 )
+from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
     NARROW,
@@ -120,7 +121,7 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys", "transfer"})
 
-    def refusal(self, circuit: CircuitProfile, figures: PipelinedFigures) -> str | None:
+    def refusal(self, circuit: Workload, figures: PipelinedFigures) -> str | None:
         """A set with a larger N than the hardware's, or keys beyond its memory, can't be run."""
         too_large = largest_set_refusal(circuit, figures.largest_polynomial_size.value)
         if too_large is not None:
@@ -146,7 +147,7 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
         )
         return stage.depth * (pbs + switch)
 
-    def costs(self, circuit: CircuitProfile, figures: PipelinedFigures, case: Case) -> list[Cost]:
+    def costs(self, circuit: Workload, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
         steps = _Steps(figures, case)
         return [cost for stage in circuit.stages for cost in _stage_costs(stage, steps)]
