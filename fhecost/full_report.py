@@ -73,6 +73,7 @@ def make_report(
     accuracies = [load_accuracy(path) for path in request.accuracy or known_accuracy()]
     circuit = find_circuit(request.circuit, progress)
     progress("estimating")
+    estimates = estimate_all(circuit, machines, skip_impossible=True)
     missing: dict[str, str] = {}
     accuracy = matching_accuracy(circuit, accuracies)
     if accuracy is None:
@@ -90,12 +91,14 @@ def make_report(
         missing["validation"] = str(error)
     progress("projecting")
     try:
-        projection = project(_projection_request(request, circuit), hardware_path)
+        projection = project(
+            _projection_request(request, circuit), hardware_path, known=estimates.estimates
+        )
     except FhecostError as error:
         missing["projection"] = str(error)
     return FullReport(
-        estimates=estimate_all(circuit, machines, skip_impossible=True),
-        comparison=compare(circuit, machines),
+        estimates=estimates,
+        comparison=compare(estimates, machines),
         accuracy=accuracy,
         validation=validation,
         projection=projection,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
 from fhecost.circuits.work import widest_stage_bytes
@@ -24,15 +24,18 @@ from fhecost.version import VERSION
 class Estimator:
     """Estimates on one machine, whose figures are read and checked once for all circuits.
 
+    Each circuit is estimated once: what was made stays, and so does what was ``known`` before.
+
     Raises:
         UsageError: the hardware profile is incomplete.
     """
 
-    def __init__(self, hardware: HardwareProfile) -> None:
+    def __init__(self, hardware: HardwareProfile, known: Iterable[Estimate] = ()) -> None:
         self._hardware = hardware
         self._model = latency_model_named(hardware.latency_model)
         self._figures = self._model.read_figures(hardware)
         self._hash = hardware.hash
+        self._made = {made.circuit_hash: made for made in known if made.hardware_hash == self._hash}
 
     def __call__(self, circuit: CircuitProfile) -> Estimate:
         """The estimate for ``circuit``.
@@ -40,8 +43,12 @@ class Estimator:
         Raises:
             ImpossibleError: the machine can't run it.
         """
-        made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
-        return made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+        if circuit.hash not in self._made:
+            made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
+            self._made[circuit.hash] = (
+                made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+            )
+        return self._made[circuit.hash]
 
     def seconds(self, work: Workload) -> Mapping[Operation, float | None]:
         """Likely seconds by operation, of a circuit or of operations that are none.
