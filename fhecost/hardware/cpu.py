@@ -126,7 +126,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
 
     def preparation(
-        self, circuit: Workload, figures: CpuFigures, warm_s: float
+        self, circuit: Workload, figures: CpuFigures, warm_s: float, case: Case = Case.LIKELY
     ) -> Preparation | None:
         """Key generation, the first run and memory; None without figures for them."""
         known = (
@@ -139,7 +139,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
             figures.ksk_copies,
             figures.process_memory_bytes,
         )
-        values = [figure.value for figure in known if figure is not None]
+        values = [case.cost(figure) for figure in known if figure is not None]
         if len(values) < len(known):
             return None
         bsk_s, product_s, ksk_s, conversion_s, converted_byte_s, bsk_copies, ksk_copies, process = (

@@ -13,9 +13,10 @@ from fhecost.hardware.estimate import (
     Estimate,
     EstimateReport,
     Operation,
+    Preparation,
     Refusal,
 )
-from fhecost.hardware.latency_model import by_operation
+from fhecost.hardware.latency_model import Case, by_operation
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.version import VERSION
@@ -49,6 +50,21 @@ class Estimator:
                 made if circuit.cost_error is None else _widened(made, circuit.cost_error)
             )
         return self._made[circuit.hash]
+
+    def preparations(self, circuit: CircuitProfile) -> Mapping[Case, Preparation] | None:
+        """What comes before warm runs of ``circuit``, likely and at both ends; None if unknown.
+
+        Raises:
+            ImpossibleError: the machine can't run it.
+        """
+        made = self(circuit)
+        warm_s = {Case.LIKELY: made.latency_s, Case.FAST: made.low_s, Case.SLOW: made.high_s}
+        found = {
+            case: self._model.preparation(circuit, self._figures, seconds, case)
+            for case, seconds in warm_s.items()
+        }
+        known = {case: preparation for case, preparation in found.items() if preparation}
+        return known if len(known) == len(found) else None
 
     def seconds(self, work: Workload) -> Mapping[Operation, float | None]:
         """Likely seconds by operation, of a circuit or of operations that are none.

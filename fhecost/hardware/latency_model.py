@@ -176,7 +176,9 @@ class LatencyModel(ABC, Generic[F]):
         """
         return None
 
-    def preparation(self, circuit: Workload, figures: F, warm_s: float) -> Preparation | None:
+    def preparation(
+        self, circuit: Workload, figures: F, warm_s: float, case: Case = Case.LIKELY
+    ) -> Preparation | None:
         """Key generation, first run and memory, given a warm run's time; None if unknown."""
         return None
 

@@ -26,7 +26,7 @@ from fhecost.validation.published import (
     read_operation,
     seconds_of,
 )
-from fhecost.validation.published_runs import METRIC, circuits_of_runs, predicted_seconds
+from fhecost.validation.published_runs import METRIC, circuits_of_runs, predicted_run
 from fhecost.version import VERSION
 
 _FULL = 4096 * 24
@@ -192,7 +192,7 @@ def _run_rows(
         if circuit is None or published_s is None or not _about(record, machine):
             continue
         try:
-            seconds = predicted_seconds(circuit, machine)
+            seconds = predicted_run(circuit, machine).seconds
         except ImpossibleError:
             left.append(record.name)
             continue
