@@ -74,6 +74,7 @@ def make_report(
     accuracies = [load_accuracy(path) for path in request.accuracy or known_accuracy()]
     circuit = find_circuit(request.circuit, progress)
     progress("estimating")
+    estimates = estimate_all(circuit, machines, skip_impossible=True)
     missing: dict[str, str] = {}
     accuracy = matching_accuracy(circuit, accuracies)
     if accuracy is None:
@@ -91,12 +92,14 @@ def make_report(
         missing["validation"] = str(error)
     progress("projecting")
     try:
-        projection = project(_projection_request(request, circuit), hardware_path)
+        projection = project(
+            _projection_request(request, circuit), hardware_path, known=estimates.estimates
+        )
     except FhecostError as error:
         missing["projection"] = str(error)
     return FullReport(
-        estimates=estimate_all(circuit, machines, skip_impossible=True),
-        comparison=compare(circuit, machines),
+        estimates=estimates,
+        comparison=compare(estimates, machines),
         accuracy=accuracy,
         validation=validation,
         projection=projection,
@@ -118,12 +121,12 @@ def matching_accuracy(
     for report in reports:
         rows = tuple(row for row in report.rows if _speaks_of(row, asked))
         if report.model_sha256 == asked.model_sha256 and rows:
-            found.append(report.model_copy(update={"rows": rows}))
+            found.append(report.changed(rows=rows))
     if not found:
         return None
     by_length = {(row.seq_len, row.mode): row for report in found for row in report.rows}
     ordered = tuple(by_length[key] for key in sorted(by_length))
-    return found[0].model_copy(update={"rows": ordered})
+    return found[0].changed(rows=ordered)
 
 
 def _speaks_of(row: AccuracyRow, asked: CircuitDescription) -> bool:

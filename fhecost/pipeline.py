@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fhecost.circuit_request import CircuitRequest, find_circuit
-from fhecost.circuits.profile import save_profile
+from fhecost.circuits.profile import CircuitProfile, save_profile
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRequest, compare
-from fhecost.hardware.estimate import EstimateReport
-from fhecost.hardware.estimator import estimate_all
+from fhecost.hardware.estimate import Estimate, EstimateReport
+from fhecost.hardware.estimator import Estimator, estimate_all
 from fhecost.hardware.library import ALL, DEFAULT, load_hardware, load_machine
+from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.what_if import parse_what_if, with_figures_where_known
 from fhecost.progress import Progress, silent
 
@@ -73,6 +74,17 @@ def compare_circuit(
     changed = parse_what_if(comparison.what_if) if comparison.what_if else {}
     if changed:
         machines = with_figures_where_known(machines, changed)
-    return compare(
-        find_circuit(request, progress), machines, base, sort=comparison.sort, what_if=changed
-    )
+    circuit = find_circuit(request, progress)
+    report = estimate_all(circuit, machines, skip_impossible=True)
+    held_against = None if base is None else _base_estimate(circuit, base, report)
+    return compare(report, machines, held_against, sort=comparison.sort, what_if=changed)
+
+
+def _base_estimate(
+    circuit: CircuitProfile, base: HardwareProfile, report: EstimateReport
+) -> Estimate:
+    """The base is mostly among the machines, and then estimated already."""
+    try:
+        return Estimator(base, report.estimates)(circuit)
+    except ImpossibleError as error:
+        raise ImpossibleError(f"--base {error}") from error

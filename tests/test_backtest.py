@@ -2,13 +2,16 @@
 
 import importlib.util
 import json
+from typing import ClassVar
 
 import jsonschema
 import pytest
 
 from fhecost.data import data_folder
 from fhecost.errors import UsageError
+from fhecost.hardware import registry
 from fhecost.hardware.library import load_hardware, load_machine
+from fhecost.hardware.pipelined import PipelinedLatencyModel
 from fhecost.schemas import schema_path
 from fhecost.validation.backtest import backtest
 from fhecost.validation.published import (
@@ -127,6 +130,32 @@ def test_a_record_that_repeats_a_fitted_one_is_no_test():
     # 74,696 predicted where 60,000 are published: four fifths of the time.
     assert judged.rows[1].error == pytest.approx(60_000 / 74_696 - 1, abs=0.01)
     assert judged.not_judged[0].reason.startswith("repeats another record")
+
+
+class PbsOnly(PipelinedLatencyModel):
+    """A latency model that says nothing of key switches."""
+
+    left_out: ClassVar = frozenset({"key_switch", "keys", "transfer"})
+
+    def costs(self, circuit, figures, case):
+        return [c for c in super().costs(circuit, figures, case) if c.operation == "pbs"]
+
+
+def test_what_a_model_leaves_out_is_not_predicted_as_zero(monkeypatch):
+    monkeypatch.setitem(registry._OWN, "pbs-only", PbsOnly())
+    machine = load_machine("strix").changed(latency_model="pbs-only")
+    alone = record(name="Strix set IX")
+    both = record(
+        name="Strix set IX, KS-PBS",
+        metric="latency KS-PBS (single op)",
+        unit="ms",
+        params={**SET, "ks_level": 3},
+    )
+    report = backtest([alone, both], [machine])
+    assert [row.name for row in report.rows] == ["Strix set IX"]
+    (left,) = report.not_judged
+    assert left.records == ("Strix set IX, KS-PBS",)
+    assert left.reason == "strix: its latency model leaves out what was timed"
 
 
 def test_facts_of_ones_own(run_fhecost, tmp_path):

@@ -1,6 +1,7 @@
 """The microbenchmark's fit: it finds the constants of a machine that is known."""
 
 import json
+import os
 
 import jsonschema
 import numpy as np
@@ -16,12 +17,12 @@ from fhecost.circuits.work import (
     key_switch_key_bytes,
     key_switch_units,
 )
-from fhecost.errors import UsageError
+from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import read_hardware
 from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.key_fit import fit_keys
-from fhecost.measurement.machine import this_machine
+from fhecost.measurement.machine import available_threads, this_machine
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.measurement.repeats import is_tight, median_interval
 from fhecost.measurement.run_record import RunTimes
@@ -97,7 +98,7 @@ def test_noise_of_one_percent_moves_predictions_by_little():
 def test_too_few_sets_are_refused():
     full = imagined_machine()
     with pytest.raises(UsageError, match="at least 5 parameter sets"):
-        fit_cpu(full.model_copy(update={"lookups": full.lookups[:4]}))
+        fit_cpu(full.changed(lookups=full.lookups[:4]))
 
 
 def test_every_format_renders():
@@ -164,8 +165,8 @@ def test_a_slow_round_is_put_right():
         pbs=imagined_machine().lookups[0].pbs,
         key_switch=imagined_machine().lookups[0].key_switch,
     )
-    probed = plain.model_copy(update={"probes_s": (0.1, 0.2, 0.1)})
-    measured = imagined_machine().model_copy(update={"lookups": (probed,)})
+    probed = plain.changed(probes_s=(0.1, 0.2, 0.1))
+    measured = imagined_machine().changed(lookups=(probed,))
     assert measured.corrected_median_s(plain) == 1.2
     assert measured.corrected_median_s(probed) == pytest.approx(1.0)
 
@@ -191,10 +192,10 @@ def test_a_key_switch_is_the_difference_of_two_lookups():
     longer = sample.model_copy(
         update={
             "seconds": tuple(second + sample.elements * 6e-3 for second in sample.seconds),
-            "key_switch": sample.key_switch.model_copy(update={"level_count": 5}),
+            "key_switch": sample.key_switch.changed(level_count=5),
         }
     )
-    measured = imagined_machine().model_copy(update={"lookups": (sample, longer)})
+    measured = imagined_machine().changed(lookups=(sample, longer))
     (time,) = key_switch_times(measured)
     assert time.level_s == pytest.approx(3e-3)
     assert time.key_switch_s == pytest.approx(9e-3)
@@ -202,12 +203,10 @@ def test_a_key_switch_is_the_difference_of_two_lookups():
 
 @pytest.mark.parametrize("operation", ["ks", "linear", "keygen"])
 def test_single_operations_have_a_table(operation):
-    measured = imagined_machine().model_copy(update={"keys": tuple(imagined_keys())})
+    measured = imagined_machine().changed(keys=tuple(imagined_keys()))
     sample = measured.lookups[0]
-    more = sample.key_switch.model_copy(update={"level_count": 9})
-    measured = measured.model_copy(
-        update={"lookups": (sample, sample.model_copy(update={"key_switch": more}))}
-    )
+    more = sample.key_switch.changed(level_count=9)
+    measured = measured.changed(lookups=(sample, sample.changed(key_switch=more)))
     table = RENDERERS["table"](measured, operation)
     assert len(table.splitlines()) >= 5
     assert max(map(len, table.splitlines())) <= 80
@@ -221,7 +220,7 @@ def test_minutes_must_be_some(run_fhecost):
 
 
 def test_calibrate_writes_a_machine_that_estimates(run_fhecost, saved_profile, tmp_path):
-    raw = imagined_machine().model_copy(update={"keys": tuple(imagined_keys())})
+    raw = imagined_machine().changed(keys=tuple(imagined_keys()))
     (tmp_path / "raw.json").write_text(as_json(raw))
     finished = run_fhecost("calibrate", "raw.json", "-o", "mine.yaml")
     assert finished.returncode == 0, finished.stderr
@@ -244,3 +243,10 @@ def test_calibrate_refuses_what_is_no_raw_times(run_fhecost, tmp_path):
     assert finished.returncode == 2
     assert len(finished.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_an_unknown_number_of_threads_is_not_one(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    with pytest.raises(ImpossibleError, match="how many threads"):
+        available_threads()

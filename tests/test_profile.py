@@ -5,57 +5,12 @@ import json
 import jsonschema
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from fhecost.circuits.profile import (
-    CircuitProfile,
-    PbsParameters,
-    PbsUse,
-    Stage,
-    load_profile,
-    save_profile,
-)
+from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
 from fhecost.errors import UsageError
 from fhecost.schemas import SCHEMAS, schema_path, schema_text
-
-SETS = st.builds(
-    PbsParameters,
-    lwe_dimension=st.integers(400, 1300),
-    glwe_dimension=st.integers(1, 6),
-    polynomial_size=st.sampled_from([256, 1024, 4096, 16384]),
-    level_count=st.integers(1, 5),
-    base_log=st.integers(2, 25),
-)
-
-
-@st.composite
-def profiles(draw):
-    stages = []
-    for index in range(draw(st.integers(1, 6))):
-        count, depth = draw(st.integers(1, 5000)), draw(st.integers(1, 4))
-        earlier = [stage.name for stage in stages]
-        stages.append(
-            Stage(
-                name=f"stage {index}",
-                pbs=(PbsUse(parameters=draw(SETS), count=count),),
-                depth=depth,
-                parallel_width=-(-count // depth),
-                predecessors=tuple(draw(st.sets(st.sampled_from(earlier)))) if earlier else (),
-            )
-        )
-    return CircuitProfile(
-        name="drawn",
-        source="hypothesis",
-        stages=tuple(stages),
-        bsk_bytes=draw(st.integers(0, 10**10)),
-        ksk_bytes=draw(st.integers(0, 10**10)),
-        input_bytes=0,
-        output_bytes=0,
-        max_bit_width=draw(st.integers(1, 16)),
-        complexity=draw(st.floats(0, 1e15)),
-        p_error=draw(st.floats(0, 1)),
-        global_p_error=draw(st.floats(0, 1)),
-    )
+from tests.drawn import profiles
 
 
 @given(profiles())
@@ -129,3 +84,24 @@ def test_a_stage_without_operations_and_keys_without_bytes_load(edited_profile):
     profile = load_profile(edited_profile(empty))
     assert profile.stages[0].pbs_count == 0
     assert profile.pbs_count > 0
+
+
+def test_a_changed_profile_has_the_hash_of_what_it_holds_then(saved_profile, tmp_path):
+    changes = [{"p_error": 0.25}, {"cost_error": 0.1}, {"stages": saved_profile.stages[:1]}]
+    for change in changes:
+        for changed in (saved_profile.changed(**change), saved_profile.model_copy(update=change)):
+            assert changed.hash != saved_profile.hash
+            path = tmp_path / "changed.json"
+            save_profile(changed, path)
+            assert load_profile(path) == changed
+    assert saved_profile.changed(name=saved_profile.name) == saved_profile
+    assert saved_profile.model_copy() == saved_profile
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [({"p_error": 2.0}, "p_error"), ({"colour": "red"}, "colour"), ({"hash": "0"}, "hash doesn't")],
+)
+def test_a_change_is_checked(saved_profile, change, field):
+    with pytest.raises(ValidationError, match=field):
+        saved_profile.changed(**change)

@@ -127,7 +127,7 @@ def test_laws_say_how_far_points_lie_from_them(report):
 def test_attention_grows_from_linear_to_quadratic():
     points = parse_lengths("1..1024")
     circuit = ShapeRequest(GPT2, "head", 1, 4, "compact")
-    short, long = [law for law in project_lengths(circuit, points, []).laws if law.of == PBS]
+    short, long = [law for law in project_lengths(circuit, points, {}).laws if law.of == PBS]
     assert 1 < short.exponent < 1.5 < long.exponent < 2
 
 

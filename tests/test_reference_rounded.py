@@ -16,8 +16,8 @@ from fhecost.heads.operators import ClearOperators
 from fhecost.heads.reference import quantize_reference_heads
 from fhecost.heads.reference_rounded import quantize_reference_rounded
 from fhecost.validation.backtest import backtest
-from fhecost.validation.published import PublishedRecord, read_records
-from fhecost.validation.published_runs import circuits_of_runs, predicted_seconds
+from fhecost.validation.published import PublishedRecord, read_records, seconds_of
+from fhecost.validation.published_runs import circuits_of_runs, predicted_run
 from tests.conftest import ROOT
 
 BITS = 5
@@ -128,13 +128,36 @@ def test_the_circuits_are_those_of_the_published_example(name, count):
     assert circuit.max_bit_width in (15, 16)
 
 
-def test_published_times_of_whole_circuits():
-    """One head within 30 %; twelve 37 % off: docs/machines.md says what is not published."""
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GPT-2 single head, hpc7a",
+        pytest.param(
+            "GPT-2 12-head MHA, hpc7a",
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="published 863 s, promised 898 to 1,647 s: the error probability that the "
+                "published circuit was compiled for isn't known (docs/machines.md)",
+            ),
+        ),
+    ],
+)
+def test_a_published_time_of_a_whole_circuit_lies_within_the_range(name):
+    """What the profile promises: the figures' own ranges, keys and first run included."""
+    (record,) = [record for record in read_records() if record.name == name]
+    published_s = seconds_of(record)
+    run = predicted_run(circuits_of_runs()[name], load_machine("hpc7a-96xlarge"))
+    assert run.low_s <= published_s <= run.high_s
+
+
+def test_published_times_of_whole_circuits_are_judged_and_never_fitted():
     report = backtest(read_records(), [load_machine("hpc7a-96xlarge")])
-    errors = {row.name: row.error for row in report.rows if row.name.startswith("GPT-2")}
-    assert abs(errors["GPT-2 single head, hpc7a"]) <= 0.30
-    assert abs(errors["GPT-2 12-head MHA, hpc7a"]) <= 0.40
-    assert not any(row.fitted for row in report.rows if row.name in errors)
+    rows = {row.name: row for row in report.rows if row.name.startswith("GPT-2")}
+    assert set(rows) == set(circuits_of_runs())
+    for name, row in rows.items():
+        run = predicted_run(circuits_of_runs()[name], load_machine("hpc7a-96xlarge"))
+        assert run.low_s < row.predicted == run.seconds < run.high_s
+        assert not row.fitted
 
 
 def test_a_machine_that_knows_nothing_of_keys_is_not_judged():
@@ -144,13 +167,13 @@ def test_a_machine_that_knows_nothing_of_keys_is_not_judged():
     without = {
         key: figure for key, figure in machine.figures.items() if not key.startswith("keygen")
     }
-    ignorant = machine.model_copy(update={"figures": without})
+    ignorant = machine.changed(figures=without)
     other = next(r for r in read_records() if "1.1.0 CPU PBS 2-bit" in r.name)
     report = backtest([record, other], [ignorant])
     assert [row.name for row in report.rows] == [other.name]
     (unjudged,) = [left for left in report.not_judged if name in left.records]
     assert unjudged.reason == "hpc7a-96xlarge: nothing is known of its key generation"
-    assert predicted_seconds(circuits_of_runs()[name], machine) > 0
+    assert predicted_run(circuits_of_runs()[name], machine).seconds > 0
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def many_machines(saved_profile):
     """A report on nine machines with long names that begin and end alike."""
     (strix,) = load_hardware("strix")
     names = [f"accelerator-{index}-of-the-future" for index in range(9)]
-    machines = [strix.model_copy(update={"name": name}) for name in names]
+    machines = [strix.changed(name=name) for name in names]
     return estimate_all(saved_profile, machines)
 
 

@@ -38,7 +38,7 @@ def compact_profile(saved_profile):
         "model_sha256": known.model_sha256,
         "heads": "0",
     }
-    return saved_profile.model_copy(update={"description": changed})
+    return saved_profile.changed(description=changed)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_accuracy_is_that_of_this_very_circuit(compact_profile):
     assert {(row.variant, row.bits, row.heads) for row in found.rows} == {("compact", 3, "0")}
     for name, value in (("heads", "7"), ("bits", 9), ("model_sha256", "0"), ("variant", "new")):
         other = {**compact_profile.description, name: value}
-        changed = compact_profile.model_copy(update={"description": other})
+        changed = compact_profile.changed(description=other)
         assert matching_accuracy(changed, reports) is None
 
 

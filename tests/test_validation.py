@@ -94,7 +94,7 @@ def test_a_machine_that_is_slower_by_its_own_probe_is_expected_to_be(make_record
 def test_a_prediction_is_stretched_by_the_probe(saved_profile, machine):
     usual_s = machine.figures["probe_s"].value
     calm, slow = (predict(saved_profile, machine, 2, factor * usual_s) for factor in (1.0, 1.5))
-    assert calm == predict(saved_profile, machine, 2).model_copy(update={"made": calm.made})
+    assert calm == predict(saved_profile, machine, 2).changed(made=calm.made)
     assert slow.pace == pytest.approx(1.5)
     assert slow.warm_s == pytest.approx(1.5 * calm.warm_s)
     assert slow.preparation.keygen_s == pytest.approx(1.5 * calm.preparation.keygen_s)

@@ -11,6 +11,7 @@ from fhecost.circuits.work import (
     key_switch_units,
     pbs_units,
 )
+from tests.conftest import ROOT
 
 SMALL = PbsParameters(
     lwe_dimension=10, glwe_dimension=1, polynomial_size=8, level_count=2, base_log=4
@@ -35,10 +36,11 @@ def test_bootstrap_key_bytes_by_hand():
     assert bootstrap_key_bytes(SMALL) == 10 * (2 * 2) * 2 * 8 * 8
 
 
-def test_reproduces_the_optimizers_tables_to_the_unit(facts):
-    rows = json.loads((facts / "concrete_v0_parameters.json").read_text())["rows"]
-    assert len(rows) == 470
-    for row in rows:
+def test_reproduces_the_optimizers_tables_to_the_unit():
+    tables = json.loads((ROOT / "tests" / "data" / "optimizer_v0_parameters.json").read_text())
+    assert len(tables["rows"]) == 470
+    for values in tables["rows"]:
+        row = dict(zip(tables["columns"], values, strict=True))
         pbs = PbsParameters(
             lwe_dimension=row["n"],
             glwe_dimension=row["k"],

@@ -344,6 +344,7 @@ def test_dates(date, year):
     [
         ({"tables": [{"date": "soon"}]}, "tables.0.date"),
         ({"tables": [{"records": {"2 bits": "nothing"}}]}, "no record is named 'nothing'"),
+        ({"tables": [{"log2_p_fail": None}]}, "tables.0: the table of 2024 needs log2_p_fail"),
     ],
 )
 def test_a_broken_file_of_dates(tmp_path, change, message):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
@@ -158,6 +158,10 @@ class CircuitProfile(Frozen):
         "both were read from a compiled circuit",
     )
     hash: str = ""
+
+    def changed(self, **values: Any) -> Self:
+        """A copy with other values in some fields, and the hash of what it holds then."""
+        return super().changed(**{"hash": "", **values})
 
     @property
     def pbs_count(self) -> int:

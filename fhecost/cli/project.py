@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fhecost.cli.circuit_options import ScopeName
+from fhecost.circuits.description import Scope
 from fhecost.cli.options import (
     BitsOption,
     FormatOption,
@@ -27,7 +27,7 @@ def project(
         str,
         typer.Option(help="embedded, gpt2 (-medium, -large, -xl), gpt3-175b, or a config.json."),
     ] = "gpt2",
-    scope: Annotated[ScopeName, typer.Option(help="How much of the model.")] = "head",
+    scope: Annotated[Scope, typer.Option(help="How much of the model.")] = "head",
     seq_len: Annotated[
         str, typer.Option(help="Tokens: FIRST..LAST, or numbers with commas.")
     ] = "1..1024",

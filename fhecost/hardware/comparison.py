@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from fhecost.circuits.profile import CircuitProfile
-from fhecost.errors import ImpossibleError, UsageError
+from fhecost.errors import UsageError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import Bottleneck, CircuitSummary, Refusal
-from fhecost.hardware.estimator import estimate, estimate_all
+from fhecost.hardware.estimate import (
+    Bottleneck,
+    CircuitSummary,
+    Estimate,
+    EstimateReport,
+    Refusal,
+)
 from fhecost.hardware.library import ALL
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.provenance import Source
@@ -71,37 +75,26 @@ class ComparisonReport(Frozen):
 
 
 def compare(
-    circuit: CircuitProfile,
+    report: EstimateReport,
     machines: Sequence[HardwareProfile],
-    base: HardwareProfile | None = None,
+    base: Estimate | None = None,
     *,
     sort: SortKey = "latency",
     what_if: Mapping[str, float] | None = None,
 ) -> ComparisonReport:
-    """Estimate ``circuit`` on every machine and hold the machines against ``base``.
+    """Hold the machines of ``report`` against ``base``.
 
     Args:
-        circuit: what runs.
-        machines: where it runs; one that can't becomes a refusal.
-        base: what speed-ups are over; the slowest of ``machines`` when None.
+        report: the circuit's estimates.
+        machines: those of the report.
+        base: the estimate that speed-ups are over; the slowest of the report when None.
         sort: by what; latency, energy and price from the least, utilization from the most, and
             what is unknown comes last.
         what_if: figures that were set on the machines, for the report alone.
-
-    Raises:
-        ImpossibleError: no machine can run the circuit, or the base can't.
-        UsageError: a hardware profile is incomplete.
     """
-    report = estimate_all(circuit, machines, skip_impossible=True)
     by_name = {machine.name: machine for machine in machines}
     if base is None:
-        slowest = max(report.estimates, key=lambda made: made.latency_s)
-        base_name, base_s = slowest.hardware, slowest.latency_s
-    else:
-        try:
-            base_name, base_s = base.name, estimate(circuit, base).latency_s
-        except ImpossibleError as error:
-            raise ImpossibleError(f"--base {error}") from error
+        base = max(report.estimates, key=lambda made: made.latency_s)
     rows = [
         ComparisonRow(
             hardware=made.hardware,
@@ -114,7 +107,7 @@ def compare(
             utilization=made.utilization,
             critical_path_s=made.critical_path_s,
             bottleneck=made.bottleneck,
-            speed_up=base_s / made.latency_s,
+            speed_up=base.latency_s / made.latency_s,
             energy_j=made.energy_j,
             price_usd=made.price_usd,
             sources=made.sources,
@@ -124,7 +117,7 @@ def compare(
     return ComparisonReport(
         fhecost_version=VERSION,
         circuit=report.circuit,
-        base=base_name,
+        base=base.hardware,
         what_if=what_if or {},
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,

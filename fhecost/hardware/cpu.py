@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import Field
 
-from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters, Stage
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     external_product_units,
@@ -16,6 +17,7 @@ from fhecost.circuits.work import (
     key_product_units,
     key_switch_units,
 )
+from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation, Preparation
 from fhecost.hardware.latency_model import (
     ALL_KEYS,
@@ -81,9 +83,9 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     with a = ``fourier_unit_s``, b = ``external_product_unit_s``, c = ``key_switch_unit_s`` and
     d = ``linear_element_s`` (the counts are the terms of the Concrete optimizer's cost, see
     ``fhecost.circuits.work``; the constants are fitted by ``fhecost.measurement.fit``). A stage of
-    width w in s steps on T threads takes s*ceil(w/T) rounds; with more than one thread at work each
-    runs at ``thread_efficiency`` of its speed alone. Linear operations are bound by memory and gain
-    nothing from threads.
+    w lookups in each of s steps takes s*ceil(w/T) rounds on T threads; with more than one thread at
+    work each runs at ``thread_efficiency`` of its speed alone. Linear operations are bound by
+    memory and gain nothing from threads.
 
     Each run hands the keys over once, at ``key_byte_s`` a byte whatever the threads.
 
@@ -115,7 +117,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"transfer"})
 
-    def refusal(self, circuit: CircuitProfile, figures: CpuFigures) -> str | None:
+    def refusal(self, circuit: Workload, figures: CpuFigures) -> str | None:
         """A machine without the memory for the keys can't run the circuit."""
         # The bootstrap key is held twice: as generated, and in the Fourier domain. Ciphertexts
         # between the stages come on top, so this is a lower bound.
@@ -124,7 +126,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
 
     def preparation(
-        self, circuit: CircuitProfile, figures: CpuFigures, warm_s: float
+        self, circuit: Workload, figures: CpuFigures, warm_s: float, case: Case = Case.LIKELY
     ) -> Preparation | None:
         """Key generation, the first run and memory; None without figures for them."""
         known = (
@@ -137,7 +139,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
             figures.ksk_copies,
             figures.process_memory_bytes,
         )
-        values = [figure.value for figure in known if figure is not None]
+        values = [case.cost(figure) for figure in known if figure is not None]
         if len(values) < len(known):
             return None
         bsk_s, product_s, ksk_s, conversion_s, converted_byte_s, bsk_copies, ksk_copies, process = (
@@ -163,9 +165,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         seconds += sum(
             use.count * key_switch_seconds(use.parameters, figures) for use in stage.key_switches
         )
-        return stage.depth * seconds / max(stage.pbs_count, 1)
+        lookups = _lookups(stage)
+        return stage.depth * seconds / lookups.count if lookups else 0.0
 
-    def costs(self, circuit: CircuitProfile, figures: CpuFigures, case: Case) -> list[Cost]:
+    def costs(self, circuit: Workload, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""
         costs = [cost for stage in circuit.stages for cost in _stage_costs(stage, figures, case)]
         keys_s = case.cost(figures.key_byte_s) * (circuit.bsk_bytes + circuit.ksk_bytes)
@@ -189,17 +192,48 @@ def key_switch_seconds(
     return case.cost(figures.key_switch_unit_s) * key_switch_units(parameters)
 
 
+@dataclass(frozen=True)
+class _Lookups:
+    """The ``count`` lookups of a stage, at most ``at_once`` of them at the same time."""
+
+    count: int
+    at_once: int
+
+
+def _lookups(stage: Stage) -> _Lookups | None:
+    """What the threads share out of ``stage``; None where there is nothing but linear operations.
+
+    The PBS, each with its part of the KS. KS that belong to no PBS are lookups of their own, but no
+    more of them than the stage has values: what one value needs, one thread does.
+    """
+    count = stage.pbs_count or stage.key_switch_count
+    if not count:
+        return None
+    at_once = min(stage.parallel_width, math.ceil(count / stage.depth))
+    return _Lookups(min(count, stage.depth * at_once), at_once)
+
+
 def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
+    lookups = _lookups(stage)
+    costs = [] if lookups is None else _lookup_costs(stage, lookups, figures, case)
+    linear_s = sum(use.count * (use.lwe_dimension + 1) for use in stage.linear) * case.cost(
+        figures.linear_element_s
+    )
+    if linear_s > 0:
+        source = figures.linear_element_s.source
+        costs.append(Cost(stage.name, "linear", linear_s, Bottleneck.MEMORY_BANDWIDTH, source))
+    return costs
+
+
+def _lookup_costs(stage: Stage, lookups: _Lookups, figures: CpuFigures, case: Case) -> list[Cost]:
     threads = figures.threads.value
-    busy = min(stage.parallel_width, threads)
     together = case.rate(figures.thread_efficiency)
-    efficiency = together if busy > 1 else 1.0
+    efficiency = together if min(lookups.at_once, threads) > 1 else 1.0
     # Seconds of one thread become seconds of the stage: rounds * (time of one lookup).
-    rounds = stage.depth * math.ceil(stage.parallel_width / threads)
-    lookups = max(stage.pbs_count, 1) if stage.pbs else stage.parallel_width
-    share = rounds / lookups / efficiency
+    rounds = stage.depth * math.ceil(lookups.at_once / threads)
+    share = rounds / lookups.count / efficiency
     full_share = 1 / threads / (together if threads > 1 else 1.0)
-    narrow = lookups / (rounds * threads) <= NARROW
+    narrow = lookups.count / (rounds * threads) <= NARROW
     lookup_bottleneck = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
     one_thread: dict[Operation, float] = {
         "pbs": sum(use.count * pbs_seconds(use.parameters, figures, case) for use in stage.pbs),
@@ -233,12 +267,6 @@ def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
                 busy_s=max(seconds * full_share, streaming_s),
             )
         )
-    linear_s = sum(use.count * (use.lwe_dimension + 1) for use in stage.linear) * case.cost(
-        figures.linear_element_s
-    )
-    if linear_s > 0:
-        source = figures.linear_element_s.source
-        costs.append(Cost(stage.name, "linear", linear_s, Bottleneck.MEMORY_BANDWIDTH, source))
     return costs
 
 

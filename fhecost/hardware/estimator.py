@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
 from fhecost.circuits.work import widest_stage_bytes
+from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimate import (
     CircuitSummary,
     Estimate,
     EstimateReport,
+    Operation,
+    Preparation,
     Refusal,
 )
+from fhecost.hardware.latency_model import Case, by_operation
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.version import VERSION
@@ -21,15 +25,18 @@ from fhecost.version import VERSION
 class Estimator:
     """Estimates on one machine, whose figures are read and checked once for all circuits.
 
+    Each circuit is estimated once: what was made stays, and so does what was ``known`` before.
+
     Raises:
         UsageError: the hardware profile is incomplete.
     """
 
-    def __init__(self, hardware: HardwareProfile) -> None:
+    def __init__(self, hardware: HardwareProfile, known: Iterable[Estimate] = ()) -> None:
         self._hardware = hardware
         self._model = latency_model_named(hardware.latency_model)
         self._figures = self._model.read_figures(hardware)
         self._hash = hardware.hash
+        self._made = {made.circuit_hash: made for made in known if made.hardware_hash == self._hash}
 
     def __call__(self, circuit: CircuitProfile) -> Estimate:
         """The estimate for ``circuit``.
@@ -37,8 +44,38 @@ class Estimator:
         Raises:
             ImpossibleError: the machine can't run it.
         """
-        made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
-        return made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+        if circuit.hash not in self._made:
+            made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
+            self._made[circuit.hash] = (
+                made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+            )
+        return self._made[circuit.hash]
+
+    def preparations(self, circuit: CircuitProfile) -> Mapping[Case, Preparation] | None:
+        """What comes before warm runs of ``circuit``, likely and at both ends; None if unknown.
+
+        Raises:
+            ImpossibleError: the machine can't run it.
+        """
+        made = self(circuit)
+        warm_s = {Case.LIKELY: made.latency_s, Case.FAST: made.low_s, Case.SLOW: made.high_s}
+        found = {
+            case: self._model.preparation(circuit, self._figures, seconds, case)
+            for case, seconds in warm_s.items()
+        }
+        known = {case: preparation for case, preparation in found.items() if preparation}
+        return known if len(known) == len(found) else None
+
+    def seconds(self, work: Workload) -> Mapping[Operation, float | None]:
+        """Likely seconds by operation, of a circuit or of operations that are none.
+
+        None is an operation that the machine's latency model leaves out.
+
+        Raises:
+            ImpossibleError: the machine can't run it.
+        """
+        costs = self._model.likely_costs(work, self._hardware, self._figures)
+        return by_operation(costs, self._model.left_out)
 
 
 def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
@@ -54,12 +91,10 @@ def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
 def _widened(made: Estimate, cost_error: float) -> Estimate:
     """An estimate whose range also holds what the circuit's own cost may be off."""
     note = f"the circuit is predicted, not compiled: its cost may be off by {cost_error:.0%}"
-    return made.model_copy(
-        update={
-            "low_s": made.low_s / (1 + cost_error),
-            "high_s": made.high_s * (1 + cost_error),
-            "assumptions": (*made.assumptions, note),
-        }
+    return made.changed(
+        low_s=made.low_s / (1 + cost_error),
+        high_s=made.high_s * (1 + cost_error),
+        assumptions=(*made.assumptions, note),
     )
 
 

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fhecost.circuits.profile import CircuitProfile, PbsParameters, Stage
+from fhecost.circuits.profile import PbsParameters, Stage
 from fhecost.circuits.work import TORUS_BYTES, bootstrap_key_bytes, key_switch_units, pbs_units
+from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
     HOST_TRANSFER,
@@ -93,7 +94,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys"})
 
-    def refusal(self, circuit: CircuitProfile, figures: GpuFigures) -> str | None:
+    def refusal(self, circuit: Workload, figures: GpuFigures) -> str | None:
         """A set beyond the backend's largest N, or keys beyond the memory, can't be run."""
         too_large = largest_set_refusal(circuit, figures.largest_polynomial_size.value)
         if too_large is not None:
@@ -106,7 +107,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
         """Seconds of the stage's chain of lookups."""
         return _chain_seconds(stage, figures, Case.LIKELY)
 
-    def costs(self, circuit: CircuitProfile, figures: GpuFigures, case: Case) -> list[Cost]:
+    def costs(self, circuit: Workload, figures: GpuFigures, case: Case) -> list[Cost]:
         """Costs by stage; a level's time is shared out by the time its stages would take alone."""
         costs: list[Cost] = []
         for level in dependency_levels(circuit):

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import ciphertext_bytes
+from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, UsageError, first_validation_error
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import (
@@ -160,11 +161,11 @@ class LatencyModel(ABC, Generic[F]):
     pbs_kind: ClassVar[PbsKind] = "classic"
 
     @abstractmethod
-    def refusal(self, circuit: CircuitProfile, figures: F) -> str | None:
+    def refusal(self, circuit: Workload, figures: F) -> str | None:
         """Why the machine can't run ``circuit`` and what would fit; None when it can."""
 
     @abstractmethod
-    def costs(self, circuit: CircuitProfile, figures: F, case: Case) -> list[Cost]:
+    def costs(self, circuit: Workload, figures: F, case: Case) -> list[Cost]:
         """The costs of ``circuit``; they add up to its latency."""
 
     def alone_s(self, stage: Stage, figures: F) -> float | None:
@@ -175,7 +176,9 @@ class LatencyModel(ABC, Generic[F]):
         """
         return None
 
-    def preparation(self, circuit: CircuitProfile, figures: F, warm_s: float) -> Preparation | None:
+    def preparation(
+        self, circuit: Workload, figures: F, warm_s: float, case: Case = Case.LIKELY
+    ) -> Preparation | None:
         """Key generation, first run and memory, given a warm run's time; None if unknown."""
         return None
 
@@ -210,17 +213,7 @@ class LatencyModel(ABC, Generic[F]):
         Raises:
             ImpossibleError: the machine can't run the circuit.
         """
-        if hardware.pbs_kind != self.pbs_kind:
-            raise ImpossibleError(
-                f"{hardware.name}: its PBS is {hardware.pbs_kind}, the latency model "
-                f"{hardware.latency_model} costs {self.pbs_kind} PBS"
-            )
-        reason = self.refusal(circuit, figures)
-        if reason is not None:
-            raise ImpossibleError(f"{hardware.name}: {reason}")
-        costs = self.costs(circuit, figures, Case.LIKELY)
-        if not costs:
-            raise ImpossibleError(f"{hardware.name}: the circuit has no operation with a cost")
+        costs = self.likely_costs(circuit, hardware, figures)
         total = sum(cost.latency_s for cost in costs)
         low = sum(cost.latency_s for cost in self.costs(circuit, figures, Case.FAST))
         high = sum(cost.latency_s for cost in self.costs(circuit, figures, Case.SLOW))
@@ -235,7 +228,7 @@ class LatencyModel(ABC, Generic[F]):
             by_stage=_by_stage(costs, self.left_out),
             idle_s=sum(cost.latency_s - cost.at_work_s for cost in costs),
             critical_path_s=self._critical_path_s(circuit, figures),
-            by_operation_s=_by_operation(costs, self.left_out),
+            by_operation_s=by_operation(costs, self.left_out),
             sources=_source_shares(costs, total),
             assumptions=(*self.assumptions, *hardware.assumptions),
             references=hardware.references,
@@ -245,6 +238,25 @@ class LatencyModel(ABC, Generic[F]):
             energy_j=_times(total, figures.power_w),
             price_usd=_times(total / 3600, figures.price_usd_per_hour),
         )
+
+    def likely_costs(self, circuit: Workload, hardware: HardwareProfile, figures: F) -> list[Cost]:
+        """The likely costs of ``circuit`` on ``hardware``, which needs to be no whole circuit.
+
+        Raises:
+            ImpossibleError: the machine can't run it.
+        """
+        if hardware.pbs_kind != self.pbs_kind:
+            raise ImpossibleError(
+                f"{hardware.name}: its PBS is {hardware.pbs_kind}, the latency model "
+                f"{hardware.latency_model} costs {self.pbs_kind} PBS"
+            )
+        reason = self.refusal(circuit, figures)
+        if reason is not None:
+            raise ImpossibleError(f"{hardware.name}: {reason}")
+        costs = self.costs(circuit, figures, Case.LIKELY)
+        if not costs:
+            raise ImpossibleError(f"{hardware.name}: the circuit has no operation with a cost")
+        return costs
 
     def _critical_path_s(self, circuit: CircuitProfile, figures: F) -> float | None:
         seconds: dict[str, float] = {}
@@ -272,7 +284,7 @@ def streamed_linear_cost(
     return [Cost(stage.name, "linear", seconds, Bottleneck.MEMORY_BANDWIDTH, source)]
 
 
-def largest_set_refusal(circuit: CircuitProfile, limit: float) -> str | None:
+def largest_set_refusal(circuit: Workload, limit: float) -> str | None:
     """Why a machine whose polynomials end at ``limit`` can't run ``circuit``, naming the set."""
     too_large = {
         use.parameters: stage.name
@@ -306,9 +318,10 @@ def _largest(costs: Sequence[Cost]) -> Bottleneck:
     return max(by_bottleneck, key=lambda name: by_bottleneck[name])
 
 
-def _by_operation(
+def by_operation(
     costs: Sequence[Cost], left_out: frozenset[Operation]
 ) -> dict[Operation, float | None]:
+    """Seconds by operation; None for those ``left_out``, of which nothing is known."""
     return {
         operation: None
         if operation in left_out
@@ -327,7 +340,7 @@ def _by_stage(costs: Sequence[Cost], left_out: frozenset[Operation]) -> tuple[St
             latency_s=sum(cost.latency_s for cost in members),
             busy_s=sum(cost.at_work_s for cost in members),
             bottleneck=_largest(members),
-            by_operation_s=_by_operation(members, left_out),
+            by_operation_s=by_operation(members, left_out),
         )
         for stage, members in grouped.items()
     )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from fhecost.circuits.profile import CircuitProfile, KeySwitchParameters, PbsParameters, Stage
+from fhecost.circuits.profile import KeySwitchParameters, PbsParameters, Stage
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     butterflies,
@@ -17,6 +17,7 @@ from fhecost.circuits.work import (
     key_switch_units,
     pbs_units,
 )
+from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
     NARROW,
@@ -98,7 +99,7 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     n*(k+1)^2*l*N/2 complex multiply-adds, one butterfly each; a KS its integer multiply-adds, four
     a butterfly; U units start as many in each cycle of the clock. f is the shortest step, 1 where
     a batch takes as long whatever is in it; h the share of the key switch that isn't hidden behind
-    blind rotations. A bootstrap key that fits on the chip isn't streamed.
+    blind rotations, 1 in a stage without any. A bootstrap key that fits on the chip isn't streamed.
 
     Stages run one after the other in the order of their dependencies, so a narrow stage leaves
     part of the pipeline idle. A set beyond the largest N can't be run at all. The template is
@@ -120,7 +121,7 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys", "transfer"})
 
-    def refusal(self, circuit: CircuitProfile, figures: PipelinedFigures) -> str | None:
+    def refusal(self, circuit: Workload, figures: PipelinedFigures) -> str | None:
         """A set with a larger N than the hardware's, or keys beyond its memory, can't be run."""
         too_large = largest_set_refusal(circuit, figures.largest_polynomial_size.value)
         if too_large is not None:
@@ -136,18 +137,17 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
             (least * _full_pbs_step_s(use.parameters, figures, case) for use in stage.pbs),
             default=0.0,
         )
+        exposed = _exposed(stage, figures, case)
         switch = max(
             (
-                least
-                * case.cost(figures.key_switch_work_share)
-                * _full_key_switch_step_s(use.parameters, figures, case)
+                least * exposed * _full_key_switch_step_s(use.parameters, figures, case)
                 for use in stage.key_switches
             ),
             default=0.0,
         )
         return stage.depth * (pbs + switch)
 
-    def costs(self, circuit: CircuitProfile, figures: PipelinedFigures, case: Case) -> list[Cost]:
+    def costs(self, circuit: Workload, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
         steps = _Steps(figures, case)
         return [cost for stage in circuit.stages for cost in _stage_costs(stage, steps)]
@@ -157,6 +157,11 @@ def _shortest(figures: PipelinedFigures) -> float:
     """The shortest batch step, relative to a full one, that a single ciphertext takes."""
     least = 1.0 if figures.shortest_step_share is None else figures.shortest_step_share.value
     return max(least, 1 / figures.batch.value)
+
+
+def _exposed(stage: Stage, figures: PipelinedFigures, case: Case) -> float:
+    """The share of the stage's key switches that takes time: all, where no PBS hides it."""
+    return case.cost(figures.key_switch_work_share) if stage.pbs else 1.0
 
 
 def _full_pbs_step_s(parameters: PbsParameters, figures: PipelinedFigures, case: Case) -> float:
@@ -201,7 +206,6 @@ class _Steps:
         self.figures, self.case = figures, case
         self.shortest = _shortest(figures)
         bandwidth = case.rate(figures.memory_bandwidth_bytes_per_s)
-        hidden = case.cost(figures.key_switch_work_share)
         kept = figures.on_chip_key_bytes
 
         def pbs(parameters: PbsParameters) -> tuple[float, float]:
@@ -211,27 +215,25 @@ class _Steps:
             return _full_pbs_step_s(parameters, figures, case), key_s
 
         def key_switch(parameters: KeySwitchParameters) -> tuple[float, float]:
-            full_s = hidden * _full_key_switch_step_s(parameters, figures, case)
-            return full_s, hidden * key_switch_key_bytes(parameters) / bandwidth
+            full_s = _full_key_switch_step_s(parameters, figures, case)
+            return full_s, key_switch_key_bytes(parameters) / bandwidth
 
-        def source(operation: Operation, streaming: bool, largest: int) -> Source:
+        def source(operation: Operation, streaming: bool, largest: int | None) -> Source:
             return _source(operation, streaming, largest, figures)
 
         self.pbs, self.key_switch, self.source = cache(pbs), cache(key_switch), cache(source)
 
 
 def _stage_costs(stage: Stage, steps: _Steps) -> list[Cost]:
-    largest = max((use.parameters.polynomial_size for use in stage.pbs), default=1)
+    largest = max((use.parameters.polynomial_size for use in stage.pbs), default=None)
     costs = [
         _steps_cost(stage, "pbs", use.count, *steps.pbs(use.parameters), largest, steps)
         for use in stage.pbs
     ]
-    for switch in stage.key_switches:
-        full_s, key_s = steps.key_switch(switch.parameters)
-        if full_s > 0:
-            costs.append(
-                _steps_cost(stage, "key_switch", switch.count, full_s, key_s, largest, steps)
-            )
+    exposed = _exposed(stage, steps.figures, steps.case)
+    for switch in stage.key_switches if exposed > 0 else ():
+        full_s, key_s = (exposed * seconds for seconds in steps.key_switch(switch.parameters))
+        costs.append(_steps_cost(stage, "key_switch", switch.count, full_s, key_s, largest, steps))
     return costs + streamed_linear_cost(
         stage,
         steps.figures.ciphertext_passes_per_linear_operation,
@@ -247,7 +249,7 @@ def _steps_cost(
     count: int,
     full_s: float,
     key_s: float,
-    largest: int,
+    largest: int | None,
     steps: _Steps,
 ) -> Cost:
     """The batch steps of ``count`` operations; a full step takes ``full_s`` and ``key_s``."""
@@ -276,9 +278,12 @@ def _steps_cost(
 
 
 def _source(
-    operation: Operation, streaming: bool, largest: int, figures: PipelinedFigures
+    operation: Operation, streaming: bool, largest: int | None, figures: PipelinedFigures
 ) -> Source:
-    """What the time of batch steps rests on: their number on the batch, their length on a rate."""
+    """What the time of batch steps rests on: their number on the batch, their length on a rate.
+
+    ``largest`` is the largest N of the stage, None where it has no PBS: nothing hides its KS.
+    """
     speed: tuple[Figure | None, ...] = (
         figures.work_rate_units_per_s,
         *((figures.clock_hz,) if figures.butterfly_units else ()),
@@ -287,6 +292,8 @@ def _source(
     if streaming:
         speed = (figures.memory_bandwidth_bytes_per_s,)
     known = [figure for figure in (figures.batch, *speed) if figure is not None]
+    if largest is None:
+        return weakest(*known)
     if operation == "key_switch":
         return weakest(*known, figures.key_switch_work_share)
     return figures.source_at(largest, *known)

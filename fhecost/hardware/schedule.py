@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fhecost.circuits.profile import CircuitProfile, Stage
+from fhecost.circuits.profile import Stage
+from fhecost.circuits.workload import Workload
 
 
-def dependency_levels(circuit: CircuitProfile) -> list[tuple[Stage, ...]]:
+def dependency_levels(circuit: Workload) -> list[tuple[Stage, ...]]:
     """Stages by the length of their longest chain of predecessors.
 
     The stages of one level wait for nothing in it, so they can run together.
@@ -23,7 +24,7 @@ def dependency_levels(circuit: CircuitProfile) -> list[tuple[Stage, ...]]:
     return [tuple(level) for level in levels]
 
 
-def critical_path(circuit: CircuitProfile, seconds: Mapping[str, float]) -> float:
+def critical_path(circuit: Workload, seconds: Mapping[str, float]) -> float:
     """Seconds of the longest chain of stages that wait for each other.
 
     Args:

@@ -29,7 +29,7 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
         changed[name] = Figure(
             value=value, source=Source.ASSUMED, rationale="set for this estimate"
         )
-    return hardware.model_copy(update={"figures": changed})
+    return hardware.changed(figures=changed)
 
 
 def with_figures_where_known(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fhecost.errors import ImpossibleError
 from fhecost.frozen import Frozen
 
 _PROBES_IN_A_ROW = 9
@@ -44,8 +45,17 @@ def this_machine() -> Machine:
 
 
 def available_threads() -> int:
-    """Hardware threads that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Hardware threads that this process may use.
+
+    Raises:
+        ImpossibleError: the system doesn't tell.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    threads = os.cpu_count()
+    if threads is None:
+        raise ImpossibleError("the system doesn't tell how many threads it has")
+    return threads
 
 
 def peak_memory_bytes() -> int:

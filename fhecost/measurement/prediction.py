@@ -38,9 +38,7 @@ def predict(
     pace = _pace(hardware, probe_s)
     keys = made.preparation
     if keys is not None:
-        keys = keys.model_copy(
-            update={"keygen_s": keys.keygen_s * pace, "cold_s": keys.cold_s * pace}
-        )
+        keys = keys.changed(keygen_s=keys.keygen_s * pace, cold_s=keys.cold_s * pace)
     return Prediction(
         hardware=hardware.name,
         hardware_hash=hardware.hash,

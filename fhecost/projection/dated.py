@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from fhecost.circuits.work import key_switch_units, pbs_units
 from fhecost.data import data_folder
@@ -33,9 +33,9 @@ class DatedTable(Frozen):
     """One table that a release published: ``records`` names its figures by their precision.
 
     ``date`` is a year, a month or a day, and ``date_ref`` says of what. ``log2_p_fail`` is what the
-    table is for, None where it isn't stated. Tables of one lineage are of one software, one
-    operation and one kind of machine, in the order of the releases. Tables that compare machines at
-    one time say nothing of the years.
+    table is for. Tables of one lineage are of one software, one operation and one kind of machine,
+    in the order of the releases. Tables that compare machines at one time say nothing of the years;
+    of them alone it may be None, which is not stated.
     """
 
     lineage: str
@@ -47,6 +47,15 @@ class DatedTable(Frozen):
     log2_p_fail: Annotated[int, Field(lt=0)] | None
     says_nothing_of_the_years: bool = False
     records: Annotated[Mapping[str, str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _years_need_p_fail(self) -> DatedTable:
+        if self.log2_p_fail is None and not self.says_nothing_of_the_years:
+            raise ValueError(
+                f"the table of {self.date} needs log2_p_fail: without it, what the years did can't "
+                "be told from what another p_fail did"
+            )
+        return self
 
 
 class PricedMachine(Frozen):

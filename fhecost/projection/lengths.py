@@ -17,7 +17,6 @@ from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_s
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
-from fhecost.hardware.profile import HardwareProfile
 from fhecost.projection.years import Band
 
 POINTS = 28
@@ -94,20 +93,19 @@ def parse_lengths(text: str) -> tuple[int, ...]:
 
 
 def project_lengths(
-    request: ShapeRequest, lengths: Sequence[int], machines: Sequence[HardwareProfile]
+    request: ShapeRequest, lengths: Sequence[int], estimators: Mapping[str, Estimator]
 ) -> LengthProjection:
-    """Estimate ``request`` at each of ``lengths`` on each of ``machines``.
+    """Estimate ``request`` at each of ``lengths`` on each machine, by name in ``estimators``.
 
     Raises:
         UsageError: the request or a length is out of range for the model.
         ImpossibleError: no length has a circuit.
     """
     check_request(replace(request, seq_len=max(lengths)))
-    estimators = {machine.name: Estimator(machine) for machine in machines}
     points = tuple(_point(replace(request, seq_len=length), estimators) for length in lengths)
     if all(point.reason is not None for point in points):
         raise ImpossibleError(str(points[0].reason))
-    return LengthProjection(points=points, laws=tuple(_laws(points, machines)))
+    return LengthProjection(points=points, laws=tuple(_laws(points, list(estimators))))
 
 
 def longest_within(projection: LengthProjection, machine: str, target_s: float) -> int | None:
@@ -162,15 +160,15 @@ def _estimates(
     return latencies, refusals
 
 
-def _laws(points: Sequence[LengthPoint], machines: Sequence[HardwareProfile]) -> list[PowerLaw]:
+def _laws(points: Sequence[LengthPoint], machines: Sequence[str]) -> list[PowerLaw]:
     known: dict[str, list[tuple[int, float]]] = {
         PBS: [(point.seq_len, point.pbs_count) for point in points if point.pbs_count is not None]
     }
     for machine in machines:
-        known[machine.name] = [
-            (point.seq_len, point.latency_s[machine.name].value)
+        known[machine] = [
+            (point.seq_len, point.latency_s[machine].value)
             for point in points
-            if machine.name in point.latency_s
+            if machine in point.latency_s
         ]
     return [law for name, found in known.items() for law in _halves(name, found)]
 

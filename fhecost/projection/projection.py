@@ -12,7 +12,8 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import ImpossibleError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimator import estimate
+from fhecost.hardware.estimate import Estimate
+from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import ALL, DEFAULT, load_hardware
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.projection.lengths import (
@@ -59,15 +60,26 @@ class ProjectionReport(Frozen):
     refusals: Mapping[str, str]
 
 
-def project(request: ProjectionRequest, hardware_path: Sequence[Path] = ()) -> ProjectionReport:
+def project(
+    request: ProjectionRequest,
+    hardware_path: Sequence[Path] = (),
+    *,
+    known: Sequence[Estimate] = (),
+) -> ProjectionReport:
     """Project a circuit to other lengths and years.
+
+    Args:
+        request: what to project.
+        hardware_path: folders of further machines.
+        known: estimates made before, of any circuits on any machines; they aren't made again.
 
     Raises:
         UsageError: the shape, a length, a machine or a year is wrong.
         ImpossibleError: no length has a circuit, or a machine that was named can run none.
     """
     machines = load_hardware(request.hardware, hardware_path)
-    lengths = project_lengths(request.circuit, request.lengths, machines)
+    estimators = {machine.name: Estimator(machine, known) for machine in machines}
+    lengths = project_lengths(request.circuit, request.lengths, estimators)
     refusals = _without_figure(lengths, machines)
     if refusals and request.hardware not in (ALL, DEFAULT):
         name, reason = next(iter(refusals.items()))
@@ -79,7 +91,7 @@ def project(request: ProjectionRequest, hardware_path: Sequence[Path] = ()) -> P
             replace(request.circuit, seq_len=_last_known(lengths))
         )
         years_seq_len = circuit.description.seq_len
-        years, without = _years(request, circuit, left)
+        years, without = _years(request, circuit, left, estimators)
         refusals |= without
     shape = request.circuit.shape
     return ProjectionReport(
@@ -123,7 +135,10 @@ def _last_known(lengths: LengthProjection) -> int:
 
 
 def _years(
-    request: ProjectionRequest, circuit: CircuitProfile, machines: Sequence[HardwareProfile]
+    request: ProjectionRequest,
+    circuit: CircuitProfile,
+    machines: Sequence[HardwareProfile],
+    estimators: Mapping[str, Estimator],
 ) -> tuple[YearsReport, dict[str, str]]:
     projections, without = [], {}
     for machine in machines:
@@ -131,7 +146,7 @@ def _years(
             without[machine.name] = "its profile has no year, so there is none to start from"
             continue
         try:
-            made = estimate(circuit, machine)
+            made = estimators[machine.name](circuit)
         except ImpossibleError as error:
             without[machine.name] = str(error).removeprefix(f"{machine.name}: ")
             continue

@@ -183,7 +183,7 @@ def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
 
 
 def _fit_rates(figures: Sequence[DatedFigure], *, with_p_fail: bool) -> TermFit | None:
-    """The first line: seconds a unit of work, or seconds where ``with_p_fail``."""
+    """The first line: seconds a unit of work, or seconds where ``with_p_fail`` stands for it."""
     last = max(figure.date for figure in figures)
     terms: dict[str, list[float]] = {_YEARS: [figure.date - last for figure in figures]}
     for machine in list(machines_of(figures))[1:]:
@@ -191,7 +191,10 @@ def _fit_rates(figures: Sequence[DatedFigure], *, with_p_fail: bool) -> TermFit 
     if with_p_fail:
         terms[_P_FAIL] = [_bits(figure) for figure in figures]
     return fit_terms(
-        [math.log(figure.seconds / (figure.work or 1.0)) for figure in figures],
+        [
+            math.log(figure.seconds) - (0.0 if with_p_fail else _log_work(figure))
+            for figure in figures
+        ],
         terms,
         [f"{figure.lineage}, {figure.precision}" for figure in figures],
         [_release(figure) for figure in figures],
@@ -207,7 +210,7 @@ def _fit_sets(figures: Sequence[DatedFigure]) -> TermFit | None:
     sets = list(first.values())
     start = sets[0].date
     return fit_terms(
-        [math.log(figure.work or math.nan) for figure in sets],
+        [_log_work(figure) for figure in sets],
         {
             _P_FAIL: [_bits(figure) for figure in sets],
             _YEARS: [figure.date - start for figure in sets],
@@ -217,8 +220,16 @@ def _fit_sets(figures: Sequence[DatedFigure]) -> TermFit | None:
     )
 
 
+def _log_work(figure: DatedFigure) -> float:
+    if figure.work is None:
+        raise ValueError(f"{figure.name}: no parameter set is published beside it")
+    return math.log(figure.work)
+
+
 def _bits(figure: DatedFigure) -> float:
-    return float(-(figure.log2_p_fail or 0))
+    if figure.log2_p_fail is None:
+        raise ValueError(f"{figure.name}: for no p_fail that is stated")
+    return float(-figure.log2_p_fail)
 
 
 def _release(figure: DatedFigure) -> str:

@@ -305,11 +305,11 @@ def _scaled(amount: float, band: Band) -> Band:
 def _assumptions(
     trend: KindTrend, reason: str | None, price_usd: float | None, energy_j: float | None
 ) -> tuple[str, ...]:
-    if reason is not None:
+    if reason is not None or trend.last_date is None:
         return ()
     within = trend.years_within
     said = [
-        f"the trend of {within[0]} to {math.floor(trend.last_date or 0)} goes on; the data speak "
+        f"the trend of {within[0]} to {math.floor(trend.last_date)} goes on; the data speak "
         f"for no year after {within[-1]}, as far ahead as they go back",
         "p_fail is held at that of the estimate: a circuit chooses it",
     ]

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from fhecost.circuits.profile import CircuitProfile, KeySwitchUse, PbsUse, Stage
+from fhecost.circuits.profile import KeySwitchUse, PbsUse, Stage
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     key_switch_key_bytes,
@@ -16,7 +16,7 @@ from fhecost.circuits.work import (
 )
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimator import estimate
+from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.validation.published import (
     NotJudged,
@@ -26,7 +26,7 @@ from fhecost.validation.published import (
     read_operation,
     seconds_of,
 )
-from fhecost.validation.published_runs import METRIC, circuits_of_runs, predicted_seconds
+from fhecost.validation.published_runs import METRIC, circuits_of_runs, predicted_run
 from fhecost.version import VERSION
 
 _FULL = 4096 * 24
@@ -111,8 +111,21 @@ def backtest(
     )
 
 
-def operation_profile(operation: PublishedOperation) -> CircuitProfile:
-    """A circuit of one stage that does what ``operation`` timed."""
+class TimedOperations(Frozen):
+    """The lookups that a published figure timed, as one stage: no circuit, so no profile of one.
+
+    Its ciphertexts are on the machine from beginning to end.
+    """
+
+    stages: tuple[Stage, ...]
+    bsk_bytes: int
+    ksk_bytes: int
+    input_bytes: int = 0
+    output_bytes: int = 0
+
+
+def timed_operations(operation: PublishedOperation) -> TimedOperations:
+    """What ``operation`` timed, for latency models to compute with."""
     count = operation.count or _FULL
     switch = operation.key_switch
     stage = Stage(
@@ -121,18 +134,10 @@ def operation_profile(operation: PublishedOperation) -> CircuitProfile:
         key_switches=() if switch is None else (KeySwitchUse(parameters=switch, count=count),),
         parallel_width=count,
     )
-    return CircuitProfile(
-        name=operation.record.name,
-        source="published figure",
+    return TimedOperations(
         stages=(stage,),
         bsk_bytes=bootstrap_key_bytes(operation.pbs),
         ksk_bytes=0 if switch is None else key_switch_key_bytes(switch),
-        input_bytes=0,
-        output_bytes=0,
-        max_bit_width=1,
-        complexity=0.0,
-        p_error=0.5,
-        global_p_error=0.5,
     )
 
 
@@ -165,11 +170,13 @@ def _machine_rows(
     rates = [_work_rate(operation) for operation, fitted in operations if fitted]
     rate = statistics.median(rates) if rates else None
     rows = runs
+    estimator = Estimator(machine)
     for operation, fitted in operations:
-        try:
-            rows.append(_row(operation, machine, fitted, rate))
-        except ImpossibleError:
-            reasons[f"{machine.name} can't run the set"].append(operation.record.name)
+        seconds = _predicted_seconds(operation, machine.name, estimator)
+        if isinstance(seconds, str):
+            reasons[seconds].append(operation.record.name)
+        else:
+            rows.append(_row(operation, machine, seconds, fitted, rate))
     return rows
 
 
@@ -185,7 +192,7 @@ def _run_rows(
         if circuit is None or published_s is None or not _about(record, machine):
             continue
         try:
-            seconds = predicted_seconds(circuit, machine)
+            seconds = predicted_run(circuit, machine).seconds
         except ImpossibleError:
             left.append(record.name)
             continue
@@ -210,11 +217,29 @@ def _about(record: PublishedRecord, machine: HardwareProfile) -> bool:
     return any(all(word in record.text for word in words) for words in mentions)
 
 
+def _predicted_seconds(
+    operation: PublishedOperation, machine: str, estimator: Estimator
+) -> float | str:
+    """Seconds of what ``operation`` timed, or why the machine says none."""
+    try:
+        made = estimator.seconds(timed_operations(operation))
+    except ImpossibleError:
+        return f"{machine} can't run the set"
+    pbs_s, switch_s = made["pbs"], made["key_switch"]
+    if operation.key_switch is None:
+        switch_s = 0.0
+    if pbs_s is None or switch_s is None:
+        return f"{machine}: its latency model leaves out what was timed"
+    return pbs_s + switch_s
+
+
 def _row(
-    operation: PublishedOperation, machine: HardwareProfile, fitted: bool, rate: float | None
+    operation: PublishedOperation,
+    machine: HardwareProfile,
+    seconds: float,
+    fitted: bool,
+    rate: float | None,
 ) -> BacktestRow:
-    made = estimate(operation_profile(operation), machine).by_operation_s
-    seconds = (made.get("pbs") or 0.0) + (made.get("key_switch") or 0.0)
     published_s = _published_seconds(operation)
     baseline = None if rate is None else _work(operation) / rate / published_s - 1
     count = operation.count or _FULL

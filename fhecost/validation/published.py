@@ -72,6 +72,12 @@ class NotJudged(Frozen):
 
 _SECONDS: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _RATES = frozenset({"PBS/s", "bootstraps/s", "ops/s", "1/s"})
+_ANY_BASE_LOG = 1
+"""Stands for the base of a decomposition that a record leaves out, as most do.
+
+The base decides the noise of an operation, not its work: no latency model looks at it.
+"""
+
 _BATCH = re.compile(r"(?:latency of a batch|throughput): (\d+) KS ?- ?PBS")
 _SATURATED = re.compile(r"PBS throughput \(batch (\d+)\)")
 
@@ -171,14 +177,13 @@ def _parameters(
     if any(not isinstance(params.get(name), int) for name in wanted):
         return None
     n, k, size = params["n"], params["k"], params["N"]
-    # The base of a decomposition changes its noise, not its work; records often leave it out.
     try:
         pbs = PbsParameters(
             lwe_dimension=n,
             glwe_dimension=k,
             polynomial_size=size,
             level_count=params["pbs_level"],
-            base_log=params.get("pbs_base_log") or 1,
+            base_log=_base(params.get("pbs_base_log")),
         )
         if not with_key_switch:
             return pbs, None
@@ -186,7 +191,11 @@ def _parameters(
             input_lwe_dimension=k * size,
             output_lwe_dimension=n,
             level_count=params["ks_level"],
-            base_log=params.get("ks_base_log") or 1,
+            base_log=_base(params.get("ks_base_log")),
         )
     except ValidationError:
         return None
+
+
+def _base(published: Any) -> Any:
+    return _ANY_BASE_LOG if published is None else published

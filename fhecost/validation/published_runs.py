@@ -14,23 +14,36 @@ from functools import cache
 from fhecost.circuits.profile import CircuitProfile, load_profile
 from fhecost.data import data_folder
 from fhecost.errors import ImpossibleError
+from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.latency_model import Case
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.validation.published import PUBLISHED_FOLDER
 
 METRIC = "FHE time"
 
 
-def predicted_seconds(circuit: CircuitProfile, machine: HardwareProfile) -> float:
+class PredictedRun(Frozen):
+    """Seconds of key generation and a first run; its figures promise them between low and high."""
+
+    seconds: float
+    low_s: float
+    high_s: float
+
+
+def predicted_run(circuit: CircuitProfile, machine: HardwareProfile) -> PredictedRun:
     """Key generation and the first run of ``circuit``.
 
     Raises:
         ImpossibleError: the machine can't run it, or nothing is known of its keys.
     """
-    made = Estimator(machine)(circuit)
-    if made.preparation is None:
+    found = Estimator(machine).preparations(circuit)
+    if found is None:
         raise ImpossibleError(f"{machine.name}: nothing is known of key generation")
-    return made.preparation.keygen_s + made.preparation.cold_s
+    seconds = {case: made.keygen_s + made.cold_s for case, made in found.items()}
+    return PredictedRun(
+        seconds=seconds[Case.LIKELY], low_s=seconds[Case.FAST], high_s=seconds[Case.SLOW]
+    )
 
 
 @cache
