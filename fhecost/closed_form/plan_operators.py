@@ -352,8 +352,8 @@ def _widest(bits: int, *, signed: bool) -> Range:
 
 def _always(table: Table, values: PlanTensor, result: int) -> bool:
     """Whether ``table`` gives ``result`` for every integer of the type of ``values``."""
-    read = values.held.range.type
-    if read.bits > WIDEST_CONSTANT:
+    if values.wire.width > WIDEST_CONSTANT:
         return False
+    read = _widest(values.wire.width, signed=values.wire.signed)
     every = range(read.low, read.high + 1)
     return all(np.all(np.rint(table(np.full(values.shape, one))) == result) for one in every)

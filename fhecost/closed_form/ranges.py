@@ -23,13 +23,6 @@ class Range(NamedTuple):
             return max((-self.low - 1).bit_length(), max(self.high, 0).bit_length()) + 1
         return max(1, self.high.bit_length())
 
-    @property
-    def type(self) -> Range:
-        """All integers of the narrowest type that holds both."""
-        if self.low < 0:
-            return Range(-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
-        return Range(0, 2**self.bits - 1)
-
     def __add__(self, other: object) -> Range:
         """The range of a sum."""
         if not isinstance(other, Range):
