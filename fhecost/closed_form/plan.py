@@ -50,7 +50,7 @@ class Wire:
     source's block; ``shiftable`` is whether it reads a source narrower than its block after one
     multiplication, which all lookups of wires with the same ``aligned_by`` share.
 
-    A wire whose operations belong to a stage has the largest ``tensor`` among them, above 0, and
+    A wire that costs something has the largest ``tensor`` of its operations, above 0, and
     ``steps``: its lookups that wait for each other. ``awaits`` are the wires that it comes after.
     """
 
@@ -121,7 +121,7 @@ class Plan:
 def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
     """The stages of the ``needed`` wires, each with what it waits for.
 
-    What costs nothing belongs to none: it hands on what its sources wait for.
+    What costs nothing makes no stage: it hands on what its sources wait for.
     """
     stages: dict[str, StageShape] = {}
     behind: list[tuple[str, ...]] = []
@@ -148,4 +148,8 @@ def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
         shape.depth = max(shape.depth, max(own, 1) * wire.turns)
         behind.append((wire.stage,))
         steps.append({wire.stage: own})
+    for wire in wires:
+        if wire.index in needed and wire.stage in stages:
+            shape = stages[wire.stage]
+            shape.largest_tensor = max(shape.largest_tensor, wire.size * wire.times)
     return stages

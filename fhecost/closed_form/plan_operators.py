@@ -296,15 +296,15 @@ class PlanOperators:
     def free(
         self, sources: Sequence[PlanTensor], held: Held, norm2: float, *, constant: bool = False
     ) -> PlanTensor:
-        """What costs nothing and belongs to no stage."""
+        """What costs nothing."""
         wires = [source.wire for source in sources]
-        wire = self._plan.linear("", wires, math.prod(held.shape), held.range, norm2=norm2)
+        wire = self._plan.linear(self._stage, wires, math.prod(held.shape), held.range, norm2=norm2)
         return PlanTensor(self, wire, held, constant=constant)
 
     def _hinted(self, values: PlanTensor, bits: int, held: Held) -> PlanTensor:
         source = self._plan.narrowed(values.wire, held.range)
         wire = self._plan.linear(
-            "", (source,), values.size, held.range, width=bits, norm2=source.norm2
+            self._stage, (source,), values.size, held.range, width=bits, norm2=source.norm2
         )
         return PlanTensor(self, wire, held)
 

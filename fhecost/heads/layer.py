@@ -1,7 +1,7 @@
 """A whole decoder layer of GPT-2, and a model of them: LayerNorm, attention, MLP, residuals.
 
-No circuit of a layer is compiled here, and how accurate it is isn't known; it is the cheapest one
-known that stays on integers, in the operations of the compact attention. With T tokens computed,
+How accurate a layer is isn't known; it is the cheapest one known that stays on integers, in the
+operations of the compact attention. A small one is compiled in the tests, none of real size. With T tokens computed,
 E = width, I = inner width, r bits dropped by a rounding, and n bits asked for, the residual stream
 holds n + 2 bits, and:
 
@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.heads.compact import CompactHeads, signed_bits
+from fhecost.heads.compact import SPARE, CompactHeads, signed_bits
 from fhecost.heads.compact_attention import (
     WIDER_OUTPUT,
     CompactAttention,
@@ -41,7 +41,7 @@ from fhecost.heads.compact_attention import (
 )
 from fhecost.heads.compact_circuit import CompactHead, Earlier
 from fhecost.heads.operators import Operators, Table
-from fhecost.heads.stated import StatedShape
+from fhecost.heads.stated import REACH, StatedShape, least_error_spread
 from fhecost.quantization import IntArray, largest_integer
 
 RESIDUAL_WIDER = 2
@@ -176,7 +176,7 @@ def state_layer(shape: StatedShape, inner: int) -> DecoderLayer:
         attended=_requantized(attention.product_bits, kept, residual_bits),
         norm2=norm,
         up=up,  # type: ignore[arg-type]
-        gelu=replace(_requantized(up_bits, kept, n_bits + 1), table=_gelu(up_bits, n_bits + 1)),
+        gelu=_requantized(up_bits, kept, n_bits + 1, gelu),
         down=down,  # type: ignore[arg-type]
         activated=_requantized(down_bits, kept, residual_bits),
         residual_bits=residual_bits,
@@ -190,45 +190,48 @@ def state_model(shape: StatedShape, inner: int, layers: int, vocabulary: int) ->
     return DecoderModel((layer,) * layers, layer.norm1, weight, bits)  # type: ignore[arg-type]
 
 
+def gelu(real: Any) -> Any:
+    """GELU (Hendrycks and Gimpel, arXiv:1606.08415) in its tanh form."""
+    return 0.5 * real * (1 + np.tanh(math.sqrt(2 / math.pi) * (real + 0.044715 * real**3)))
+
+
 def _state_norm(width: int, n_bits: int, kept: int) -> LayerNorm:
     residual, narrow = (largest_integer(n_bits + wider) for wider in (RESIDUAL_WIDER, 1))
-    most_inverse = 2**n_bits - 1
+    spread, most_inverse = least_error_spread(n_bits + 1), 2**n_bits - 1
     # The mean square of normal values is some ninth of the largest one's.
-    variance = width * narrow**2 // 9
+    variance_bits = int(width * narrow**2 // 9).bit_length()
 
     def inverse_of(sums: Any) -> Any:
-        return np.clip(np.rint(most_inverse / np.sqrt(np.maximum(sums, 1.0))), 0, most_inverse)
+        # The middle of its integers stands for the inverse of the usual deviation.
+        usual = width * spread**2
+        inverse = most_inverse / 2 * np.sqrt(usual / np.maximum(sums, 1.0))
+        return np.clip(np.rint(inverse), 0, most_inverse)
+
+    def mean_of(sums: Any) -> Any:
+        return np.clip(np.rint(sums / width), -residual, residual)
 
     return LayerNorm(
         # A sum of normal values reaches some sqrt(E) of the largest.
-        mean=_requantized(signed_bits(math.sqrt(width) * residual), kept, n_bits + RESIDUAL_WIDER),
-        centre=_requantized(signed_bits(2 * residual), kept, n_bits + 1),
-        inverse=Requantization(
-            variance.bit_length(), kept, inverse_of, (0, most_inverse), signed=False
+        mean=Requantization(
+            signed_bits(math.sqrt(width) * residual), kept, mean_of, (-residual, residual)
         ),
+        centre=_requantized(signed_bits(2 * residual), kept, n_bits + 1),
+        inverse=Requantization(variance_bits, kept, inverse_of, (0, most_inverse), signed=False),
         product=_requantized(signed_bits((narrow + most_inverse) ** 2), kept, n_bits + 1),
     )
 
 
-def _requantized(bits: int, kept: int, to_bits: int) -> Requantization:
-    """Of a sum of ``bits`` to integers of ``to_bits``."""
-    largest = largest_integer(to_bits)
-    scale = largest / 2 ** (bits - 1)
-    return Requantization(
-        bits,
-        kept,
-        lambda sums: np.clip(np.rint(sums * scale), -largest, largest),
-        (-largest, largest),
-    )
+def _requantized(
+    bits: int, kept: int, to_bits: int, function: Table = lambda real: real
+) -> Requantization:
+    """``function`` of a sum in units of its deviation, in integers of ``to_bits``.
 
-
-def _gelu(bits: int, to_bits: int) -> Table:
-    """GELU (Hendrycks and Gimpel, arXiv:1606.08415, its tanh form), inputs up to 4 deviations."""
-    largest = largest_integer(to_bits)
+    The sum fills its ``bits`` but for the reserve of all accumulators.
+    """
+    largest, spread = largest_integer(to_bits), least_error_spread(to_bits)
+    deviation = 2 ** (bits - 1) / (SPARE * REACH)
 
     def table(sums: Any) -> Any:
-        real = sums * (4 / 2 ** (bits - 1))
-        bent = np.tanh(math.sqrt(2 / math.pi) * (real + 0.044715 * real**3))
-        return np.clip(np.rint(0.5 * real * (1 + bent) * (largest / 4)), -largest, largest)
+        return np.clip(np.rint(function(sums / deviation) * spread), -largest, largest)
 
-    return table
+    return Requantization(bits, kept, table, (-largest, largest))
