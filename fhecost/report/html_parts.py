@@ -1,12 +1,13 @@
-"""Building blocks of a page: sections, tables, cards, lists."""
+"""Building blocks of a page: sections and cards, and a document's blocks in HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fhecost.report.columns import Column, Table
+from fhecost.report.document import Block, Heading, Line, Note, Refusals
 from fhecost.report.pages import escape
-from fhecost.report.tables import Column
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,32 @@ def page_body(title: str, lead: str, sections: Sequence[Section], footer: str) -
     )
 
 
-def paragraph(text: str, style: str = "") -> str:
-    """A paragraph; ``style`` is ``note`` for what stands behind."""
-    return f"<p{f' class={style!r}' if style else ''}>{escape(text)}</p>"
+def html(*blocks: Block) -> str:
+    """A document's blocks as a page shows them; refusals only when one asks for them."""
+    return "\n".join(part for block in blocks for part in _parts(block))
+
+
+def _parts(block: Block) -> Iterator[str]:
+    if isinstance(block, Heading):
+        yield f"<h3>{escape(block.text)}</h3>"
+    elif isinstance(block, Table):
+        yield _table(block)
+    elif isinstance(block, Refusals):
+        if block.lines:
+            yield foldable("What has no figures, and why", _items(map(str, block.lines)))
+    else:
+        style = " class='note'" if isinstance(block, Note) else ""
+        yield from (_line(line, style) for line in block.lines)
+
+
+def _line(line: Line, style: str = "") -> str:
+    if isinstance(line, str):
+        return f"<p{style}>{escape(line)}</p>"
+    return _items(line)
+
+
+def _items(items: Iterable[str]) -> str:
+    return "<ul>\n" + "\n".join(f"<li>{escape(item)}</li>" for item in items) + "\n</ul>"
 
 
 def cards(found: Iterable[Card]) -> str:
@@ -60,28 +84,24 @@ def cards(found: Iterable[Card]) -> str:
     return f'<dl class="cards">\n{parts}\n</dl>'
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+def foldable(summary: str, body: str) -> str:
+    """What is shown when one asks for it."""
+    return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>"
+
+
+def _table(table: Table) -> str:
     """A table that scrolls sideways where it must; the first cell of a row is its heading."""
-    label = escape(caption)
+    label = escape(table.title)
+    columns = table.columns
     head = "".join(
         f'<th scope="col"{_side(column)}>{escape(column.heading)}</th>' for column in columns
     )
-    lines = "\n".join(_row(columns, row) for row in rows)
+    lines = "\n".join(_row(columns, row) for row in table.rows)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">\n<table>\n'
         f"<caption>{label}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{lines}\n</tbody>\n</table></div>"
     )
-
-
-def bullets(items: Iterable[str]) -> str:
-    """A list."""
-    return "<ul>\n" + "\n".join(f"<li>{escape(item)}</li>" for item in items) + "\n</ul>"
-
-
-def foldable(summary: str, body: str) -> str:
-    """What is shown when one asks for it."""
-    return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>"
 
 
 def _row(columns: Sequence[Column], cells: Sequence[str]) -> str:

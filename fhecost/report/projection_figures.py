@@ -11,7 +11,7 @@ from fhecost.projection.projection import ProjectionReport
 from fhecost.report.colors import KIND_COLORS, NEUTRAL, faint
 from fhecost.report.pages import figure_page
 from fhecost.report.plotly_library import load_plotly
-from fhecost.report.projection_text import asked_line, law_line, machines_of
+from fhecost.report.projection_document import asked_line, law_line, machines_of
 from fhecost.report.years_figures import years_figures
 from fhecost.units import duration
 
