@@ -22,7 +22,7 @@ def accuracy_document(report: AccuracyReport) -> Document:
                 f"quantized top k, with 95 % intervals; variant {variants}, mode {modes}; "
                 f"{rows[0].sentences} windows from {report.sentences}"
             ),
-            share_table(rows),
+            _share_table(rows),
             _loss_table(rows),
             *([_noise_table(simulated)] if simulated else []),
             Refusals(*(f"no row: {refusal}" for refusal in report.refusals)),
@@ -33,8 +33,7 @@ def accuracy_document(report: AccuracyReport) -> Document:
     )
 
 
-def share_table(rows: Sequence[AccuracyRow], title: str = "") -> Table:
-    """How often the float model's choice is the quantized model's too, a line a setting."""
+def _share_table(rows: Sequence[AccuracyRow]) -> Table:
     return Table(
         *_setting(rows),
         numbers("positions", (row.positions for row in rows)),
@@ -42,7 +41,6 @@ def share_table(rows: Sequence[AccuracyRow], title: str = "") -> Table:
         numbers("interval", (f"{row.top1_low:.3f}-{row.top1_high:.3f}" for row in rows)),
         numbers("top-5", (row.top5 for row in rows), "{:.3f}".format),
         numbers("top-10", (row.top10 for row in rows), "{:.3f}".format),
-        title=title,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fhecost.report.columns import Table, column, names, numbers, records
-from fhecost.report.document import Document, Note, Refusals, Text
+from fhecost.report.document import Document, Listing, Note, Refusals, Text
 from fhecost.units import deviation, duration
 from fhecost.validation.backtest import BacktestReport, BacktestRow
 from fhecost.validation.published import Quantity
@@ -25,6 +25,7 @@ def backtest_document(report: BacktestReport) -> Document:
             groups[hardware, fitted] = [
                 row for row in report.rows if (row.hardware, row.fitted) == (hardware, fitted)
             ]
+    not_judged = tuple(f"{len(no.records)} records: {no.reason}" for no in report.not_judged)
     return Document(
         blocks=(
             Text("published against predicted, error = predicted time / published time - 1"),
@@ -35,10 +36,7 @@ def backtest_document(report: BacktestReport) -> Document:
             ),
             _errors_table(report),
             Note("baseline: one constant of work per second a machine, from its fitted rows"),
-            Refusals(
-                "not judged",
-                tuple(f"{len(left.records)} records: {left.reason}" for left in report.not_judged),
-            ),
+            Refusals(Listing("not judged", not_judged)),
         ),
         records=records(_FIELDS, map(dict, report.rows)),
         report=report,

@@ -10,7 +10,7 @@ from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Document, Note, Refusals, Text
 from fhecost.units import amount, duration, share, span
 
-LEGEND = Note(
+_LEGEND = Note(
     "utilization: what the machine would need were it always full, over what it needs; energy: at "
     "full power all the time; -: unknown; m/p/a: share of the latency that rests on numbers "
     "measured or calibrated here, published, or modelled and assumed"
@@ -27,18 +27,17 @@ def comparison_document(report: ComparisonReport) -> Document:
     return Document(
         blocks=(
             *(Text(line) for line in heading),
-            times_table(report),
-            costs_table(report.rows),
-            refusals(report),
-            LEGEND,
+            _times_table(report),
+            _costs_table(report.rows),
+            _refusals(report),
+            _LEGEND,
         ),
         records=_records(report.rows),
         report=report,
     )
 
 
-def times_table(report: ComparisonReport, title: str = "") -> Table:
-    """Latency, its range and the speed-up of each machine."""
+def _times_table(report: ComparisonReport) -> Table:
     rows = report.rows
     return Table(
         names("machine", (row.hardware for row in rows)),
@@ -50,12 +49,10 @@ def times_table(report: ComparisonReport, title: str = "") -> Table:
             ("1 (base)" if row.hardware == report.base else row.speed_up for row in rows),
             _times_over,
         ),
-        title=title,
     )
 
 
-def costs_table(rows: Sequence[ComparisonRow], title: str = "") -> Table:
-    """Utilization, bottleneck, energy, price of each machine, and what its latency rests on."""
+def _costs_table(rows: Sequence[ComparisonRow]) -> Table:
     return Table(
         names("machine", (row.hardware for row in rows)),
         numbers("utilization", (row.utilization for row in rows), share),
@@ -63,11 +60,10 @@ def costs_table(rows: Sequence[ComparisonRow], title: str = "") -> Table:
         numbers("energy", (row.energy_j for row in rows), energy),
         numbers("price", (row.price_usd for row in rows), price),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
-        title=title,
     )
 
 
-def refusals(report: ComparisonReport) -> Refusals:
+def _refusals(report: ComparisonReport) -> Refusals:
     """A line a reason: many machines end at the same N."""
     by_reason: dict[str, list[str]] = {}
     for refusal in report.refusals:

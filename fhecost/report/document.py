@@ -14,7 +14,13 @@ from fhecost.report.columns import Table
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-Line = str | tuple[str, ...]
+
+@dataclass(frozen=True)
+class Listing:
+    """A line, and the items that it announces."""
+
+    line: str
+    items: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,11 @@ class Heading:
 
 @dataclass(frozen=True, init=False)
 class Text:
-    """Lines that belong together; a tuple among them lists what the line before it announces."""
+    """Lines that belong together."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[str | Listing, ...]
 
-    def __init__(self, *lines: Line) -> None:
+    def __init__(self, *lines: str | Listing) -> None:
         object.__setattr__(self, "lines", lines)
 
 

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from fhecost.circuits.profile import Stage
 from fhecost.hardware.estimate import OPERATIONS, Estimate, EstimateReport
 from fhecost.report.circuit_lines import circuit_lines
-from fhecost.report.columns import Column, Table, column, names, numbers, records
-from fhecost.report.document import Document, Heading, Line, Refusals, Text
+from fhecost.report.columns import Table, column, names, numbers, records
+from fhecost.report.document import Block, Document, Heading, Listing, Refusals, Text
 from fhecost.units import duration, share
 
 _NO_STAGE = "without PBS, and transfer"
-_SHORTEST_STAGE = 28
 
 
 def estimate_document(report: EstimateReport) -> Document:
@@ -20,45 +19,45 @@ def estimate_document(report: EstimateReport) -> Document:
     return Document(
         blocks=(
             Heading("Circuit"),
-            Text(*circuit_lines(report.circuit)),
-            _stage_table(bootstrapping(report.circuit.stages), report.estimates),
+            *circuit_blocks(report),
             Heading("Latency"),
             _latency_table(report.estimates),
             Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals)),
             Heading("How sure"),
-            Text(*(line for made in report.estimates for line in grounds(made))),
+            grounds(report.estimates),
         ),
         records=_records(report),
         report=report,
     )
 
 
-def bootstrapping(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages with PBS, which take nearly all of the time."""
-    return [stage for stage in stages if stage.pbs]
+def circuit_blocks(report: EstimateReport) -> tuple[Block, ...]:
+    """What the circuit is, and its stages that bootstrap, with their share of each machine's time.
+
+    All that belongs to no such stage is one row.
+    """
+    stages = [stage for stage in report.circuit.stages if stage.pbs]
+    table = Table(
+        names("stage", [*(stage.name for stage in stages), _NO_STAGE], least=28),
+        numbers("bits", [*(stage.bit_width for stage in stages), ""]),
+        numbers("PBS", [*(stage.pbs_count for stage in stages), ""]),
+        numbers("wide", [*(stage.parallel_width for stage in stages), ""]),
+        numbers("deep", [*(stage.depth for stage in stages), ""]),
+        *(numbers(made.hardware, _shares(stages, made), share) for made in report.estimates),
+        fixed=5,
+    )
+    return Text(*circuit_lines(report.circuit)), table
 
 
-def stage_columns(stages: Sequence[Stage], last: Sequence[str] = ()) -> list[Column]:
-    """What each stage is; ``last`` names a row that stands for what is no stage."""
-    blank = [""] * len(last)
-    return [
-        names("stage", [*(stage.name for stage in stages), *last], _SHORTEST_STAGE),
-        numbers("bits", [*(stage.bit_width for stage in stages), *blank]),
-        numbers("PBS", [*(stage.pbs_count for stage in stages), *blank]),
-        numbers("wide", [*(stage.parallel_width for stage in stages), *blank]),
-        numbers("deep", [*(stage.depth for stage in stages), *blank]),
-    ]
-
-
-def _mixture(made: Estimate) -> str:
-    return ", ".join(f"{share(part)} {source.value}" for source, part in made.sources.items())
-
-
-def _stage_table(stages: Sequence[Stage], estimates: Sequence[Estimate]) -> Table:
-    """Stages that bootstrap, with their share of each machine's time; the rest in one row."""
-    fixed = stage_columns(stages, last=[_NO_STAGE])
-    shares = [numbers(made.hardware, _shares(stages, made), share) for made in estimates]
-    return Table(*fixed, *shares, fixed=len(fixed))
+def grounds(estimates: Sequence[Estimate]) -> Text:
+    """Of each machine what it is, what its time rests on, and all that is assumed."""
+    listings = []
+    for made in estimates:
+        mixture = ", ".join(f"{share(part)} {source}" for source, part in made.sources.items())
+        line = f"{made.hardware}: {made.title}; time rests on: {mixture}."
+        references = (f"source: {text}" for text in made.references)
+        listings.append(Listing(line, (*made.assumptions, *references)))
+    return Text(*listings)
 
 
 def _shares(stages: Sequence[Stage], made: Estimate) -> list[float]:
@@ -81,14 +80,6 @@ def _latency_table(estimates: Sequence[Estimate]) -> Table:
 def _largest_source(made: Estimate) -> str:
     source = max(made.sources, key=lambda name: made.sources[name])
     return f"{share(made.sources[source])} {source.value}"
-
-
-def grounds(made: Estimate) -> list[Line]:
-    """What the machine is and which shares of its time rest on what, then all that is assumed."""
-    return [
-        f"{made.hardware}: {made.title}; time rests on: {_mixture(made)}.",
-        (*made.assumptions, *(f"source: {text}" for text in made.references)),
-    ]
 
 
 def _records(report: EstimateReport) -> Table:

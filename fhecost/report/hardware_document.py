@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fhecost.hardware.profile import HardwareList, HardwareProfile
 from fhecost.provenance import Figure
 from fhecost.report.columns import Table, column, records
-from fhecost.report.document import Document, Text
+from fhecost.report.document import Document, Listing, Text
 
 
 def list_document(machines: Sequence[HardwareProfile]) -> Document:
@@ -51,7 +51,7 @@ def machine_document(machine: HardwareProfile) -> Document:
     return Document(
         blocks=(
             Text(*filter(None, about)),
-            *(Text(announced, items) for announced, items in lists.items() if items),
+            *(Text(Listing(line, items)) for line, items in lists.items() if items),
         ),
         records=records(fields, ({"name": n, **dict(f)} for n, f in machine.figures.items())),
         report=machine,

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fhecost.report.columns import Column, Table
-from fhecost.report.document import Block, Heading, Line, Note, Refusals
+from fhecost.report.document import Block, Heading, Note, Refusals, Text
 from fhecost.report.pages import escape
+
+_MOST_ROWS = 24
+"""Longer tables are folded."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def page_body(title: str, lead: str, sections: Sequence[Section], footer: str) -
 
 
 def html(*blocks: Block) -> str:
-    """A document's blocks as a page shows them; refusals only when one asks for them."""
+    """A document's blocks; what is long, and why there are no figures, shows when asked for."""
     return "\n".join(part for block in blocks for part in _parts(block))
 
 
@@ -55,23 +58,25 @@ def _parts(block: Block) -> Iterator[str]:
     if isinstance(block, Heading):
         yield f"<h3>{escape(block.text)}</h3>"
     elif isinstance(block, Table):
-        yield _table(block)
+        table, count = _table(block), len(block.rows)
+        title = block.title or "all"
+        yield _folded(f"{title} ({count} rows)", table) if count > _MOST_ROWS else table
     elif isinstance(block, Refusals):
         if block.lines:
-            yield foldable("What has no figures, and why", _items(map(str, block.lines)))
+            yield _folded("What has no figures, and why", "\n".join(_lines(block)))
     else:
-        style = " class='note'" if isinstance(block, Note) else ""
-        yield from (_line(line, style) for line in block.lines)
+        yield from _lines(block)
 
 
-def _line(line: Line, style: str = "") -> str:
-    if isinstance(line, str):
-        return f"<p{style}>{escape(line)}</p>"
-    return _items(line)
-
-
-def _items(items: Iterable[str]) -> str:
-    return "<ul>\n" + "\n".join(f"<li>{escape(item)}</li>" for item in items) + "\n</ul>"
+def _lines(text: Text) -> Iterator[str]:
+    """Paragraphs; a list is folded below the line that announces it."""
+    style = ' class="note"' if isinstance(text, Note) else ""
+    for line in text.lines:
+        if isinstance(line, str):
+            yield f"<p{style}>{escape(line)}</p>"
+        else:
+            items = "\n".join(f"<li>{escape(item)}</li>" for item in line.items)
+            yield _folded(line.line, f"<ul>\n{items}\n</ul>")
 
 
 def cards(found: Iterable[Card]) -> str:
@@ -84,14 +89,14 @@ def cards(found: Iterable[Card]) -> str:
     return f'<dl class="cards">\n{parts}\n</dl>'
 
 
-def foldable(summary: str, body: str) -> str:
-    """What is shown when one asks for it."""
+def _folded(summary: str, body: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>"
 
 
 def _table(table: Table) -> str:
     """A table that scrolls sideways where it must; the first cell of a row is its heading."""
-    label = escape(table.title)
+    label = escape(table.title or ", ".join(column.heading for column in table.columns))
+    caption = f"<caption>{label}</caption>\n" if table.title else ""
     columns = table.columns
     head = "".join(
         f'<th scope="col"{_side(column)}>{escape(column.heading)}</th>' for column in columns
@@ -99,7 +104,7 @@ def _table(table: Table) -> str:
     lines = "\n".join(_row(columns, row) for row in table.rows)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">\n<table>\n'
-        f"<caption>{label}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"{caption}<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{lines}\n</tbody>\n</table></div>"
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from fhecost.projection.lengths import PBS, LengthPoint, PowerLaw
 from fhecost.projection.projection import ProjectionReport
 from fhecost.report.columns import Table, numbers, records
-from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
+from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
 from fhecost.report.years_document import years_blocks
 from fhecost.units import duration, share
 
@@ -23,19 +23,18 @@ def projection_document(report: ProjectionReport) -> Document:
     blocks: list[Block] = [
         Heading("Projection"),
         Text(asked_line(report)),
-        length_table(report),
+        _length_table(report),
     ]
     if shown < count:
         blocks.append(Note(f"{shown} of {count} lengths; --format csv or json has them all"))
     if report.lengths.laws:
         laws = tuple(map(law_line, report.lengths.laws))
-        blocks.append(
-            Text("power laws through the points, of shorter and of longer sequences:", laws)
-        )
+        line = "power laws through the points, of shorter and of longer sequences:"
+        blocks.append(Text(Listing(line, laws)))
     blocks += [
-        refusals(report),
-        *cost_notes(report),
-        Text(*target_lines(report)),
+        _refusals(report),
+        *map(Note, _cost_notes(report)),
+        Text(*_target_lines(report)),
     ]
     if report.years is not None:
         blocks.append(Heading(f"Over the years, at {report.years_seq_len:,} tokens"))
@@ -62,7 +61,7 @@ def law_line(law: PowerLaw) -> str:
     )
 
 
-def target_lines(report: ProjectionReport) -> Iterator[str]:
+def _target_lines(report: ProjectionReport) -> Iterator[str]:
     """The longest of the lengths that meets the target, by machine."""
     if report.target_s is None:
         return
@@ -76,7 +75,7 @@ def target_lines(report: ProjectionReport) -> Iterator[str]:
             yield f"{name}: {target} up to {tokens}, of the lengths estimated"
 
 
-def refusals(report: ProjectionReport) -> Refusals:
+def _refusals(report: ProjectionReport) -> Refusals:
     """What has no figure, and why."""
     lines = [f"not {name}: {reason}" for name, reason in report.refusals.items()]
     points = report.lengths.points
@@ -91,21 +90,18 @@ def refusals(report: ProjectionReport) -> Refusals:
     return Refusals(*lines)
 
 
-def cost_notes(report: ProjectionReport) -> list[Note]:
+def _cost_notes(report: ProjectionReport) -> Iterator[str]:
     """How far the predicted circuits may be off, if any was predicted."""
     errors = [point.cost_error for point in report.lengths.points if point.cost_error is not None]
-    if not errors:
-        return []
-    least, most = share(min(errors)), share(max(errors))
-    return [
-        Note(
+    if errors:
+        least, most = share(min(errors)), share(max(errors))
+        yield (
             "no circuit was compiled: the cost of the predicted ones may be off by "
             f"{most if least == most else f'{least} to {most}'}, which the ranges include"
         )
-    ]
 
 
-def length_table(report: ProjectionReport, title: str = "") -> Table:
+def _length_table(report: ProjectionReport) -> Table:
     """PBS and latency on each machine at the ends and the powers of two of the lengths."""
     points = _shown(report.lengths.points)
     return Table(
@@ -115,7 +111,6 @@ def length_table(report: ProjectionReport, title: str = "") -> Table:
             numbers(name, (_latency(point, name) for point in points), duration)
             for name in machines_of(report)
         ),
-        title=title,
         fixed=2,
     )
 

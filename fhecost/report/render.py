@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from fhecost.report.columns import Table
-from fhecost.report.document import Block, Document, Heading, Line
+from fhecost.report.document import Block, Document, Heading, Listing
 from fhecost.report.tables import text_tables, wrap
 
 Format = Literal["table", "json", "csv", "markdown"]
@@ -77,17 +77,12 @@ def _marked(block: Block) -> Iterator[str]:
         yield wrap(block.title)
         yield markdown_table(block)
     else:
-        # Lines that follow each other would run into one paragraph; a list belongs to its line.
-        parts: list[str] = []
-        for line in block.lines:
-            if isinstance(line, tuple) and parts:
-                parts[-1] += "\n" + _wrapped(line)
-            else:
-                parts.append(_wrapped(line))
-        yield from parts
+        # Without blank lines between them they would run into one paragraph.
+        yield from map(_wrapped, block.lines)
 
 
-def _wrapped(line: Line) -> str:
+def _wrapped(line: str | Listing) -> str:
     if isinstance(line, str):
         return wrap(line)
-    return "\n".join(wrap(f"- {item}", indent="  ") for item in line)
+    items = (wrap(f"- {item}", indent="  ") for item in line.items)
+    return "\n".join([wrap(line.line), *items])

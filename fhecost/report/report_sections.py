@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from fhecost.circuits.profile import Stage
 from fhecost.full_report import FullReport
 from fhecost.hardware.comparison import ComparisonRow
-from fhecost.projection.years import YearProjection
-from fhecost.report.accuracy_document import share_table
-from fhecost.report.circuit_figures import stage_work
-from fhecost.report.circuit_lines import circuit_lines
-from fhecost.report.columns import Table, numbers
-from fhecost.report.comparison_document import LEGEND, costs_table, price, refusals, times_table
-from fhecost.report.document import Note, Text
-from fhecost.report.estimate_document import bootstrapping, grounds, stage_columns
-from fhecost.report.html_parts import Card, Section, cards, foldable, html
+from fhecost.report.accuracy_document import accuracy_document
+from fhecost.report.comparison_document import comparison_document, price
+from fhecost.report.document import Block, Note, Text
+from fhecost.report.drawing import Drawn
+from fhecost.report.estimate_document import circuit_blocks, grounds
+from fhecost.report.html_parts import Card, Section, cards, html
 from fhecost.report.pages import figure_part
-from fhecost.report.projection_document import (
-    asked_line,
-    cost_notes,
-    law_line,
-    length_table,
-    target_lines,
-)
-from fhecost.report.projection_document import (
-    refusals as projection_refusals,
-)
-from fhecost.report.validation_document import summary_table
-from fhecost.report.years_document import target_line, trend_lines
-from fhecost.units import amount, duration, share, span
+from fhecost.report.projection_document import projection_document
+from fhecost.report.validation_document import validation_document
+from fhecost.units import amount, duration, span
 
-Figures = Mapping[str, list[tuple[str, Any]]]
+Figures = Mapping[str, list[Drawn]]
 """Plotly figures with their headings, by the anchor of the section that they belong to."""
+
+_SOURCES = Text(
+    "What each estimate takes for granted, and where its numbers come from; shares are of its "
+    "latency."
+)
 
 
 def sections(report: FullReport, figures: Figures) -> list[Section]:
-    """All sections, in the order in which one reads them."""
+    """All sections, in the order in which one reads them; each is the document of one command."""
+    parts: dict[str, tuple[str, tuple[Block, ...]]] = {
+        "circuit": ("The circuit", circuit_blocks(report.estimates)),
+        "machines": ("Machines side by side", comparison_document(report.comparison).blocks),
+        "accuracy": ("Accuracy by sequence length", _accuracy(report)),
+        "validation": ("Predicted against measured", _validation(report)),
+        "projection": ("Longer sequences, later years", _projection(report)),
+        "sources": ("Assumptions and sources", (_SOURCES, grounds(report.estimates.estimates))),
+    }
     return [
-        _answer(report),
-        _circuit(report, figures),
-        _machines(report, figures),
-        _accuracy(report, figures),
-        _validation(report, figures),
-        _projection(report, figures),
-        _sources(report),
+        Section("answer", "In short", _answer(report)),
+        *(
+            Section(anchor, heading, _body(blocks, figures.get(anchor, [])))
+            for anchor, (heading, blocks) in parts.items()
+        ),
     ]
 
 
-def _answer(report: FullReport) -> Section:
+def _body(blocks: tuple[Block, ...], drawn: list[Drawn]) -> str:
+    """What is shown, the figures, and the rest."""
+    first, *others = blocks
+    return "\n".join([html(first), *(figure_part(*each) for each in drawn), html(*others)])
+
+
+def _answer(report: FullReport) -> str:
     circuit, rows = report.comparison.circuit, report.comparison.rows
     fastest = min(rows, key=lambda row: row.latency_s)
     found = [
@@ -79,7 +81,7 @@ def _answer(report: FullReport) -> Section:
                 "section below says on which."
             )
         )
-    return Section("answer", "In short", body)
+    return body
 
 
 def _kinds(rows: tuple[ComparisonRow, ...]) -> list[str]:
@@ -95,103 +97,24 @@ def _machine_card(label: str, rows: tuple[ComparisonRow, ...], kind: str) -> Car
     )
 
 
-def _circuit(report: FullReport, figures: Figures) -> Section:
-    circuit = report.comparison.circuit
-    body = [html(Text(*circuit_lines(circuit))), _drawn(figures, "circuit")]
-    body.append(html(_stage_table(bootstrapping(circuit.stages))))
-    return Section("circuit", "The circuit", "\n".join(body))
-
-
-def _stage_table(stages: Sequence[Stage]) -> Table:
-    work = [stage_work(stage) for stage in stages]
-    columns = stage_columns(stages)
-    columns.insert(3, numbers("share of work", (part / sum(work) for part in work), share))
-    return Table(*columns, title="Stages that bootstrap, in their order")
-
-
-def _machines(report: FullReport, figures: Figures) -> Section:
-    comparison = report.comparison
-    body = html(
-        times_table(comparison, "Latency by machine"),
-        costs_table(comparison.rows, "What it takes and what it rests on"),
-        LEGEND,
-        refusals(comparison),
-    )
-    return Section("machines", "Machines side by side", f"{_drawn(figures, 'machines')}\n{body}")
-
-
-def _accuracy(report: FullReport, figures: Figures) -> Section:
+def _accuracy(report: FullReport) -> tuple[Block, ...]:
     if report.accuracy is None:
-        body = html(Text(f"Unknown: {report.missing['accuracy']}."))
-    else:
-        rows = report.accuracy.rows
-        said = Text(
-            f"Share of positions whose float top-1 token is among the quantized top k: "
-            f"{rows[0].sentences} windows from {report.accuracy.sentences}. "
-            f"Weights {report.accuracy.model_sha256[:12]}."
-        )
-        table = html(share_table(rows, "Accuracy by length, with 95 % intervals"))
-        folded = foldable("All lengths", table)
-        body = "\n".join([html(said), _drawn(figures, "accuracy"), folded])
-    return Section("accuracy", "Accuracy by sequence length", body)
+        return (Text(f"Unknown: {report.missing['accuracy']}."),)
+    weights = Note(f"weights {report.accuracy.model_sha256[:12]}")
+    return (*accuracy_document(report.accuracy).blocks, weights)
 
 
-def _validation(report: FullReport, figures: Figures) -> Section:
+def _validation(report: FullReport) -> tuple[Block, ...]:
     if report.validation is None:
-        body = html(Text(f"Unknown: {report.missing['validation']}."))
-    else:
-        validation = report.validation
-        said = Text(
-            f"The latency model of {validation.hardware} against encrypted runs that were really "
-            "measured there; calibration never saw them. The baseline is Concrete's complexity "
-            "times the constant that fits these very runs best."
-        )
-        errors = html(summary_table(validation, "Absolute errors"))
-        body = "\n".join([html(said), _drawn(figures, "validation"), errors])
-    return Section("validation", "Predicted against measured", body)
-
-
-def _projection(report: FullReport, figures: Figures) -> Section:
-    projection = report.projection
-    if projection is None:
-        body = html(Text(f"None: {report.missing['projection']}."))
-        return Section("projection", "Longer sequences, later years", body)
-    parts = [
-        html(Text(f"{asked_line(projection)}.")),
-        _drawn(figures, "projection"),
-        html(
-            length_table(projection, "PBS and latency by sequence length"),
-            Text(tuple(map(law_line, projection.lengths.laws))),
-            *cost_notes(projection),
-            projection_refusals(projection),
-            Text(tuple(target_lines(projection))),
-        ),
-    ]
-    if projection.years is not None:
-        parts += [_years(one) for one in projection.years.projections]
-        parts.append(html(Text(tuple(map(target_line, projection.years.targets)))))
-    return Section("projection", "Longer sequences, later years", "\n".join(parts))
-
-
-def _years(projection: YearProjection) -> str:
-    said = [f"no projection: {projection.reason}"]
-    if projection.reason is None:
-        said = [*trend_lines(projection), *projection.assumptions]
-    summary = f"{projection.name} over the years: trend and assumptions"
-    return foldable(summary, html(Text(tuple(said))))
-
-
-def _sources(report: FullReport) -> Section:
+        return (Text(f"Unknown: {report.missing['validation']}."),)
     said = Text(
-        "What each estimate takes for granted, and where its numbers come from; shares are of its "
-        "latency."
+        f"The latency model of {report.validation.hardware} against encrypted runs that were "
+        "really measured there; calibration never saw them."
     )
-    machines = [
-        foldable(f"{made.hardware}: {made.title}", html(Text(*grounds(made))))
-        for made in report.estimates.estimates
-    ]
-    return Section("sources", "Assumptions and sources", "\n".join([html(said), *machines]))
+    return (said, *validation_document(report.validation).blocks)
 
 
-def _drawn(figures: Figures, anchor: str) -> str:
-    return "\n".join(figure_part(heading, figure) for heading, figure in figures.get(anchor, ()))
+def _projection(report: FullReport) -> tuple[Block, ...]:
+    if report.projection is None:
+        return (Text(f"None: {report.missing['projection']}."),)
+    return projection_document(report.projection).blocks

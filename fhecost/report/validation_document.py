@@ -31,7 +31,7 @@ def validation_document(report: ValidationReport) -> Document:
             ),
             *(block for quantity in _TITLES for block in _runs(report, quantity)),
             Heading("Errors"),
-            summary_table(report),
+            _summary_table(report),
             *map(Note, _notes(report)),
         ),
         records=records(_FIELDS, map(dict, report.rows)),
@@ -39,8 +39,7 @@ def validation_document(report: ValidationReport) -> Document:
     )
 
 
-def summary_table(report: ValidationReport, title: str = "") -> Table:
-    """The errors of each quantity, and the baseline's."""
+def _summary_table(report: ValidationReport) -> Table:
     summaries = {str(judged): summary for judged, summary in report.summary.items()}
     summaries["warm, probe unheard"] = report.warm_at_calibration_speed
     made = summaries.values()
@@ -50,7 +49,6 @@ def summary_table(report: ValidationReport, title: str = "") -> Table:
         numbers("median", (summary.median_abs_error for summary in made), "{:.1%}".format),
         numbers("90 %", (summary.p90_abs_error for summary in made), "{:.1%}".format),
         numbers("worst", (summary.worst_abs_error for summary in made), "{:.1%}".format),
-        title=title,
     )
 
 

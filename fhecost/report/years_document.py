@@ -8,7 +8,7 @@ from fhecost.projection.trend_fit import Term
 from fhecost.projection.years import Band, TargetYear, YearPoint, YearProjection, YearsReport
 from fhecost.report.columns import Column, Table, numbers, records
 from fhecost.report.comparison_document import energy, price
-from fhecost.report.document import Block, Document, Note, Refusals, Text
+from fhecost.report.document import Block, Document, Listing, Note, Refusals, Text
 from fhecost.units import duration
 
 _BANDS = ("factor", "software", "hardware", "p_fail", "latency_s", "price_usd", "energy_j")
@@ -33,11 +33,11 @@ def years_blocks(report: YearsReport) -> tuple[Block, ...]:
     """Each projection with its years, its trend and what it assumes, then the targets."""
     return (
         *(block for one in report.projections for block in _projection(one)),
-        Text(*map(target_line, report.targets)),
+        Text(*map(_target_line, report.targets)),
     )
 
 
-def target_line(target: TargetYear) -> str:
+def _target_line(target: TargetYear) -> str:
     """When a target is met, or that the data don't say."""
     start = f"{target.name}: {duration(target.target_s)}"
     if target.earliest is None:
@@ -62,7 +62,7 @@ def change(term: Term | None, units: float = 1.0) -> str:
     return f"{_percent(value)} ({_percent(low)} to {_percent(high)})"
 
 
-def trend_lines(projection: YearProjection) -> Iterator[str]:
+def _trend_lines(projection: YearProjection) -> Iterator[str]:
     """One line a term: its value with its interval, or why it isn't known."""
     trend = projection.trend
     for name, (over, units) in _TERMS.items():
@@ -104,10 +104,8 @@ def _projection(projection: YearProjection) -> Iterator[Block]:
         yield Note("software, hardware, p_fail: latency over that of the base year, by cause")
     if projection.beyond_data:
         yield Refusals(f"not within the data: {_ranges(projection.beyond_data)}")
-    yield Text(
-        f"trend of {len(projection.trend.figures)} figures, with 90 % intervals:",
-        tuple(trend_lines(projection)),
-    )
+    line = f"trend of {len(projection.trend.figures)} figures, with 90 % intervals:"
+    yield Text(Listing(line, tuple(_trend_lines(projection))))
     yield Text(*(f"assumed: {text}" for text in projection.assumptions))
 
 
