@@ -67,6 +67,16 @@ def share(fraction: float) -> str:
     return "<1 %" if 0 < fraction < 0.01 else f"{fraction:.0%}".replace("%", " %")
 
 
+def deviation(fraction: float) -> str:
+    """A relative error with its sign."""
+    return f"{fraction:+.1%}"
+
+
+def span(low_s: float, high_s: float) -> str:
+    """Two durations as a range."""
+    return f"{duration(low_s)} to {duration(high_s)}"
+
+
 def _three_digits(value: float) -> str:
     if value >= 99.95:
         return f"{value:.0f}"

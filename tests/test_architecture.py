@@ -49,12 +49,14 @@ LATENCY_HALF = (
 LATENCY_HALF_NEEDS = frozenset({"numpy", "pydantic", "yaml"})
 
 RENDERING = """
-from fhecost.report import comparison_text, estimate_text
+from fhecost.report.comparison_document import comparison_document
+from fhecost.report.estimate_document import estimate_document
+from fhecost.report.render import RENDERERS
 
 rendered = [
-    module.RENDERERS[form](made)
-    for module, made in ((estimate_text, estimates), (comparison_text, comparison))
-    for form in ("table", "json", "csv", "markdown")
+    render(document)
+    for document in (estimate_document(estimates), comparison_document(comparison))
+    for render in RENDERERS.values()
 ]
 """
 """How ``estimates`` and ``comparison`` become texts."""

@@ -21,7 +21,8 @@ from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import load_hardware
 from fhecost.heads.operators import ClearOperators
-from fhecost.report.generation_text import NOT_ESTIMATED, RENDERERS
+from fhecost.report.generation_document import NOT_ESTIMATED, generation_document
+from fhecost.report.render import RENDERERS
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
 
@@ -83,7 +84,7 @@ def test_without_a_circuit_nothing_is_estimated(report):
         assert token.estimates == ()
     assert report.inputs == 256 * sum(token.seq_len for token in report.tokens)
     assert report.exceeded == 0
-    assert NOT_ESTIMATED in RENDERERS["table"](report)
+    assert NOT_ESTIMATED in RENDERERS["table"](generation_document(report))
 
 
 def test_tokens_are_told_as_they_come():
@@ -154,7 +155,7 @@ def test_each_token_has_a_circuit_of_its_own(simulated):
 
 @pytest.mark.parametrize("format", ["table", "markdown"])
 def test_a_report_shows_each_machine(simulated, format):
-    text = RENDERERS[format](simulated)
+    text = RENDERERS[format](generation_document(simulated))
     assert max(map(len, text.splitlines())) <= 80 or format == "markdown"
     for machine in ("epyc-zen4-2", "h100", "strix"):
         assert machine in text
@@ -171,26 +172,26 @@ def test_many_machines_take_several_tables(simulated):
     refusal = Refusal(hardware="tiny", reason="too small")
     token = token.model_copy(update={"estimates": many, "refusals": (refusal,)})
     wide = simulated.model_copy(update={"tokens": (token,), "parted_at": None})
-    text = RENDERERS["table"](wide)
+    text = RENDERERS["table"](generation_document(wide))
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("token ") >= 3
     assert "tiny: no estimate at 2 tokens: too small." in text
 
 
 def test_csv_has_a_line_for_each_token_and_machine(simulated, report):
-    rows = list(csv.DictReader(io.StringIO(RENDERERS["csv"](simulated))))
+    rows = list(csv.DictReader(io.StringIO(RENDERERS["csv"](generation_document(simulated)))))
     tokens = simulated.tokens
     assert len(tokens) == 2
     assert len(rows) == sum(len(token.estimates) + len(token.refusals) for token in tokens)
     assert float(rows[0]["latency_s"]) == simulated.tokens[0].estimates[0].latency_s
-    clear = list(csv.DictReader(io.StringIO(RENDERERS["csv"](report))))
+    clear = list(csv.DictReader(io.StringIO(RENDERERS["csv"](generation_document(report)))))
     assert [row["text"] for row in clear] == [token.text for token in report.tokens]
     assert {row["hardware"] for row in clear} == {""}
 
 
 def test_json_can_be_read_again(simulated, report):
     for made in (simulated, report):
-        content = json.loads(RENDERERS["json"](made))
+        content = json.loads(RENDERERS["json"](generation_document(made)))
         jsonschema.validate(content, GenerationReport.model_json_schema(mode="serialization"))
         assert GenerationReport.model_validate(content) == made
 
@@ -213,7 +214,9 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
     assert len(finished.tokens) == 1
     assert len(finished.float_tokens) == 3
     assert finished.stopped == "token 2 of 3: no parameters"
-    assert "stopped: token 2 of 3: no parameters." in RENDERERS["table"](finished)
+    assert "stopped: token 2 of 3: no parameters." in RENDERERS["table"](
+        generation_document(finished)
+    )
     with pytest.raises(ImpossibleError, match="no parameters"):
         generate(request)
 
@@ -300,4 +303,4 @@ def test_a_token_is_really_generated_encrypted():
     assert token.measured_s > 1
     assert token.keys_s > 1
     assert token.estimates[0].latency_s > 1
-    assert "measured" in RENDERERS["table"](finished)
+    assert "measured" in RENDERERS["table"](generation_document(finished))

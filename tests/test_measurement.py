@@ -23,11 +23,19 @@ from fhecost.hardware.library import read_hardware
 from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.key_fit import fit_keys
 from fhecost.measurement.machine import available_threads, this_machine
-from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
+from fhecost.measurement.records import (
+    KeySample,
+    LinearSample,
+    LookupSample,
+    Microbenchmark,
+    save_microbenchmark,
+)
 from fhecost.measurement.repeats import is_tight, median_interval
+from fhecost.measurement.results import results_of
 from fhecost.measurement.run_record import RunTimes
 from fhecost.measurement.single_operations import key_switch_times
-from fhecost.report.microbenchmark_text import RENDERERS, as_json
+from fhecost.report.microbenchmark_document import microbenchmark_document
+from fhecost.report.render import as_csv, as_json, as_markdown, as_table
 from fhecost.schemas import schema_path
 
 SETS = [
@@ -103,13 +111,14 @@ def test_too_few_sets_are_refused():
 
 def test_every_format_renders():
     measured = imagined_machine()
-    raw = json.loads(as_json(measured))
+    document = microbenchmark_document(results_of(measured))
+    raw = json.loads(as_json(document))
     jsonschema.validate(raw, json.loads(schema_path("microbenchmark").read_text()))
     assert Microbenchmark.model_validate(raw) == measured
-    assert len(RENDERERS["csv"](measured, "pbs").splitlines()) == 1 + len(SETS) * 2 * 9
-    table = RENDERERS["table"](measured, "pbs")
+    assert len(as_csv(document).splitlines()) == 1 + len(SETS) * 2 * 9
+    table = as_table(document)
     assert max(map(len, table.splitlines())) <= 80
-    assert "| parameter set |" in RENDERERS["markdown"](measured, "pbs")
+    assert "| parameter set |" in as_markdown(document)
 
 
 @pytest.mark.slow
@@ -207,10 +216,11 @@ def test_single_operations_have_a_table(operation):
     sample = measured.lookups[0]
     more = sample.key_switch.changed(level_count=9)
     measured = measured.changed(lookups=(sample, sample.changed(key_switch=more)))
-    table = RENDERERS["table"](measured, operation)
+    document = microbenchmark_document(results_of(measured, operation))
+    table = as_table(document)
     assert len(table.splitlines()) >= 5
     assert max(map(len, table.splitlines())) <= 80
-    assert "| --" in RENDERERS["markdown"](measured, operation)
+    assert "| --" in as_markdown(document)
 
 
 def test_minutes_must_be_some(run_fhecost):
@@ -221,7 +231,7 @@ def test_minutes_must_be_some(run_fhecost):
 
 def test_calibrate_writes_a_machine_that_estimates(run_fhecost, saved_profile, tmp_path):
     raw = imagined_machine().changed(keys=tuple(imagined_keys()))
-    (tmp_path / "raw.json").write_text(as_json(raw))
+    save_microbenchmark(raw, tmp_path / "raw.json")
     finished = run_fhecost("calibrate", "raw.json", "-o", "mine.yaml")
     assert finished.returncode == 0, finished.stderr
     machine = read_hardware(tmp_path / "mine.yaml")

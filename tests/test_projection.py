@@ -25,8 +25,9 @@ from fhecost.projection.lengths import (
 )
 from fhecost.projection.projection import ProjectionRequest, project
 from fhecost.projection.years import Band
+from fhecost.report.projection_document import projection_document
 from fhecost.report.projection_figures import projection_figures, projection_page
-from fhecost.report.projection_text import RENDERERS, as_csv, as_table
+from fhecost.report.render import as_csv, as_json, as_markdown, as_table
 from fhecost.schemas import schema_path
 
 GPT2 = SHAPES["gpt2"]
@@ -154,7 +155,7 @@ def test_a_length_without_a_circuit_says_so_and_is_not_drawn():
     assert point.pbs_count is None
     assert not point.latency_s
     assert "use fewer bits or a variant that rounds" in point.reason
-    assert "no circuit at 512 tokens" in as_table(made)
+    assert "no circuit at 512 tokens" in as_table(projection_document(made))
     for _, figure in projection_figures(made):
         assert all(512 not in (trace.x or ()) for trace in figure.data)
     with pytest.raises(ImpossibleError, match="use fewer bits"):
@@ -167,7 +168,7 @@ def test_a_machine_without_any_figure_is_refused_by_name():
         project(request)
     every = project(ProjectionRequest(REQUEST.circuit, (4, 8), "all"))
     assert "matcha" in every.refusals
-    assert "not matcha: can't hold" in as_table(every)
+    assert "not matcha: can't hold" in as_table(projection_document(every))
     assert "matcha" in projection_page(every)
 
 
@@ -182,17 +183,18 @@ def test_a_machine_without_a_year_has_no_later_years(tmp_path):
 
 
 def test_what_is_printed(report):
-    text = as_table(report)
+    document = projection_document(report)
+    text = as_table(document)
     assert max(map(len, text.splitlines())) <= 80
     assert "OVER THE YEARS, AT 64 TOKENS" in text
     assert "not within the data" in text
     assert "PBS: " in text
-    rows = list(csv.DictReader(io.StringIO(as_csv(report))))
+    rows = list(csv.DictReader(io.StringIO(as_csv(document))))
     assert len(rows) == 3 * len(report.lengths.points)
     assert float(rows[0]["latency_s"]) == report.lengths.points[0].latency_s["epyc-zen4-2"].value
-    assert RENDERERS["markdown"](report).count("| ---: |") > 1
+    assert as_markdown(document).count("| ---: |") > 1
     schema = json.loads(schema_path("projection").read_text())
-    jsonschema.validate(json.loads(RENDERERS["json"](report)), schema)
+    jsonschema.validate(json.loads(as_json(document)), schema)
 
 
 def test_figures_have_the_points_of_the_report(report):

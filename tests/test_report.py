@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import load_hardware
-from fhecost.report.estimate_text import as_markdown, as_table
-from fhecost.report.tables import Column, distinct, elide, text_table
+from fhecost.report.columns import Table, column, numbers
+from fhecost.report.estimate_document import estimate_document
+from fhecost.report.render import as_markdown, as_table
+from fhecost.report.tables import distinct, elide, text_tables
 from fhecost.units import amount, duration, share
 
 
@@ -48,7 +50,7 @@ def test_amounts_and_shares():
 
 
 def test_tables_align():
-    table = text_table([Column("name"), Column("n", right=True)], [["a", "10"], ["long", "2"]])
+    (table,) = text_tables(Table(column("name", ["a", "long"]), numbers("n", [10, 2])))
     assert table.splitlines() == ["name   n", "────  ──", "a     10", "long   2"]
 
 
@@ -83,7 +85,7 @@ def many_machines(saved_profile):
 
 
 def test_every_machine_has_its_column_in_80(many_machines):
-    text = as_table(many_machines)
+    text = as_table(estimate_document(many_machines))
     assert max(map(len, text.splitlines())) <= 80
     headings = [line.split()[5:] for line in text.splitlines() if line.startswith("stage ")]
     assert len(headings) > 1
@@ -94,6 +96,7 @@ def test_every_machine_has_its_column_in_80(many_machines):
 
 
 def test_markdown_has_one_table_with_full_names(many_machines):
-    (heading,) = [line for line in as_markdown(many_machines).splitlines() if "| stage |" in line]
+    text = as_markdown(estimate_document(many_machines))
+    (heading,) = [line for line in text.splitlines() if "| stage |" in line]
     for estimate in many_machines.estimates:
         assert f" {estimate.hardware} |" in heading

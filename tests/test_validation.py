@@ -11,7 +11,8 @@ from fhecost.hardware.library import load_machine
 from fhecost.measurement.machine import this_machine
 from fhecost.measurement.prediction import predict
 from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records
-from fhecost.report.validation_text import RENDERERS
+from fhecost.report.render import as_table
+from fhecost.report.validation_document import validation_document
 from fhecost.schemas import schema_path
 from fhecost.validation.comparison import check_tolerance, summarize_errors, validate
 
@@ -119,7 +120,7 @@ def test_a_missed_tolerance_is_said(make_record, machine):
 def test_wrong_results_are_named(make_record, machine):
     report = validate([make_record(), make_record(wrong=3)], machine)
     assert report.wrong_runs == ("run 2, made up: 3 of 20 values",)
-    assert "WRONG RESULTS: run 2" in RENDERERS["table"](report)
+    assert "WRONG RESULTS: run 2" in as_table(validation_document(report))
 
 
 def test_records_are_lines_that_come_back_as_they_were(make_record, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhecost.errors import ImpossibleError, UsageError
+from fhecost.errors import UsageError
 from fhecost.projection.dated import DatedFigure, DatedFigures, decimal_year, read_dated
 from fhecost.projection.trend import fit_trend
 from fhecost.projection.trend_fit import fit_terms, make_term
@@ -23,8 +23,9 @@ from fhecost.projection.years import (
     release_latencies,
     year_of_target,
 )
-from fhecost.report.years_figures import years_figures, years_page
-from fhecost.report.years_text import RENDERERS, as_csv, as_table, change
+from fhecost.report.render import as_csv, as_json, as_markdown, as_table
+from fhecost.report.years_document import change, years_document
+from fhecost.report.years_figures import years_figures
 from fhecost.units import parse_duration
 from tests.conftest import ROOT
 
@@ -359,20 +360,20 @@ def test_a_broken_file_of_dates(tmp_path, change, message):
 
 
 def test_tables_fit_a_terminal_and_say_what_is_not_known():
-    text = as_table(report(*MEASURED, "asic", target_s=3.0))
+    text = as_table(years_document(report(*MEASURED, "asic", target_s=3.0)))
     assert max(map(len, text.splitlines())) <= 80
     assert "hardware: not known" in text
     assert "no projection: no dated measurements" in text
     assert "not within the data: 2030..2035" in text
     assert "a-asic: 3.00 s not within the data" in text
-    assert "| 2027 |" in RENDERERS["markdown"](report("cpu"))
-    read = json.loads(RENDERERS["json"](report("cpu")))
+    assert "| 2027 |" in as_markdown(years_document(report("cpu")))
+    read = json.loads(as_json(years_document(report("cpu"))))
     assert read["schema_version"] == 1
     assert YearsReport.model_validate(read) == report("cpu")
 
 
 def test_a_spreadsheet_has_a_row_for_every_year():
-    rows = list(csv.DictReader(io.StringIO(as_csv(report("gpu", "asic")))))
+    rows = list(csv.DictReader(io.StringIO(as_csv(years_document(report("gpu", "asic"))))))
     assert len(rows) == 2 * len(YEARS)
     by_year = {row["year"]: row for row in rows if row["kind"] == "gpu"}
     assert float(by_year["2027"]["latency_s"]) < 4.8
@@ -388,18 +389,15 @@ def test_nothing_is_drawn_beyond_the_data():
     assert [heading.split()[0] for heading, _ in figures] == ["Latency", "Price", "Energy"]
     lines = [trace for trace in figures[0][1].data if trace.name in ("a-cpu", "a-gpu")]
     assert {trace.name: max(trace.x) for trace in lines} == {"a-cpu": 2029.5, "a-gpu": 2027.5}
-    page = years_page(shown)
-    assert "a-asic: no dated measurements" in page
-    assert "beyond the data" in page
-    with pytest.raises(ImpossibleError, match="nothing to draw"):
-        years_page(report("asic"))
+    assert any(note.text == "beyond the data" for note in figures[0][1].layout.annotations)
+    assert years_figures(report("asic")) == []
 
 
 def test_a_projection_loads_neither_torch_nor_concrete_nor_plotly():
     code = (
         "import sys\n"
         "from fhecost.projection.years import project_years\n"
-        "from fhecost.report import years_figures, years_text\n"
+        "from fhecost.report import render, years_document, years_figures\n"
         "project_years(1.0, 'cpu', 2026, [2027])\n"
         "heavy = {'torch', 'concrete', 'plotly', 'transformers'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -25,7 +25,8 @@ from fhecost.heads.compact_circuit import CompactHead, exponential
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.reference import quantized_softmax
 from fhecost.quantization import FloatArray, Quantizer, calibrate
-from fhecost.report.tables import Column, markdown_table
+from fhecost.report.columns import Table, column, numbers
+from fhecost.report.render import markdown_table
 
 HEAD_DIMENSION = 64
 SHORTEST = 6
@@ -206,17 +207,20 @@ def measure(
 def main(folder: Path) -> None:
     """Print the table of docs/softmax.md."""
     prompts = read_prompts(folder)
-    rows = []
-    for n_bits in range(2, 9):
-        for name, make in VARIANTS.items():
-            errors = measure(prompts, make, n_bits)
-            of_errors = [errors.mean, errors.p95]
-            of_errors += [errors.row_mean, errors.row_p95, errors.row_worst]
-            cells = [str(n_bits), name, *(f"{error:.4f}" for error in of_errors)]
-            rows.append([*cells, f"{100 * errors.empty:.1f} %"])
-    headings = ["error, mean", "error, 95 %", "row, mean", "row, 95 %", "row, worst", "empty rows"]
-    columns = [Column("bits", right=True), Column("softmax")]
-    print(markdown_table(columns + [Column(heading, right=True) for heading in headings], rows))
+    cases = [(n_bits, name) for n_bits in range(2, 9) for name in VARIANTS]
+    found = [measure(prompts, VARIANTS[name], n_bits) for n_bits, name in cases]
+    digits = "{:.4f}".format
+    table = Table(
+        numbers("bits", (n_bits for n_bits, _ in cases)),
+        column("softmax", (name for _, name in cases)),
+        numbers("error, mean", (errors.mean for errors in found), digits),
+        numbers("error, 95 %", (errors.p95 for errors in found), digits),
+        numbers("row, mean", (errors.row_mean for errors in found), digits),
+        numbers("row, 95 %", (errors.row_p95 for errors in found), digits),
+        numbers("row, worst", (errors.row_worst for errors in found), digits),
+        numbers("empty rows", (f"{100 * errors.empty:.1f} %" for errors in found)),
+    )
+    print(markdown_table(table))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def accuracy(
 ) -> None:
     """Measure how much of the float model's behaviour quantized heads keep."""
     from fhecost.accuracy.sweep import head_groups, measure_accuracy, read_sentences, settings
-    from fhecost.report.accuracy_text import RENDERERS
+    from fhecost.report.accuracy_document import accuracy_document
 
     check_can_write(plot, output)
     if sweep_heads:
@@ -80,4 +80,4 @@ def accuracy(
         from fhecost.report.accuracy_figures import accuracy_page
 
         write_atomically(plot, accuracy_page(report))
-    deliver(RENDERERS[format](report), output)
+    deliver(accuracy_document(report), format, output)

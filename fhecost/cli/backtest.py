@@ -23,10 +23,11 @@ def backtest(
 ) -> None:
     """Hold the machines against published figures that they were not fitted to."""
     from fhecost.hardware.library import load_hardware
-    from fhecost.report.backtest_text import RENDERERS
+    from fhecost.report.backtest_document import backtest_document
     from fhecost.validation.backtest import backtest as backtest_records
     from fhecost.validation.published import read_records
 
     check_can_write(output)
     machines = load_hardware(hardware, hardware_path or ())
-    deliver(RENDERERS[format](backtest_records(read_records(facts), machines)), output)
+    report = backtest_records(read_records(facts), machines)
+    deliver(backtest_document(report), format, output)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fhecost.cli.options import deliver
 from fhecost.files import check_can_write, configuration_folder, write_atomically
 
 
@@ -23,7 +24,8 @@ def calibrate(
     """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
     from fhecost.measurement.calibration import as_yaml, calibrated_profile
     from fhecost.measurement.records import load_microbenchmark
-    from fhecost.report.microbenchmark_text import RENDERERS
+    from fhecost.measurement.results import results_of
+    from fhecost.report.microbenchmark_document import microbenchmark_document
 
     path = output
     if path is None:
@@ -33,5 +35,5 @@ def calibrate(
     microbenchmark = load_microbenchmark(raw)
     profile = calibrated_profile(microbenchmark, raw.name)
     write_atomically(path, as_yaml(profile))
-    typer.echo(RENDERERS["table"](microbenchmark, "pbs"), nl=False)
+    deliver(microbenchmark_document(results_of(microbenchmark)), "table")
     typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)

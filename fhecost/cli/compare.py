@@ -45,7 +45,7 @@ def compare(
     from fhecost.circuit_request import expected_seconds
     from fhecost.hardware.comparison import ComparisonRequest, parse_kinds
     from fhecost.pipeline import compare_circuit
-    from fhecost.report.comparison_text import RENDERERS
+    from fhecost.report.comparison_document import comparison_document
 
     check_can_write(plot, output)
     comparison = ComparisonRequest(hardware, base, sort, parse_kinds(kind), what_if)
@@ -56,4 +56,4 @@ def compare(
         from fhecost.report.comparison_figures import comparison_page
 
         write_atomically(plot, comparison_page(report))
-    deliver(RENDERERS[format](report), output)
+    deliver(comparison_document(report), format, output)

@@ -29,7 +29,7 @@ def estimate(
     """Estimate how long an encrypted attention head, layer or model takes, on each machine."""
     from fhecost.circuit_request import expected_seconds
     from fhecost.pipeline import estimate_circuit
-    from fhecost.report.estimate_text import RENDERERS
+    from fhecost.report.estimate_document import estimate_document
 
     check_can_write(save_profile, output)
     request = circuit.request()
@@ -37,4 +37,4 @@ def estimate(
         report = estimate_circuit(
             request, hardware, hardware_path or (), progress, keep_profile=save_profile
         )
-    deliver(RENDERERS[format](report), output)
+    deliver(estimate_document(report), format, output)

@@ -54,7 +54,7 @@ def generate(
     from fhecost.generation import generate as generate_tokens
     from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads
     from fhecost.hardware.library import load_hardware
-    from fhecost.report.generation_text import RENDERERS
+    from fhecost.report.generation_document import generation_document
 
     check_can_write(output)
     machines = load_hardware(hardware, hardware_path or ())
@@ -65,7 +65,7 @@ def generate(
     streams = format == "table" and output is None and sys.stdout.isatty()
     with _Terminal(text, one_wait, in_lines=mode != "disable", shows_tokens=streams) as terminal:
         report = generate_tokens(request, machines, terminal.wait, terminal.show)
-    deliver(RENDERERS[format](report), output)
+    deliver(generation_document(report), format, output)
     if report.stopped is not None:
         raise ImpossibleError(report.stopped)
 
@@ -102,7 +102,7 @@ class _Terminal:
 
     def show(self, token: GeneratedToken) -> None:
         """Take the bar away and show ``token``."""
-        from fhecost.report.generation_text import token_line
+        from fhecost.report.generation_document import token_line
 
         self._take_bar_away()
         if not self._shows_tokens:

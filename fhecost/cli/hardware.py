@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -21,30 +21,25 @@ def list_machines(
 ) -> None:
     """List the known machines."""
     from fhecost.hardware.library import ALL, load_hardware
-    from fhecost.report.hardware_text import LIST_RENDERERS
+    from fhecost.report.hardware_document import list_document
 
     check_can_write(output)
-    deliver(LIST_RENDERERS[format](load_hardware(ALL, hardware_path or ())), output)
+    deliver(list_document(load_hardware(ALL, hardware_path or ())), format, output)
 
 
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="The machine's name.")],
     hardware_path: HardwarePathOption = None,
-    format: Annotated[Literal["table", "json"], typer.Option(help="How to print it.")] = "table",
+    format: FormatOption = "table",
     output: OutputOption = None,
 ) -> None:
     """Show one machine: every figure with its source, and the assumptions."""
     from fhecost.hardware.library import load_machine
-    from fhecost.report.hardware_text import machine_page
+    from fhecost.report.hardware_document import machine_document
 
-    machine = load_machine(name, hardware_path or ())
-    rendered = (
-        machine.model_dump_json(indent=1, exclude_none=True) + "\n"
-        if format == "json"
-        else machine_page(machine)
-    )
-    deliver(rendered, output)
+    check_can_write(output)
+    deliver(machine_document(load_machine(name, hardware_path or ())), format, output)
 
 
 @app.command()

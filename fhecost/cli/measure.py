@@ -22,7 +22,7 @@ from fhecost.cli.options import (
     deliver,
 )
 from fhecost.cli.progress import counted_progress, timed_progress
-from fhecost.files import check_can_write, write_atomically
+from fhecost.files import check_can_write
 from fhecost.measurement.cases import Operation
 
 app = typer.Typer(help="Time operations on this machine.", no_args_is_help=True)
@@ -63,7 +63,9 @@ def _add_command(operation: Operation) -> None:
         output: OutputOption = None,
     ) -> None:
         from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
-        from fhecost.report.microbenchmark_text import RENDERERS, as_json
+        from fhecost.measurement.records import save_microbenchmark
+        from fhecost.measurement.results import results_of
+        from fhecost.report.microbenchmark_document import microbenchmark_document
 
         check_can_write(save, output)
         with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
@@ -71,8 +73,8 @@ def _add_command(operation: Operation) -> None:
                 operation, quick=quick, minutes=minutes, progress=progress
             )
         if save is not None:
-            write_atomically(save, as_json(measured))
-        deliver(RENDERERS[format](measured, operation), output)
+            save_microbenchmark(measured, save)
+        deliver(microbenchmark_document(results_of(measured, operation)), format, output)
 
 
 for _operation in _HELP:
@@ -111,7 +113,7 @@ def head(
     from fhecost.measurement.head_run import measure_heads
     from fhecost.measurement.run_record import append_record
     from fhecost.measurement.timed_run import RunOptions
-    from fhecost.report.run_text import RENDERERS
+    from fhecost.report.run_document import run_document
 
     check_can_write(record, output)
     machines = load_hardware(hardware, hardware_path or ())
@@ -121,4 +123,4 @@ def head(
         measured = measure_heads(request, machines, options, progress, progress.expect)
     if record is not None:
         append_record(record, measured)
-    deliver(RENDERERS[format](measured), output)
+    deliver(run_document(measured), format, output)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from fhecost.errors import UsageError
 from fhecost.files import write_atomically
-
-Format = Literal["table", "json", "csv", "markdown"]
+from fhecost.report.document import Document
+from fhecost.report.render import RENDERERS, Format
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the figures.")]
 OutputOption = Annotated[
@@ -47,8 +47,9 @@ def whole_numbers(option: str, text: str) -> list[int]:
         raise UsageError(f"{option} {text}: must be numbers with commas, such as 2,4,8") from None
 
 
-def deliver(text: str, output: Path | None) -> None:
-    """Write ``text`` to a file, whole or not at all, or print it."""
+def deliver(document: Document, format: Format, output: Path | None = None) -> None:
+    """Write ``document`` to a file, whole or not at all, or print it."""
+    text = RENDERERS[format](document)
     if output is None:
         typer.echo(text, nl=False)
     else:

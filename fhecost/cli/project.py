@@ -60,7 +60,7 @@ def project(
     from fhecost.projection.projection import ProjectionRequest
     from fhecost.projection.projection import project as project_circuit
     from fhecost.projection.years import parse_years
-    from fhecost.report.projection_text import RENDERERS
+    from fhecost.report.projection_document import projection_document
     from fhecost.units import parse_duration
 
     check_can_write(output)
@@ -80,4 +80,4 @@ def project(
 
         write_atomically(output, projection_page(report))
         output = None
-    deliver(RENDERERS[format](report), output)
+    deliver(projection_document(report), format, output)

@@ -30,7 +30,7 @@ def validate(
 ) -> None:
     """Hold a machine's estimates against runs that were really measured."""
     from fhecost.hardware.library import load_machine
-    from fhecost.report.validation_text import RENDERERS
+    from fhecost.report.validation_document import validation_document
     from fhecost.validation.comparison import check_tolerance, read_runs
     from fhecost.validation.comparison import validate as validate_runs
 
@@ -40,6 +40,6 @@ def validate(
         from fhecost.report.validation_figures import validation_page
 
         write_atomically(plot, validation_page(report))
-    deliver(RENDERERS[format](report), output)
+    deliver(validation_document(report), format, output)
     if tolerance is not None:
         check_tolerance(report, tolerance)

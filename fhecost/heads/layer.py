@@ -1,9 +1,9 @@
 """A whole decoder layer of GPT-2, and a model of them: LayerNorm, attention, MLP, residuals.
 
 How accurate a layer is isn't known; it is the cheapest one known that stays on integers, in the
-operations of the compact attention. A small one is compiled in the tests, none of real size. With T tokens computed,
-E = width, I = inner width, r bits dropped by a rounding, and n bits asked for, the residual stream
-holds n + 2 bits, and:
+operations of the compact attention. A small one is compiled in the tests, none of real size. With T
+tokens computed, E = width, I = inner width, r bits dropped by a rounding, and n bits asked for, the
+residual stream holds n + 2 bits, and:
 
 * **LayerNorm**: the mean is one rounded lookup of the sum of a token (T). The centred values are
   requantized to n + 1 bits (T E, and r T E on one bit): squared as they are, they would read two

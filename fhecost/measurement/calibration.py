@@ -64,15 +64,7 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
     }
     if microbenchmark.keys:
         keys = fit_keys(microbenchmark.keys)
-        for name, spread in (
-            ("keygen_bsk_byte_s", keys.keygen_spread),
-            ("keygen_product_unit_s", keys.keygen_spread),
-            ("keygen_ksk_byte_s", keys.keygen_spread),
-            ("conversion_unit_s", keys.cold_spread),
-            ("conversion_byte_s", keys.cold_spread),
-            ("bsk_copies", keys.memory_spread),
-            ("ksk_copies", keys.memory_spread),
-        ):
+        for name, spread in keys.spreads.items():
             figures[name] = calibrated(getattr(keys, name), min(spread, 1.0))
         figures["process_memory_bytes"] = _figure(keys.process_memory_bytes, "measured", ref)
     if microbenchmark.usual_probe_s is not None:

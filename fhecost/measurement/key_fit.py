@@ -61,6 +61,19 @@ class KeyFit:
     memory_spread: float
     residuals: tuple[KeyResidual, ...]
 
+    @property
+    def spreads(self) -> dict[str, float]:
+        """The range of each constant, which is that of its quantity."""
+        return {
+            "keygen_bsk_byte_s": self.keygen_spread,
+            "keygen_product_unit_s": self.keygen_spread,
+            "keygen_ksk_byte_s": self.keygen_spread,
+            "conversion_unit_s": self.cold_spread,
+            "conversion_byte_s": self.cold_spread,
+            "bsk_copies": self.memory_spread,
+            "ksk_copies": self.memory_spread,
+        }
+
 
 def fit_keys(samples: Sequence[KeySample]) -> KeyFit:
     """Fit the constants.

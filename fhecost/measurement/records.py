@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import read_json
+from fhecost.files import read_json, write_atomically
 from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
 from fhecost.measurement.run_record import RunTimes, Seconds
@@ -90,6 +90,11 @@ class Microbenchmark(Frozen):
             return sample.median_s
         pairs = zip(sample.seconds, sample.probes_s, strict=True)
         return statistics.median(seconds * usual / probe for seconds, probe in pairs)
+
+
+def save_microbenchmark(microbenchmark: Microbenchmark, path: Path) -> None:
+    """Write raw times to ``path``, whole or not at all."""
+    write_atomically(path, microbenchmark.model_dump_json(indent=1) + "\n")
 
 
 def load_microbenchmark(path: Path) -> Microbenchmark:

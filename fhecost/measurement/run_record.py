@@ -6,6 +6,7 @@ import json
 import os
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -68,6 +69,24 @@ class RunTimes(Frozen):
         return statistics.mean(self.probe_s) if self.probe_s else None
 
 
+@dataclass(frozen=True)
+class Compared:
+    """One quantity of a run beside what one machine said of it before.
+
+    ``hardware`` is None for what no machine speaks of, ``predicted`` where this one doesn't.
+    """
+
+    quantity: str
+    measured: float
+    hardware: str | None = None
+    predicted: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """Relative error of the prediction."""
+        return None if self.predicted is None else self.predicted / self.measured - 1
+
+
 class RunRecord(Frozen):
     """A circuit, what was predicted for it, and what running it took.
 
@@ -87,6 +106,27 @@ class RunRecord(Frozen):
     load_after: float
     values: int
     wrong_values: int
+
+    def compared(self) -> list[Compared]:
+        """All quantities in the order in which they come about, seconds but for the memory."""
+        times = self.times
+        measured = {
+            "key generation": (times.keygen_s, "keygen_s"),
+            "encryption": (times.encrypt_s, None),
+            "cold run": (times.cold_s, "cold_s"),
+            "warm run": (times.warm_median_s, "warm_s"),
+            "decryption": (times.decrypt_s, None),
+            "peak memory": (times.peak_memory_bytes, "peak_memory_bytes"),
+        }
+        rows = []
+        for quantity, (value, field) in measured.items():
+            if field is None or not self.predictions:
+                rows.append(Compared(quantity, value))
+                continue
+            for made in self.predictions:
+                said = made.warm_s if field == "warm_s" else getattr(made.preparation, field, None)
+                rows.append(Compared(quantity, value, made.hardware, said))
+        return rows
 
 
 def append_record(path: Path, record: RunRecord) -> None:

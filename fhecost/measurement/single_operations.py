@@ -26,6 +26,21 @@ class KeySwitchTime:
         return self.level_s * self.key_switch.level_count
 
 
+@dataclass(frozen=True)
+class LinearTime:
+    """Seconds of a run of so many linear operations, on so many threads, with one lookup behind."""
+
+    lwe_dimension: int
+    threads: int
+    operations: int
+    run_s: float
+
+    @property
+    def operation_s(self) -> float:
+        """Seconds of one operation at the most: the lookup is in."""
+        return self.run_s / self.operations
+
+
 def key_switch_times(microbenchmark: Microbenchmark) -> list[KeySwitchTime]:
     """The key switch by the difference of lookups that differ in its levels alone.
 
@@ -39,6 +54,19 @@ def key_switch_times(microbenchmark: Microbenchmark) -> list[KeySwitchTime]:
         level_s = (seconds[1] - seconds[0]) / levels
         times.append(KeySwitchTime(few.key_switch, few.threads, level_s))
     return times
+
+
+def linear_times(microbenchmark: Microbenchmark) -> list[LinearTime]:
+    """Additions and products with clear integers, a sample each."""
+    return [
+        LinearTime(
+            sample.lwe_dimension,
+            sample.threads,
+            sample.operations,
+            microbenchmark.corrected_median_s(sample),
+        )
+        for sample in microbenchmark.linear
+    ]
 
 
 def _pairs(samples: Sequence[LookupSample]) -> list[tuple[LookupSample, LookupSample]]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhecost.hardware.comparison import ComparisonReport
-from fhecost.report.colors import KIND_COLORS
+from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
+from fhecost.report.drawing import KIND_COLORS, Drawn, finish, log_axis, new_figure
 from fhecost.report.pages import figure_page
-from fhecost.report.plotly_library import load_plotly
-from fhecost.units import duration
+from fhecost.units import duration, span
 
 
 def comparison_page(report: ComparisonReport) -> str:
@@ -25,17 +24,13 @@ def comparison_page(report: ComparisonReport) -> str:
     return figure_page("Latency on each machine", note, comparison_figures(report))
 
 
-def comparison_figures(report: ComparisonReport) -> list[tuple[str, Any]]:
-    """A heading and a plotly figure.
-
-    Raises:
-        UsageError: plotly isn't installed.
-    """
-    return [("Latency and its range, by machine", _figure(load_plotly(), report))]
+def comparison_figures(report: ComparisonReport) -> list[Drawn]:
+    """Latencies and their ranges."""
+    return [("Latency and its range, by machine", _figure(report))]
 
 
-def _figure(plotly_objects: Any, report: ComparisonReport) -> Any:
-    figure = plotly_objects.Figure()
+def _figure(report: ComparisonReport) -> Any:
+    figure = new_figure()
     for kind, color in KIND_COLORS.items():
         rows = [row for row in report.rows if row.kind == kind]
         if not rows:
@@ -53,17 +48,17 @@ def _figure(plotly_objects: Any, report: ComparisonReport) -> Any:
             mode="markers",
             marker={"color": color, "size": 10},
             name=kind.upper(),
-            text=[
-                f"{row.title}<br>{duration(row.latency_s)}, {duration(row.low_s)} to "
-                f"{duration(row.high_s)}<br>utilization {row.utilization:.0%}, {row.bottleneck}"
-                for row in rows
-            ],
+            text=[_about(row) for row in rows],
             hoverinfo="text",
         )
-    figure.update_xaxes(type="log", title="seconds", dtick=1, exponentformat="power")
+    figure.update_xaxes(title="seconds", **log_axis())
     names = [row.hardware for row in report.rows]
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], automargin=True)
-    figure.update_layout(
-        legend={"orientation": "h", "y": 1.08}, margin={"l": 20, "r": 20, "t": 40, "b": 50}
+    return finish(figure, 1.08, margin={"l": 20, "t": 40, "b": 50})
+
+
+def _about(row: ComparisonRow) -> str:
+    return (
+        f"{row.title}<br>{duration(row.latency_s)}, {span(row.low_s, row.high_s)}"
+        f"<br>utilization {row.utilization:.0%}, {row.bottleneck}"
     )
-    return figure

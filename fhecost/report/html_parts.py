@@ -1,12 +1,16 @@
-"""Building blocks of a page: sections, tables, cards, lists."""
+"""Building blocks of a page: sections and cards, and a document's blocks in HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fhecost.report.columns import Column, Table
+from fhecost.report.document import Block, Heading, Note, Refusals, Text
 from fhecost.report.pages import escape
-from fhecost.report.tables import Column
+
+_MOST_ROWS = 24
+"""Longer tables are folded."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,34 @@ def page_body(title: str, lead: str, sections: Sequence[Section], footer: str) -
     )
 
 
-def paragraph(text: str, style: str = "") -> str:
-    """A paragraph; ``style`` is ``note`` for what stands behind."""
-    return f"<p{f' class={style!r}' if style else ''}>{escape(text)}</p>"
+def html(*blocks: Block) -> str:
+    """A document's blocks; what is long, and why there are no figures, shows when asked for."""
+    return "\n".join(part for block in blocks for part in _parts(block))
+
+
+def _parts(block: Block) -> Iterator[str]:
+    if isinstance(block, Heading):
+        yield f"<h3>{escape(block.text)}</h3>"
+    elif isinstance(block, Table):
+        table, count = _table(block), len(block.rows)
+        title = block.title or "all"
+        yield _folded(f"{title} ({count} rows)", table) if count > _MOST_ROWS else table
+    elif isinstance(block, Refusals):
+        if block.lines:
+            yield _folded("What has no figures, and why", "\n".join(_lines(block)))
+    else:
+        yield from _lines(block)
+
+
+def _lines(text: Text) -> Iterator[str]:
+    """Paragraphs; a list is folded below the line that announces it."""
+    style = ' class="note"' if isinstance(text, Note) else ""
+    for line in text.lines:
+        if isinstance(line, str):
+            yield f"<p{style}>{escape(line)}</p>"
+        else:
+            items = "\n".join(f"<li>{escape(item)}</li>" for item in line.items)
+            yield _folded(line.line, f"<ul>\n{items}\n</ul>")
 
 
 def cards(found: Iterable[Card]) -> str:
@@ -60,28 +89,24 @@ def cards(found: Iterable[Card]) -> str:
     return f'<dl class="cards">\n{parts}\n</dl>'
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
+def _folded(summary: str, body: str) -> str:
+    return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>"
+
+
+def _table(table: Table) -> str:
     """A table that scrolls sideways where it must; the first cell of a row is its heading."""
-    label = escape(caption)
+    label = escape(table.title or ", ".join(column.heading for column in table.columns))
+    caption = f"<caption>{label}</caption>\n" if table.title else ""
+    columns = table.columns
     head = "".join(
         f'<th scope="col"{_side(column)}>{escape(column.heading)}</th>' for column in columns
     )
-    lines = "\n".join(_row(columns, row) for row in rows)
+    lines = "\n".join(_row(columns, row) for row in table.rows)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">\n<table>\n'
-        f"<caption>{label}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"{caption}<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{lines}\n</tbody>\n</table></div>"
     )
-
-
-def bullets(items: Iterable[str]) -> str:
-    """A list."""
-    return "<ul>\n" + "\n".join(f"<li>{escape(item)}</li>" for item in items) + "\n</ul>"
-
-
-def foldable(summary: str, body: str) -> str:
-    """What is shown when one asks for it."""
-    return f"<details><summary>{escape(summary)}</summary>\n{body}\n</details>"
 
 
 def _row(columns: Sequence[Column], cells: Sequence[str]) -> str:

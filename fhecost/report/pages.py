@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from fhecost.report.drawing import Drawn
+
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:"
@@ -21,7 +23,7 @@ _FIGURE_SETTINGS = {
 }
 
 
-def figure_page(title: str, note: str, figures: Sequence[tuple[str, Any]]) -> str:
+def figure_page(title: str, note: str, figures: Sequence[Drawn]) -> str:
     """One page with plotly's ``figures``, each under its heading."""
     drawn = "\n".join(figure_part(heading, figure) for heading, figure in figures)
     head = f'<header><h1>{escape(title)}</h1>\n<p class="lead">{escape(note)}</p></header>'

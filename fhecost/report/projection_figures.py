@@ -8,12 +8,20 @@ from typing import Any
 from fhecost.hardware.profile import Kind
 from fhecost.projection.lengths import PBS, LengthProjection, PowerLaw
 from fhecost.projection.projection import ProjectionReport
-from fhecost.report.colors import KIND_COLORS, NEUTRAL, faint
+from fhecost.report.drawing import (
+    KIND_COLORS,
+    NEUTRAL,
+    Drawn,
+    add_band,
+    add_line,
+    finish,
+    log_axis,
+    new_figure,
+)
 from fhecost.report.pages import figure_page
-from fhecost.report.plotly_library import load_plotly
-from fhecost.report.projection_text import asked_line, law_line, machines_of
+from fhecost.report.projection_document import asked_line, law_line, machines_of
 from fhecost.report.years_figures import years_figures
-from fhecost.units import duration
+from fhecost.units import duration, span
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
@@ -32,25 +40,21 @@ def projection_page(report: ProjectionReport) -> str:
     return figure_page("What longer sequences cost", note + missing, projection_figures(report))
 
 
-def projection_figures(report: ProjectionReport) -> list[tuple[str, Any]]:
-    """A heading and a plotly figure each.
-
-    Raises:
-        UsageError: plotly isn't installed.
-    """
-    figures = [("PBS against sequence length", _pbs_figure(report.lengths))]
-    if any(point.latency_s for point in report.lengths.points):
-        figures.append(("Latency against sequence length", _latency_figure(report)))
+def projection_figures(report: ProjectionReport) -> list[Drawn]:
+    """PBS, latency where it is known, and the years if they were asked for."""
+    drawn = [("PBS against sequence length", _pbs_figure(report.lengths))]
+    if machines_of(report):
+        drawn.append(("Latency against sequence length", _latency_figure(report)))
     if report.years is not None:
-        figures += [
+        drawn += [
             (f"{heading}, at {report.years_seq_len:,} tokens", figure)
             for heading, figure in years_figures(report.years)
         ]
-    return figures
+    return drawn
 
 
 def _pbs_figure(lengths: LengthProjection) -> Any:
-    figure = load_plotly().Figure()
+    figure = new_figure()
     known = [point for point in lengths.points if point.pbs_count is not None]
     figure.add_scatter(
         x=[point.seq_len for point in known],
@@ -60,56 +64,30 @@ def _pbs_figure(lengths: LengthProjection) -> Any:
         name="PBS",
         hovertemplate="%{x} tokens: %{y:,} PBS<extra></extra>",
     )
-    _add_laws(figure, [law for law in lengths.laws if law.of == PBS], KIND_COLORS["cpu"], PBS)
-    _finish(figure, "PBS")
-    return figure
+    _add_laws(figure, lengths.laws, PBS, KIND_COLORS["cpu"])
+    return _finished(figure, "PBS")
 
 
 def _latency_figure(report: ProjectionReport) -> Any:
-    figure = load_plotly().Figure()
-    kinds = report.kinds
+    figure = new_figure()
     machines = machines_of(report)
-    for name, dash in zip(machines, _dashes(machines, kinds), strict=True):
-        color = KIND_COLORS[kinds[name]]
-        known = [
-            (p.seq_len, p.latency_s[name]) for p in report.lengths.points if name in p.latency_s
+    for name, dash in zip(machines, _dashes(machines, report.kinds), strict=True):
+        color = KIND_COLORS[report.kinds[name]]
+        known = {p.seq_len: p.latency_s[name] for p in report.lengths.points if name in p.latency_s}
+        texts = [
+            f"{name}, {length} tokens: {duration(band.value)}, {span(band.low, band.high)}"
+            for length, band in known.items()
         ]
-        lengths = [length for length, _ in known]
-        figure.add_scatter(
-            x=[*lengths, *reversed(lengths)],
-            y=[*(band.high for _, band in known), *(band.low for _, band in reversed(known))],
-            fill="toself",
-            fillcolor=faint(color),
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=name,
-        )
-        figure.add_scatter(
-            x=lengths,
-            y=[band.value for _, band in known],
-            mode="lines+markers",
-            line={"color": color, "dash": dash, "width": 2},
-            marker={"color": color, "size": 6},
-            name=name,
-            legendgroup=name,
-            text=[
-                f"{name}, {length} tokens: {duration(band.value)}, "
-                f"{duration(band.low)} to {duration(band.high)}"
-                for length, band in known
-            ],
-            hoverinfo="text",
-        )
-        _add_laws(figure, [law for law in report.lengths.laws if law.of == name], color, name)
+        bands = list(known.values())
+        add_band(figure, name, color, list(known), bands, texts, mode="lines+markers", dash=dash)
+        _add_laws(figure, report.lengths.laws, name, color)
     if report.target_s is not None:
         figure.add_hline(
             y=report.target_s,
             line={"color": NEUTRAL, "dash": "dot", "width": 1.5},
             annotation={"text": f"target {duration(report.target_s)}"},
         )
-    _finish(figure, "seconds")
-    return figure
+    return _finished(figure, "seconds")
 
 
 def _dashes(machines: Sequence[str], kinds: Mapping[str, Kind]) -> list[str]:
@@ -123,24 +101,17 @@ def _dashes(machines: Sequence[str], kinds: Mapping[str, Kind]) -> list[str]:
     return dashes
 
 
-def _add_laws(figure: Any, laws: Sequence[PowerLaw], color: str, group: str) -> None:
+def _add_laws(figure: Any, laws: Sequence[PowerLaw], of: str, color: str) -> None:
     for law in laws:
+        if law.of != of:
+            continue
         ends = [law.first, law.last]
-        figure.add_scatter(
-            x=ends,
-            y=[law.coefficient * length**law.exponent for length in ends],
-            mode="lines",
-            line={"color": color, "dash": "dot", "width": 1},
-            name=law_line(law),
-            showlegend=group == PBS,
-            legendgroup=group,
-            hoverinfo="name",
-        )
+        latencies = [law.coefficient * length**law.exponent for length in ends]
+        about = {"name": law_line(law), "legendgroup": of, "hoverinfo": "name"}
+        add_line(figure, ends, latencies, color, dash="dot", width=1, showlegend=of == PBS, **about)
 
 
-def _finish(figure: Any, unit: str) -> None:
+def _finished(figure: Any, unit: str) -> Any:
     figure.update_xaxes(type="log", title="tokens", dtick="D2", automargin=True)
-    figure.update_yaxes(type="log", title=unit, dtick=1, exponentformat="power", automargin=True)
-    figure.update_layout(
-        legend={"orientation": "h", "y": -0.2}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
-    )
+    figure.update_yaxes(title=unit, **log_axis())
+    return finish(figure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fhecost.full_report import FullReport
 from fhecost.report.accuracy_figures import accuracy_figures
 from fhecost.report.circuit_figures import circuit_figures
+from fhecost.report.circuit_lines import headline
 from fhecost.report.comparison_figures import comparison_figures
 from fhecost.report.html_parts import page_body
 from fhecost.report.pages import document
@@ -44,7 +45,7 @@ def report_page(report: FullReport, figures: Figures | None = None) -> str:
     """
     drawn = report_figures(report) if figures is None else figures
     circuit = report.comparison.circuit
-    title = _title(report)
+    title = headline(circuit)
     lead = (
         "Latency, price and accuracy of a TFHE circuit, machine by machine, with ranges and with "
         "the source of every number."
@@ -55,17 +56,3 @@ def report_page(report: FullReport, figures: Figures | None = None) -> str:
         f"circuit {circuit.hash}."
     )
     return document(title, page_body(title, lead, sections(report, drawn), footer))
-
-
-def _title(report: FullReport) -> str:
-    """What runs, in a few words."""
-    circuit = report.comparison.circuit
-    said = circuit.description
-    size = [
-        f"{number} {unit}"
-        for number, unit in ((said.seq_len, "tokens"), (said.bits, "bits"))
-        if number is not None
-    ]
-    of = f" of {said.model}" if said.model else ""
-    name = circuit.name[:1].upper() + circuit.name[1:]
-    return f"{name}{of}, encrypted{': ' + ', '.join(size) if size else ''}"

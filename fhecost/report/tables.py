@@ -1,24 +1,19 @@
-"""Plain tables for terminals and Markdown; they import no library and start at once."""
+"""Tables and text in 80 columns; nothing here imports a library, so that it starts at once."""
 
 from __future__ import annotations
 
-import csv
-import io
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 
+from fhecost.report.columns import Column, Table
+
 TERMINAL_WIDTH = 80
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column's heading and its alignment."""
-
-    heading: str
-    right: bool = False
+_LONGEST_HEADING = 12
+_BETWEEN = 2
+"""Spaces between columns."""
 
 
 def elide(text: str, width: int) -> str:
@@ -52,38 +47,6 @@ def _shortenings(name: str, width: int, beginning: bool) -> Iterator[str]:
         yield elide(name, width - len(str(number))) + str(number)
 
 
-def text_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    """Columns two spaces apart under a rule."""
-    widths = [
-        max(len(column.heading), *(len(row[index]) for row in rows))
-        if rows
-        else len(column.heading)
-        for index, column in enumerate(columns)
-    ]
-    lines = [
-        _line([column.heading for column in columns], columns, widths),
-        "  ".join("─" * width for width in widths),
-        *(_line(row, columns, widths) for row in rows),
-    ]
-    return "\n".join(lines)
-
-
-def markdown_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    """A GitHub table."""
-    rule = ["---:" if column.right else "---" for column in columns]
-    lines = [[column.heading for column in columns], rule, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def csv_text(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lines of a spreadsheet under their header; what is None stays empty."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
 def wrap(text: str, indent: str = "") -> str:
     """``text`` in lines of at most 80 columns, the following ones indented two further."""
     return textwrap.fill(
@@ -96,9 +59,67 @@ def wrap(text: str, indent: str = "") -> str:
     )
 
 
+def text_tables(table: Table, width: int = TERMINAL_WIDTH) -> list[str]:
+    """Columns two spaces apart under a rule, in as many tables as their width needs."""
+    return [_drawn(columns) for columns in _parts(table, width)]
+
+
+def _drawn(columns: Sequence[Column]) -> str:
+    widths = [_width(column) for column in columns]
+    lines = [
+        _line([column.heading for column in columns], columns, widths),
+        "  ".join("─" * width for width in widths),
+        *(_line(row, columns, widths) for row in Table(*columns).rows),
+    ]
+    return "\n".join(lines)
+
+
 def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
     padded = [
         cell.rjust(width) if column.right else cell.ljust(width)
         for cell, column, width in zip(cells, columns, widths, strict=True)
     ]
     return "  ".join(padded).rstrip()
+
+
+def _parts(table: Table, width: int) -> list[list[Column]]:
+    """The columns of each table: all in one, or cut and spread until each is narrow enough."""
+    columns = list(table.columns)
+    if _total(columns) <= width:
+        return [columns]
+    if table.fixed:
+        spread = columns[table.fixed :]
+        headings = distinct([column.heading for column in spread], _LONGEST_HEADING)
+        columns[table.fixed :] = [
+            replace(column, heading=heading)
+            for column, heading in zip(spread, headings, strict=True)
+        ]
+    for index, column in enumerate(columns):
+        if column.least is not None:
+            left = width - _total([*columns[:index], *columns[index + 1 :]]) - _BETWEEN
+            columns[index] = _cut(column, max(column.least, left))
+    if not table.fixed:
+        return [columns]
+    fixed, parts = columns[: table.fixed], [columns[: table.fixed]]
+    for column in columns[table.fixed :]:
+        if len(parts[-1]) > table.fixed and _total([*parts[-1], column]) > width:
+            parts.append(list(fixed))
+        parts[-1].append(column)
+    return parts
+
+
+def _cut(column: Column, width: int) -> Column:
+    cells = list(dict.fromkeys(column.cells))
+    if column.distinct:
+        cut = dict(zip(cells, distinct(cells, width), strict=True))
+    else:
+        cut = {cell: elide(cell, width) for cell in cells}
+    return replace(column, values=tuple(cut[cell] for cell in column.cells))
+
+
+def _width(column: Column) -> int:
+    return max(map(len, [column.heading, *column.cells]))
+
+
+def _total(columns: Sequence[Column]) -> int:
+    return sum(_width(column) + _BETWEEN for column in columns) - _BETWEEN

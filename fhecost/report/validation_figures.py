@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhecost.report.colors import NEUTRAL
+from fhecost.report.drawing import NEUTRAL, Drawn, add_line, finish, new_figure
 from fhecost.report.pages import figure_page
-from fhecost.report.plotly_library import load_plotly
 from fhecost.validation.comparison import ValidationReport
 
 _BAND = 0.1
@@ -32,31 +31,25 @@ def validation_page(report: ValidationReport) -> str:
     return figure_page("Predicted against measured", note, validation_figures(report))
 
 
-def validation_figures(report: ValidationReport) -> list[tuple[str, Any]]:
-    """A heading and a plotly figure.
-
-    Raises:
-        UsageError: plotly isn't installed.
-    """
-    return [("Predicted against measured, in seconds", _figure(load_plotly(), report))]
+def validation_figures(report: ValidationReport) -> list[Drawn]:
+    """Seconds predicted against seconds measured."""
+    return [("Predicted against measured, in seconds", _figure(report))]
 
 
-def _figure(plotly_objects: Any, report: ValidationReport) -> Any:
+def _figure(report: ValidationReport) -> Any:
     seconds = [row for row in report.rows if row.quantity != "memory"]
-    least = 0.7 * min(min(row.measured, row.predicted) for row in seconds)
-    most = 1.4 * max(max(row.measured, row.predicted) for row in seconds)
-    figure = plotly_objects.Figure()
-    edge = {"color": NEUTRAL, "width": 0}
+    ends = [
+        0.7 * min(min(row.measured, row.predicted) for row in seconds),
+        1.4 * max(max(row.measured, row.predicted) for row in seconds),
+    ]
+    figure = new_figure()
     for factor, fill in ((1 - _BAND, None), (1 + _BAND, "tonexty")):
-        figure.add_scatter(
-            x=[least, most], y=[factor * least, factor * most], mode="lines", line=edge,
-            fill=fill, fillcolor="rgba(138,143,152,0.25)", hoverinfo="skip",
-            name=f"±{_BAND:.0%}", showlegend=fill is not None,
-        )  # fmt: skip
-    figure.add_scatter(
-        x=[least, most], y=[least, most], mode="lines", name="predicted = measured",
-        line={"color": NEUTRAL, "width": 1}, hoverinfo="skip",
-    )  # fmt: skip
+        edge = [factor * end for end in ends]
+        about = {"name": f"±{_BAND:.0%}", "showlegend": fill is not None, "hoverinfo": "skip"}
+        area = {"fill": fill, "fillcolor": "rgba(138,143,152,0.25)"}
+        add_line(figure, ends, edge, NEUTRAL, width=0, **area, **about)
+    about = {"name": "predicted = measured", "hoverinfo": "skip"}
+    add_line(figure, ends, ends, NEUTRAL, width=1, **about)
     for quantity, name, color, symbol in _QUANTITIES:
         rows = [row for row in seconds if row.quantity == quantity]
         if rows:
@@ -80,7 +73,4 @@ def _figure(plotly_objects: Any, report: ValidationReport) -> Any:
     )
     figure.update_xaxes(title="measured (s)", type="log")
     figure.update_yaxes(title="predicted (s)", type="log")
-    figure.update_layout(
-        legend={"orientation": "h", "y": -0.2}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
-    )
-    return figure
+    return finish(figure)

@@ -1,19 +1,25 @@
-"""Latency, price and energy against the year as interactive figures on a page that opens offline.
+"""Latency, price and energy against the year as interactive figures.
 
 A line ends with the data that it rests on; nothing is drawn for years that they don't speak for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from fhecost.errors import ImpossibleError
 from fhecost.projection.years import Band, YearProjection, YearsReport, release_latencies
-from fhecost.report.axes import log_ticks
-from fhecost.report.colors import KIND_COLORS, NEUTRAL, faint
-from fhecost.report.pages import figure_page
-from fhecost.report.plotly_library import load_plotly
+from fhecost.report.drawing import (
+    KIND_COLORS,
+    NEUTRAL,
+    Drawn,
+    add_band,
+    add_line,
+    finish,
+    log_axis,
+    new_figure,
+)
 from fhecost.units import duration
 
 Quantity = Literal["latency_s", "price_usd", "energy_j"]
@@ -29,120 +35,60 @@ _MIDDLE = 0.5
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 
 
-def years_page(report: YearsReport) -> str:
-    """One HTML page with a figure each of latency, price and energy, where they are known.
-
-    Raises:
-        UsageError: plotly isn't installed.
-        ImpossibleError: no projection has a year to draw.
-    """
-    figures = years_figures(report)
-    if not figures:
-        raise ImpossibleError("no projection has a year within its data: nothing to draw")
-    silent = [one for one in report.projections if not one.points]
-    missing = "".join(f" {one.name}: {one.reason or 'not within the data'}." for one in silent)
-    note = (
-        "Lines are the fitted trends, bands 90 % intervals times the range of the estimate, and "
-        "they end where the data end. Marks are published releases, set beside the trend. "
-        f"fhecost {report.fhecost_version}.{missing}"
-    )
-    return figure_page("What later years may bring", note, figures)
-
-
-def years_figures(report: YearsReport) -> list[tuple[str, Any]]:
-    """A heading and a plotly figure each; none where no projection has a year to draw.
-
-    Raises:
-        UsageError: plotly isn't installed.
-    """
-    plotly_objects = load_plotly()
-    figures = []
+def years_figures(report: YearsReport) -> list[Drawn]:
+    """Latency, price and energy, where they are known; none where no year can be drawn."""
+    drawn = []
     for quantity, (heading, unit) in _TITLES.items():
-        drawn = [
-            one
-            for one in report.projections
-            if any(getattr(point, quantity) is not None for point in one.points)
-        ]
-        if drawn:
-            figures.append((heading, _figure(plotly_objects, report, drawn, quantity, unit)))
-    return figures
+        bands = {one.name: _bands(one, quantity) for one in report.projections}
+        if any(bands.values()):
+            drawn.append((heading, _figure(report, quantity, unit, bands)))
+    return drawn
+
+
+def _bands(projection: YearProjection, quantity: Quantity) -> dict[int, Band]:
+    """The years in which the quantity is known."""
+    found = {point.year: getattr(point, quantity) for point in projection.points}
+    return {year: band for year, band in found.items() if band is not None}
 
 
 def _figure(
-    plotly_objects: Any,
-    report: YearsReport,
-    drawn: Sequence[YearProjection],
-    quantity: Quantity,
-    unit: str,
+    report: YearsReport, quantity: Quantity, unit: str, bands: Mapping[str, Mapping[int, Band]]
 ) -> Any:
-    figure = plotly_objects.Figure()
-    for projection in drawn:
+    figure = new_figure()
+    for projection in report.projections:
+        known = bands[projection.name]
+        if not known:
+            continue
         color = KIND_COLORS[projection.kind]
-        known: list[tuple[int, Band]] = [
-            (point.year, band)
-            for point in projection.points
-            if (band := getattr(point, quantity)) is not None
+        texts = [
+            f"{projection.name}, {year}: {band.value:.3g}, {band.low:.3g} to {band.high:.3g}"
+            for year, band in known.items()
         ]
-        _add_band(figure, projection.name, color, known)
+        years = [year + _MIDDLE for year in known]
+        add_band(figure, projection.name, color, years, list(known.values()), texts)
         if quantity == "latency_s":
             _add_releases(figure, projection, color)
     first, end = report.years[0], report.years[-1] + 1
     if quantity == "latency_s" and report.targets:
         target_s = report.targets[0].target_s
-        figure.add_scatter(
-            x=[first, end], y=[target_s, target_s], mode="lines", hoverinfo="skip",
-            line={"color": NEUTRAL, "dash": "dot", "width": 1.5},
-            name=f"target {duration(target_s)}",
-        )  # fmt: skip
-    silent = 1 + max(point.year for projection in drawn for point in projection.points)
+        about = {"name": f"target {duration(target_s)}", "hoverinfo": "skip"}
+        add_line(figure, [first, end], [target_s] * 2, NEUTRAL, dash="dot", width=1.5, **about)
+    silent = 1 + max(year for known in bands.values() for year in known)
     if silent < end:
         figure.add_vrect(
             x0=silent, x1=end, fillcolor=NEUTRAL, opacity=0.12, line_width=0,
             annotation={"text": "beyond the data"}, annotation_position="top left",
         )  # fmt: skip
     figure.update_xaxes(title="year", dtick=1, tickformat="d", range=[first, end])
-    ticks = log_ticks(
-        end
-        for projection in drawn
-        for point in projection.points
-        if (band := getattr(point, quantity)) is not None
-        for end in (band.low, band.high)
-    )
-    figure.update_yaxes(
-        title=unit, type="log", dtick=ticks, exponentformat="power", automargin=True
-    )
-    figure.update_layout(
-        legend={"orientation": "h", "y": -0.28}, margin={"l": 60, "r": 20, "t": 20, "b": 60}
-    )
-    return figure
-
-
-def _add_band(figure: Any, name: str, color: str, known: Sequence[tuple[int, Band]]) -> None:
-    years = [year + _MIDDLE for year, _ in known]
-    for end, fill in (("low", None), ("high", "tonexty")):
-        figure.add_scatter(
-            x=years, y=[getattr(band, end) for _, band in known], mode="lines",
-            line={"color": color, "width": 0}, fill=fill, fillcolor=faint(color),
-            hoverinfo="skip", showlegend=False, legendgroup=name,
-        )  # fmt: skip
-    figure.add_scatter(
-        x=years,
-        y=[band.value for _, band in known],
-        mode="lines",
-        line={"color": color, "width": 2},
-        name=name,
-        legendgroup=name,
-        text=[
-            f"{name}, {year}: {band.value:.3g}, {band.low:.3g} to {band.high:.3g}"
-            for year, band in known
-        ],
-        hoverinfo="text",
-    )
+    drawn = [band for known in bands.values() for band in known.values()]
+    ends = [end for band in drawn for end in (band.low, band.high)]
+    figure.update_yaxes(title=unit, **log_axis(ends))
+    return finish(figure, -0.28)
 
 
 def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
-    machines = list(dict.fromkeys(level.machine for level in projection.trend.releases))
-    for machine, symbol in zip(machines, _cycle(len(machines)), strict=True):
+    machines = dict.fromkeys(level.machine for level in projection.trend.releases)
+    for machine, symbol in zip(machines, itertools.cycle(_SYMBOLS)):
         marks = [
             (level, seconds)
             for level, seconds in release_latencies(projection)
@@ -158,7 +104,3 @@ def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
             text=[f"{level.software}, {level.figures} figures" for level, _ in marks],
             hovertemplate="%{text}: %{y:.3g} s<extra></extra>",
         )
-
-
-def _cycle(count: int) -> list[str]:
-    return [_SYMBOLS[index % len(_SYMBOLS)] for index in range(count)]

@@ -1,0 +1,82 @@
+"""Tables whose columns hold both the values and the words for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+UNKNOWN = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values of one kind under a heading, and the words by which people read them.
+
+    None is unknown: people see a dash and spreadsheets nothing, neither of them a zero. A value
+    that is a string is in words already. In a table that is too wide, a column that has a ``least``
+    is cut down to so many characters, a ``distinct`` one so that its cells still differ.
+    """
+
+    heading: str
+    values: tuple[Any, ...]
+    words: Callable[[Any], str] = str
+    right: bool = False
+    least: int | None = None
+    distinct: bool = False
+
+    @property
+    def cells(self) -> list[str]:
+        """The values in words."""
+        return [self._cell(value) for value in self.values]
+
+    def _cell(self, value: Any) -> str:
+        if value is None:
+            return UNKNOWN
+        return str(value) if isinstance(value, str) else self.words(value)
+
+
+def column(heading: str, values: Iterable[object], *, least: int | None = None) -> Column:
+    """Text, aligned left, which may be cut at its end down to ``least`` characters."""
+    return Column(heading, tuple(values), least=least)
+
+
+def names(heading: str, values: Iterable[str], least: int = 7) -> Column:
+    """What tells the rows apart: it may be cut, but stays distinct."""
+    return Column(heading, tuple(values), least=least, distinct=True)
+
+
+def numbers(
+    heading: str, values: Iterable[object], words: Callable[[Any], str] = "{:,}".format
+) -> Column:
+    """Figures, aligned right."""
+    return Column(heading, tuple(values), words, right=True)
+
+
+@dataclass(frozen=True, init=False)
+class Table:
+    """Columns beside each other, under a title.
+
+    Where they don't fit beside each other, the others than the first ``fixed`` are spread over
+    several tables, each with these first; with none fixed, it stays one.
+    """
+
+    columns: tuple[Column, ...]
+    title: str
+    fixed: int
+
+    def __init__(self, *columns: Column, title: str = "", fixed: int = 0) -> None:
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "title", title)
+        object.__setattr__(self, "fixed", fixed)
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The rows in words."""
+        return list(zip(*(each.cells for each in self.columns), strict=True))
+
+
+def records(fields: Sequence[str], rows: Iterable[Mapping[str, object]]) -> Table:
+    """Raw values by field, for a spreadsheet; what a row doesn't have is unknown."""
+    found = list(rows)
+    return Table(*(column(field, [row.get(field) for row in found]) for field in fields))

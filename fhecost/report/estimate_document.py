@@ -1,0 +1,101 @@
+"""What ``fhecost estimate`` says: the circuit, its stages, the machines, how sure all that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhecost.circuits.profile import Stage
+from fhecost.hardware.estimate import OPERATIONS, Estimate, EstimateReport
+from fhecost.report.circuit_lines import circuit_lines
+from fhecost.report.columns import Table, column, names, numbers, records
+from fhecost.report.document import Block, Document, Heading, Listing, Refusals, Text
+from fhecost.units import duration, share
+
+_NO_STAGE = "without PBS, and transfer"
+
+
+def estimate_document(report: EstimateReport) -> Document:
+    """The circuit, where its time goes, the latencies, and what each of them rests on."""
+    return Document(
+        blocks=(
+            Heading("Circuit"),
+            *circuit_blocks(report),
+            Heading("Latency"),
+            _latency_table(report.estimates),
+            Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals)),
+            Heading("How sure"),
+            grounds(report.estimates),
+        ),
+        records=_records(report),
+        report=report,
+    )
+
+
+def circuit_blocks(report: EstimateReport) -> tuple[Block, ...]:
+    """What the circuit is, and its stages that bootstrap, with their share of each machine's time.
+
+    All that belongs to no such stage is one row.
+    """
+    stages = [stage for stage in report.circuit.stages if stage.pbs]
+    table = Table(
+        names("stage", [*(stage.name for stage in stages), _NO_STAGE], least=28),
+        numbers("bits", [*(stage.bit_width for stage in stages), ""]),
+        numbers("PBS", [*(stage.pbs_count for stage in stages), ""]),
+        numbers("wide", [*(stage.parallel_width for stage in stages), ""]),
+        numbers("deep", [*(stage.depth for stage in stages), ""]),
+        *(numbers(made.hardware, _shares(stages, made), share) for made in report.estimates),
+        fixed=5,
+    )
+    return Text(*circuit_lines(report.circuit)), table
+
+
+def grounds(estimates: Sequence[Estimate]) -> Text:
+    """Of each machine what it is, what its time rests on, and all that is assumed."""
+    listings = []
+    for made in estimates:
+        mixture = ", ".join(f"{share(part)} {source}" for source, part in made.sources.items())
+        line = f"{made.hardware}: {made.title}; time rests on: {mixture}."
+        references = (f"source: {text}" for text in made.references)
+        listings.append(Listing(line, (*made.assumptions, *references)))
+    return Text(*listings)
+
+
+def _shares(stages: Sequence[Stage], made: Estimate) -> list[float]:
+    parts = {part.stage: part.latency_s / made.latency_s for part in made.by_stage}
+    of_stages = [parts.pop(stage.name, 0.0) for stage in stages]
+    return [*of_stages, sum(parts.values())]
+
+
+def _latency_table(estimates: Sequence[Estimate]) -> Table:
+    return Table(
+        names("machine", (made.hardware for made in estimates)),
+        numbers("latency", (made.latency_s for made in estimates), duration),
+        numbers("from", (made.low_s for made in estimates), duration),
+        numbers("to", (made.high_s for made in estimates), duration),
+        column("bound by", (made.bottleneck.removeprefix("memory ") for made in estimates)),
+        column("rests on", (_largest_source(made) for made in estimates)),
+    )
+
+
+def _largest_source(made: Estimate) -> str:
+    source = max(made.sources, key=lambda name: made.sources[name])
+    return f"{share(made.sources[source])} {source.value}"
+
+
+def _records(report: EstimateReport) -> Table:
+    """One row a machine; one that can't run it has a reason instead."""
+    fields = [
+        "hardware", "latency_s", "low_s", "high_s", "bottleneck",
+        *(f"{operation}_s" for operation in OPERATIONS),
+        "pbs_count", "key_switch_count", "circuit_hash", "hardware_hash", "refused_because",
+    ]  # fmt: skip
+    counts = {
+        "pbs_count": report.circuit.pbs_count,
+        "key_switch_count": report.circuit.key_switch_count,
+    }
+    rows = [
+        {**dict(made), **counts, **{f"{name}_s": s for name, s in made.by_operation_s.items()}}
+        for made in report.estimates
+    ]
+    refused = [{"hardware": no.hardware, "refused_because": no.reason} for no in report.refusals]
+    return records(fields, [*rows, *refused])
