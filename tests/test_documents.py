@@ -155,9 +155,10 @@ def documents(saved_profile, generated):
     shape = ShapeRequest(SHAPES["gpt2"], "head", 1, 4, "compact")
     request = ProjectionRequest(shape, (2, 4, 8, 16), "all", (2026, 2027), 5.0)
     projection = project(request)
+    estimates = estimate_all(saved_profile, machines, skip_impossible=True)
     made = {
-        "estimate": estimate_document(estimate_all(saved_profile, machines, skip_impossible=True)),
-        "compare": comparison_document(compare(saved_profile, machines)),
+        "estimate": estimate_document(estimates),
+        "compare": comparison_document(compare(estimates, machines)),
         "project": projection_document(projection),
         "years": years_document(projection.years),
         "accuracy": accuracy_document(

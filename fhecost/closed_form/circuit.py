@@ -69,7 +69,7 @@ def circuit_profile(
         bsk_bytes=sum(bootstrap_key_bytes(use) for use in set(parameters.sets.values())),
         ksk_bytes=sum(map(key_switch_key_bytes, key_switches)),
         input_bytes=sum(w.count * ciphertext_bytes(dimension[w.index]) for w in inputs),
-        output_bytes=sum(w.count * ciphertext_bytes(dimension[w.index]) for w in plan.outputs),
+        output_bytes=plan.output.count * ciphertext_bytes(dimension[plan.output.index]),
         max_bit_width=max(partitions.width),
         complexity=complexity,
         p_error=p_error,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from statistics import NormalDist
 from typing import Any, Protocol, Self
 
@@ -84,7 +84,7 @@ class Sampled:
     def shape(self) -> Shape:
         return self.values.shape[1:]
 
-    @property
+    @cached_property
     def range(self) -> Range:
         return Range.of(self.values)
 
@@ -123,6 +123,12 @@ class Sampled:
 
     def within(self, low: int, high: int) -> Sampled:
         return self
+
+
+def column_norm2(weight: Any) -> float:
+    """The largest sum of squares of a column of integers, or of what is stated of them."""
+    stated = isinstance(weight, StatedMatrix)
+    return weight.norm2 if stated else float((weight**2).sum(axis=0).max())
 
 
 def _exact_product(first: IntArray, second: IntArray) -> IntArray:
@@ -191,9 +197,7 @@ class Stated:
         return product._sum_of(terms, shape)
 
     def matmul_clear(self, weight: Any) -> Stated:
-        stated = weight if isinstance(weight, StatedMatrix) else None
-        norm2 = stated.norm2 if stated else float((weight**2).sum(axis=0).max())
-        spread = math.hypot(self.mean, self.spread) * math.sqrt(norm2)
+        spread = math.hypot(self.mean, self.spread) * math.sqrt(column_norm2(weight))
         shape = (*self.shape[:-1], weight.shape[1])
         return Stated(shape, _reached(0.0, spread), 0.0, spread, sum=True)
 

@@ -115,7 +115,7 @@ class Plan:
     wires: tuple[Wire, ...]
     linear_work: tuple[LinearWork, ...]
     stages: dict[str, StageShape]
-    outputs: tuple[Wire, ...]
+    output: Wire
 
 
 def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:

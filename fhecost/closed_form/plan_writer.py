@@ -19,9 +19,13 @@ what follows need not read one bit more; Concrete's ``approximate_clipping_start
 
 
 class PlanWriter:
-    """A circuit while it is written down; each method adds one operation of Concrete's."""
+    """A circuit while it is written down; each method adds one operation of Concrete's.
+
+    ``stage`` is the name of the stage that they belong to.
+    """
 
     def __init__(self) -> None:
+        self.stage = ""
         self._wires: list[Wire] = []
         self._work: list[LinearWork] = []
         self._times, self._turns = 1, 1
@@ -46,70 +50,65 @@ class PlanWriter:
         # What the compiler drops is left out; what comes after it still waits for what was before.
         stages = stages_of(self._wires, needed)
         if len(needed) == len(self._wires):
-            return Plan(tuple(self._wires), tuple(self._work), stages, (self._wires[output.index],))
+            return Plan(tuple(self._wires), tuple(self._work), stages, self._wires[output.index])
         new = {old: position for position, old in enumerate(sorted(needed))}
         wires = tuple(
             replace(
-                wire,
-                index=new[wire.index],
-                sources=tuple(new[source] for source in wire.sources),
-                aligned_by=new[wire.aligned_by],
+                self._wires[old],
+                index=index,
+                sources=tuple(new[source] for source in self._wires[old].sources),
+                aligned_by=new[self._wires[old].aligned_by],
                 awaits=(),
             )
-            for wire in self._wires
-            if wire.index in needed
+            for old, index in new.items()
         )
         work = tuple(
             replace(one, wire=new[one.wire], done_for=new[one.done_for])
             for one in self._work
             if one.done_for in needed
         )
-        return Plan(wires, work, stages, (wires[new[output.index]],))
+        return Plan(wires, work, stages, wires[new[output.index]])
 
-    def input(self, count: int, values: Range, norm2: float = 1.0) -> Wire:
-        """An encrypted input of the circuit, ``count`` integers."""
-        return self._add("input", "", (), count, values, norm2=norm2)
+    def input(self, size: int, values: Range, norm2: float = 1.0) -> Wire:
+        """An encrypted input of the circuit, ``size`` integers within ``values``."""
+        return self._add("input", (), size, values, norm2=norm2)
 
     def linear(
         self,
-        stage: str,
         sources: Sequence[Wire],
-        count: int,
+        size: int,
         values: Range,
+        norm2: float,
         *,
         width: int = 0,
         tensor: int = 0,
-        norm2: float | None = None,
         awaits: Sequence[Wire] = (),
         **counts: Unpack[LinearCounts],
     ) -> Wire:
         """Linear operations on ``sources``, which all join one block.
 
         Args:
-            stage: its name.
             sources: the wires that go in.
-            count: integers that come out.
+            size: integers that come out.
             values: their range.
+            norm2: their noise, see :class:`Wire`.
             width: what a hint makes of their width, where it is more than the range needs.
             tensor: the largest tensor besides the result, such as a matrix of weights.
-            norm2: its own, where it isn't the sum of its sources'.
             awaits: what it comes after besides, though nothing of it goes in.
-            counts: how many of each linear operation; none, and it belongs to no stage.
+            counts: how many of each linear operation; none, and it costs nothing.
         """
-        if norm2 is None:
-            norm2 = sum(source.norm2 for source in sources)
+        costs = any(counts.values())
         wire = self._add(
             "linear",
-            stage,
             sources,
-            count,
+            size,
             values,
             width,
             norm2=norm2,
             awaits=awaits,
-            tensor=max(count, tensor) if any(counts.values()) else 0,
+            tensor=max(size, tensor) if costs else 0,
         )
-        self._count(stage, wire, wire, **counts)
+        self._count(wire, wire, **counts)
         return wire
 
     def narrowed(self, wire: Wire, values: Range) -> Wire:
@@ -120,91 +119,58 @@ class PlanWriter:
         return wire
 
     def lookup(
-        self,
-        stage: str,
-        source: Wire,
-        values: Range,
-        *,
-        kept: int | None = None,
-        whole: bool = False,
+        self, source: Wire, values: Range, *, kept: int | None = None, whole: bool = False
     ) -> Wire:
-        """A table lookup of each integer of ``source``.
+        """A table lookup of each integer of ``source``, with results within ``values``.
 
         Args:
-            stage: its name.
             source: what is looked up.
             values: the range of the results.
             kept: bits that a rounding before it left; without, the source's own width is read.
             whole: whether it reads the block's width in any case, as the lookups of products do.
         """
         own = kept is None and not whole and source.width <= NARROWED_UP_TO
-        reads = source.width if own else kept
-        return self._read(stage, source, values, reads, shiftable=own)
+        return self._read(source, values, source.width if own else kept, shiftable=own)
 
     def product(
-        self,
-        stage: str,
-        first: Wire,
-        second: Wire,
-        count: int,
-        values: Range,
-        *,
-        terms: int | None = None,
+        self, first: Wire, second: Wire, size: int, values: Range, terms: int | None = None
     ) -> Wire:
-        """Products of two ciphertexts, each two lookups.
+        """Products of two ciphertexts, each two lookups, ``size`` integers within ``values``.
 
-        Args:
-            stage: its name.
-            first: one factor.
-            second: the other.
-            count: integers that come out.
-            values: their range.
-            terms: products that each of them sums up; None for products alone.
+        ``terms`` of them are summed up in each result; None for products alone.
         """
-        n = count * (terms or 1)
+        n = size * (terms or 1)
+        norm2 = first.norm2 + second.norm2
         # A sum is of a signed type when a term is, a difference always, whatever values they have.
         low = -1 if first.signed or second.signed else 0
-        total = self.linear(
-            stage,
-            (first, second),
-            n,
-            reaching(first.range + second.range, low),
-            encrypted_addition=n,
-        )
-        difference = self.linear(
-            stage,
-            (first, second),
-            n,
-            reaching(first.range + -second.range, -1),
-            encrypted_addition=n,
-            encrypted_negation=n,
+        sums = reaching(first.range + second.range, low)
+        differences = reaching(first.range + -second.range, -1)
+        both = (first, second)
+        factors = (
+            self.linear(both, n, sums, norm2, encrypted_addition=n),
+            self.linear(both, n, differences, norm2, encrypted_addition=n, encrypted_negation=n),
         )
         # Their results join the block of the sum of products: no width of their own.
-        squares = [
-            self.lookup(stage, wire, Range(0, 0), whole=True) for wire in (total, difference)
-        ]
+        squares = [self.lookup(wire, Range(0, 0), whole=True) for wire in factors]
         return self.linear(
-            stage,
             squares,
-            count,
+            size,
             values,
-            norm2=2.0 * (terms or 1),
+            2.0 * (terms or 1),
             encrypted_negation=n,
             encrypted_addition=n if terms is None else 2 * n,
         )
 
-    def rounded(self, stage: str, source: Wire, kept: int) -> Wire:
+    def rounded(self, source: Wire, kept: int) -> Wire:
         """``source`` rounded to its ``kept`` top bits, exactly: a lookup for each bit dropped."""
-        dropped = source.width - kept
+        dropped, n = source.width - kept, source.size
         if dropped <= 0:
             return source
-        n = source.size
         bits = self._add(
-            "lookup", stage, (source,), n * dropped, Range(0, 0), reads=ROUNDING, shiftable=True
+            "lookup", (source,), n * dropped, Range(0, 0), reads=ROUNDING, shiftable=True
         )
         wire = self._add(
             "linear",
-            stage,
             (source, bits),
             n,
             source.range,
@@ -214,7 +180,6 @@ class PlanWriter:
             steps=dropped,
         )
         self._count(
-            stage,
             wire,
             wire,
             clear_addition=(2 * dropped + 1) * n,
@@ -224,42 +189,37 @@ class PlanWriter:
         )
         return wire
 
-    def nearly_rounded_lookup(self, stage: str, source: Wire, values: Range, dropped: int) -> Wire:
-        """A lookup of ``source`` after it was approximately rounded, without its ``dropped`` bits.
+    def nearly_rounded_lookup(self, source: Wire, values: Range, dropped: int) -> Wire:
+        """A lookup of ``source`` after an approximate rounding took away ``dropped`` bits of it.
 
-        Args:
-            stage: its name.
-            source: what is looked up.
-            values: the range of the results.
-            dropped: bits that the rounding takes away; with none the whole source is read.
+        The results lie within ``values``; with no bits dropped the whole source is read.
         """
-        kept = source.width - dropped
+        kept, n = source.width - dropped, source.size
         if dropped <= 0:
-            return self.lookup(stage, source, values)
+            return self.lookup(source, values)
         rounded = source.range.rounded(dropped)
         # As Concrete has it: rounded values that need fewer bits count as an overflow too.
         overflows = rounded.bits != source.width
-        n = source.size
         wire = self.linear(
-            stage,
             (source,),
             n,
             reaching(rounded, -1) if source.signed else rounded,
+            source.norm2,
             width=source.width + overflows,
             clear_addition=n,
         )
         if overflows and kept >= CLIPPED_FROM:
-            wire = self._clipped(stage, wire, n, kept)
+            wire = self._clipped(wire, kept)
             overflows = False
-        return self._read(stage, wire, values, kept + overflows, shiftable=True)
+        return self._read(wire, values, kept + overflows, shiftable=True)
 
-    def _clipped(self, stage: str, source: Wire, n: int, kept: int) -> Wire:
+    def _clipped(self, source: Wire, kept: int) -> Wire:
         """``source`` less what would make its rounding to ``kept`` bits overflow."""
-        excess = self._read(stage, source, Range(0, 0), max(2, kept - 1), shiftable=True)
-        self._count(stage, source, excess, clear_addition=n)
+        n = source.size
+        excess = self._read(source, Range(0, 0), max(2, kept - 1), shiftable=True)
+        self._count(source, excess, clear_addition=n)
         wire = self._add(
             "linear",
-            stage,
             (source, excess),
             n,
             source.range,
@@ -268,19 +228,14 @@ class PlanWriter:
             aligned_by=source.index,
             tensor=n,
         )
-        self._count(
-            stage, wire, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n
-        )
+        self._count(wire, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n)
         return wire
 
-    def _read(
-        self, stage: str, source: Wire, values: Range, precision: int | None, *, shiftable: bool
-    ) -> Wire:
+    def _read(self, source: Wire, values: Range, precision: int | None, *, shiftable: bool) -> Wire:
         """A lookup of the top ``precision`` bits of ``source``; None for its block's width."""
         n = source.size
         wire = self._add(
             "lookup",
-            stage,
             (source,),
             n,
             values,
@@ -290,22 +245,19 @@ class PlanWriter:
             steps=1,
         )
         if source.signed:
-            self._count(stage, source, wire, clear_addition=n)
+            self._count(source, wire, clear_addition=n)
         return wire
 
-    def _count(
-        self, stage: str, wire: Wire, done_for: Wire, **counts: Unpack[LinearCounts]
-    ) -> None:
+    def _count(self, wire: Wire, done_for: Wire, **counts: Unpack[LinearCounts]) -> None:
         if any(counts.values()):
             times = self._times * self._turns
-            self._work.append(LinearWork(stage, wire.index, done_for.index, times, counts))
+            self._work.append(LinearWork(self.stage, wire.index, done_for.index, times, counts))
 
     def _add(
         self,
         kind: Literal["input", "linear", "lookup"],
-        stage: str,
         sources: Sequence[Wire],
-        count: int,
+        size: int,
         values: Range,
         width: int = 0,
         *,
@@ -318,23 +270,24 @@ class PlanWriter:
         steps: int = 0,
     ) -> Wire:
         index = len(self._wires)
+        origins = tuple([source.index for source in sources])
         wire = Wire(
-            index=index,
-            kind=kind,
-            stage=stage,
-            size=count,
-            range=values,
-            width=max(width, values.bits),
-            norm2=norm2,
-            sources=tuple(dict.fromkeys(source.index for source in sources)),
-            reads=reads,
-            shiftable=shiftable,
-            aligned_by=index if aligned_by < 0 else aligned_by,
-            awaits=tuple(source.index for source in (*sources, *awaits)),
-            tensor=tensor,
-            steps=steps,
-            times=self._times,
-            turns=self._turns,
+            index,
+            kind,
+            self.stage,
+            size,
+            values,
+            max(width, values.bits),
+            norm2,
+            tuple(dict.fromkeys(origins)) if len(origins) > 1 else origins,
+            reads,
+            shiftable,
+            index if aligned_by < 0 else aligned_by,
+            (*origins, *(wire.index for wire in awaits)) if awaits else origins,
+            tensor,
+            steps,
+            self._times,
+            self._turns,
         )
         self._wires.append(wire)
         return wire
