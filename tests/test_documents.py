@@ -29,8 +29,8 @@ from fhecost.report.document import Document, Heading, Listing, Note, Refusals, 
 from fhecost.report.estimate_document import estimate_document
 from fhecost.report.generation_document import generation_document
 from fhecost.report.hardware_document import list_document, machine_document
-from fhecost.report.html_parts import html
 from fhecost.report.microbenchmark_document import microbenchmark_document
+from fhecost.report.pages import html
 from fhecost.report.projection_document import projection_document
 from fhecost.report.render import RENDERERS, as_csv, as_json, as_markdown, as_table
 from fhecost.report.run_document import run_document

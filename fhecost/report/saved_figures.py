@@ -11,7 +11,7 @@ from typing import Any, Literal
 from fhecost.errors import FhecostError, ImpossibleError, UsageError
 from fhecost.files import write_atomically
 from fhecost.progress import Progress, silent
-from fhecost.report.report_sections import Figures
+from fhecost.report.report_page import Figures
 
 FigureFormat = Literal["svg", "png"]
 _HOW = (
