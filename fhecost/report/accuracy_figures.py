@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import cycle, groupby
 from typing import Any, Literal
 
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD, SOURCE
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
-from fhecost.report.drawing import NEUTRAL, Drawn, add_line, finish, new_figure
+from fhecost.report.drawing import (
+    BLUE,
+    DASHES,
+    GREEN,
+    NEUTRAL,
+    ORANGE,
+    Drawn,
+    add_line,
+    error_bars,
+    finish,
+    new_figure,
+)
 from fhecost.report.pages import figure_page
 
-_COLORS = {1: "#2b7fb8", 5: "#c4661f", 10: "#4d7c3a"}
-_DASHES = ("solid", "dash", "dot", "dashdot")
+_COLORS = {1: BLUE, 5: ORANGE, 10: GREEN}
+_SHARES = {"title": "share of positions kept", "tickformat": ".0%"}
 _MOST_LINES = 8
 
 
@@ -47,8 +58,8 @@ def accuracy_figures(report: AccuracyReport) -> list[Drawn]:
 def _by_bits(rows: Sequence[AccuracyRow]) -> Any:
     longest = max(row.seq_len for row in rows)
     figure = new_figure()
-    _add_lines(figure, [row for row in rows if row.seq_len == longest], _group, "bits")
-    for name, published, dash in (
+    _add_lines(figure, [row for row in rows if row.seq_len == longest], "bits")
+    for heads, published, dash in (
         ("one head", SINGLE_HEAD, "longdash"),
         ("all heads", ALL_HEADS, "dot"),
     ):
@@ -56,48 +67,41 @@ def _by_bits(rows: Sequence[AccuracyRow]) -> Any:
             about = {"dash": dash, "width": 1.5, "mode": "lines+markers", "hovertext": SOURCE}
             add_line(
                 figure, shares, shares.values(), NEUTRAL,
-                name=f"published GPT-2 124M, {name}, top-{k}",
+                name=f"published GPT-2 124M, {heads}, top-{k}",
                 marker={"size": 5, "symbol": "diamond-open"},
                 visible=True if k == 1 else "legendonly", **about,
             )  # fmt: skip
-    figure.update_xaxes(title=f"bits (L={longest})", dtick=1)
-    return _finished(figure)
+    return finish(figure, {"title": f"bits (L={longest})", "dtick": 1}, _SHARES, -0.25)
 
 
 def _by_length(rows: Sequence[AccuracyRow]) -> Any:
     figure = new_figure()
-    _add_lines(figure, rows, lambda row: _group(row, f", {row.bits} bits"), "seq_len")
+    _add_lines(figure, rows, "seq_len")
     lengths = sorted({row.seq_len for row in rows})
-    ticks = [length for length in (2, 4, 8, 16, 32, 64, 128, 256) if length in lengths] or lengths
-    figure.update_xaxes(
-        title="sequence length (tokens)", type="log", tickvals=ticks, ticktext=ticks
-    )
-    return _finished(figure)
+    ticks = [length for length in lengths if length.bit_count() == 1] or lengths
+    axis = {"title": "sequence length (tokens)", "type": "log"}
+    return finish(figure, {**axis, "tickvals": ticks, "ticktext": ticks}, _SHARES, -0.25)
 
 
-def _add_lines(
-    figure: Any,
-    rows: Sequence[AccuracyRow],
-    group_of: Callable[[AccuracyRow], str],
-    x: Literal["bits", "seq_len"],
-) -> None:
-    """Top-1, top-5 and top-10 of each group against ``x``, with their intervals."""
-    groups: dict[str, list[AccuracyRow]] = {}
-    for row in sorted(rows, key=lambda row: (group_of(row), getattr(row, x))):
-        groups.setdefault(group_of(row), []).append(row)
-    for (group, part), dash in zip(groups.items(), itertools.cycle(_DASHES)):
+def _add_lines(figure: Any, rows: Sequence[AccuracyRow], x: Literal["bits", "seq_len"]) -> None:
+    """Top-1, top-5 and top-10 of each group of heads against ``x``, with their intervals."""
+
+    def group_of(row: AccuracyRow) -> str:
+        several = "heads" if "," in row.heads else "head"
+        bits = f", {row.bits} bits" if x == "seq_len" else ""
+        simulated = ", simulated" if row.mode == "simulate" else ""
+        return f"{row.variant}, layer {row.layer} {several} {row.heads}{bits}{simulated}"
+
+    ordered = sorted(rows, key=lambda row: (group_of(row), getattr(row, x)))
+    for (group, found), dash in zip(groupby(ordered, group_of), cycle(DASHES)):
+        part = list(found)
         for k, color in _COLORS.items():
-            shares = [getattr(row, f"top{k}") for row in part]
-            highs = [getattr(row, f"top{k}_high") for row in part]
-            lows = [getattr(row, f"top{k}_low") for row in part]
-            interval = {
-                "type": "data",
-                "array": [high - share for high, share in zip(highs, shares, strict=True)],
-                "arrayminus": [share - low for low, share in zip(lows, shares, strict=True)],
-                "thickness": 1,
-            }
-            about = {"name": f"{group}, top-{k}", "mode": "lines+markers", "error_y": interval}
-            add_line(figure, [getattr(row, x) for row in part], shares, color, dash=dash, **about)
+            low, share, high = (
+                [getattr(row, f"top{k}{end}") for row in part] for end in ("_low", "", "_high")
+            )
+            about = {"mode": "lines+markers", "error_y": error_bars(low, share, high, 1)}
+            xs = [getattr(row, x) for row in part]
+            add_line(figure, xs, share, color, dash=dash, name=f"{group}, top-{k}", **about)
 
 
 def _heat_maps(rows: Sequence[AccuracyRow]) -> list[Drawn]:
@@ -123,14 +127,3 @@ def _heat_maps(rows: Sequence[AccuracyRow]) -> list[Drawn]:
         figure.update_yaxes(autorange="reversed")
         maps.append((f"Top-1 by layer and head, {bits} bits, L={seq_len}", figure))
     return maps
-
-
-def _finished(figure: Any) -> Any:
-    figure.update_yaxes(title="share of positions kept", tickformat=".0%")
-    return finish(figure, -0.25)
-
-
-def _group(row: AccuracyRow, bits: str = "") -> str:
-    several = "heads" if "," in row.heads else "head"
-    simulated = ", simulated" if row.mode == "simulate" else ""
-    return f"{row.variant}, layer {row.layer} {several} {row.heads}{bits}{simulated}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import sub
 from typing import TYPE_CHECKING, Any
 
 from fhecost.errors import UsageError
 from fhecost.hardware.profile import Kind
+from fhecost.units import duration
 
 if TYPE_CHECKING:
     from fhecost.projection.years import Band
@@ -15,16 +17,15 @@ if TYPE_CHECKING:
 Drawn = tuple[str, Any]
 """A heading and the plotly figure below it."""
 
-KIND_COLORS: Mapping[Kind, str] = {
-    "cpu": "#2b7fb8",
-    "gpu": "#4d7c3a",
-    "fpga": "#c4661f",
-    "asic": "#8b5fa8",
-}
-"""One for each kind of machine, on light and dark paper alike."""
-
+BLUE, GREEN, ORANGE, PURPLE = "#2b7fb8", "#4d7c3a", "#c4661f", "#8b5fa8"
 NEUTRAL = "#8a8f98"
 """For lines and areas that stand for no machine."""
+
+KIND_COLORS: Mapping[Kind, str] = {"cpu": BLUE, "gpu": GREEN, "fpga": ORANGE, "asic": PURPLE}
+"""One for each kind of machine, on light and dark paper alike."""
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+"""For lines of one color."""
 
 _FEW_DECADES = 2.5
 
@@ -48,6 +49,12 @@ def add_line(figure: Any, x: Iterable[float], y: Iterable[float], color: str, **
     figure.add_scatter(x=list(x), y=list(y), line=line, **{"mode": "lines", **about})
 
 
+def add_target(figure: Any, x: Iterable[float], target_s: float) -> None:
+    """A dotted line at the latency that is asked for, between the two ends ``x``."""
+    about = {"name": f"target {duration(target_s)}", "hoverinfo": "skip"}
+    add_line(figure, x, [target_s] * 2, NEUTRAL, dash="dot", width=1.5, **about)
+
+
 def add_band(
     figure: Any,
     name: str,
@@ -58,7 +65,7 @@ def add_band(
     **about: Any,
 ) -> None:
     """A line with its range behind it; ``texts`` are shown where one points at it."""
-    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
+    red, green, blue = bytes.fromhex(color[1:])
     figure.add_scatter(
         x=[*x, *reversed(x)],
         y=[*(band.high for band in bands), *(band.low for band in reversed(bands))],
@@ -74,15 +81,27 @@ def add_band(
     add_line(figure, x, [band.value for band in bands], color, **shown, **about)
 
 
-def log_axis(values: Iterable[float] | None = None) -> dict[str, Any]:
+def error_bars(
+    low: Sequence[float], value: Sequence[float], high: Sequence[float], thickness: float = 2
+) -> dict[str, Any]:
+    """Bars from ``low`` to ``high`` around ``value``, in the color of the points."""
+    above, below = list(map(sub, high, value)), list(map(sub, value, low))
+    return {"type": "data", "array": above, "arrayminus": below, "thickness": thickness}
+
+
+def log_axis(title: str, values: Iterable[float] | None = None) -> dict[str, Any]:
     """A log axis with a tick each decade, and at 2 and 5 where ``values`` span few of them."""
     known = [value for value in values or () if value > 0]
     decades = math.log10(max(known) / min(known)) if known else math.inf
     ticks = 1 if decades > _FEW_DECADES else "D2"
-    return {"type": "log", "dtick": ticks, "exponentformat": "power", "automargin": True}
+    axis = {"type": "log", "dtick": ticks, "exponentformat": "power", "automargin": True}
+    return {"title": title, **axis}
 
 
-def finish(figure: Any, legend_y: float = -0.2, **layout: Any) -> Any:
-    """The figure with its legend below it, or above it where ``legend_y`` is over 1."""
+def finish(
+    figure: Any, x: Mapping[str, Any], y: Mapping[str, Any], legend_y: float = -0.2, **layout: Any
+) -> Any:
+    """The figure with its axes, and its legend below it, or above it for a ``legend_y`` over 1."""
     margin = {"l": 60, "r": 20, "t": 20, "b": 60} | layout.pop("margin", {})
-    return figure.update_layout(legend={"orientation": "h", "y": legend_y}, margin=margin, **layout)
+    legend = {"orientation": "h", "y": legend_y} | layout.pop("legend", {})
+    return figure.update_layout(xaxis=x, yaxis=y, legend=legend, margin=margin, **layout)

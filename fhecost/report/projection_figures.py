@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
-from fhecost.hardware.profile import Kind
-from fhecost.projection.lengths import PBS, LengthProjection, PowerLaw
+from fhecost.projection.lengths import PBS, LengthProjection
 from fhecost.projection.projection import ProjectionReport
 from fhecost.report.drawing import (
+    BLUE,
+    DASHES,
     KIND_COLORS,
-    NEUTRAL,
     Drawn,
     add_band,
     add_line,
+    add_target,
     finish,
     log_axis,
     new_figure,
@@ -23,7 +24,7 @@ from fhecost.report.projection_document import asked_line, law_line, machines_of
 from fhecost.report.years_figures import years_figures
 from fhecost.units import duration, span
 
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+_TOKENS = {"title": "tokens", "type": "log", "dtick": "D2", "automargin": True}
 
 
 def projection_page(report: ProjectionReport) -> str:
@@ -60,58 +61,43 @@ def _pbs_figure(lengths: LengthProjection) -> Any:
         x=[point.seq_len for point in known],
         y=[point.pbs_count for point in known],
         mode="markers",
-        marker={"color": KIND_COLORS["cpu"], "size": 8},
-        name="PBS",
+        marker={"color": BLUE, "size": 8},
+        name=PBS,
         hovertemplate="%{x} tokens: %{y:,} PBS<extra></extra>",
     )
-    _add_laws(figure, lengths.laws, PBS, KIND_COLORS["cpu"])
-    return _finished(figure, "PBS")
+    _add_laws(figure, lengths, PBS, BLUE)
+    return finish(figure, _TOKENS, log_axis(PBS))
 
 
 def _latency_figure(report: ProjectionReport) -> Any:
     figure = new_figure()
-    machines = machines_of(report)
-    for name, dash in zip(machines, _dashes(machines, report.kinds), strict=True):
-        color = KIND_COLORS[report.kinds[name]]
-        known = {p.seq_len: p.latency_s[name] for p in report.lengths.points if name in p.latency_s}
+    points = report.lengths.points
+    # Machines of one kind share a color, and each has a dash of its own.
+    dashes = {kind: cycle(DASHES) for kind in KIND_COLORS}
+    for name in machines_of(report):
+        kind = report.kinds[name]
+        known = {
+            point.seq_len: point.latency_s[name] for point in points if name in point.latency_s
+        }
         texts = [
             f"{name}, {length} tokens: {duration(band.value)}, {span(band.low, band.high)}"
             for length, band in known.items()
         ]
-        bands = list(known.values())
-        add_band(figure, name, color, list(known), bands, texts, mode="lines+markers", dash=dash)
-        _add_laws(figure, report.lengths.laws, name, color)
+        about = {"mode": "lines+markers", "dash": next(dashes[kind])}
+        lengths, bands = list(known), list(known.values())
+        add_band(figure, name, KIND_COLORS[kind], lengths, bands, texts, **about)
+        _add_laws(figure, report.lengths, name, KIND_COLORS[kind])
     if report.target_s is not None:
-        figure.add_hline(
-            y=report.target_s,
-            line={"color": NEUTRAL, "dash": "dot", "width": 1.5},
-            annotation={"text": f"target {duration(report.target_s)}"},
-        )
-    return _finished(figure, "seconds")
+        # A little further than the points, so that it shows for a single length too.
+        add_target(figure, [0.9 * points[0].seq_len, 1.1 * points[-1].seq_len], report.target_s)
+    return finish(figure, _TOKENS, log_axis("seconds"))
 
 
-def _dashes(machines: Sequence[str], kinds: Mapping[str, Kind]) -> list[str]:
-    """Machines of one kind share a color, and each has a dash of its own."""
-    seen: dict[Kind, int] = {}
-    dashes = []
-    for name in machines:
-        number = seen.setdefault(kinds[name], 0)
-        seen[kinds[name]] += 1
-        dashes.append(_DASHES[number % len(_DASHES)])
-    return dashes
-
-
-def _add_laws(figure: Any, laws: Sequence[PowerLaw], of: str, color: str) -> None:
-    for law in laws:
-        if law.of != of:
-            continue
-        ends = [law.first, law.last]
-        latencies = [law.coefficient * length**law.exponent for length in ends]
-        about = {"name": law_line(law), "legendgroup": of, "hoverinfo": "name"}
-        add_line(figure, ends, latencies, color, dash="dot", width=1, showlegend=of == PBS, **about)
-
-
-def _finished(figure: Any, unit: str) -> Any:
-    figure.update_xaxes(type="log", title="tokens", dtick="D2", automargin=True)
-    figure.update_yaxes(title=unit, **log_axis())
-    return finish(figure)
+def _add_laws(figure: Any, lengths: LengthProjection, of: str, color: str) -> None:
+    about = {"dash": "dot", "width": 1, "legendgroup": of, "hoverinfo": "name"}
+    for law in lengths.laws:
+        if law.of == of:
+            ends = [law.first, law.last]
+            values = [law.coefficient * length**law.exponent for length in ends]
+            shown = {"name": law_line(law), "showlegend": of == PBS}
+            add_line(figure, ends, values, color, **shown, **about)

@@ -5,9 +5,9 @@ A line ends with the data that it rests on; nothing is drawn for years that they
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from typing import Any, Literal
+from itertools import cycle
+from typing import Any
 
 from fhecost.projection.years import Band, YearProjection, YearsReport, release_latencies
 from fhecost.report.drawing import (
@@ -15,16 +15,13 @@ from fhecost.report.drawing import (
     NEUTRAL,
     Drawn,
     add_band,
-    add_line,
+    add_target,
     finish,
     log_axis,
     new_figure,
 )
-from fhecost.units import duration
 
-Quantity = Literal["latency_s", "price_usd", "energy_j"]
-
-_TITLES: dict[Quantity, tuple[str, str]] = {
+_TITLES = {
     "latency_s": ("Latency against the year", "seconds"),
     "price_usd": ("Price of a run against the year", "USD"),
     "energy_j": ("Energy of a run against the year", "joules"),
@@ -39,20 +36,21 @@ def years_figures(report: YearsReport) -> list[Drawn]:
     """Latency, price and energy, where they are known; none where no year can be drawn."""
     drawn = []
     for quantity, (heading, unit) in _TITLES.items():
-        bands = {one.name: _bands(one, quantity) for one in report.projections}
+        bands = {
+            one.name: {
+                point.year: band
+                for point in one.points
+                if (band := getattr(point, quantity)) is not None
+            }
+            for one in report.projections
+        }
         if any(bands.values()):
             drawn.append((heading, _figure(report, quantity, unit, bands)))
     return drawn
 
 
-def _bands(projection: YearProjection, quantity: Quantity) -> dict[int, Band]:
-    """The years in which the quantity is known."""
-    found = {point.year: getattr(point, quantity) for point in projection.points}
-    return {year: band for year, band in found.items() if band is not None}
-
-
 def _figure(
-    report: YearsReport, quantity: Quantity, unit: str, bands: Mapping[str, Mapping[int, Band]]
+    report: YearsReport, quantity: str, unit: str, bands: Mapping[str, Mapping[int, Band]]
 ) -> Any:
     figure = new_figure()
     for projection in report.projections:
@@ -70,25 +68,21 @@ def _figure(
             _add_releases(figure, projection, color)
     first, end = report.years[0], report.years[-1] + 1
     if quantity == "latency_s" and report.targets:
-        target_s = report.targets[0].target_s
-        about = {"name": f"target {duration(target_s)}", "hoverinfo": "skip"}
-        add_line(figure, [first, end], [target_s] * 2, NEUTRAL, dash="dot", width=1.5, **about)
+        add_target(figure, [first, end], report.targets[0].target_s)
     silent = 1 + max(year for known in bands.values() for year in known)
     if silent < end:
         figure.add_vrect(
             x0=silent, x1=end, fillcolor=NEUTRAL, opacity=0.12, line_width=0,
             annotation={"text": "beyond the data"}, annotation_position="top left",
         )  # fmt: skip
-    figure.update_xaxes(title="year", dtick=1, tickformat="d", range=[first, end])
-    drawn = [band for known in bands.values() for band in known.values()]
-    ends = [end for band in drawn for end in (band.low, band.high)]
-    figure.update_yaxes(title=unit, **log_axis(ends))
-    return finish(figure, -0.28)
+    ends = [e for known in bands.values() for band in known.values() for e in (band.low, band.high)]
+    years_axis = {"title": "year", "dtick": 1, "tickformat": "d", "range": [first, end]}
+    return finish(figure, years_axis, log_axis(unit, ends), -0.28)
 
 
 def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
     machines = dict.fromkeys(level.machine for level in projection.trend.releases)
-    for machine, symbol in zip(machines, itertools.cycle(_SYMBOLS)):
+    for machine, symbol in zip(machines, cycle(_SYMBOLS)):
         marks = [
             (level, seconds)
             for level, seconds in release_latencies(projection)
