@@ -29,14 +29,12 @@ from fhecost.report.document import Document, Heading, Listing, Note, Refusals, 
 from fhecost.report.estimate_document import estimate_document
 from fhecost.report.generation_document import generation_document
 from fhecost.report.hardware_document import list_document, machine_document
-from fhecost.report.microbenchmark_document import microbenchmark_document
+from fhecost.report.measurement_document import microbenchmark_document, run_document
 from fhecost.report.pages import html
 from fhecost.report.projection_document import projection_document
 from fhecost.report.render import RENDERERS, as_csv, as_json, as_markdown, as_table
-from fhecost.report.run_document import run_document
 from fhecost.report.tables import text_tables
 from fhecost.report.validation_document import validation_document
-from fhecost.report.years_document import years_document
 from fhecost.units import duration
 from fhecost.validation.backtest import backtest
 from fhecost.validation.comparison import read_runs, validate
@@ -160,7 +158,6 @@ def documents(saved_profile, generated):
         "estimate": estimate_document(estimates),
         "compare": comparison_document(compare(estimates, machines)),
         "project": projection_document(projection),
-        "years": years_document(projection.years),
         "accuracy": accuracy_document(
             load_accuracy(data_folder("experiments/accuracy") / "simulated.json")
         ),
@@ -177,7 +174,7 @@ def documents(saved_profile, generated):
 
 
 COMMANDS = [
-    "estimate", "compare", "project", "years", "accuracy", "generate", "backtest", "validate",
+    "estimate", "compare", "project", "accuracy", "generate", "backtest", "validate",
     "measure head", "measure pbs", "measure ks", "measure linear", "measure keygen",
     "hardware list", "hardware show",
 ]  # fmt: skip

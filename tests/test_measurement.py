@@ -34,7 +34,7 @@ from fhecost.measurement.repeats import is_tight, median_interval
 from fhecost.measurement.results import results_of
 from fhecost.measurement.run_record import RunTimes
 from fhecost.measurement.single_operations import key_switch_times
-from fhecost.report.microbenchmark_document import microbenchmark_document
+from fhecost.report.measurement_document import microbenchmark_document
 from fhecost.report.render import as_csv, as_json, as_markdown, as_table
 from fhecost.schemas import schema_path
 

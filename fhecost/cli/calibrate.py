@@ -25,7 +25,7 @@ def calibrate(
     from fhecost.measurement.calibration import as_yaml, calibrated_profile
     from fhecost.measurement.records import load_microbenchmark
     from fhecost.measurement.results import results_of
-    from fhecost.report.microbenchmark_document import microbenchmark_document
+    from fhecost.report.measurement_document import microbenchmark_document
 
     path = output
     if path is None:

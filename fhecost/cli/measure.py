@@ -65,7 +65,7 @@ def _add_command(operation: Operation) -> None:
         from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
         from fhecost.measurement.records import save_microbenchmark
         from fhecost.measurement.results import results_of
-        from fhecost.report.microbenchmark_document import microbenchmark_document
+        from fhecost.report.measurement_document import microbenchmark_document
 
         check_can_write(save, output)
         with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
@@ -113,7 +113,7 @@ def head(
     from fhecost.measurement.head_run import measure_heads
     from fhecost.measurement.run_record import append_record
     from fhecost.measurement.timed_run import RunOptions
-    from fhecost.report.run_document import run_document
+    from fhecost.report.measurement_document import run_document
 
     check_can_write(record, output)
     machines = load_hardware(hardware, hardware_path or ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
 from fhecost.report.columns import Column, Table, column, numbers, records
@@ -14,7 +14,6 @@ def accuracy_document(report: AccuracyReport) -> Document:
     rows = report.rows
     variants = ", ".join(sorted({row.variant for row in rows}))
     modes = ", ".join(sorted({row.mode for row in rows}))
-    simulated = [row for row in rows if row.mode == "simulate"]
     return Document(
         blocks=(
             Text(
@@ -22,9 +21,7 @@ def accuracy_document(report: AccuracyReport) -> Document:
                 f"quantized top k, with 95 % intervals; variant {variants}, mode {modes}; "
                 f"{rows[0].sentences} windows from {report.sentences}"
             ),
-            _share_table(rows),
-            _loss_table(rows),
-            *([_noise_table(simulated)] if simulated else []),
+            *_tables(rows),
             Refusals(*(f"no row: {refusal}" for refusal in report.refusals)),
         ),
         records=records(list(AccuracyRow.model_fields), map(dict, rows)),
@@ -33,8 +30,12 @@ def accuracy_document(report: AccuracyReport) -> Document:
     )
 
 
-def _share_table(rows: Sequence[AccuracyRow]) -> Table:
-    return Table(
+def _tables(rows: Sequence[AccuracyRow]) -> Iterator[Table]:
+    clipped = (
+        f"{row.saturated / row.inputs:.2%}".replace("%", " %") if row.inputs else None
+        for row in rows
+    )
+    yield Table(
         *_setting(rows),
         numbers("positions", (row.positions for row in rows)),
         numbers("top-1", (row.top1 for row in rows), "{:.3f}".format),
@@ -42,6 +43,25 @@ def _share_table(rows: Sequence[AccuracyRow]) -> Table:
         numbers("top-5", (row.top5 for row in rows), "{:.3f}".format),
         numbers("top-10", (row.top10 for row in rows), "{:.3f}".format),
     )
+    yield Table(
+        *_setting(rows),
+        numbers("logit error", (row.logit_rmse for row in rows), "{:.3f}".format),
+        numbers("perplexity", (row.quantized_perplexity for row in rows), "{:.2f}".format),
+        numbers("float", (row.float_perplexity for row in rows), "{:.2f}".format),
+        numbers("clipped", clipped),
+        numbers("too wide", (row.exceeded for row in rows)),
+        title="What the model makes of it, and what did not fit",
+    )
+    noisy = [row for row in rows if row.mode == "simulate"]
+    if noisy:
+        yield Table(
+            *_setting(noisy),
+            numbers("lookups", (row.lookups for row in noisy)),
+            numbers("p_error", (row.p_error for row in noisy), "{:.1e}".format),
+            numbers("expected wrong", (r.expected_wrong_lookups for r in noisy), "{:.1e}".format),
+            numbers("wrong values", (row.wrong_values for row in noisy)),
+            title="Lookups that go wrong, simulated",
+        )
 
 
 def _setting(rows: Sequence[AccuracyRow]) -> list[Column]:
@@ -51,30 +71,3 @@ def _setting(rows: Sequence[AccuracyRow]) -> list[Column]:
         numbers("bits", (row.bits for row in rows)),
         numbers("L", (row.seq_len for row in rows)),
     ]
-
-
-def _loss_table(rows: Sequence[AccuracyRow]) -> Table:
-    return Table(
-        *_setting(rows),
-        numbers("logit error", (row.logit_rmse for row in rows), "{:.3f}".format),
-        numbers("perplexity", (row.quantized_perplexity for row in rows), "{:.2f}".format),
-        numbers("float", (row.float_perplexity for row in rows), "{:.2f}".format),
-        numbers("clipped", (_clipped(row) for row in rows)),
-        numbers("too wide", (row.exceeded for row in rows)),
-        title="What the model makes of it, and what did not fit",
-    )
-
-
-def _clipped(row: AccuracyRow) -> str | None:
-    return f"{100 * row.saturated / row.inputs:.2f} %" if row.inputs else None
-
-
-def _noise_table(rows: Sequence[AccuracyRow]) -> Table:
-    return Table(
-        *_setting(rows),
-        numbers("lookups", (row.lookups for row in rows)),
-        numbers("p_error", (row.p_error for row in rows), "{:.1e}".format),
-        numbers("expected wrong", (row.expected_wrong_lookups for row in rows), "{:.1e}".format),
-        numbers("wrong values", (row.wrong_values for row in rows)),
-        title="Lookups that go wrong, simulated",
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from itertools import product
 
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Document, Listing, Note, Refusals, Text
@@ -19,22 +20,11 @@ _TITLES = {True: "FITTED TO, not judged", False: "PREDICTED, never fitted to"}
 
 def backtest_document(report: BacktestReport) -> Document:
     """Machine by machine what it was fitted to and what it predicts, then the errors."""
-    groups: dict[tuple[str, bool], list[BacktestRow]] = {}
-    for hardware in dict.fromkeys(row.hardware for row in report.rows):
-        for fitted in _TITLES:
-            groups[hardware, fitted] = [
-                row for row in report.rows if (row.hardware, row.fitted) == (hardware, fitted)
-            ]
     not_judged = tuple(f"{len(no.records)} records: {no.reason}" for no in report.not_judged)
     return Document(
         blocks=(
             Text("published against predicted, error = predicted time / published time - 1"),
-            *(
-                _figures_table(rows, f"{hardware}: {_TITLES[fitted]}")
-                for (hardware, fitted), rows in groups.items()
-                if rows
-            ),
-            _errors_table(report),
+            *_tables(report),
             Note("baseline: one constant of work per second a machine, from its fitted rows"),
             Refusals(Listing("not judged", not_judged)),
         ),
@@ -43,32 +33,31 @@ def backtest_document(report: BacktestReport) -> Document:
     )
 
 
-def _figures_table(rows: Sequence[BacktestRow], title: str) -> Table:
-    return Table(
-        names("figure", (row.name.removeprefix("tfhe-rs ") for row in rows), least=20),
-        numbers("published", (_value(row, row.published) for row in rows)),
-        numbers("predicted", (_value(row, row.predicted) for row in rows)),
-        numbers("error", (row.error for row in rows), deviation),
-        numbers("baseline", (row.baseline_error for row in rows), deviation),
-        title=title,
+def _tables(report: BacktestReport) -> Iterator[Table]:
+    for hardware, (fitted, title) in product(
+        dict.fromkeys(row.hardware for row in report.rows), _TITLES.items()
+    ):
+        rows = [row for row in report.rows if (row.hardware, row.fitted) == (hardware, fitted)]
+        if rows:
+            yield Table(
+                names("figure", (row.name.removeprefix("tfhe-rs ") for row in rows), least=20),
+                numbers("published", (_value(row, row.published) for row in rows)),
+                numbers("predicted", (_value(row, row.predicted) for row in rows)),
+                numbers("error", (row.error for row in rows), deviation),
+                numbers("baseline", (row.baseline_error for row in rows), deviation),
+                title=f"{hardware}: {title}",
+            )
+    made = report.summary.values()
+    baselines = (summary.baseline_median_abs_error for summary in made)
+    yield Table(
+        column("kind", report.summary),
+        numbers("rows", (summary.n for summary in made)),
+        numbers("median", (summary.median_abs_error for summary in made), "{:.1%}".format),
+        numbers("worst", (summary.worst_abs_error for summary in made), "{:.1%}".format),
+        numbers("baseline median", baselines, "{:.1%}".format),
+        title="ERRORS, of what was never fitted to",
     )
 
 
 def _value(row: BacktestRow, value: float) -> str:
     return duration(value) if row.unit is Quantity.SECONDS else f"{value:,.0f} /s"
-
-
-def _errors_table(report: BacktestReport) -> Table:
-    made = report.summary.values()
-    return Table(
-        column("kind", report.summary),
-        numbers("rows", (summary.n for summary in made)),
-        numbers("median", (summary.median_abs_error for summary in made), "{:.1%}".format),
-        numbers("worst", (summary.worst_abs_error for summary in made), "{:.1%}".format),
-        numbers(
-            "baseline median",
-            (summary.baseline_median_abs_error for summary in made),
-            "{:.1%}".format,
-        ),
-        title="ERRORS, of what was never fitted to",
-    )

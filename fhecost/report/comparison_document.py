@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.provenance import Source
@@ -27,9 +27,8 @@ def comparison_document(report: ComparisonReport) -> Document:
     return Document(
         blocks=(
             *(Text(line) for line in heading),
-            _times_table(report),
-            _costs_table(report.rows),
-            _refusals(report),
+            *_tables(report),
+            Refusals(*_refusals(report)),
             _LEGEND,
         ),
         records=_records(report.rows),
@@ -37,24 +36,19 @@ def comparison_document(report: ComparisonReport) -> Document:
     )
 
 
-def _times_table(report: ComparisonReport) -> Table:
+def _tables(report: ComparisonReport) -> Iterator[Table]:
     rows = report.rows
-    return Table(
-        names("machine", (row.hardware for row in rows)),
+    machines = names("machine", (row.hardware for row in rows))
+    speed_ups = ("1 (base)" if row.hardware == report.base else row.speed_up for row in rows)
+    yield Table(
+        machines,
         column("kind", (row.kind for row in rows)),
         numbers("latency", (row.latency_s for row in rows), duration),
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
-        numbers(
-            "speed-up",
-            ("1 (base)" if row.hardware == report.base else row.speed_up for row in rows),
-            _times_over,
-        ),
+        numbers("speed-up", speed_ups, lambda x: f"{x:,.0f}" if x >= 99.5 else f"{x:.3g}"),
     )
-
-
-def _costs_table(rows: Sequence[ComparisonRow]) -> Table:
-    return Table(
-        names("machine", (row.hardware for row in rows)),
+    yield Table(
+        machines,
         numbers("utilization", (row.utilization for row in rows), share),
         column("bottleneck", (row.bottleneck for row in rows)),
         numbers("energy", (row.energy_j for row in rows), energy),
@@ -63,12 +57,11 @@ def _costs_table(rows: Sequence[ComparisonRow]) -> Table:
     )
 
 
-def _refusals(report: ComparisonReport) -> Refusals:
+def _refusals(report: ComparisonReport) -> Iterator[str]:
     """A line a reason: many machines end at the same N."""
-    by_reason: dict[str, list[str]] = {}
-    for refusal in report.refusals:
-        by_reason.setdefault(refusal.reason, []).append(refusal.hardware)
-    return Refusals(*(f"not {', '.join(they)}: {why}" for why, they in by_reason.items()))
+    for reason in dict.fromkeys(refusal.reason for refusal in report.refusals):
+        refused = (no.hardware for no in report.refusals if no.reason == reason)
+        yield f"not {', '.join(refused)}: {reason}"
 
 
 def price(usd: float) -> str:
@@ -83,10 +76,6 @@ def energy(joules: float) -> str:
     return amount(joules, "J")
 
 
-def _times_over(ratio: float) -> str:
-    return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.3g}"
-
-
 def _grounds(row: ComparisonRow) -> str:
     """Shares that rest on what was measured, published, and supposed."""
     measured = row.sources.get(Source.MEASURED, 0.0) + row.sources.get(Source.CALIBRATED, 0.0)
@@ -97,18 +86,12 @@ def _grounds(row: ComparisonRow) -> str:
 
 def _records(rows: Sequence[ComparisonRow]) -> Table:
     """One row a machine; the shares of its sources are fields of their own."""
+    shares = {f"share_{source.value}": source for source in Source}
     fields = [
         "hardware", "kind", "year", "latency_s", "low_s", "high_s", "utilization",
-        "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd",
-        *(f"share_{source.value}" for source in Source),
+        "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd", *shares,
     ]  # fmt: skip
-    return records(
-        fields,
-        (
-            {
-                **dict(row),
-                **{f"share_{source.value}": row.sources.get(source, 0.0) for source in Source},
-            }
-            for row in rows
-        ),
+    known = (
+        {name: row.sources.get(source, 0.0) for name, source in shares.items()} for row in rows
     )
+    return records(fields, (dict(row) | parts for row, parts in zip(rows, known, strict=True)))

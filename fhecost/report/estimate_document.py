@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from fhecost.circuits.profile import Stage
 from fhecost.hardware.estimate import OPERATIONS, Estimate, EstimateReport
@@ -60,39 +61,34 @@ def grounds(estimates: Sequence[Estimate]) -> Text:
     return Text(*listings)
 
 
-def _shares(stages: Sequence[Stage], made: Estimate) -> list[float]:
-    parts = {part.stage: part.latency_s / made.latency_s for part in made.by_stage}
-    of_stages = [parts.pop(stage.name, 0.0) for stage in stages]
-    return [*of_stages, sum(parts.values())]
-
-
 def _latency_table(estimates: Sequence[Estimate]) -> Table:
+    largest = [max(made.sources.items(), key=itemgetter(1)) for made in estimates]
     return Table(
         names("machine", (made.hardware for made in estimates)),
         numbers("latency", (made.latency_s for made in estimates), duration),
         numbers("from", (made.low_s for made in estimates), duration),
         numbers("to", (made.high_s for made in estimates), duration),
         column("bound by", (made.bottleneck.removeprefix("memory ") for made in estimates)),
-        column("rests on", (_largest_source(made) for made in estimates)),
+        column("rests on", (f"{share(part)} {source}" for source, part in largest)),
     )
 
 
-def _largest_source(made: Estimate) -> str:
-    source = max(made.sources, key=lambda name: made.sources[name])
-    return f"{share(made.sources[source])} {source.value}"
+def _shares(stages: Sequence[Stage], made: Estimate) -> list[float]:
+    """Of the stages, and of all else."""
+    parts = {part.stage: part.latency_s / made.latency_s for part in made.by_stage}
+    of_stages = [parts.pop(stage.name, 0.0) for stage in stages]
+    return [*of_stages, sum(parts.values())]
 
 
 def _records(report: EstimateReport) -> Table:
     """One row a machine; one that can't run it has a reason instead."""
+    circuit = report.circuit
     fields = [
         "hardware", "latency_s", "low_s", "high_s", "bottleneck",
         *(f"{operation}_s" for operation in OPERATIONS),
         "pbs_count", "key_switch_count", "circuit_hash", "hardware_hash", "refused_because",
     ]  # fmt: skip
-    counts = {
-        "pbs_count": report.circuit.pbs_count,
-        "key_switch_count": report.circuit.key_switch_count,
-    }
+    counts = {"pbs_count": circuit.pbs_count, "key_switch_count": circuit.key_switch_count}
     rows = [
         {**dict(made), **counts, **{f"{name}_s": s for name, s in made.by_operation_s.items()}}
         for made in report.estimates

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from fhecost.generation import GeneratedToken, GenerationReport
-from fhecost.report.columns import Column, Table, column, numbers, records
+from fhecost.report.columns import Table, column, numbers, records
 from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.units import duration, share
 
@@ -78,21 +79,23 @@ def _where_they_part(report: GenerationReport) -> str:
 def _token_table(report: GenerationReport) -> Table:
     """A line a token with its seconds on each machine, and the sum."""
     tokens = report.tokens
-    floats = [_shown(token.text) for token in report.float_tokens]
-    floats += [""] * (len(tokens) - len(floats))
+    floats = [_shown(token.text) for token in report.float_tokens[: len(tokens)]]
+    latencies = [{made.hardware: made.latency_s for made in token.estimates} for token in tokens]
     fixed = [
         numbers("L", [*(token.seq_len for token in tokens), ""]),
         column("token", [*(_shown(token.text) for token in tokens), "all"]),
-        column("float", [*floats[: len(tokens)], ""]),
-        numbers("PBS", _with_sum(token.pbs_count for token in tokens)),
+        column("float", [*floats, *[""] * (len(tokens) - len(floats) + 1)]),
+        numbers("PBS", _with_sum([token.pbs_count for token in tokens])),
     ]
     if report.mode == "execute":
         fixed += [
-            _seconds("measured", (token.measured_s for token in tokens)),
-            _seconds("keys", (token.keys_s for token in tokens)),
+            numbers("measured", _with_sum([token.measured_s for token in tokens]), duration),
+            numbers("keys", _with_sum([token.keys_s for token in tokens]), duration),
         ]
-    machines = dict.fromkeys(made.hardware for token in tokens for made in token.estimates)
-    on_machines = [_seconds(name, (_latency(token, name) for token in tokens)) for name in machines]
+    on_machines = [
+        numbers(name, _with_sum([known.get(name) for known in latencies]), duration)
+        for name in dict.fromkeys(chain(*latencies))
+    ]
     return Table(*fixed, *on_machines, fixed=len(fixed))
 
 
@@ -101,19 +104,10 @@ def _shown(text: str) -> str:
     return shown if len(shown) <= _LONGEST_TOKEN else shown[: _LONGEST_TOKEN - 2] + "…" + shown[-1]
 
 
-def _seconds(heading: str, values: Iterable[float | None]) -> Column:
-    return numbers(heading, _with_sum(values), duration)
-
-
-def _with_sum(values: Iterable[float | None]) -> list[float | None]:
+def _with_sum(values: Sequence[float | None]) -> list[float | None]:
     """The values and their sum, which is unknown where one of them is."""
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return [*found, sum(known) if len(known) == len(found) else None]
-
-
-def _latency(token: GeneratedToken, machine: str) -> float | None:
-    return next((made.latency_s for made in token.estimates if made.hardware == machine), None)
+    known = [value for value in values if value is not None]
+    return [*values, sum(known) if len(known) == len(values) else None]
 
 
 def _refusals(report: GenerationReport) -> Sequence[str]:
@@ -149,9 +143,6 @@ def _records(report: GenerationReport) -> Iterator[dict[str, object]]:
         if number <= len(report.float_tokens):
             other = report.float_tokens[number - 1]
             known |= {"float_token_id": other.token_id, "float_text": other.text}
-        machines = [
-            *map(dict, token.estimates),
-            *({"hardware": no.hardware, "refused_because": no.reason} for no in token.refusals),
-        ]
-        for machine in machines or [{}]:
+        refused = ({"hardware": no.hardware, "refused_because": no.reason} for no in token.refusals)
+        for machine in [*map(dict, token.estimates), *refused] or [{}]:
             yield {**known, **machine}

@@ -8,7 +8,7 @@ from fhecost.projection.lengths import PBS, LengthPoint, PowerLaw
 from fhecost.projection.projection import ProjectionReport
 from fhecost.report.columns import Table, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
-from fhecost.report.years_document import years_blocks
+from fhecost.report.years_blocks import years_blocks
 from fhecost.units import duration, share
 
 _FIELDS = (
@@ -19,27 +19,54 @@ _FIELDS = (
 
 def projection_document(report: ProjectionReport) -> Document:
     """The lengths, their laws, what has no figure, the target, and the years if asked for."""
-    count, shown = len(report.lengths.points), len(_shown(report.lengths.points))
-    blocks: list[Block] = [
-        Heading("Projection"),
-        Text(asked_line(report)),
-        _length_table(report),
-    ]
-    if shown < count:
-        blocks.append(Note(f"{shown} of {count} lengths; --format csv or json has them all"))
+    return Document(tuple(_blocks(report)), records(_FIELDS, _records(report)), report)
+
+
+def _blocks(report: ProjectionReport) -> Iterator[Block]:
+    points = report.lengths.points
+    shown = _shown(points)
+    yield Heading("Projection")
+    yield Text(asked_line(report))
+    latencies = {
+        name: [point.latency_s[name].value if name in point.latency_s else None for point in shown]
+        for name in machines_of(report)
+    }
+    yield Table(
+        numbers("tokens", (point.seq_len for point in shown)),
+        numbers("PBS", (point.pbs_count for point in shown)),
+        *(numbers(name, values, duration) for name, values in latencies.items()),
+        fixed=2,
+    )
+    if len(shown) < len(points):
+        yield Note(f"{len(shown)} of {len(points)} lengths; --format csv or json has them all")
     if report.lengths.laws:
-        laws = tuple(map(law_line, report.lengths.laws))
         line = "power laws through the points, of shorter and of longer sequences:"
-        blocks.append(Text(Listing(line, laws)))
-    blocks += [
-        _refusals(report),
-        *map(Note, _cost_notes(report)),
-        Text(*_target_lines(report)),
-    ]
+        yield Text(Listing(line, tuple(map(law_line, report.lengths.laws))))
+    yield Refusals(*_refusals(report))
+    errors = [point.cost_error for point in points if point.cost_error is not None]
+    if errors:
+        least, most = share(min(errors)), share(max(errors))
+        yield Note(
+            "no circuit was compiled: the cost of the predicted ones may be off by "
+            f"{most if least == most else f'{least} to {most}'}, which the ranges include"
+        )
+    yield Text(*_target_lines(report))
     if report.years is not None:
-        blocks.append(Heading(f"Over the years, at {report.years_seq_len:,} tokens"))
-        blocks += years_blocks(report.years)
-    return Document(tuple(blocks), records(_FIELDS, _records(report)), report)
+        yield Heading(f"Over the years, at {report.years_seq_len:,} tokens")
+        yield from years_blocks(report.years)
+
+
+def _shown(points: Sequence[LengthPoint]) -> list[LengthPoint]:
+    """The ends and the powers of two of many lengths, all of few."""
+    if len(points) <= 12:
+        return list(points)
+    ends = (points[0], points[-1])
+    return [point for point in points if point.seq_len.bit_count() == 1 or point in ends]
+
+
+def machines_of(report: ProjectionReport) -> list[str]:
+    """The machines that have a latency at some length."""
+    return list(dict.fromkeys(name for p in report.lengths.points for name in p.latency_s))
 
 
 def asked_line(report: ProjectionReport) -> str:
@@ -75,69 +102,22 @@ def _target_lines(report: ProjectionReport) -> Iterator[str]:
             yield f"{name}: {target} up to {tokens}, of the lengths estimated"
 
 
-def _refusals(report: ProjectionReport) -> Refusals:
-    """What has no figure, and why."""
-    lines = [f"not {name}: {reason}" for name, reason in report.refusals.items()]
+def _refusals(report: ProjectionReport) -> Iterator[str]:
+    for name, reason in report.refusals.items():
+        yield f"not {name}: {reason}"
     points = report.lengths.points
     without = [point for point in points if point.reason is not None]
     if without:
-        lines.append(f"no circuit at {_lengths(without)} tokens: {without[0].reason}")
+        yield f"no circuit at {_lengths(without)} tokens: {without[0].reason}"
     for name in dict.fromkeys(name for point in points for name in point.refusals):
         refused = [point for point in points if name in point.refusals]
         if name not in report.refusals:
-            reason = refused[0].refusals[name]
-            lines.append(f"not {name} at {_lengths(refused)} tokens: {reason}")
-    return Refusals(*lines)
-
-
-def _cost_notes(report: ProjectionReport) -> Iterator[str]:
-    """How far the predicted circuits may be off, if any was predicted."""
-    errors = [point.cost_error for point in report.lengths.points if point.cost_error is not None]
-    if errors:
-        least, most = share(min(errors)), share(max(errors))
-        yield (
-            "no circuit was compiled: the cost of the predicted ones may be off by "
-            f"{most if least == most else f'{least} to {most}'}, which the ranges include"
-        )
-
-
-def _length_table(report: ProjectionReport) -> Table:
-    """PBS and latency on each machine at the ends and the powers of two of the lengths."""
-    points = _shown(report.lengths.points)
-    return Table(
-        numbers("tokens", (point.seq_len for point in points)),
-        numbers("PBS", (point.pbs_count for point in points)),
-        *(
-            numbers(name, (_latency(point, name) for point in points), duration)
-            for name in machines_of(report)
-        ),
-        fixed=2,
-    )
-
-
-def machines_of(report: ProjectionReport) -> list[str]:
-    """The machines that have a latency at some length."""
-    return list(dict.fromkeys(name for p in report.lengths.points for name in p.latency_s))
+            yield f"not {name} at {_lengths(refused)} tokens: {refused[0].refusals[name]}"
 
 
 def _lengths(points: Sequence[LengthPoint]) -> str:
     first, last = points[0].seq_len, points[-1].seq_len
     return f"{first:,}" if first == last else f"{first:,} to {last:,}"
-
-
-def _latency(point: LengthPoint, name: str) -> float | None:
-    return point.latency_s[name].value if name in point.latency_s else None
-
-
-def _shown(points: Sequence[LengthPoint]) -> list[LengthPoint]:
-    """The ends and the powers of two of many lengths, all of few."""
-    if len(points) <= 12:
-        return list(points)
-    return [
-        point
-        for point in points
-        if point.seq_len.bit_count() == 1 or point in (points[0], points[-1])
-    ]
 
 
 def _records(report: ProjectionReport) -> Iterator[dict[str, object]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from fhecost.report.columns import Table
-from fhecost.report.document import Block, Document, Heading, Listing
+from fhecost.report.document import Document, Heading, Listing
 from fhecost.report.tables import text_tables, wrap
 
 Format = Literal["table", "json", "csv", "markdown"]
@@ -16,7 +16,7 @@ Format = Literal["table", "json", "csv", "markdown"]
 
 def as_table(document: Document) -> str:
     """For a terminal of 80 columns."""
-    return _joined(part for block in document.blocks for part in _plain(block))
+    return _text(document, str.upper, text_tables, between_lines="\n")
 
 
 def as_json(document: Document) -> str:
@@ -37,7 +37,8 @@ def as_csv(document: Document) -> str:
 
 def as_markdown(document: Document) -> str:
     """For a README or an issue."""
-    return _joined(part for block in document.blocks for part in _marked(block))
+    # Without blank lines between them, lines would run into one paragraph.
+    return _text(document, "### {}".format, lambda table: [markdown_table(table)], "\n\n")
 
 
 RENDERERS: Mapping[Format, Callable[[Document], str]] = {
@@ -56,29 +57,21 @@ def markdown_table(table: Table) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
 
 
-def _joined(parts: Iterator[str]) -> str:
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _plain(block: Block) -> Iterator[str]:
-    if isinstance(block, Heading):
-        yield block.text.upper()
-    elif isinstance(block, Table):
-        yield wrap(block.title)
-        yield from text_tables(block)
-    else:
-        yield "\n".join(map(_wrapped, block.lines))
-
-
-def _marked(block: Block) -> Iterator[str]:
-    if isinstance(block, Heading):
-        yield f"### {block.text}"
-    elif isinstance(block, Table):
-        yield wrap(block.title)
-        yield markdown_table(block)
-    else:
-        # Without blank lines between them they would run into one paragraph.
-        yield from map(_wrapped, block.lines)
+def _text(
+    document: Document,
+    heading: Callable[[str], str],
+    tables: Callable[[Table], list[str]],
+    between_lines: str,
+) -> str:
+    parts: list[str] = []
+    for block in document.blocks:
+        if isinstance(block, Heading):
+            parts.append(heading(block.text))
+        elif isinstance(block, Table):
+            parts += [wrap(block.title), *tables(block)]
+        else:
+            parts.append(between_lines.join(map(_wrapped, block.lines)))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _wrapped(line: str | Listing) -> str:

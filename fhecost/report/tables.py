@@ -65,21 +65,12 @@ def text_tables(table: Table, width: int = TERMINAL_WIDTH) -> list[str]:
 
 
 def _drawn(columns: Sequence[Column]) -> str:
-    widths = [_width(column) for column in columns]
-    lines = [
-        _line([column.heading for column in columns], columns, widths),
-        "  ".join("─" * width for width in widths),
-        *(_line(row, columns, widths) for row in Table(*columns).rows),
-    ]
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
-    padded = [
-        cell.rjust(width) if column.right else cell.ljust(width)
-        for cell, column, width in zip(cells, columns, widths, strict=True)
-    ]
-    return "  ".join(padded).rstrip()
+    drawn = []
+    for column in columns:
+        width = _width(column)
+        pad = str.rjust if column.right else str.ljust
+        drawn.append([pad(c, width) for c in (column.heading, "─" * width, *column.cells)])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*drawn, strict=True))
 
 
 def _parts(table: Table, width: int) -> list[list[Column]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from fhecost.report.circuit_lines import label
 from fhecost.report.columns import Table, column, numbers, records
 from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
 from fhecost.units import amount, deviation, duration
-from fhecost.validation.comparison import ValidationReport, ValidationRow
+from fhecost.validation.comparison import ValidationReport
 
 _TITLES: Mapping[str, str] = {
     "warm": "Warm runs",
@@ -39,6 +40,25 @@ def validation_document(report: ValidationReport) -> Document:
     )
 
 
+def _runs(report: ValidationReport, quantity: str) -> Iterator[Block]:
+    yield Heading(_TITLES[quantity])
+    rows = [row for row in report.rows if row.quantity == quantity]
+    if not rows:
+        yield Refusals("this machine predicts none")
+        return
+    words = partial(amount, unit="B") if quantity == "memory" else duration
+    baseline = numbers("baseline", (row.baseline_error for row in rows), deviation)
+    yield Table(
+        numbers("run", (row.run for row in rows)),
+        column("circuit", (label(row.name, row.description) for row in rows), least=24),
+        numbers("threads", (row.threads for row in rows)),
+        numbers("predicted", (row.predicted for row in rows), words),
+        numbers("measured", (row.measured for row in rows), words),
+        numbers("error", (row.error for row in rows), deviation),
+        *([baseline] if quantity == "warm" else []),
+    )
+
+
 def _summary_table(report: ValidationReport) -> Table:
     summaries = {str(judged): summary for judged, summary in report.summary.items()}
     summaries["warm, probe unheard"] = report.warm_at_calibration_speed
@@ -50,33 +70,6 @@ def _summary_table(report: ValidationReport) -> Table:
         numbers("90 %", (summary.p90_abs_error for summary in made), "{:.1%}".format),
         numbers("worst", (summary.worst_abs_error for summary in made), "{:.1%}".format),
     )
-
-
-def _runs(report: ValidationReport, quantity: str) -> Iterator[Block]:
-    yield Heading(_TITLES[quantity])
-    rows = [row for row in report.rows if row.quantity == quantity]
-    if rows:
-        yield _runs_table(rows, has_baseline=quantity == "warm")
-    else:
-        yield Refusals("this machine predicts none")
-
-
-def _runs_table(rows: Sequence[ValidationRow], *, has_baseline: bool) -> Table:
-    columns = [
-        numbers("run", (row.run for row in rows)),
-        column("circuit", (label(row.name, row.description) for row in rows), least=24),
-        numbers("threads", (row.threads for row in rows)),
-        numbers("predicted", (_value(row, row.predicted) for row in rows)),
-        numbers("measured", (_value(row, row.measured) for row in rows)),
-        numbers("error", (row.error for row in rows), deviation),
-    ]
-    if has_baseline:
-        columns.append(numbers("baseline", (row.baseline_error for row in rows), deviation))
-    return Table(*columns)
-
-
-def _value(row: ValidationRow, value: float) -> str:
-    return amount(value, "B") if row.quantity == "memory" else duration(value)
 
 
 def _notes(report: ValidationReport) -> Iterator[str]:

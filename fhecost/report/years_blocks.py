@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from fhecost.projection.trend_fit import Term
 from fhecost.projection.years import Band, TargetYear, YearPoint, YearProjection, YearsReport
-from fhecost.report.columns import Column, Table, numbers, records
+from fhecost.report.columns import Column, Table, numbers
 from fhecost.report.comparison_document import energy, price
-from fhecost.report.document import Block, Document, Listing, Note, Refusals, Text
+from fhecost.report.document import Block, Listing, Note, Refusals, Text
 from fhecost.units import duration
 
-_BANDS = ("factor", "software", "hardware", "p_fail", "latency_s", "price_usd", "energy_j")
 _TERMS = {
     "software": ("a year", 1.0),
     "hardware": ("a year", 1.0),
@@ -20,13 +19,6 @@ _TERMS = {
     "price_per_hour": ("a year", 1.0),
 }
 """What a term is told over, and how many of its units that is."""
-
-
-def years_document(report: YearsReport) -> Document:
-    """All projections, then the targets."""
-    ends = [f"{name}{end}" for name in _BANDS for end in ("", "_low", "_high")]
-    fields = ["name", "kind", "year", *ends, "reason"]
-    return Document(years_blocks(report), records(fields, _records(report)), report)
 
 
 def years_blocks(report: YearsReport) -> tuple[Block, ...]:
@@ -110,35 +102,30 @@ def _projection(projection: YearProjection) -> Iterator[Block]:
 
 
 def _latencies(points: Sequence[YearPoint]) -> Table:
+    causes = ("software", "hardware", "p_fail")
+    parts = {cause: [getattr(point, cause) for point in points] for cause in causes}
     return Table(
-        _years(points),
-        *_with_range("latency", (point.latency_s for point in points), duration),
-        numbers("software", (_value(point.software) for point in points), "{:.2f}".format),
-        numbers("hardware", (_value(point.hardware) for point in points), "{:.2f}".format),
-        numbers("p_fail", (_value(point.p_fail) for point in points), "{:.2f}".format),
+        numbers("year", (point.year for point in points), str),
+        *_with_range("latency", [point.latency_s for point in points], duration),
+        *(numbers(cause, map(_value, bands), "{:.2f}".format) for cause, bands in parts.items()),
     )
 
 
 def _costs(points: Sequence[YearPoint]) -> Table:
     return Table(
-        _years(points),
-        *_with_range("price", (point.price_usd for point in points), price),
-        *_with_range("energy", (point.energy_j for point in points), energy),
+        numbers("year", (point.year for point in points), str),
+        *_with_range("price", [point.price_usd for point in points], price),
+        *_with_range("energy", [point.energy_j for point in points], energy),
     )
 
 
-def _years(points: Sequence[YearPoint]) -> Column:
-    return numbers("year", (point.year for point in points), str)
-
-
 def _with_range(
-    heading: str, bands: Iterable[Band | None], words: Callable[[float], str]
+    heading: str, bands: Sequence[Band | None], words: Callable[[float], str]
 ) -> tuple[Column, Column]:
     """The values of bands, and their ends beside them."""
-    known = list(bands)
     return (
-        numbers(heading, map(_value, known), words),
-        numbers("range", known, lambda band: f"{words(band.low)} to {words(band.high)}"),
+        numbers(heading, map(_value, bands), words),
+        numbers("range", bands, lambda band: f"{words(band.low)} to {words(band.high)}"),
     )
 
 
@@ -148,29 +135,9 @@ def _value(band: Band | None) -> float | None:
 
 def _ranges(years: Sequence[int]) -> str:
     """Years as ranges: ``2023, 2030..2035``."""
-    runs: list[list[int]] = []
-    for year in years:
-        if runs and year == runs[-1][-1] + 1:
-            runs[-1].append(year)
-        else:
-            runs.append([year])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs)
-
-
-def _records(report: YearsReport) -> Iterator[dict[str, object]]:
-    """One row a projection and year; a year without data has its reason and no figure."""
-    for projection in report.projections:
-        points = {point.year: point for point in projection.points}
-        for year in report.years:
-            row: dict[str, object] = {
-                "name": projection.name, "kind": projection.kind, "year": year
-            }  # fmt: skip
-            if year not in points:
-                yield {**row, "reason": projection.reason or "not within the data"}
-                continue
-            for name in _BANDS:
-                band: Band | None = getattr(points[year], name)
-                if band is not None:
-                    ends = {name: band.value, f"{name}_low": band.low, f"{name}_high": band.high}
-                    row |= ends
-            yield row
+    firsts = [year for year in years if year - 1 not in years]
+    lasts = [year for year in years if year + 1 not in years]
+    return ", ".join(
+        f"{first}..{last}" if first < last else f"{first}"
+        for first, last in zip(firsts, lasts, strict=True)
+    )
