@@ -14,7 +14,7 @@ from fhecost.accuracy.records import AccuracyReport
 from fhecost.accuracy.sweep import (
     evaluation_sentences,
     head_groups,
-    measure_accuracy,
+    judge_settings,
     read_sentences,
     settings,
 )
@@ -84,7 +84,7 @@ def test_published_shares_are_those_of_the_facts(facts):
 @pytest.fixture(scope="module")
 def goals():
     """Layer 0 of the embedded model at 4 and 6 bits, in the clear and simulated."""
-    groups = head_groups("embedded", 0, ["0", "1", "2", "3", "all"])
+    groups = head_groups("embedded", 0, [0, 1, 2, 3, "all"])
     reports = {}
     for mode, seq_lens, chosen in (
         ("disable", (16, 32), groups),
@@ -93,7 +93,7 @@ def goals():
         wanted = settings(
             groups=chosen, bits=(4, 6), seq_lens=seq_lens, mode=mode, variant="compact"
         )
-        reports[mode] = measure_accuracy("embedded", wanted)
+        reports[mode] = judge_settings("embedded", wanted)
     return reports
 
 
@@ -123,13 +123,13 @@ def test_a_killed_run_goes_on_where_it_stopped(monkeypatch):
     wanted = settings(
         groups=[(0, (1,))], bits=(3, 4), seq_lens=(4,), mode="disable", variant="compact"
     )
-    first = measure_accuracy("embedded", wanted[:1], processes=1)
+    first = judge_settings("embedded", wanted[:1], processes=1)
     judged = []
     monkeypatch.setattr(
         "fhecost.accuracy.sweep.judge",
         lambda _model, _sentences, setting: judged.append(setting) or first.rows[0],
     )
-    report = measure_accuracy("embedded", wanted, processes=1)
+    report = judge_settings("embedded", wanted, processes=1)
     assert judged == wanted[1:]
     assert report.rows[0] == first.rows[0]
 

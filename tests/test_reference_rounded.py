@@ -10,7 +10,7 @@ import pytest
 from fhecost.closed_form.heads import plan_of_quantized
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.reference import quantize_reference_heads
@@ -130,7 +130,7 @@ def test_the_circuits_are_those_of_the_published_example(name, count):
 
 def test_published_times_of_whole_circuits():
     """One head within 30 %; twelve 37 % off: docs/machines.md says what is not published."""
-    report = backtest(read_records(), [load_machine("hpc7a-96xlarge")])
+    report = backtest(read_records(), [find_hardware("hpc7a-96xlarge")])
     errors = {row.name: row.error for row in report.rows if row.name.startswith("GPT-2")}
     assert abs(errors["GPT-2 single head, hpc7a"]) <= 0.30
     assert abs(errors["GPT-2 12-head MHA, hpc7a"]) <= 0.40
@@ -140,7 +140,7 @@ def test_published_times_of_whole_circuits():
 def test_a_machine_that_knows_nothing_of_keys_is_not_judged():
     name = "GPT-2 single head, hpc7a"
     record = PublishedRecord(name=name, metric="FHE time", value=100, unit="s")
-    machine = load_machine("hpc7a-96xlarge")
+    machine = find_hardware("hpc7a-96xlarge")
     without = {
         key: figure for key, figure in machine.figures.items() if not key.startswith("keygen")
     }

@@ -36,7 +36,7 @@ from fhecost.closed_form.solved_circuits import (
 )
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import estimate
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.models.shape import TransformerShape
 
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def judged(plan: Plan, variant: str, table: SolvedTable, compiled: CircuitProfil
     )
     errors = []
     for name in MACHINES:
-        machine = load_machine(name)
+        machine = find_hardware(name)
         try:
             modelled = estimate(compiled, machine).latency_s
             errors.append(estimate(predicted, machine).latency_s / modelled - 1)

@@ -17,7 +17,7 @@ from fhecost.circuits.work import (
     key_switch_units,
     pbs_units,
 )
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.validation.published import PublishedOperation, read_operation, read_records
 
 CPUS = ("m6i-metal", "hpc7a-96xlarge", "hpc8a-96xlarge")
@@ -26,7 +26,7 @@ GPUS = ("h100", "h100-tfhe-rs-1.4")
 
 def fitted_operations(machine: str) -> list[PublishedOperation]:
     """The published operations that ``machine`` is fitted to."""
-    published = load_machine(machine).published
+    published = find_hardware(machine).published
     names = published.fitted_to if published is not None else ()
     read = [read_operation(record) for record in read_records() if record.name in names]
     return [operation for operation in read if isinstance(operation, PublishedOperation)]

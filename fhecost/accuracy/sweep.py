@@ -7,7 +7,7 @@ import importlib.metadata
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict
 from importlib.resources import files
@@ -18,20 +18,22 @@ from pydantic import ValidationError
 from fhecost.accuracy.judge import Setting, judge
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow, Mode
 from fhecost.circuits.cache import code_fingerprint
-from fhecost.errors import ImpossibleError, UsageError
-from fhecost.files import cache_folder, read_text
+from fhecost.errors import FieldError, ImpossibleError
+from fhecost.files import AnyPath, cache_folder, read_text
 from fhecost.gpt2.model import (
     EMBEDDED,
+    Heads,
     calibration_sentences,
     check_layer,
     check_seq_len,
     find_model,
     fingerprint,
+    head_numbers,
     model_shape,
 )
-from fhecost.heads.attention_head import parse_heads
 from fhecost.heads.variants import variant_named
 from fhecost.measurement.machine import available_threads
+from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
 
@@ -42,33 +44,35 @@ def evaluation_sentences() -> list[str]:
     return [line for line in text.splitlines() if line]
 
 
-def read_sentences(path: Path) -> list[str]:
+def read_sentences(path: AnyPath) -> list[str]:
     """The sentences of a text file, one a line.
 
     Raises:
         UsageError: the file can't be read, holds none, or one that calibration uses.
     """
-    sentences = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    sentences = [line.strip() for line in read_text(Path(path)).splitlines() if line.strip()]
     if not sentences:
-        raise UsageError(f"--sentences {path}: holds no line of text")
+        raise FieldError("sentences", "holds no line of text", path)
     known = set(calibration_sentences()).intersection(sentences)
     if known:
-        raise UsageError(
-            f"--sentences {path}: heads are calibrated on one of its lines, so it can't judge "
-            f"them: {min(known)[:40]!r}"
+        raise FieldError(
+            "sentences",
+            "heads are calibrated on one of its lines, so it can't judge them: "
+            f"{min(known)[:40]!r}",
+            path,
         )
     return sentences
 
 
 def head_groups(
-    model: str, layer: int, heads: Sequence[str], *, sweep: bool = False
+    model: str, layer: int, heads: Iterable[int | Heads], *, sweep: bool = False
 ) -> list[tuple[int, tuple[int, ...]]]:
     """Layers with the heads that are quantized together.
 
     Args:
         model: ``embedded``, a folder, or a Hugging Face name.
         layer: from 0.
-        heads: groups such as ``0``, ``0,2`` or ``all``.
+        heads: one group each: a head, several, or ``all``.
         sweep: every head of every layer instead, one at a time.
 
     Raises:
@@ -78,14 +82,15 @@ def head_groups(
     check_layer(shape, layer)
     if sweep:
         return [(each, (head,)) for each in range(shape.layers) for head in range(shape.heads)]
-    return [(layer, parse_heads(group, shape.heads)) for group in heads]
+    groups: list[Heads] = [[group] if isinstance(group, int) else group for group in heads]
+    return [(layer, head_numbers(shape, group)) for group in groups]
 
 
 def settings(
     *,
     groups: Sequence[tuple[int, tuple[int, ...]]],
-    bits: Sequence[int],
-    seq_lens: Sequence[int],
+    bits: Iterable[int],
+    seq_lens: Iterable[int],
     mode: Mode,
     variant: str,
 ) -> list[Setting]:
@@ -97,12 +102,66 @@ def settings(
 
 
 def measure_accuracy(
+    model: str = EMBEDDED,
+    *,
+    layer: int = 0,
+    heads: Iterable[int | Heads] = (0, "all"),
+    bits: Iterable[int] = range(2, 9),
+    seq_lens: Iterable[int] = (32,),
+    variant: str = "compact",
+    mode: Mode = "disable",
+    sweep_heads: bool = False,
+    sentences: Sequence[str] | AnyPath | None = None,
+    progress: Progress = silent,
+    expect: Expect = silent,
+    processes: int | None = None,
+) -> AccuracyReport:
+    """What ``fhecost accuracy`` does: how much of the float model's behaviour heads keep.
+
+    Args:
+        model: ``embedded``, a folder, or a Hugging Face name.
+        layer: from 0.
+        heads: groups of heads that are quantized together, one row each: a head, several, ``all``.
+        bits: widths.
+        seq_lens: lengths in tokens.
+        variant: which quantized circuit.
+        mode: in the clear, or Concrete's simulation.
+        sweep_heads: every head of every layer instead, one at a time.
+        sentences: what to judge on, or a file of them, one a line; fhecost's own when None.
+        progress: called after each row.
+        expect: called with the number of rows, when it is known.
+        processes: rows judged at the same time; as many as there are cores when None.
+
+    Raises:
+        UsageError: the model, a head, a width, a length or a file is wrong.
+        ImpossibleError: no row can be measured.
+    """
+    groups = head_groups(model, layer, heads, sweep=sweep_heads)
+    wanted = settings(groups=groups, bits=bits, seq_lens=seq_lens, mode=mode, variant=variant)
+    if sentences is None:
+        judged, sentences_from = evaluation_sentences(), "fhecost's evaluation sentences"
+    elif isinstance(sentences, str | os.PathLike):
+        judged, sentences_from = read_sentences(sentences), Path(sentences).name
+    else:
+        judged, sentences_from = list(sentences), "sentences of the caller's"
+    expect(len(wanted))
+    return judge_settings(
+        model,
+        wanted,
+        judged,
+        sentences_from=sentences_from,
+        progress=progress,
+        processes=processes,
+    )
+
+
+def judge_settings(
     model: str,
     wanted: Sequence[Setting],
     sentences: Sequence[str] | None = None,
     *,
     sentences_from: str = "fhecost's own evaluation sentences",
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
     processes: int | None = None,
 ) -> AccuracyReport:
     """Judge every setting of ``wanted``.

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -29,7 +29,11 @@ from fhecost.cli.options import (
     options_given,
     refuse_options,
 )
+from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
+
+if TYPE_CHECKING:
+    from fhecost.gpt2.head_circuit import HeadRequest
 
 ScopeName = Literal["head", "block", "layer", "model", "token", "cached-token"]
 
@@ -95,10 +99,10 @@ class CircuitOptions:
             self._refuse(["heads", "variant"], f"--scope {found.scope} has all heads, compact")
         return PredictedShape(found)
 
-    def _head_request(self) -> Any:
-        from fhecost.gpt2.head_circuit import HeadRequest, named_heads
+    def _head_request(self) -> HeadRequest:
+        from fhecost.gpt2.head_circuit import HeadRequest
 
-        heads = named_heads(self.model, self.heads)
+        heads = parse_heads(self.heads)
         return HeadRequest(
             self.model, self.text, self.layer, heads, self.seq_len, self.bits, self.variant
         )

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.errors import ImpossibleError, UsageError
+from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Bottleneck, CircuitSummary, Refusal
 from fhecost.hardware.estimator import estimate, estimate_all
-from fhecost.hardware.library import ALL
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.provenance import Source
 from fhecost.version import VERSION
 
 SortKey = Literal["latency", "energy", "price", "utilization", "name"]
-
-
-@dataclass(frozen=True)
-class ComparisonRequest:
-    """Which machines are compared, and how.
-
-    ``hardware`` are machine names, comma-separated, or ``all``; ``base`` is the machine that
-    speed-ups are over, the slowest one when None; ``what_if`` are figures that are set on every
-    machine whose model knows them, as in ``cores=64,clock_hz=2e9``.
-    """
-
-    hardware: str = ALL
-    base: str | None = None
-    sort: SortKey = "latency"
-    kinds: tuple[Kind, ...] = ()
-    what_if: str | None = None
 
 
 class ComparisonRow(Frozen):
@@ -72,7 +54,7 @@ class ComparisonReport(Frozen):
 
 def compare(
     circuit: CircuitProfile,
-    machines: Sequence[HardwareProfile],
+    hardware: Sequence[HardwareProfile],
     base: HardwareProfile | None = None,
     *,
     sort: SortKey = "latency",
@@ -82,18 +64,20 @@ def compare(
 
     Args:
         circuit: what runs.
-        machines: where it runs; one that can't becomes a refusal.
-        base: what speed-ups are over; the slowest of ``machines`` when None.
+        hardware: where it runs; one that can't becomes a refusal.
+        base: what speed-ups are over; the slowest of ``hardware`` when None.
         sort: by what; latency, energy and price from the least, utilization from the most, and
             what is unknown comes last.
         what_if: figures that were set on the machines, for the report alone.
 
     Raises:
         ImpossibleError: no machine can run the circuit, or the base can't.
-        UsageError: a hardware profile is incomplete.
+        UsageError: a hardware profile is incomplete, or there is no such order.
     """
-    report = estimate_all(circuit, machines, skip_impossible=True)
-    by_name = {machine.name: machine for machine in machines}
+    if sort not in get_args(SortKey):
+        raise FieldError("sort", f"must be among {', '.join(get_args(SortKey))}", sort)
+    report = estimate_all(circuit, hardware, skip_impossible=True)
+    by_name = {profile.name: profile for profile in hardware}
     if base is None:
         slowest = max(report.estimates, key=lambda made: made.latency_s)
         base_name, base_s = slowest.hardware, slowest.latency_s
@@ -101,7 +85,7 @@ def compare(
         try:
             base_name, base_s = base.name, estimate(circuit, base).latency_s
         except ImpossibleError as error:
-            raise ImpossibleError(f"--base {error}") from error
+            raise ImpossibleError(f"base {error}") from error
     rows = [
         ComparisonRow(
             hardware=made.hardware,
@@ -129,20 +113,6 @@ def compare(
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
     )
-
-
-def parse_kinds(text: str | None) -> tuple[Kind, ...]:
-    """The kinds of machines in an option such as ``gpu,asic``; none when None.
-
-    Raises:
-        UsageError: something else than kinds of machines.
-    """
-    known: tuple[Kind, ...] = get_args(Kind)
-    wanted = [part.strip() for part in text.split(",")] if text else []
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"--kind {name}: must be among {', '.join(known)}")
-    return tuple(kind for kind in known if kind in wanted)
 
 
 def _order(row: ComparisonRow, sort: SortKey) -> tuple[float, float, str]:
