@@ -44,6 +44,7 @@ class PredictedShape:
 
 
 CircuitRequest = CircuitProfile | SavedCircuit | CompiledHeads | PredictedHeads | PredictedShape
+"""A circuit profile, or how to come by one: saved, compiled, or in closed form."""
 
 
 def find_circuit(request: CircuitRequest, progress: Progress = silent) -> CircuitProfile:

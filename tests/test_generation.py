@@ -225,11 +225,8 @@ def test_other_variants_generate_too(variant):
         ({"text": ""}, "the text is empty"),
         ({"text": "a", "mode": "simulate"}, "the text has one token; a circuit needs at least 2"),
         ({"tokens": 0}, "tokens 0: must be at least 1"),
-        (
-            {"tokens": 255},
-            "tokens 255: with the 4 of the text more than the model's context of 256",
-        ),
-        ({"tokens": 255}, "tokens 255: with the 4 of the text more than the model.s context"),
+        ({"tokens": 255}, "tokens 255: with the 7 of the text more than the model's context"),
+        ({"heads": (4,)}, "heads 4: the layer has heads 0 to 3"),
         ({"layer": 9}, "layer 9: the model has layers 0 to 3"),
         ({"bits": 9}, "bits 9: must be from 2 to 8"),
         ({"variant": "tiny"}, "--variant tiny: unknown"),

@@ -63,10 +63,10 @@ def judged(plan: Plan, variant: str, table: SolvedTable, compiled: CircuitProfil
     )
     errors = []
     for name in MACHINES:
-        machine = find_hardware(name)
+        hardware = find_hardware(name)
         try:
-            modelled = estimate(compiled, machine).latency_s
-            errors.append(estimate(predicted, machine).latency_s / modelled - 1)
+            modelled = estimate(compiled, hardware).latency_s
+            errors.append(estimate(predicted, hardware).latency_s / modelled - 1)
         except ImpossibleError:
             continue
     return Judged(errors, parameters.distance)

@@ -8,39 +8,17 @@ from collections.abc import Sequence
 
 import typer
 
-from fhecost.cli import (
-    accuracy as _accuracy,
-)
-from fhecost.cli import (
-    backtest as _backtest,
-)
-from fhecost.cli import (
-    calibrate as _calibrate,
-)
-from fhecost.cli import (
-    compare as _compare,
-)
-from fhecost.cli import (
-    estimate as _estimate,
-)
-from fhecost.cli import (
-    generate as _generate,
-)
-from fhecost.cli import (
-    hardware as _hardware,
-)
-from fhecost.cli import (
-    measure as _measure,
-)
-from fhecost.cli import (
-    project as _project,
-)
-from fhecost.cli import (
-    report as _report,
-)
-from fhecost.cli import (
-    validate as _validate,
-)
+from fhecost.cli import accuracy as _accuracy
+from fhecost.cli import backtest as _backtest
+from fhecost.cli import calibrate as _calibrate
+from fhecost.cli import compare as _compare
+from fhecost.cli import estimate as _estimate
+from fhecost.cli import generate as _generate
+from fhecost.cli import hardware as _hardware
+from fhecost.cli import measure as _measure
+from fhecost.cli import project as _project
+from fhecost.cli import report as _report
+from fhecost.cli import validate as _validate
 from fhecost.cli.options import option_of
 from fhecost.cli.usage import ClickUsageError, is_request_for_help, usage_line
 from fhecost.errors import FhecostError, FieldError, UsageError

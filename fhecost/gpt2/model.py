@@ -213,9 +213,13 @@ def head_numbers(shape: ModelShape, heads: Heads) -> tuple[int, ...]:
     Raises:
         UsageError: none, the same one twice, or one that the layer hasn't got.
     """
-    numbers: Sequence[int] = range(shape.heads) if heads == "all" else [int(head) for head in heads]
+    if isinstance(heads, str):
+        if heads != "all":
+            raise FieldError("heads", "must be numbers, or all", heads)
+        heads = range(shape.heads)
+    numbers = tuple(int(head) for head in heads)
     check_heads(shape.heads, numbers)
-    return tuple(numbers)
+    return numbers
 
 
 def check_layer(shape: ModelShape, layer: int) -> None:

@@ -21,15 +21,15 @@ from fhecost.validation.published import PUBLISHED_FOLDER
 METRIC = "FHE time"
 
 
-def predicted_seconds(circuit: CircuitProfile, machine: HardwareProfile) -> float:
+def predicted_seconds(circuit: CircuitProfile, hardware: HardwareProfile) -> float:
     """Key generation and the first run of ``circuit``.
 
     Raises:
         ImpossibleError: the machine can't run it, or nothing is known of its keys.
     """
-    made = Estimator(machine)(circuit)
+    made = Estimator(hardware)(circuit)
     if made.preparation is None:
-        raise ImpossibleError(f"{machine.name}: nothing is known of key generation")
+        raise ImpossibleError(f"{hardware.name}: nothing is known of key generation")
     return made.preparation.keygen_s + made.preparation.cold_s
 
 
