@@ -381,7 +381,7 @@ def test_the_command_line(run_fhecost, tmp_path):
     again = run_fhecost(
         "estimate", "--profile", "whole.json", "--hardware", "h100,flashtfhe", "--format", "json"
     )
-    report = fhecost.estimate_circuit(fhecost.PredictedShape(request), "h100,flashtfhe")
+    report = fhecost.estimate_circuit(fhecost.PredictedShape(request), ["h100", "flashtfhe"])
     assert json.loads(again.stdout) == json.loads(report.model_dump_json())
 
 

@@ -23,6 +23,7 @@ from fhecost.files import AnyPath, cache_folder, read_text
 from fhecost.gpt2.model import (
     EMBEDDED,
     Heads,
+    ModelShape,
     calibration_sentences,
     check_layer,
     check_seq_len,
@@ -64,43 +65,6 @@ def read_sentences(path: AnyPath) -> list[str]:
     return sentences
 
 
-def head_groups(
-    model: str, layer: int, heads: Iterable[int | Heads], *, sweep: bool = False
-) -> list[tuple[int, tuple[int, ...]]]:
-    """Layers with the heads that are quantized together.
-
-    Args:
-        model: ``embedded``, a folder, or a Hugging Face name.
-        layer: from 0.
-        heads: one group each: a head, several, or ``all``.
-        sweep: every head of every layer instead, one at a time.
-
-    Raises:
-        UsageError: the model, the layer or a head isn't there.
-    """
-    shape = model_shape(find_model(model))
-    check_layer(shape, layer)
-    if sweep:
-        return [(each, (head,)) for each in range(shape.layers) for head in range(shape.heads)]
-    groups: list[Heads] = [[group] if isinstance(group, int) else group for group in heads]
-    return [(layer, head_numbers(shape, group)) for group in groups]
-
-
-def settings(
-    *,
-    groups: Sequence[tuple[int, tuple[int, ...]]],
-    bits: Iterable[int],
-    seq_lens: Iterable[int],
-    mode: Mode,
-    variant: str,
-) -> list[Setting]:
-    """Every combination, the longest last."""
-    return [
-        Setting(layer, heads, width, seq_len, mode, variant)
-        for seq_len, width, (layer, heads) in itertools.product(sorted(seq_lens), bits, groups)
-    ]
-
-
 def measure_accuracy(
     model: str = EMBEDDED,
     *,
@@ -117,6 +81,9 @@ def measure_accuracy(
     processes: int | None = None,
 ) -> AccuracyReport:
     """What ``fhecost accuracy`` does: how much of the float model's behaviour heads keep.
+
+    Rows are kept in the user's cache folder as soon as they are there, so the same call goes on
+    where a killed one stopped.
 
     Args:
         model: ``embedded``, a folder, or a Hugging Face name.
@@ -136,8 +103,9 @@ def measure_accuracy(
         UsageError: the model, a head, a width, a length or a file is wrong.
         ImpossibleError: no row can be measured.
     """
-    groups = head_groups(model, layer, heads, sweep=sweep_heads)
-    wanted = settings(groups=groups, bits=bits, seq_lens=seq_lens, mode=mode, variant=variant)
+    folder = find_model(model)
+    shape = model_shape(folder)
+    wanted = _settings(shape, layer, None if sweep_heads else heads, bits, seq_lens, mode, variant)
     if sentences is None:
         judged, sentences_from = evaluation_sentences(), "fhecost's evaluation sentences"
     elif isinstance(sentences, str | os.PathLike):
@@ -145,50 +113,6 @@ def measure_accuracy(
     else:
         judged, sentences_from = list(sentences), "sentences of the caller's"
     expect(len(wanted))
-    return judge_settings(
-        model,
-        wanted,
-        judged,
-        sentences_from=sentences_from,
-        progress=progress,
-        processes=processes,
-    )
-
-
-def judge_settings(
-    model: str,
-    wanted: Sequence[Setting],
-    sentences: Sequence[str] | None = None,
-    *,
-    sentences_from: str = "fhecost's own evaluation sentences",
-    progress: Progress = silent,
-    processes: int | None = None,
-) -> AccuracyReport:
-    """Judge every setting of ``wanted``.
-
-    Rows are kept in the user's cache folder as soon as they are there, so the same call goes on
-    where a killed one stopped.
-
-    Args:
-        model: ``embedded``, a folder, or a Hugging Face name.
-        wanted: what to judge, see :func:`settings`.
-        sentences: what to judge it on; fhecost's own when left out.
-        sentences_from: where they come from, for the report.
-        progress: called after each row.
-        processes: rows judged at the same time; as many as there are cores when left out.
-
-    Raises:
-        UsageError: a setting doesn't fit the model.
-        ImpossibleError: no setting can be judged.
-    """
-    judged = tuple(evaluation_sentences() if sentences is None else sentences)
-    folder = find_model(model)
-    shape = model_shape(folder)
-    for setting in wanted:
-        check_bits(setting.bits)
-        check_layer(shape, setting.layer)
-        check_seq_len(shape, setting.seq_len)
-        variant_named(setting.variant)
     weights = fingerprint(folder)
     sentences_hash = hashlib.sha256("\n".join(judged).encode()).hexdigest()
     kept = _Kept(weights, sentences_hash)
@@ -202,7 +126,9 @@ def judge_settings(
         else:
             rows[setting] = row
             progress(_title(setting))
-    for setting, result in _results(model, judged, missing, processes or available_threads()):
+    for setting, result in _results(
+        model, tuple(judged), missing, processes or available_threads()
+    ):
         if isinstance(result, AccuracyRow):
             rows[setting] = result
             kept.keep(setting, result)
@@ -227,12 +153,41 @@ def judge_settings(
     )
 
 
+def _settings(
+    shape: ModelShape,
+    layer: int,
+    heads: Iterable[int | Heads] | None,
+    bits: Iterable[int],
+    seq_lens: Iterable[int],
+    mode: Mode,
+    variant: str,
+) -> list[Setting]:
+    """Every combination, the longest last; every head of every layer where ``heads`` is None."""
+    check_layer(shape, layer)
+    groups: list[tuple[int, tuple[int, ...]]]
+    if heads is None:
+        groups = [(each, (head,)) for each in range(shape.layers) for head in range(shape.heads)]
+    else:
+        named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
+        groups = [(layer, head_numbers(shape, one)) for one in named]
+    wanted = [
+        Setting(layer, numbers, width, seq_len, mode, variant)
+        for seq_len, width, (layer, numbers) in itertools.product(sorted(seq_lens), bits, groups)
+    ]
+    variant_named(variant)
+    for setting in wanted:
+        check_bits(setting.bits)
+        check_seq_len(shape, setting.seq_len)
+    return wanted
+
+
 def _results(
-    model: str, sentences: tuple[str, ...], wanted: Sequence[Setting], processes: int
+    model: str, sentences: tuple[str, ...], wanted: Sequence[Setting], processes: int | None
 ) -> Iterator[tuple[Setting, AccuracyRow | str]]:
     """Each setting with its row, or why there is none, as they come."""
     if not wanted:
         return
+    processes = processes or available_threads()
     if processes == 1 or len(wanted) == 1:
         for setting in wanted:
             yield setting, _judge_or_say(model, sentences, setting)
