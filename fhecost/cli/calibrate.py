@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fhecost.files import check_can_write, configuration_folder, write_atomically
+from fhecost.files import check_can_write
 
 
 def calibrate(
@@ -21,17 +21,16 @@ def calibrate(
     ] = None,
 ) -> None:
     """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
-    from fhecost.measurement.calibration import as_yaml, calibrated_profile
+    from fhecost.hardware.library import own_hardware_file
+    from fhecost.measurement.calibration import calibrate as calibrate_hardware
     from fhecost.measurement.records import load_microbenchmark
     from fhecost.report.microbenchmark_text import RENDERERS
 
     path = output
     if path is None:
-        path = configuration_folder() / "hardware" / f"{name}.yaml"
+        path = own_hardware_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
     check_can_write(path)
-    microbenchmark = load_microbenchmark(raw)
-    profile = calibrated_profile(microbenchmark, raw.name)
-    write_atomically(path, as_yaml(profile))
-    typer.echo(RENDERERS["table"](microbenchmark, "pbs"), nl=False)
+    calibrate_hardware(raw, path.stem, keep=path)
+    typer.echo(RENDERERS["table"](load_microbenchmark(raw), "pbs"), nl=False)
     typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)
