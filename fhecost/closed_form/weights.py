@@ -14,6 +14,7 @@ from fhecost.closed_form.plan_operators import plan_of
 from fhecost.gpt2.head_circuit import (
     HeadRequest,
     describe_request,
+    name_of_heads,
     quantize_heads,
     through_cache,
 )
@@ -43,7 +44,7 @@ def profile_of_weights(
             plan,
             partitions,
             parameters,
-            name=f"{request.variant} head{'s' if len(request.heads) > 1 else ''}",
+            name=name_of_heads(request, folder),
             description=describe_request(request, folder).changed(
                 widths="calibrated", parameter_sets=origin_of(parameters)
             ),

@@ -11,7 +11,7 @@ from fhecost.circuits.cache import cache_key, cached_profile, keep_profile
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import compile_circuit
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError
 from fhecost.gpt2.model import (
     GPT2,
     calibration_sentences,
@@ -24,37 +24,32 @@ from fhecost.gpt2.model import (
     model_shape,
     sentence_windows,
 )
-from fhecost.heads.attention_head import check_heads, parse_heads
 from fhecost.heads.variants import QuantizedHeads, variant_named
-from fhecost.models.shape import EMBEDDED, ModelShape
+from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
 from fhecost.progress import Progress, silent
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
 DEFAULT_TEXT = (
     "The clerk who keeps the books of the bank need never learn what the numbers in them mean."
 )
+_USUAL_HEADS = 4
+"""As many as the embedded model's layers have."""
 
 
 @dataclass(frozen=True)
 class HeadRequest:
-    """Quantized heads of one layer of a GPT-2-shaped model on a sentence."""
+    """Quantized heads of one layer of a GPT-2-shaped model on a sentence.
+
+    ``heads`` are numbers from 0, or ``all``; ``text`` is a sentence of fhecost's own when None.
+    """
 
     model: str = EMBEDDED
     text: str | None = None
     layer: int = 0
-    heads: tuple[int, ...] = (0,)
+    heads: Heads = (0,)
     seq_len: int = 6
     bits: int = 4
     variant: str = "reference"
-
-
-def named_heads(model: str, text: str) -> tuple[int, ...]:
-    """The heads that ``text`` names in a layer of ``model``: ``all``, or numbers with commas.
-
-    Raises:
-        UsageError: the model or a head isn't there.
-    """
-    return parse_heads(text, model_shape(find_model(model)).heads)
 
 
 def expected_seconds(request: HeadRequest) -> float:
@@ -62,7 +57,8 @@ def expected_seconds(request: HeadRequest) -> float:
 
     As seen on 2 cores: 5 s to load torch and a small model, 6 s to compile, more for longer inputs.
     """
-    return 11.0 + 0.4 * request.seq_len * len(request.heads)
+    heads = _USUAL_HEADS if isinstance(request.heads, str) else len(request.heads)
+    return 11.0 + 0.4 * request.seq_len * heads
 
 
 @dataclass(frozen=True)
@@ -108,7 +104,7 @@ def quantize_heads(request: HeadRequest, folder: Path, progress: Progress = sile
     model = load_gpt2(folder)
     progress("calibrating the heads")
     calibration, judged = _hidden_states(model, request)
-    floats = [model.head(request.layer, head) for head in request.heads]
+    floats = [model.head(request.layer, head) for head in head_numbers(model.shape, request.heads)]
     heads = variant_named(request.variant).quantize(floats, calibration, request.bits)
     inputset = tuple(heads.quantize_input(hidden) for hidden in [*calibration, judged])
     return HeadInputs(heads, inputset)
@@ -149,7 +145,7 @@ def through_cache(
             "text": _text(request),
             "text_is_default": int(request.text is None),
             "layer": request.layer,
-            "heads": ", ".join(map(str, request.heads)),
+            "heads": ", ".join(map(str, head_numbers(model_shape(folder), request.heads))),
             "seq_len": request.seq_len,
             "bits": request.bits,
             "variant": request.variant,
@@ -169,20 +165,27 @@ def profile_of(compiled: HeadCircuit, request: HeadRequest, folder: Path) -> Cir
 
     return profile_circuit(
         compiled.circuit,
-        name=f"{request.variant} head{'s' if len(request.heads) > 1 else ''}",
+        name=name_of_heads(request, folder),
         source="compiled Concrete circuit",
         description=describe_request(request, folder),
         packages=("concrete-python", "numpy", "torch", "transformers"),
     )
 
 
+def name_of_heads(request: HeadRequest, folder: Path) -> str:
+    """What the circuit of a request for heads of the model in ``folder`` is called."""
+    several = len(head_numbers(model_shape(folder), request.heads)) > 1
+    return f"{request.variant} head{'s' if several else ''}"
+
+
 def describe_request(request: HeadRequest, folder: Path) -> CircuitDescription:
     """What a circuit profile says of a request for heads of the model in ``folder``."""
+    shape = model_shape(folder)
     return describe_heads(
-        model_shape(folder),
+        shape,
         _name(request, folder),
         request.layer,
-        request.heads,
+        head_numbers(shape, request.heads),
         request.seq_len,
         request.bits,
         request.variant,
@@ -227,7 +230,7 @@ def _check(request: HeadRequest, shape: ModelShape) -> None:
     variant_named(request.variant)
     check_layer(shape, request.layer)
     check_seq_len(shape, request.seq_len)
-    check_heads(shape.heads, request.heads)
+    head_numbers(shape, request.heads)
 
 
 def _hidden_states(model: GPT2, request: HeadRequest) -> tuple[FloatArray, FloatArray]:
@@ -238,8 +241,6 @@ def _hidden_states(model: GPT2, request: HeadRequest) -> tuple[FloatArray, Float
     if len(text) < length and request.text is None:
         text = [*text, *sentence_windows(model, calibration_sentences(), length)[0]]
     if len(text) < length:
-        raise UsageError(
-            f"--text: has {len(text)} tokens, --seq-len {length} needs at least {length}"
-        )
+        raise FieldError("text", f"has {len(text)} tokens, at least {length} are needed")
     calibration = model.hidden_states(windows, request.layer)
     return calibration, model.hidden_states([text[:length]], request.layer)[0]
