@@ -10,7 +10,6 @@ import sys
 
 import numpy as np
 import pytest
-from fhecost.report.microbenchmark_text import as_json
 
 import fhecost
 from fhecost.cli import main
@@ -192,7 +191,7 @@ def test_measure_operations(printed, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "run_microbenchmark", lambda *a, **k: asked.append((a, k)) or raw)
     assert printed("measure", "ks", "--quick", "--minutes", "0.5") == without_none(
-        json.loads(as_json(raw))
+        json.loads(raw.model_dump_json())
     )
     ((operation,), options) = asked[0]
     assert (operation, options["quick"], options["minutes"]) == ("ks", True, 0.5)
