@@ -12,7 +12,6 @@ from fhecost.closed_form.plan_operators import plan_of
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError
-from fhecost.gpt2.model import find_model
 from fhecost.heads import variants
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.saved import load_heads, save_heads
@@ -37,7 +36,7 @@ def toy():
 
 @pytest.fixture
 def compiled(toy):
-    return fhecost.compile_heads(toy, find_model(toy.model))
+    return fhecost.compile_heads(toy)
 
 
 def counts(profile):

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from fhecost.files import AnyPath
-from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_of
-from fhecost.gpt2.model import find_model
+from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
 from fhecost.hardware.library import MEASURED, HardwareNames, load_hardware
 from fhecost.heads.operators import ClearOperators
 from fhecost.measurement.run_record import RunRecord
@@ -44,8 +43,7 @@ def measure_heads(
         ImpossibleError: the heads can't be compiled, predicted or run.
     """
     profiles = load_hardware(hardware, hardware_path)
-    folder = find_model(request.model)
-    compiled = compile_heads(request, folder, progress)
+    compiled = compile_heads(request, progress)
     judged = compiled.inputset[-1]
     expected = np.asarray(compiled.heads.run(judged, ClearOperators()))
     return measure_circuit(
@@ -54,7 +52,7 @@ def measure_heads(
         expected,
         hardware=profiles,
         options=RunOptions(threads, warm_runs),
-        profile=profile_of(compiled, request, folder),
+        profile=compiled.profile(),
         progress=progress,
         expect=expect,
     )
