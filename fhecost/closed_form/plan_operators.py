@@ -287,7 +287,7 @@ class PlanOperators:
         return self._known[key]
 
     def _hinted(self, values: PlanTensor, bits: int, *, signed: bool) -> PlanTensor:
-        held = values.held.within(*_widest(bits, signed=signed))
+        held = values.held.clipped(*_widest(bits, signed=signed))
         source = self.plan.narrowed(values.wire, held.range)
         return self.linear((PlanTensor(self, source, held),), held, source.norm2, width=bits)
 
