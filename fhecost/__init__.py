@@ -11,126 +11,118 @@ from typing import TYPE_CHECKING, Any
 
 from fhecost.version import VERSION
 
+# For type checkers and editors, which don't run __getattr__; a test holds it against PUBLIC.
 if TYPE_CHECKING:
-    from fhecost.accuracy.sweep import measure_accuracy
-    from fhecost.circuit_request import (
-        CompiledHeads,
-        PredictedHeads,
-        PredictedShape,
-        SavedCircuit,
-        find_circuit,
-    )
-    from fhecost.circuits.profile import CircuitProfile, Stage, load_profile, save_profile
-    from fhecost.closed_form.scopes import ShapeRequest
-    from fhecost.concrete.reader import profile_circuit
-    from fhecost.errors import FhecostError, ImpossibleError, UsageError
-    from fhecost.full_report import ReportRequest, make_report
-    from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_heads
-    from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model, SingleHeadQGPT2Model
-    from fhecost.hardware.comparison import ComparisonRequest
-    from fhecost.hardware.estimate import Estimate, EstimateReport
-    from fhecost.hardware.estimator import Estimator, estimate, estimate_all
-    from fhecost.hardware.library import load_hardware, read_hardware
-    from fhecost.hardware.profile import HardwareProfile
-    from fhecost.measurement.fit import CpuFit, fit_cpu
-    from fhecost.measurement.microbenchmark import run_microbenchmark
-    from fhecost.measurement.records import Microbenchmark, load_microbenchmark
-    from fhecost.models.shape import ModelShape, find_shape
-    from fhecost.pipeline import compare_circuit, estimate_circuit
-    from fhecost.projection.projection import ProjectionRequest, project
+    from fhecost.accuracy.records import AccuracyReport as AccuracyReport
+    from fhecost.accuracy.records import load_accuracy as load_accuracy
+    from fhecost.accuracy.sweep import measure_accuracy as measure_accuracy
+    from fhecost.circuit_request import CompiledHeads as CompiledHeads
+    from fhecost.circuit_request import PredictedHeads as PredictedHeads
+    from fhecost.circuit_request import PredictedShape as PredictedShape
+    from fhecost.circuit_request import SavedCircuit as SavedCircuit
+    from fhecost.circuit_request import find_circuit as find_circuit
+    from fhecost.circuits.description import CircuitDescription as CircuitDescription
+    from fhecost.circuits.profile import CircuitProfile as CircuitProfile
+    from fhecost.circuits.profile import Stage as Stage
+    from fhecost.circuits.profile import load_profile as load_profile
+    from fhecost.circuits.profile import save_profile as save_profile
+    from fhecost.closed_form.scopes import ShapeRequest as ShapeRequest
+    from fhecost.concrete.reader import profile_circuit as profile_circuit
+    from fhecost.errors import FhecostError as FhecostError
+    from fhecost.errors import FieldError as FieldError
+    from fhecost.errors import ImpossibleError as ImpossibleError
+    from fhecost.errors import UsageError as UsageError
+    from fhecost.full_report import FullReport as FullReport
+    from fhecost.full_report import make_report as make_report
+    from fhecost.generation import GenerationReport as GenerationReport
+    from fhecost.generation import generate as generate
+    from fhecost.gpt2.head_circuit import HeadRequest as HeadRequest
+    from fhecost.gpt2.head_circuit import compile_heads as compile_heads
+    from fhecost.gpt2.head_circuit import profile_heads as profile_heads
+    from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model as MultiHeadsQGPT2Model
+    from fhecost.gpt2.hybrid import SingleHeadQGPT2Model as SingleHeadQGPT2Model
+    from fhecost.hardware.comparison import ComparisonReport as ComparisonReport
+    from fhecost.hardware.estimate import Estimate as Estimate
+    from fhecost.hardware.estimate import EstimateReport as EstimateReport
+    from fhecost.hardware.estimator import Estimator as Estimator
+    from fhecost.hardware.estimator import estimate as estimate
+    from fhecost.hardware.estimator import estimate_all as estimate_all
+    from fhecost.hardware.library import find_hardware as find_hardware
+    from fhecost.hardware.library import hardware_faults as hardware_faults
+    from fhecost.hardware.library import load_hardware as load_hardware
+    from fhecost.hardware.library import read_hardware as read_hardware
+    from fhecost.hardware.profile import HardwareProfile as HardwareProfile
+    from fhecost.hardware.template import hardware_template as hardware_template
+    from fhecost.hardware.what_if import with_figures as with_figures
+    from fhecost.heads.variants import Variant as Variant
+    from fhecost.heads.variants import register as register
+    from fhecost.measurement.calibration import calibrate as calibrate
+    from fhecost.measurement.fit import CpuFit as CpuFit
+    from fhecost.measurement.fit import fit_cpu as fit_cpu
+    from fhecost.measurement.head_run import measure_heads as measure_heads
+    from fhecost.measurement.microbenchmark import run_microbenchmark as run_microbenchmark
+    from fhecost.measurement.records import Microbenchmark as Microbenchmark
+    from fhecost.measurement.records import load_microbenchmark as load_microbenchmark
+    from fhecost.measurement.run_record import RunRecord as RunRecord
+    from fhecost.measurement.run_record import append_record as append_record
+    from fhecost.measurement.run_record import load_records as load_records
+    from fhecost.measurement.timed_run import RunOptions as RunOptions
+    from fhecost.measurement.timed_run import measure_circuit as measure_circuit
+    from fhecost.models.shape import ModelShape as ModelShape
+    from fhecost.models.shape import find_shape as find_shape
+    from fhecost.pipeline import compare_circuit as compare_circuit
+    from fhecost.pipeline import estimate_circuit as estimate_circuit
+    from fhecost.pipeline import write_report as write_report
+    from fhecost.projection.lengths import spread_lengths as spread_lengths
+    from fhecost.projection.projection import ProjectionReport as ProjectionReport
+    from fhecost.projection.projection import project as project
+    from fhecost.validation.backtest import BacktestReport as BacktestReport
+    from fhecost.validation.backtest import backtest as backtest
+    from fhecost.validation.comparison import ValidationReport as ValidationReport
+    from fhecost.validation.comparison import check_tolerance as check_tolerance
+    from fhecost.validation.comparison import validate as validate
+
+PUBLIC = {
+    "pipeline": "estimate_circuit compare_circuit write_report",
+    "full_report": "FullReport make_report",
+    "projection.projection": "ProjectionReport project",
+    "projection.lengths": "spread_lengths",
+    "accuracy.sweep": "measure_accuracy",
+    "accuracy.records": "AccuracyReport load_accuracy",
+    "generation": "GenerationReport generate",
+    "validation.comparison": "ValidationReport check_tolerance validate",
+    "validation.backtest": "BacktestReport backtest",
+    "measurement.head_run": "measure_heads",
+    "measurement.timed_run": "RunOptions measure_circuit",
+    "measurement.run_record": "RunRecord append_record load_records",
+    "measurement.microbenchmark": "run_microbenchmark",
+    "measurement.records": "Microbenchmark load_microbenchmark",
+    "measurement.fit": "CpuFit fit_cpu",
+    "measurement.calibration": "calibrate",
+    "circuit_request": "CompiledHeads PredictedHeads PredictedShape SavedCircuit find_circuit",
+    "gpt2.head_circuit": "HeadRequest compile_heads profile_heads",
+    "gpt2.hybrid": "MultiHeadsQGPT2Model SingleHeadQGPT2Model",
+    "closed_form.scopes": "ShapeRequest",
+    "models.shape": "ModelShape find_shape",
+    "heads.variants": "Variant register",
+    "circuits.description": "CircuitDescription",
+    "circuits.profile": "CircuitProfile Stage load_profile save_profile",
+    "concrete.reader": "profile_circuit",
+    "hardware.library": "find_hardware load_hardware read_hardware hardware_faults",
+    "hardware.template": "hardware_template",
+    "hardware.what_if": "with_figures",
+    "hardware.profile": "HardwareProfile",
+    "hardware.estimator": "estimate estimate_all Estimator",
+    "hardware.estimate": "Estimate EstimateReport",
+    "hardware.comparison": "ComparisonReport",
+    "errors": "FhecostError UsageError FieldError ImpossibleError",
+}
+"""The public names by the module that has them, in the order of docs/api.md."""
+
+_HOME = {name: f"fhecost.{module}" for module, names in PUBLIC.items() for name in names.split()}
 
 __version__ = VERSION
-
-_HOME = {
-    "CompiledHeads": "fhecost.circuit_request",
-    "PredictedHeads": "fhecost.circuit_request",
-    "PredictedShape": "fhecost.circuit_request",
-    "SavedCircuit": "fhecost.circuit_request",
-    "find_circuit": "fhecost.circuit_request",
-    "ShapeRequest": "fhecost.closed_form.scopes",
-    "ModelShape": "fhecost.models.shape",
-    "find_shape": "fhecost.models.shape",
-    "profile_circuit": "fhecost.concrete.reader",
-    "CircuitProfile": "fhecost.circuits.profile",
-    "Stage": "fhecost.circuits.profile",
-    "load_profile": "fhecost.circuits.profile",
-    "save_profile": "fhecost.circuits.profile",
-    "FhecostError": "fhecost.errors",
-    "ImpossibleError": "fhecost.errors",
-    "UsageError": "fhecost.errors",
-    "HeadRequest": "fhecost.gpt2.head_circuit",
-    "MultiHeadsQGPT2Model": "fhecost.gpt2.hybrid",
-    "SingleHeadQGPT2Model": "fhecost.gpt2.hybrid",
-    "measure_accuracy": "fhecost.accuracy.sweep",
-    "compile_heads": "fhecost.gpt2.head_circuit",
-    "profile_heads": "fhecost.gpt2.head_circuit",
-    "ComparisonRequest": "fhecost.hardware.comparison",
-    "Estimate": "fhecost.hardware.estimate",
-    "EstimateReport": "fhecost.hardware.estimate",
-    "Estimator": "fhecost.hardware.estimator",
-    "estimate": "fhecost.hardware.estimator",
-    "estimate_all": "fhecost.hardware.estimator",
-    "load_hardware": "fhecost.hardware.library",
-    "read_hardware": "fhecost.hardware.library",
-    "HardwareProfile": "fhecost.hardware.profile",
-    "CpuFit": "fhecost.measurement.fit",
-    "fit_cpu": "fhecost.measurement.fit",
-    "run_microbenchmark": "fhecost.measurement.microbenchmark",
-    "Microbenchmark": "fhecost.measurement.records",
-    "load_microbenchmark": "fhecost.measurement.records",
-    "ProjectionRequest": "fhecost.projection.projection",
-    "project": "fhecost.projection.projection",
-    "ReportRequest": "fhecost.full_report",
-    "make_report": "fhecost.full_report",
-    "compare_circuit": "fhecost.pipeline",
-    "estimate_circuit": "fhecost.pipeline",
-}
-
-__all__ = [
-    "CircuitProfile",
-    "ComparisonRequest",
-    "CompiledHeads",
-    "CpuFit",
-    "Estimate",
-    "EstimateReport",
-    "Estimator",
-    "FhecostError",
-    "HardwareProfile",
-    "HeadRequest",
-    "ImpossibleError",
-    "Microbenchmark",
-    "ModelShape",
-    "MultiHeadsQGPT2Model",
-    "PredictedHeads",
-    "PredictedShape",
-    "ProjectionRequest",
-    "ReportRequest",
-    "SavedCircuit",
-    "ShapeRequest",
-    "SingleHeadQGPT2Model",
-    "Stage",
-    "UsageError",
-    "__version__",
-    "compare_circuit",
-    "compile_heads",
-    "estimate",
-    "estimate_all",
-    "estimate_circuit",
-    "find_circuit",
-    "find_shape",
-    "fit_cpu",
-    "load_hardware",
-    "load_microbenchmark",
-    "load_profile",
-    "make_report",
-    "measure_accuracy",
-    "profile_circuit",
-    "profile_heads",
-    "project",
-    "read_hardware",
-    "run_microbenchmark",
-    "save_profile",
-]
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhecost.circuits.profile import CircuitProfile, load_profile
+from fhecost.files import AnyPath
 from fhecost.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class SavedCircuit:
     """A file that holds a circuit profile."""
 
-    path: Path
+    path: AnyPath
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,26 @@ class PredictedShape:
     shape: ShapeRequest
 
 
-CircuitRequest = SavedCircuit | CompiledHeads | PredictedHeads | PredictedShape
+CircuitRequest = CircuitProfile | SavedCircuit | CompiledHeads | PredictedHeads | PredictedShape
+"""A circuit profile, or how to come by one: saved, compiled, or in closed form."""
 
 
 def find_circuit(request: CircuitRequest, progress: Progress = silent) -> CircuitProfile:
     """The circuit profile that ``request`` names.
+
+    Args:
+        request: which circuit; a profile is given back as it is.
+        progress: called with the name of each step when it begins.
 
     Raises:
         UsageError: the request is out of range, or a file isn't there or broken.
         ImpossibleError: the circuit can't be compiled, or its parameter sets can't be predicted.
     """
     match request:
+        case CircuitProfile():
+            return request
         case SavedCircuit(path):
-            return load_profile(path)
+            return load_profile(Path(path))
         case CompiledHeads(heads):
             from fhecost.gpt2.head_circuit import profile_heads
 

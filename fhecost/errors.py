@@ -31,8 +31,12 @@ class FieldError(UsageError):
     """
 
     def __init__(self, field: str, message: str, value: object = None) -> None:
+        # All three are its arguments, so that it comes whole out of another process.
+        super().__init__(field, message, value)
         self.field, self.message, self.value = field, message, value
-        super().__init__(self.called(field))
+
+    def __str__(self) -> str:
+        return self.called(self.field)
 
     def called(self, name: str) -> str:
         """The line of this error with the field under the name of ``name``."""

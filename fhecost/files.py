@@ -10,6 +10,9 @@ from typing import Any
 
 from fhecost.errors import UsageError
 
+AnyPath = str | os.PathLike[str]
+"""A path as a caller writes it."""
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``content`` to ``path`` by a temporary file beside it, then a rename.

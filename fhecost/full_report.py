@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,39 +13,18 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import FhecostError, UsageError
+from fhecost.files import AnyPath
 from fhecost.hardware.comparison import ComparisonReport, compare
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import estimate_all
-from fhecost.hardware.library import ALL, load_hardware, load_machine
+from fhecost.hardware.library import ALL, DEFAULT, MEASURED, HardwareNames, load_hardware
+from fhecost.hardware.profile import HardwareProfile
 from fhecost.models.shape import find_shape
 from fhecost.progress import Progress, silent
-from fhecost.projection.lengths import parse_lengths
-from fhecost.projection.projection import ProjectionReport, ProjectionRequest, project
-from fhecost.validation.comparison import ValidationReport, read_runs, validate
+from fhecost.projection.lengths import spread_lengths
+from fhecost.projection.projection import ProjectionReport, project
+from fhecost.validation.comparison import ValidationReport, validate
 from fhecost.version import VERSION
-
-VALIDATED_MACHINE = "epyc-zen4-2"
-"""The machine that the measured runs which come with fhecost ran on."""
-
-
-@dataclass(frozen=True)
-class ReportRequest:
-    """What a report is to hold.
-
-    ``accuracy`` and ``runs`` are files that ``fhecost accuracy`` and ``fhecost measure head``
-    wrote; those that come with fhecost when empty. ``lengths`` and ``years`` are projected to, by
-    closed form, on ``projected`` machines.
-    """
-
-    circuit: CircuitRequest
-    hardware: str = ALL
-    accuracy: tuple[Path, ...] = ()
-    runs: tuple[Path, ...] = ()
-    validated: str = VALIDATED_MACHINE
-    lengths: tuple[int, ...] | None = None
-    years: tuple[int, ...] = ()
-    projected: str = "default"
-    target_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,45 +41,78 @@ class FullReport:
 
 
 def make_report(
-    request: ReportRequest, hardware_path: Sequence[Path] = (), progress: Progress = silent
+    circuit: CircuitRequest,
+    hardware: HardwareNames = ALL,
+    hardware_path: Iterable[AnyPath] = (),
+    progress: Progress = silent,
+    *,
+    accuracy: Iterable[AnyPath] = (),
+    runs: Iterable[AnyPath] = (),
+    validated: str | HardwareProfile = MEASURED,
+    lengths: Iterable[int] | None = None,
+    years: Iterable[int] = range(2023, 2036),
+    projected: HardwareNames = DEFAULT,
+    target_s: float | None = None,
 ) -> FullReport:
-    """Everything that ``fhecost report`` shows.
+    """Everything that ``fhecost report`` shows; :func:`fhecost.write_report` makes a page of it.
+
+    Args:
+        circuit: its profile, or how to come by it: saved, compiled or in closed form.
+        hardware: names of machines or hardware profiles, ``default``, or ``all``. One that can't
+            run the circuit is a refusal in the report.
+        hardware_path: folders of further machines.
+        progress: called with the name of each step when it begins.
+        accuracy: files that ``fhecost accuracy`` wrote; those that come with fhecost when empty.
+        runs: files that ``fhecost measure head`` wrote; those that come with fhecost when empty.
+        validated: the machine that the runs are held against.
+        lengths: to project to, by closed form; up to 1024 tokens or the model's context when None.
+        years: to project to.
+        projected: the machines to project, as ``hardware`` names them.
+        target_s: up to which length, and in which year, this many seconds are met.
 
     Raises:
         UsageError: the circuit, a machine or a file is wrong.
         ImpossibleError: there is no such circuit, or no machine can run it.
     """
-    machines = load_hardware(request.hardware, hardware_path)
-    accuracies = [load_accuracy(path) for path in request.accuracy or known_accuracy()]
-    circuit = find_circuit(request.circuit, progress)
+    hardware_path, runs = list(hardware_path), list(runs)
+    profiles = load_hardware(hardware, hardware_path)
+    accuracies = [load_accuracy(Path(path)) for path in list(accuracy) or known_accuracy()]
+    found = find_circuit(circuit, progress)
     progress("estimating")
-    estimates = estimate_all(circuit, machines, skip_impossible=True)
+    estimates = estimate_all(found, profiles, skip_impossible=True)
     missing: dict[str, str] = {}
-    accuracy = matching_accuracy(circuit, accuracies)
-    if accuracy is None:
+    matching = matching_accuracy(found, accuracies)
+    if matching is None:
         missing["accuracy"] = (
             "not measured for this model, variant, width and these heads; "
             "fhecost accuracy measures it"
         )
     validation = projection = None
     try:
-        validated = load_machine(request.validated, hardware_path)
-        validation = validate(read_runs(request.runs or None), validated)
+        validation = validate(runs or None, validated, hardware_path)
     except FhecostError as error:
-        if request.runs:
+        if runs:
             raise
         missing["validation"] = str(error)
     progress("projecting")
     try:
+        shape = _shape_of(circuit, found.description)
         projection = project(
-            _projection_request(request, circuit), hardware_path, known=estimates.estimates
+            shape,
+            lengths or spread_lengths(1, min(1024, shape.shape.context)),
+            projected,
+            hardware_path,
+            years=years,
+            target_s=target_s,
+            years_circuit=found,
+            known=estimates.estimates,
         )
     except FhecostError as error:
         missing["projection"] = str(error)
     return FullReport(
         estimates=estimates,
-        comparison=compare(estimates, machines),
-        accuracy=accuracy,
+        comparison=compare(estimates, profiles),
+        accuracy=matching,
         validation=validation,
         projection=projection,
         missing=missing,
@@ -136,19 +148,6 @@ def _speaks_of(row: AccuracyRow, asked: CircuitDescription) -> bool:
         and row.bits == asked.bits
         and row.layer == asked.layer
         and heads == set(asked.heads or ())
-    )
-
-
-def _projection_request(request: ReportRequest, circuit: CircuitProfile) -> ProjectionRequest:
-    shape = _shape_of(request.circuit, circuit.description)
-    lengths = request.lengths or parse_lengths(f"1..{min(1024, shape.shape.context)}")
-    return ProjectionRequest(
-        shape,
-        lengths,
-        request.projected,
-        request.years,
-        request.target_s,
-        years_circuit=circuit,
     )
 
 

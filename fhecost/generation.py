@@ -7,40 +7,27 @@ kept from token to token, so each takes the heads over the whole sequence.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.errors import ImpossibleError, UsageError
+from fhecost.errors import FieldError, ImpossibleError, UsageError
+from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.hybrid import FheMode, MultiHeadsQGPT2Model
 from fhecost.gpt2.model import GPT2, check_layer, find_model, fingerprint, load_gpt2, model_shape
 from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all
+from fhecost.hardware.library import DEFAULT, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.variants import variant_named
-from fhecost.models.shape import EMBEDDED, ModelShape
+from fhecost.models.shape import EMBEDDED, Heads, ModelShape
 from fhecost.progress import Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
-
-
-@dataclass(frozen=True)
-class GenerationRequest:
-    """What to go on from, for how many tokens, with which quantized heads."""
-
-    text: str
-    model: str = EMBEDDED
-    bits: int = 4
-    layer: int = 0
-    heads: tuple[int, ...] = (0,)
-    variant: str = "compact"
-    mode: FheMode = "disable"
-    tokens: int = 12
 
 
 class Token(Frozen):
@@ -110,17 +97,35 @@ class GenerationReport(Frozen):
 
 
 def generate(
-    request: GenerationRequest,
-    machines: Sequence[HardwareProfile] = (),
+    text: str,
+    model: str = EMBEDDED,
+    *,
+    bits: int = 4,
+    layer: int = 0,
+    heads: Heads = "all",
+    variant: str = "compact",
+    mode: FheMode = "disable",
+    tokens: int = 12,
+    hardware: HardwareNames = DEFAULT,
+    hardware_path: Iterable[AnyPath] = (),
     progress: Progress = silent,
     on_token: Callable[[GeneratedToken], None] = silent,
 ) -> GenerationReport:
-    """Generate greedily with quantized heads, and with the float model.
+    """What ``fhecost generate`` does: go on with quantized heads, and with the float model.
 
     Args:
-        request: the text and the model; in every mode but ``disable`` a circuit is compiled for
-            each token.
-        machines: where to estimate each token's circuit; a machine that can't run it is a refusal.
+        text: what to go on from.
+        model: ``embedded``, a folder, or a Hugging Face name.
+        bits: width of the quantized tensors.
+        layer: from 0.
+        heads: which heads of the layer, from 0, or ``all``.
+        variant: which quantized circuit.
+        mode: in the clear, simulated, or encrypted. In every mode but ``disable`` a circuit is
+            compiled for each token.
+        tokens: how many to generate.
+        hardware: where to estimate each token's circuit: names of machines or hardware profiles,
+            ``all``, or ``default``. One that can't run it is a refusal.
+        hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
         on_token: called with each token of the quantized model when it is there.
 
@@ -129,55 +134,63 @@ def generate(
         ImpossibleError: the heads of the first token can't be compiled, or run on no machine. A
             later one that can't is said in the report, after the tokens that were there.
     """
-    folder = find_model(request.model)
-    _check(request, model_shape(folder))
+    profiles = load_hardware(hardware, hardware_path)
+    folder = find_model(model)
+    shape = model_shape(folder)
+    check_bits(bits)
+    check_layer(shape, layer)
+    variant_named(variant)
+    if tokens < 1:
+        raise FieldError("tokens", "must be at least 1", tokens)
+    if not text:
+        raise UsageError("the text is empty; give one to go on from")
     progress("loading the model")
     gpt2 = load_gpt2(folder)
-    prompt = gpt2.tokens(request.text)
-    _check_length(prompt, request, gpt2.shape)
+    prompt = gpt2.tokens(text)
+    _check_length(prompt, tokens, mode, shape)
     progress("calibrating the heads")
-    model = MultiHeadsQGPT2Model(
+    quantized = MultiHeadsQGPT2Model(
         gpt2,
-        n_bits=request.bits,
-        layer=request.layer,
-        heads=request.heads,
-        variant=request.variant,
+        n_bits=bits,
+        layer=layer,
+        heads=heads,
+        variant=variant,
         # The longest sentence that the heads will see.
-        calibration_length=max(2, len(prompt) + request.tokens - 1),
+        calibration_length=max(2, len(prompt) + tokens - 1),
     )
-    with attention_interface.floating_point(model.model):
-        float_ids = _float_continuation(model, prompt, request.tokens)
-    tokens: list[GeneratedToken] = []
+    with attention_interface.floating_point(quantized.model):
+        float_ids = _float_continuation(quantized, prompt, tokens)
+    generated: list[GeneratedToken] = []
     stopped = None
     try:
-        for token in _quantized_continuation(model, prompt, request, machines, progress):
-            tokens.append(token)
+        for token in _quantized_continuation(quantized, prompt, tokens, mode, profiles, progress):
+            generated.append(token)
             on_token(token)
     except ImpossibleError as error:
-        if not tokens:
+        if not generated:
             raise
-        stopped = f"token {len(tokens) + 1} of {request.tokens}: {error}"
-    ids = [token.token_id for token in tokens]
+        stopped = f"token {len(generated) + 1} of {tokens}: {error}"
+    ids = [token.token_id for token in generated]
     return GenerationReport(
         fhecost_version=VERSION,
-        model=EMBEDDED if request.model == EMBEDDED else folder.resolve().name,
+        model=EMBEDDED if model == EMBEDDED else folder.resolve().name,
         model_sha256=fingerprint(folder),
-        prompt=request.text,
+        prompt=text,
         prompt_tokens=len(prompt),
-        layer=request.layer,
-        heads=model.heads,
-        bits=request.bits,
-        variant=request.variant,
-        mode=request.mode,
-        tokens=tuple(tokens),
+        layer=layer,
+        heads=quantized.heads,
+        bits=bits,
+        variant=variant,
+        mode=mode,
+        tokens=tuple(generated),
         text=_decoded(gpt2, ids),
         float_tokens=_with_texts(gpt2, float_ids),
         float_text=_decoded(gpt2, float_ids),
         parted_at=first_difference(ids, float_ids),
         stopped=stopped,
-        inputs=model.usage.inputs,
-        saturated=model.usage.saturated,
-        exceeded=model.usage.exceeded if request.mode == "disable" else None,
+        inputs=quantized.usage.inputs,
+        saturated=quantized.usage.saturated,
+        exceeded=quantized.usage.exceeded if mode == "disable" else None,
     )
 
 
@@ -190,58 +203,49 @@ def first_difference(ids: Sequence[int], others: Sequence[int]) -> int | None:
     return next((index for index, (one, other) in pairs if one != other), None)
 
 
-def _check(request: GenerationRequest, shape: ModelShape) -> None:
-    """Raise a UsageError for what is wrong whatever the tokenizer says."""
-    check_bits(request.bits)
-    check_layer(shape, request.layer)
-    variant_named(request.variant)
-    if request.tokens < 1:
-        raise UsageError(f"--tokens {request.tokens}: must be at least 1")
-    if not request.text:
-        raise UsageError("the text is empty; give one to go on from")
-
-
-def _check_length(prompt: Sequence[int], request: GenerationRequest, shape: ModelShape) -> None:
+def _check_length(prompt: Sequence[int], tokens: int, mode: FheMode, shape: ModelShape) -> None:
     if not prompt:
         raise UsageError("the text holds no token; give one to go on from")
-    if len(prompt) < 2 and request.mode != "disable":
+    if len(prompt) < 2 and mode != "disable":
         raise UsageError("the text has one token; a circuit needs at least 2")
-    if len(prompt) + request.tokens > shape.context:
-        raise UsageError(
-            f"the text has {len(prompt)} tokens, with --tokens {request.tokens} that is more than "
-            f"the model's context of {shape.context}"
+    if len(prompt) + tokens > shape.context:
+        raise FieldError(
+            "tokens",
+            f"with the {len(prompt)} of the text more than the model's context of {shape.context}",
+            tokens,
         )
 
 
 def _quantized_continuation(
     model: MultiHeadsQGPT2Model,
     prompt: Sequence[int],
-    request: GenerationRequest,
-    machines: Sequence[HardwareProfile],
+    tokens: int,
+    mode: FheMode,
+    hardware: Sequence[HardwareProfile],
     progress: Progress,
 ) -> Iterator[GeneratedToken]:
     texts = _Texts(model.gpt2)
     ids = list(prompt)
-    for number in range(1, request.tokens + 1):
+    for number in range(1, tokens + 1):
         costs: dict[str, Any] = {}
-        if request.mode != "disable":
-            at = f"token {number} of {request.tokens}"
+        if mode != "disable":
+            at = f"token {number} of {tokens}"
             progress(f"{at}: compiling")
             # The sentences that set bit widths have nothing to do with the circuit there is.
             with attention_interface.floating_point(model.model):
                 circuit = model.compile([ids])
-            costs = _costs(model.profile(), machines)
-            if request.mode == "execute":
+            costs = _costs(model.profile(), hardware)
+            if mode == "execute":
                 progress(f"{at}: generating keys")
                 start = time.perf_counter()
                 circuit.keygen()
                 costs["keys_s"] = time.perf_counter() - start
                 progress(f"{at}: running encrypted")
-            model.set_fhe_mode(request.mode)
+            model.set_fhe_mode(mode)
         token_id = _next_token(model, ids)
-        if request.mode == "execute":
+        if mode == "execute":
             costs["measured_s"] = model.last_run_s
-        last = number == request.tokens or _ends(model.gpt2, token_id)
+        last = number == tokens or _ends(model.gpt2, token_id)
         text = texts.added(token_id, last)
         yield GeneratedToken(token_id=token_id, text=text, seq_len=len(ids), **costs)
         if last:
@@ -249,15 +253,15 @@ def _quantized_continuation(
         ids.append(token_id)
 
 
-def _costs(profile: CircuitProfile, machines: Sequence[HardwareProfile]) -> dict[str, Any]:
+def _costs(profile: CircuitProfile, hardware: Sequence[HardwareProfile]) -> dict[str, Any]:
     """What a circuit profile and the machines say of a token."""
     costs: dict[str, Any] = {
         "pbs_count": profile.pbs_count,
         "p_error": profile.p_error,
         "global_p_error": profile.global_p_error,
     }
-    if machines:
-        report = estimate_all(profile, machines, skip_impossible=True)
+    if hardware:
+        report = estimate_all(profile, hardware, skip_impossible=True)
         costs["estimates"] = tuple(
             TokenEstimate(
                 hardware=each.hardware,

@@ -1,38 +1,42 @@
-"""The whole way in one call: from a request for a circuit to the report on machines."""
+"""The whole way in one call: from a circuit to the report on machines, and to the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 from fhecost.circuit_request import CircuitRequest, find_circuit
 from fhecost.circuits.profile import CircuitProfile, save_profile
-from fhecost.errors import ImpossibleError
-from fhecost.files import check_can_write
-from fhecost.hardware.comparison import ComparisonReport, ComparisonRequest, compare
+from fhecost.errors import FieldError, ImpossibleError
+from fhecost.files import AnyPath, check_can_write, write_atomically
+from fhecost.hardware.comparison import ComparisonReport, SortKey, check_sort, compare
 from fhecost.hardware.estimate import Estimate, EstimateReport
 from fhecost.hardware.estimator import Estimator, estimate_all
-from fhecost.hardware.library import ALL, DEFAULT, load_hardware, load_machine
-from fhecost.hardware.profile import HardwareProfile
-from fhecost.hardware.what_if import parse_what_if, with_figures_where_known
+from fhecost.hardware.library import ALL, DEFAULT, HardwareNames, find_hardware, load_hardware
+from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.hardware.what_if import with_figures_where_known
 from fhecost.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from fhecost.full_report import FullReport
 
 
 def estimate_circuit(
-    request: CircuitRequest,
-    hardware: str = DEFAULT,
-    hardware_path: Sequence[Path] = (),
+    circuit: CircuitRequest,
+    hardware: HardwareNames = DEFAULT,
+    hardware_path: Iterable[AnyPath] = (),
     progress: Progress = silent,
     *,
-    keep_profile: Path | None = None,
+    keep_profile: AnyPath | None = None,
 ) -> EstimateReport:
     """What ``fhecost estimate`` does: find the circuit, and estimate it on each machine.
 
     Args:
-        request: the circuit: saved, compiled or in closed form. Only compiling, and widths from a
-            model's weights, need torch and Concrete.
-        hardware: machine names, comma-separated, ``all``, or ``default``: one of each kind and
-            the user's own. With these two, a machine that can't run the circuit is a refusal in
+        circuit: its profile, or how to come by it: saved, compiled or in closed form. Only
+            compiling, and widths from a model's weights, need torch and Concrete.
+        hardware: names of machines or hardware profiles, ``all``, or ``default``: one of each kind
+            and the user's own. With these two, a machine that can't run the circuit is a refusal in
             the report, not an error.
         hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
@@ -43,41 +47,64 @@ def estimate_circuit(
         ImpossibleError: there is no such circuit, or a machine can't run it.
     """
     # What fails at once comes before what takes long.
-    check_can_write(keep_profile)
-    machines = load_hardware(hardware, hardware_path)
-    circuit = find_circuit(request, progress)
-    report = estimate_all(circuit, machines, skip_impossible=hardware in (ALL, DEFAULT))
-    if keep_profile is not None:
-        save_profile(circuit, keep_profile)
+    kept = None if keep_profile is None else Path(keep_profile)
+    check_can_write(kept)
+    profiles = load_hardware(hardware, hardware_path)
+    found = find_circuit(circuit, progress)
+    report = estimate_all(found, profiles, skip_impossible=hardware in (ALL, DEFAULT))
+    if kept is not None:
+        save_profile(found, kept)
     return report
 
 
 def compare_circuit(
-    request: CircuitRequest,
-    comparison: ComparisonRequest,
-    hardware_path: Sequence[Path] = (),
+    circuit: CircuitRequest,
+    hardware: HardwareNames = ALL,
+    hardware_path: Iterable[AnyPath] = (),
     progress: Progress = silent,
+    *,
+    kinds: Iterable[Kind] = (),
+    base: str | HardwareProfile | None = None,
+    sort: SortKey = "latency",
+    what_if: Mapping[str, float] | None = None,
 ) -> ComparisonReport:
     """What ``fhecost compare`` does: find the circuit, and hold the machines against each other.
+
+    Args:
+        circuit: its profile, or how to come by it: saved, compiled or in closed form.
+        hardware: names of machines or hardware profiles, ``default``, or ``all``. One that can't
+            run the circuit is a refusal in the report.
+        hardware_path: folders of further machines.
+        progress: called with the name of each step when it begins.
+        kinds: only machines of these kinds; of all when empty.
+        base: the machine that speed-ups are over, with its own figures; the slowest when None.
+        sort: what the rows are sorted by.
+        what_if: figures to set, in SI units, on each machine that has them: ``{"cores": 64}``.
 
     Raises:
         UsageError: the request, a machine, a figure or a path is wrong.
         ImpossibleError: there is no such circuit, or no machine can run it.
     """
-    machines = load_hardware(comparison.hardware, hardware_path)
-    if comparison.kinds:
-        machines = [machine for machine in machines if machine.kind in comparison.kinds]
-        if not machines:
-            raise ImpossibleError(f"no machine of kind {', '.join(comparison.kinds)} among those")
+    check_sort(sort)
+    profiles = load_hardware(hardware, hardware_path)
+    wanted, known = tuple(kinds), get_args(Kind)
+    for kind in wanted:
+        if kind not in known:
+            raise FieldError("kinds", f"must be among {', '.join(known)}", kind)
+    if wanted:
+        profiles = [profile for profile in profiles if profile.kind in wanted]
+        if not profiles:
+            # In the order in which they are always named.
+            asked = [kind for kind in known if kind in wanted]
+            raise ImpossibleError(f"no machine of kind {', '.join(asked)} among those")
     # The base keeps its own figures: it is what the others are held against.
-    base = load_machine(comparison.base, hardware_path) if comparison.base else None
-    changed = parse_what_if(comparison.what_if) if comparison.what_if else {}
-    if changed:
-        machines = with_figures_where_known(machines, changed)
-    circuit = find_circuit(request, progress)
-    report = estimate_all(circuit, machines, skip_impossible=True)
-    held_against = None if base is None else _base_estimate(circuit, base, report)
-    return compare(report, machines, held_against, sort=comparison.sort, what_if=changed)
+    held_against = None if base is None else find_hardware(base, hardware_path)
+    if what_if:
+        profiles = with_figures_where_known(profiles, what_if)
+    found = find_circuit(circuit, progress)
+    report = estimate_all(found, profiles, skip_impossible=True)
+    base_made = None if held_against is None else _base_estimate(found, held_against, report)
+    return compare(report, profiles, base_made, sort=sort, what_if=what_if)
 
 
 def _base_estimate(
@@ -87,4 +114,38 @@ def _base_estimate(
     try:
         return Estimator(base, report.estimates)(circuit)
     except ImpossibleError as error:
-        raise ImpossibleError(f"--base {error}") from error
+        raise ImpossibleError(f"base {error}") from error
+
+
+def write_report(
+    report: FullReport,
+    page: AnyPath = "report.html",
+    *,
+    figures_folder: AnyPath | None = None,
+    figure_format: Literal["svg", "png"] = "svg",
+    progress: Progress = silent,
+) -> list[Path]:
+    """Write what :func:`fhecost.make_report` found as one page that opens offline.
+
+    Args:
+        report: what the page holds.
+        page: the file.
+        figures_folder: where to write each figure too, if anywhere.
+        figure_format: of the figures that are written there.
+        progress: called with the name of each step when it begins.
+
+    Returns:
+        The files of the figures.
+
+    Raises:
+        UsageError: plotly or kaleido isn't installed, or a file can't be written.
+        ImpossibleError: there is no browser that could draw the figures.
+    """
+    from fhecost.report.report_page import report_figures, report_page
+    from fhecost.report.saved_figures import save_figures
+
+    figures = report_figures(report)
+    write_atomically(Path(page), report_page(report, figures))
+    if figures_folder is None:
+        return []
+    return save_figures(figures, Path(figures_folder), figure_format, progress)

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import re
-
-from fhecost.errors import UsageError
-
 _TIME = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
-_READ_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _YEAR = 365.25 * 86400
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -35,23 +29,6 @@ def duration(seconds: float) -> str:
         if seconds < 999.5 * scale or unit == "s":
             return f"{_three_digits(seconds / scale)} {unit}"
     raise AssertionError("unreachable")
-
-
-def parse_duration(text: str, option: str = "--target") -> float:
-    """Seconds of a duration such as ``100ms``, ``2.5 s`` or ``1h``.
-
-    Raises:
-        UsageError: no positive number with one of the units, named after ``option``.
-    """
-    match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*([a-zµ]+)\s*", text)
-    try:
-        seconds = float(match[1]) * _READ_UNITS[match[2]] if match else math.nan
-    except (KeyError, ValueError):
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        units = ", ".join(_READ_UNITS)
-        raise UsageError(f"{option} {text}: must be a positive number and a unit of {units}")
-    return seconds
 
 
 def amount(value: float, unit: str = "") -> str:

@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhecost.accuracy.agreement import compare, total, wilson_interval
+from fhecost.accuracy.judge import Setting
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD
 from fhecost.accuracy.records import AccuracyReport
 from fhecost.accuracy.sweep import (
     evaluation_sentences,
-    head_groups,
     measure_accuracy,
     read_sentences,
-    settings,
 )
 from fhecost.errors import UsageError
 from fhecost.gpt2.head_circuit import HeadRequest, profile_heads
@@ -84,17 +83,13 @@ def test_published_shares_are_those_of_the_facts(facts):
 @pytest.fixture(scope="module")
 def goals():
     """Layer 0 of the embedded model at 4 and 6 bits, in the clear and simulated."""
-    groups = head_groups("embedded", 0, ["0", "1", "2", "3", "all"])
-    reports = {}
-    for mode, seq_lens, chosen in (
-        ("disable", (16, 32), groups),
-        ("simulate", (8,), [groups[0], groups[-1]]),
-    ):
-        wanted = settings(
-            groups=chosen, bits=(4, 6), seq_lens=seq_lens, mode=mode, variant="compact"
+    return {
+        mode: measure_accuracy(heads=heads, bits=[4, 6], seq_lens=seq_lens, mode=mode)
+        for mode, seq_lens, heads in (
+            ("disable", [16, 32], [0, 1, 2, 3, "all"]),
+            ("simulate", [8], [0, "all"]),
         )
-        reports[mode] = measure_accuracy("embedded", wanted)
-    return reports
+    }
 
 
 @pytest.mark.parametrize(("mode", "seq_len"), [("disable", 16), ("disable", 32), ("simulate", 8)])
@@ -120,17 +115,15 @@ def test_more_bits_keep_more(goals):
 
 
 def test_a_killed_run_goes_on_where_it_stopped(monkeypatch):
-    wanted = settings(
-        groups=[(0, (1,))], bits=(3, 4), seq_lens=(4,), mode="disable", variant="compact"
-    )
-    first = measure_accuracy("embedded", wanted[:1], processes=1)
+    asked = {"heads": [1], "seq_lens": [4], "processes": 1}
+    first = measure_accuracy(bits=[3], **asked)
     judged = []
     monkeypatch.setattr(
         "fhecost.accuracy.sweep.judge",
         lambda _model, _sentences, setting: judged.append(setting) or first.rows[0],
     )
-    report = measure_accuracy("embedded", wanted, processes=1)
-    assert judged == wanted[1:]
+    report = measure_accuracy(bits=[3, 4], **asked)
+    assert judged == [Setting(0, (1,), 4, 4, "disable", "compact")]
     assert report.rows[0] == first.rows[0]
 
 

@@ -10,7 +10,7 @@ import pytest
 from fhecost.data import data_folder
 from fhecost.errors import UsageError
 from fhecost.hardware import registry
-from fhecost.hardware.library import load_hardware, load_machine
+from fhecost.hardware.library import find_hardware, load_hardware
 from fhecost.hardware.pipelined import PipelinedLatencyModel
 from fhecost.schemas import schema_path
 from fhecost.validation.backtest import backtest
@@ -66,7 +66,7 @@ def test_every_record_that_a_machine_is_fitted_to_is_there():
 @pytest.mark.parametrize("name", ["m6i-metal", "hpc7a-96xlarge", "hpc8a-96xlarge"])
 def test_constants_of_cpus_are_their_fits(fits, name):
     constants = fits.fit_cpu_constants(fits.fitted_operations(name))
-    figures = load_machine(name).figures
+    figures = find_hardware(name).figures
     named = ("fourier_unit_s", "external_product_unit_s", "key_switch_unit_s")
     assert [figures[figure].value for figure in named] == pytest.approx(constants, rel=2e-3)
 
@@ -74,7 +74,7 @@ def test_constants_of_cpus_are_their_fits(fits, name):
 @pytest.mark.parametrize("name", ["h100", "h100-tfhe-rs-1.4"])
 def test_constants_of_gpus_are_their_fits(fits, name):
     constants = fits.fit_gpu_constants(fits.fitted_operations(name))
-    figures = load_machine(name).figures
+    figures = find_hardware(name).figures
     named = ("step_overhead_s", "single_pbs_rate_units_per_s", "spilled_rate_share")
     assert [figures[figure].value for figure in named] == pytest.approx(constants, rel=5e-3)
 
@@ -122,7 +122,7 @@ def test_a_record_that_repeats_a_fitted_one_is_no_test():
     fitted = record(name="Strix set I throughput", value=74_696)
     again = record(name="Strix ASIC I", value=74_696)
     other = record(name="Strix set I again", value=60_000)
-    judged = backtest([again, other, fitted], [load_machine("strix")])
+    judged = backtest([again, other, fitted], [find_hardware("strix")])
     assert [(row.name, row.fitted) for row in judged.rows] == [
         ("Strix set I throughput", True),
         ("Strix set I again", False),
@@ -143,7 +143,7 @@ class PbsOnly(PipelinedLatencyModel):
 
 def test_what_a_model_leaves_out_is_not_predicted_as_zero(monkeypatch):
     monkeypatch.setitem(registry._OWN, "pbs-only", PbsOnly())
-    machine = load_machine("strix").changed(latency_model="pbs-only")
+    machine = find_hardware("strix").changed(latency_model="pbs-only")
     alone = record(name="Strix set IX")
     both = record(
         name="Strix set IX, KS-PBS",

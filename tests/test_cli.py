@@ -32,7 +32,7 @@ def test_json_of_an_estimate_has_what_it_promises(run_fhecost):
     assert finished.returncode == 0, finished.stderr
     report = json.loads(finished.stdout)
     jsonschema.validate(report, json.loads(schema_path("estimate").read_text()))
-    assert report["schema_version"] == 1
+    assert report["schema_version"] == 2
     circuit = report["circuit"]
     assert circuit["source"] == "compiled Concrete circuit"
     assert circuit["pbs_count"] == sum(
@@ -136,7 +136,7 @@ def test_a_head_is_estimated_in_one_call(saved_profile, monkeypatch, tmp_path):
     assert report == fhecost.estimate_circuit(fhecost.SavedCircuit(SAVED_PROFILE))
     assert (asked, steps) == ([request], ["compiling"])
     assert kept.read_text() == SAVED_PROFILE.read_text()
-    (alone,) = fhecost.estimate_circuit(fhecost.CompiledHeads(request), "h100").estimates
+    (alone,) = fhecost.estimate_circuit(fhecost.CompiledHeads(request), ["h100"]).estimates
     assert alone.hardware == "h100"
 
 
@@ -146,7 +146,7 @@ def test_an_unknown_machine_is_found_before_the_head_is_compiled(monkeypatch):
 
     monkeypatch.setattr(head_circuit, "profile_heads", lambda *_: pytest.fail("compiled"))
     with pytest.raises(fhecost.UsageError, match="h200: unknown machine"):
-        fhecost.estimate_circuit(fhecost.CompiledHeads(fhecost.HeadRequest()), "h200")
+        fhecost.estimate_circuit(fhecost.CompiledHeads(fhecost.HeadRequest()), ["h200"])
 
 
 def test_every_public_name_is_there():

@@ -25,7 +25,7 @@ from fhecost.closed_form.scopes import ShapeRequest, plan_of_shape, profile_of_s
 from fhecost.closed_form.solved_circuits import SolvedTable, solved_circuits
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.estimator import estimate
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.heads.variants import VARIANTS
 from fhecost.models.shape import SHAPES, find_shape
 from tests.conftest import ROOT
@@ -135,15 +135,15 @@ def test_modelled_latency_is_near_that_of_compiled_circuits(scripts, compiled):
         expected = CircuitProfile.model_validate(entry["profile"])
         found = predicted(scripts["table"].plan_of_case(entry["case"]), entry["case"]["variant"])
         for name in MACHINES:
-            machine = load_machine(name)
+            machine = find_hardware(name)
             try:
                 modelled = estimate(expected, machine).latency_s
                 errors.append(abs(estimate(found, machine).latency_s / modelled - 1))
             except ImpossibleError:
                 continue
     assert len(errors) > 100
-    assert statistics.median(errors) <= 0.05
-    assert max(errors) <= 0.15
+    assert statistics.median(errors) <= 0.001
+    assert max(errors) <= 0.13
 
 
 def test_what_is_compiled_now_has_the_counts_of_the_closed_form(scripts, tmp_path):
@@ -173,6 +173,13 @@ def test_the_published_head(seq_len, published):
     count = sum(lookup.wire.count for lookup in partition(plan_of_shape(request)).lookups)
     d = GPT2.dimension
     assert count == 4 * d * seq_len**2 + 6 * seq_len**2 + 6 * d * seq_len == published - seq_len**2
+
+
+@pytest.mark.parametrize("seq_len", [64, 512])
+def test_no_lookup_of_the_reference_is_lost_at_any_length(seq_len):
+    plan = plan_of_shape(ShapeRequest(GPT2, "head", seq_len, 4, "reference"))
+    count = sum(lookup.wire.count for lookup in partition(plan).lookups)
+    assert count == 4 * GPT2.dimension * seq_len**2 + 6 * seq_len**2 + 6 * GPT2.dimension * seq_len
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
@@ -270,7 +277,7 @@ def test_heads_side_by_side_cost_what_each_costs(seq_len, heads):
 
 def test_a_prediction_widens_the_range_by_its_error():
     circuit = profile_of_shape(ShapeRequest(GPT2, "head", 6, 4, "compact"))
-    machine = load_machine("h100")
+    machine = find_hardware("h100")
     widened = estimate(circuit, machine)
     plain = estimate(circuit.model_copy(update={"cost_error": None}), machine)
     assert circuit.cost_error is not None
@@ -315,8 +322,8 @@ def test_a_precision_that_no_circuit_reads_is_refused():
     [
         ({"seq_len": 1025}, "gpt2 takes 1 to 1024"),
         ({"seq_len": 0}, "takes 1 to 1024"),
-        ({"bits": 1}, "--bits"),
-        ({"variant": "fast"}, "--variant fast: unknown; there is reference"),
+        ({"bits": 1}, "bits 1: must be from 2 to 8"),
+        ({"variant": "fast"}, "variant fast: unknown; there is reference"),
         ({"heads": 13}, "has 12 a layer"),
     ],
 )
@@ -346,15 +353,15 @@ def test_where_widths_come_from():
     assert stated is not None
     assert stated.shape.width == 256
     assert closed_form_request("gpt2", scope="layer") is not None
-    with pytest.raises(UsageError, match="--widths calibrated: --model gpt2: no weights there"):
+    with pytest.raises(UsageError, match="widths calibrated: model gpt2 has no weights at hand"):
         closed_form_request("gpt2", widths="calibrated")
-    with pytest.raises(UsageError, match="--scope layer has stated widths only"):
+    with pytest.raises(UsageError, match="widths calibrated: scope layer has stated widths only"):
         closed_form_request("embedded", scope="layer", widths="calibrated")
 
 
 def test_one_estimate_takes_milliseconds():
     """The goal is 5 ms; a benchmark in experiments/closed_form has the figures."""
-    machine = load_machine("epyc-zen4-2")
+    machine = find_hardware("epyc-zen4-2")
     request = ShapeRequest(find_shape("embedded"), "head", 6, 4, "compact")
     seconds = []
     for _ in range(30):
@@ -377,7 +384,7 @@ def test_the_command_line(run_fhecost, tmp_path):
     again = run_fhecost(
         "estimate", "--profile", "whole.json", "--hardware", "h100,flashtfhe", "--format", "json"
     )
-    report = fhecost.estimate_circuit(fhecost.PredictedShape(request), "h100,flashtfhe")
+    report = fhecost.estimate_circuit(fhecost.PredictedShape(request), ["h100", "flashtfhe"])
     assert json.loads(again.stdout) == json.loads(report.model_dump_json())
 
 

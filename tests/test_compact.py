@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
 from fhecost.heads.compact import UNBOUNDED, hadamard_rotation, signed_bits
-from fhecost.heads.compact_circuit import CompactHead, run_head, scores_and_value
+from fhecost.heads.compact_circuit import CompactHead, HeadRun
 from fhecost.heads.operators import ClearOperators
+from fhecost.heads.pairs import Pairs
 from fhecost.quantization import Quantizer
 
 
@@ -111,7 +112,8 @@ def test_squares_give_twice_the_product_of_query_and_key(seed, n_bits, seq_len):
     rng = np.random.default_rng(seed)
     head = made_up_head(rng, n_bits=n_bits)
     integers = rng.integers(-(2**n_bits), 2**n_bits, (seq_len, 4))
-    scores, value = scores_and_value(head, integers, ClearOperators(), "", UNBOUNDED, UNBOUNDED)
+    run = HeadRun(head, ClearOperators(), Pairs(seq_len), UNBOUNDED, UNBOUNDED)
+    scores, value = run.scores_and_value(integers)
     real = integers @ head.weight * head.column_scale + head.column_offset
     query, key = head.query.quantize(real[:, :3]), head.key.quantize(real[:, 3:6])
     assert np.array_equal(scores, 2 * (query @ key.T)[np.tril_indices(seq_len)])
@@ -127,7 +129,7 @@ def test_a_head_is_what_its_description_says(seed, n_bits, seq_len, dropped):
     head = made_up_head(rng, n_bits=n_bits)
     integers = rng.integers(-(2**n_bits), 2**n_bits, (seq_len, 4))
     seen = ClearOperators()
-    run_head(head, integers, seen, "", UNBOUNDED, UNBOUNDED)
+    HeadRun(head, seen, Pairs(seq_len), UNBOUNDED, UNBOUNDED).outputs(integers)
     kept_bits = 6
     head = replace(
         head,
@@ -135,7 +137,8 @@ def test_a_head_is_what_its_description_says(seed, n_bits, seq_len, dropped):
         score_bits=kept_bits + dropped,
         attended_bits=signed_bits(seen.largest["attended"]),
     )
-    sums, totals = run_head(head, integers, ClearOperators(), "", head.projection_bits, kept_bits)
+    run = HeadRun(head, ClearOperators(), Pairs(seq_len), head.projection_bits, kept_bits)
+    sums, totals = run.outputs(integers)
     expected = plain_head(head, integers, kept_bits)
     assert np.array_equal(sums, expected[0])
     assert np.array_equal(totals, expected[1])

@@ -1,6 +1,7 @@
 """Machines beside each other, and machines of one's own."""
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -11,9 +12,8 @@ import pytest
 from fhecost.circuit_request import SavedCircuit
 from fhecost.circuits.profile import save_profile
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.hardware.comparison import ComparisonRequest
-from fhecost.hardware.library import find_faults, load_hardware, load_machine, read_hardware
-from fhecost.hardware.template import template_of
+from fhecost.hardware.library import find_hardware, hardware_faults, load_hardware, read_hardware
+from fhecost.hardware.template import hardware_template
 from fhecost.pipeline import compare_circuit
 from fhecost.schemas import schema_path
 
@@ -34,7 +34,7 @@ def test_there_are_at_least_15_machines_of_all_kinds():
 
 
 def test_every_machine_is_a_row_or_a_refusal(profile):
-    report = compare_circuit(SavedCircuit(profile), ComparisonRequest())
+    report = compare_circuit(SavedCircuit(profile))
     told = [row.hardware for row in report.rows] + [item.hardware for item in report.refusals]
     assert sorted(told) == sorted(NAMES)
     latencies = [row.latency_s for row in report.rows]
@@ -44,14 +44,13 @@ def test_every_machine_is_a_row_or_a_refusal(profile):
     for row in report.rows:
         assert row.speed_up == pytest.approx(slowest.latency_s / row.latency_s)
         assert 0 < row.utilization <= 1
-        figures = load_machine(row.hardware).figures
+        figures = find_hardware(row.hardware).figures
         for figure, derived in (("power_w", row.energy_j), ("price_usd_per_hour", row.price_usd)):
             assert (derived is None) == (figure not in figures)
 
 
 def test_kinds_base_and_order(profile):
-    asked = ComparisonRequest(kinds=("gpu",), base="epyc-zen4-2", sort="price")
-    report = compare_circuit(SavedCircuit(profile), asked)
+    report = compare_circuit(SavedCircuit(profile), kinds=["gpu"], base="epyc-zen4-2", sort="price")
     assert {row.kind for row in report.rows} == {"gpu"}
     prices = [row.price_usd for row in report.rows]
     known = [price for price in prices if price is not None]
@@ -60,11 +59,9 @@ def test_kinds_base_and_order(profile):
 
 
 def test_what_if_is_set_where_it_is_known(profile):
-    machines = "epyc-zen4-2,strix"
-    plain = compare_circuit(SavedCircuit(profile), ComparisonRequest(hardware=machines))
-    changed = compare_circuit(
-        SavedCircuit(profile), ComparisonRequest(hardware=machines, what_if="cores=64")
-    )
+    names = ["epyc-zen4-2", "strix"]
+    plain = compare_circuit(SavedCircuit(profile), names)
+    changed = compare_circuit(SavedCircuit(profile), names, what_if={"cores": 64})
     before = {row.hardware: row.latency_s for row in plain.rows}
     after = {row.hardware: row.latency_s for row in changed.rows}
     assert after["epyc-zen4-2"] < before["epyc-zen4-2"] / 8
@@ -75,19 +72,22 @@ def test_what_if_is_set_where_it_is_known(profile):
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
-        (ComparisonRequest(what_if="wings=2"), UsageError, "--what-if wings: no figure"),
-        (ComparisonRequest(what_if="cores"), UsageError, "--what-if cores: must be"),
-        (ComparisonRequest(what_if="cores=-1"), UsageError, "--what-if cores=-1: must be"),
-        (ComparisonRequest(what_if="cores=inf"), UsageError, "--what-if cores=inf: must be"),
-        (ComparisonRequest(base="all"), UsageError, "all: name one machine"),
-        (ComparisonRequest(hardware="strix", kinds=("gpu",)), ImpossibleError, "no machine of"),
-        (ComparisonRequest(base="abacus"), UsageError, "abacus: unknown machine"),
-        (ComparisonRequest(base="matcha"), ImpossibleError, "--base matcha: can't hold"),
+        ({"what_if": {"wings": 2}}, UsageError, "what_if wings: no figure of these machines; "),
+        ({"what_if": {"cores": -1}}, UsageError, "what_if cores=-1: must be a positive number"),
+        ({"what_if": {"cores": math.inf}}, UsageError, "what_if cores=inf: must be a positive"),
+        ({"base": "all"}, UsageError, "all: name one machine"),
+        ({"base": "abacus"}, UsageError, "abacus: unknown machine"),
+        ({"base": "matcha"}, ImpossibleError, "base matcha: can't hold"),
+        ({"hardware": ["strix"], "kinds": ["gpu"]}, ImpossibleError, "no machine of kind gpu"),
+        ({"hardware": ["h100,strix"]}, UsageError, "h100,strix: unknown machine"),
+        ({"kinds": ["tpu"]}, UsageError, "kinds tpu: must be among cpu, gpu, fpga, asic"),
+        ({"sort": "colour"}, UsageError, "sort colour: must be among latency, "),
+        ({"hardware_path": ["nowhere"]}, UsageError, "hardware_path nowhere: not a folder"),
     ],
 )
 def test_what_cant_be_compared_is_said(profile, asked, error, message):
     with pytest.raises(error, match=message):
-        compare_circuit(SavedCircuit(profile), asked)
+        compare_circuit(SavedCircuit(profile), **asked)
 
 
 def test_the_command(run_fhecost, profile, tmp_path):
@@ -98,9 +98,23 @@ def test_the_command(run_fhecost, profile, tmp_path):
     assert "<html" in page.read_text()
     content = json.loads(run_fhecost("compare", "--profile", profile, "--format", "json").stdout)
     jsonschema.validate(content, json.loads(schema_path("comparison").read_text()))
-    refused = run_fhecost("compare", "--profile", profile, "--kind", "tpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--kind", "tpu"), "--kind tpu: must be among cpu, gpu, fpga, asic"),
+        (("--what-if", "wings=2"), "--what-if wings: no figure of these machines; "),
+        (("--what-if", "cores"), "--what-if cores: must be a figure and a positive number"),
+        (("--what-if", "cores=-1"), "--what-if cores=-1: must be a positive number"),
+        (("--hardware-path", "nowhere"), "--hardware-path nowhere: not a folder"),
+        (("--hardware", "h100,abacus"), "abacus: unknown machine; there are "),
+    ],
+)
+def test_bad_usage_names_the_option(run_fhecost, profile, arguments, line):
+    refused = run_fhecost("compare", "--profile", profile, *arguments)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "--kind tpu: must be among cpu, gpu, fpga, asic" in refused.stderr
+    assert refused.stderr.startswith(f"fhecost: {line}")
 
 
 def test_all_machines_take_under_a_second(profile):
@@ -117,14 +131,14 @@ def test_all_machines_take_under_a_second(profile):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_is_a_machine_that_costs_the_same(name, tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text(template_of(load_machine(name)))
-    assert find_faults(path) == []
-    assert read_hardware(path).figures == load_machine(name).figures
+    path.write_text(hardware_template(find_hardware(name)))
+    assert hardware_faults(path) == []
+    assert read_hardware(path).figures == find_hardware(name).figures
 
 
 def test_every_fault_is_named_by_its_path(run_fhecost, tmp_path):
     path = tmp_path / "mine.yaml"
-    text = template_of(load_machine("strix"))
+    text = hardware_template(find_hardware("strix"))
     text = text.replace("kind: asic", "kind: tpu").replace("  batch:", "  badge:")
     path.write_text(text.replace("  devices:\n    value: 1.0", "  devices:\n    value: 1.5"))
     finished = run_fhecost("hardware", "check", path)

@@ -6,12 +6,11 @@ import pytest
 
 from fhecost.circuit_request import PredictedShape, SavedCircuit
 from fhecost.closed_form.scopes import ShapeRequest
-from fhecost.full_report import ReportRequest, make_report
-from fhecost.hardware.comparison import ComparisonRequest
+from fhecost.full_report import make_report
 from fhecost.hardware.latency_model import LatencyModel
 from fhecost.models.shape import SHAPES
 from fhecost.pipeline import compare_circuit
-from fhecost.projection.projection import ProjectionRequest, project
+from fhecost.projection.projection import project
 from tests.conftest import SAVED_PROFILE
 
 YEARS = (2024, 2026)
@@ -34,15 +33,15 @@ def estimated(monkeypatch):
 @pytest.mark.parametrize(
     ("asked", "pairs"),
     [
-        (ComparisonRequest(hardware="h100,strix"), 2),
-        (ComparisonRequest(hardware="h100,strix,epyc-zen4-2", base="epyc-zen4-2"), 3),
-        (ComparisonRequest(hardware="h100,strix", base="epyc-zen4-2"), 3),
+        ({"hardware": ["h100", "strix"]}, 2),
+        ({"hardware": ["h100", "strix", "epyc-zen4-2"], "base": "epyc-zen4-2"}, 3),
+        ({"hardware": ["h100", "strix"], "base": "epyc-zen4-2"}, 3),
         # The base keeps its own figures, so with others it is another machine.
-        (ComparisonRequest(hardware="epyc-zen4-2", base="epyc-zen4-2", what_if="cores=64"), 2),
+        ({"hardware": "epyc-zen4-2", "base": "epyc-zen4-2", "what_if": {"cores": 64}}, 2),
     ],
 )
 def test_a_comparison(estimated, asked, pairs):
-    compare_circuit(SavedCircuit(SAVED_PROFILE), asked)
+    compare_circuit(SavedCircuit(SAVED_PROFILE), **asked)
     assert len(estimated) == pairs
     assert set(estimated.values()) == {1}
 
@@ -50,7 +49,7 @@ def test_a_comparison(estimated, asked, pairs):
 def test_a_report(estimated):
     # The runs' circuits are others: each of them is judged by itself.
     shape = ShapeRequest(SHAPES["gpt2"], "layer", 16, 4)
-    made = make_report(ReportRequest(PredictedShape(shape), lengths=(8, 16), years=YEARS))
+    made = make_report(PredictedShape(shape), lengths=[8, 16], years=YEARS)
     assert made.projection is not None
     assert made.projection.years is not None
     hashes = {made.estimates.circuit.hash}
@@ -61,5 +60,5 @@ def test_a_report(estimated):
 
 
 def test_a_projection(estimated):
-    project(ProjectionRequest(ShapeRequest(SHAPES["gpt2"], "layer", 16, 4), (8, 16), years=YEARS))
+    project(ShapeRequest(SHAPES["gpt2"], "layer", 16, 4), [8, 16], years=YEARS)
     assert set(estimated.values()) == {1}

@@ -11,7 +11,6 @@ import pytest
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.generation import (
     GenerationReport,
-    GenerationRequest,
     first_difference,
     generate,
 )
@@ -42,7 +41,7 @@ def greedy(model, ids, tokens):
 
 @pytest.fixture(scope="module")
 def report():
-    return generate(GenerationRequest(PROMPT, heads=(0, 1, 2, 3), tokens=6))
+    return generate(PROMPT, heads=(0, 1, 2, 3), tokens=6)
 
 
 def test_tokens_are_those_of_greedy_generation(report):
@@ -89,9 +88,7 @@ def test_without_a_circuit_nothing_is_estimated(report):
 
 def test_tokens_are_told_as_they_come():
     told, steps = [], []
-    finished = generate(
-        GenerationRequest(PROMPT, tokens=2), progress=steps.append, on_token=told.append
-    )
+    finished = generate(PROMPT, heads=[0], tokens=2, progress=steps.append, on_token=told.append)
     assert tuple(told) == finished.tokens
     assert steps == ["loading the model", "calibrating the heads"]
 
@@ -106,7 +103,7 @@ def test_generation_ends_with_the_text(monkeypatch, report):
         return gpt2
 
     monkeypatch.setattr("fhecost.generation.load_gpt2", loaded)
-    finished = generate(GenerationRequest(PROMPT, heads=(0, 1, 2, 3), tokens=6))
+    finished = generate(PROMPT, heads=(0, 1, 2, 3), tokens=6)
     assert finished.float_tokens == report.float_tokens[:2]
     assert finished.stopped is None
 
@@ -117,7 +114,7 @@ def test_a_character_of_several_tokens_comes_whole(monkeypatch):
     assert len(ids) > 2
     following = iter([*ids, *ids])
     monkeypatch.setattr("fhecost.generation._next_token", lambda *_: next(following))
-    finished = generate(GenerationRequest(PROMPT, tokens=len(ids)))
+    finished = generate(PROMPT, heads=[0], tokens=len(ids))
     assert finished.text == gpt2.tokenizer.decode(ids)
     assert "".join(token.text for token in finished.tokens) == finished.text
     assert not any("\N{REPLACEMENT CHARACTER}" in token.text for token in finished.tokens)
@@ -126,12 +123,11 @@ def test_a_character_of_several_tokens_comes_whole(monkeypatch):
 @pytest.fixture(scope="module")
 def simulated():
     pytest.importorskip("concrete", reason="needs the extra [concrete]")
-    request = GenerationRequest("The ship", bits=3, heads=(0,), mode="simulate", tokens=2)
-    return generate(request, load_hardware("all"))
+    return generate("The ship", bits=3, heads=[0], mode="simulate", tokens=2, hardware="all")
 
 
 def test_each_token_has_a_circuit_of_its_own(simulated):
-    clear = generate(GenerationRequest("The ship", bits=3, heads=(0,), tokens=2))
+    clear = generate("The ship", bits=3, heads=(0,), tokens=2)
     assert [token.token_id for token in simulated.tokens] == [
         token.token_id for token in clear.tokens
     ]
@@ -209,8 +205,8 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
 
     monkeypatch.setattr(MultiHeadsQGPT2Model, "compile", compile_once)
     monkeypatch.setattr(MultiHeadsQGPT2Model, "profile", lambda _: saved_profile)
-    request = GenerationRequest("The ship", bits=3, heads=(0,), mode="simulate", tokens=3)
-    finished = generate(request)
+    asked = {"bits": 3, "heads": [0], "mode": "simulate", "tokens": 3, "hardware": []}
+    finished = generate("The ship", **asked)
     assert len(finished.tokens) == 1
     assert len(finished.float_tokens) == 3
     assert finished.stopped == "token 2 of 3: no parameters"
@@ -218,13 +214,12 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
         generation_document(finished)
     )
     with pytest.raises(ImpossibleError, match="no parameters"):
-        generate(request)
+        generate("The ship", **asked)
 
 
 @pytest.mark.parametrize("variant", ["reference", "compact-attention"])
 def test_other_variants_generate_too(variant):
-    request = GenerationRequest(PROMPT, heads=(0, 1, 2, 3), bits=6, variant=variant, tokens=3)
-    assert len(generate(request).tokens) == 3
+    assert len(generate(PROMPT, bits=6, variant=variant, tokens=3).tokens) == 3
 
 
 @pytest.mark.parametrize(
@@ -232,18 +227,18 @@ def test_other_variants_generate_too(variant):
     [
         ({"text": ""}, "the text is empty"),
         ({"text": "a", "mode": "simulate"}, "the text has one token; a circuit needs at least 2"),
-        ({"tokens": 0}, "--tokens 0: must be at least 1"),
-        ({"tokens": 255}, "with --tokens 255 that is more than the model's context of 256"),
-        ({"heads": (4,)}, "--heads 4: the layer has heads 0 to 3"),
-        ({"layer": 9}, "--layer 9: the model has layers 0 to 3"),
-        ({"bits": 9}, "--bits 9: must be from 2 to 8"),
-        ({"variant": "tiny"}, "--variant tiny: unknown"),
-        ({"model": "/nowhere"}, "--model /nowhere: not a folder"),
+        ({"tokens": 0}, "tokens 0: must be at least 1"),
+        ({"tokens": 255}, "tokens 255: with the 7 of the text more than the model's context"),
+        ({"heads": (4,)}, "heads 4: the layer has heads 0 to 3"),
+        ({"layer": 9}, "layer 9: the model has layers 0 to 3"),
+        ({"bits": 9}, "bits 9: must be from 2 to 8"),
+        ({"variant": "tiny"}, "variant tiny: unknown"),
+        ({"model": "/nowhere"}, "model /nowhere: not a folder"),
     ],
 )
 def test_a_request_that_doesnt_fit_is_refused(change, message):
     with pytest.raises(UsageError, match=message):
-        generate(GenerationRequest(**{"text": PROMPT, **change}))
+        generate(**{"text": PROMPT, "heads": [0], **change})
 
 
 def test_the_command_prints_both_continuations(run_fhecost, tmp_path):
@@ -294,9 +289,9 @@ def test_a_circuit_that_no_machine_runs_is_status_1(run_fhecost, tmp_path):
 def test_a_token_is_really_generated_encrypted():
     """One head at 3 bits on a prompt of 2 tokens."""
     pytest.importorskip("concrete", reason="needs the extra [concrete]")
-    request = GenerationRequest("The ship", bits=3, heads=(0,), mode="execute", tokens=1)
-    finished = generate(request, load_hardware("epyc-zen4-2"))
-    clear = generate(GenerationRequest("The ship", bits=3, heads=(0,), tokens=1))
+    asked = {"bits": 3, "heads": [0], "tokens": 1}
+    finished = generate("The ship", mode="execute", hardware=["epyc-zen4-2"], **asked)
+    clear = generate("The ship", **asked)
     assert finished.prompt_tokens == 2
     (token,) = finished.tokens
     assert token.token_id == clear.tokens[0].token_id

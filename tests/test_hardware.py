@@ -179,7 +179,7 @@ def test_all_leaves_out_a_broken_file_of_the_users(tmp_path):
 def test_a_broken_file_asked_for_by_name_fails(tmp_path):
     broken(tmp_path, lambda c: c.pop("title"))
     with pytest.raises(UsageError, match="title: field required"):
-        load_hardware("strix,mine", [tmp_path])
+        load_hardware(["strix", "mine"], [tmp_path])
 
 
 def test_a_broken_shipped_file_fails(tmp_path, monkeypatch):

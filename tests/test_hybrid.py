@@ -217,13 +217,13 @@ def test_an_unknown_mode_is_refused(not_compiled):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"heads": (4,)}, "--heads 4: the layer has heads 0 to 3"),
-        ({"heads": ()}, "--heads: name at least one"),
-        ({"heads": (1, 1)}, "--heads: the same head is named twice"),
-        ({"layer": 4}, "--layer 4: the model has layers 0 to 3"),
-        ({"n_bits": 1}, "--bits 1: must be from 2 to 8"),
-        ({"variant": "best"}, "--variant best: unknown"),
-        ({"variant": "compact-attention", "heads": (0,)}, "needs --heads all"),
+        ({"heads": (4,)}, "heads 4: the layer has heads 0 to 3"),
+        ({"heads": ()}, "heads: name at least one"),
+        ({"heads": (1, 1)}, "heads: the same head is named twice"),
+        ({"layer": 4}, "layer 4: the model has layers 0 to 3"),
+        ({"n_bits": 1}, "bits 1: must be from 2 to 8"),
+        ({"variant": "best"}, "variant best: unknown"),
+        ({"variant": "compact-attention", "heads": (0,)}, "needs all heads of a layer"),
         ({"calibration_length": 1}, "must be from 2 to 256"),
     ],
 )
@@ -287,7 +287,7 @@ def test_a_circuit_is_for_one_length_and_can_be_compiled_anew():
     rows = unseen(model, 1, 3)
     model.compile(rows)
     assert model.usage.sentences == 0
-    assert model.profile().description["seq_len"] == 3
+    assert model.profile().description.seq_len == 3
     model.set_fhe_mode("simulate")
     shorter = [rows[0][:2]]
     with pytest.raises(UsageError, match="has 2 tokens, the heads are compiled for 3; compile"):

@@ -10,7 +10,10 @@ from pydantic import ValidationError
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
 from fhecost.errors import UsageError
 from fhecost.schemas import SCHEMAS, schema_path, schema_text
+from tests.conftest import ROOT
 from tests.drawn import profiles
+
+VERSION_1 = ROOT / "experiments" / "published" / "circuits" / "gpt2-head.json"
 
 
 @given(profiles())
@@ -38,7 +41,7 @@ def test_shipped_schemas_are_those_of_the_code(name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(schema_version=7), "schema_version: .* version 1, not 7"),
+        (lambda c: c.update(schema_version=7), "schema_version: .* versions 1 and 2, not 7"),
         (lambda c: c.pop("bsk_bytes"), "bsk_bytes: field required"),
         (lambda c: c.update(stages=[]), "stages: "),
         (lambda c: c.update(p_error=2), "p_error: "),
@@ -47,7 +50,7 @@ def test_shipped_schemas_are_those_of_the_code(name):
         (lambda c: c["stages"][0].update(predecessors=["scores"]), "'scores', which is no earlier"),
         (lambda c: c["stages"][1].update(parallel_width=1), "can't hold 1152 PBS"),
         (lambda c: c.update(hash="0" * 64), "hash doesn't match"),
-        (lambda c: c.update(schema_version=True), "schema_version: .* version 1, not True"),
+        (lambda c: c.update(schema_version=True), "schema_version: .* versions 1 and 2, not True"),
         (lambda c: c.update(bsk_bytes=True), "bsk_bytes: input should be a valid integer"),
         (lambda c: c.update(bsk_bytes="12"), "bsk_bytes: input should be a valid integer"),
         (lambda c: c.update(bsk_bytes=10**30), "bsk_bytes: .*less than or equal"),
@@ -56,7 +59,10 @@ def test_shipped_schemas_are_those_of_the_code(name):
         (lambda c: c.update(complexity=float("nan")), "complexity: .*finite number"),
         (lambda c: c.update(complexity="1e9"), "complexity: input should be a valid number"),
         (lambda c: c.update(p_error=True), "p_error: input should be a valid number"),
-        (lambda c: c["description"].update(bits=True), r"description\.bits\."),
+        (
+            lambda c: c["description"].update(bits=True),
+            r"description\.bits: input should be",
+        ),
         (
             lambda c: c["stages"][1]["pbs"][0]["parameters"].update(polynomial_size=1000),
             r"stages\.1\.pbs\.0\.parameters\.polynomial_size: must be a power of two, not 1000",
@@ -74,6 +80,36 @@ def test_a_broken_file_is_refused_by_field_path(edited_profile, change, message)
         load_profile(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_profile_of_version_1_is_read_into_fields(tmp_path):
+    content = json.loads(VERSION_1.read_text())
+    assert content["schema_version"] == 1
+    profile = load_profile(VERSION_1)
+    assert profile.schema_version == 2
+    assert profile.description.heads == (0,)
+    assert profile.description.seq_len == content["description"]["seq_len"]
+    path = tmp_path / "again.json"
+    save_profile(profile, path)
+    assert load_profile(path) == profile
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(hash="0" * 64), "hash doesn't match"),
+        (lambda c: c.update(description=[]), "description: must be an object"),
+        (lambda c: c["description"].update(bits=True), r"description\.bits: "),
+        (lambda c: c["description"].update(heads="first"), r"description\.heads: "),
+    ],
+)
+def test_a_broken_file_of_version_1_is_refused_by_field_path(tmp_path, change, message):
+    content = json.loads(VERSION_1.read_text())
+    change(content)
+    path = tmp_path / "broken.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=message):
+        load_profile(path)
 
 
 def test_a_stage_without_operations_and_keys_without_bytes_load(edited_profile):

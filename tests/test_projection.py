@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fhecost
+from fhecost.cli.parsing import parse_lengths
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.hardware.library import load_hardware
+from fhecost.hardware.library import find_hardware
 from fhecost.models.shape import SHAPES
 from fhecost.projection.lengths import (
     PBS,
@@ -20,10 +21,10 @@ from fhecost.projection.lengths import (
     LengthProjection,
     _laws,
     longest_within,
-    parse_lengths,
     project_lengths,
+    spread_lengths,
 )
-from fhecost.projection.projection import ProjectionRequest, project
+from fhecost.projection.projection import project
 from fhecost.projection.years import Band
 from fhecost.report.projection_document import projection_document
 from fhecost.report.projection_figures import projection_figures, projection_page
@@ -31,18 +32,13 @@ from fhecost.report.render import as_csv, as_json, as_markdown, as_table
 from fhecost.schemas import schema_path
 
 GPT2 = SHAPES["gpt2"]
-REQUEST = ProjectionRequest(
-    ShapeRequest(GPT2, "head", 1, 4, "compact"),
-    parse_lengths("1..64"),
-    "epyc-zen4-2,h100,strix",
-    tuple(range(2023, 2036)),
-    target_s=5.0,
-)
+HEAD = ShapeRequest(GPT2, "head", 1, 4, "compact")
+NAMES = ["epyc-zen4-2", "h100", "strix"]
 
 
 @pytest.fixture(scope="module")
 def report():
-    return project(REQUEST)
+    return project(HEAD, spread_lengths(1, 64), NAMES, years=range(2023, 2036), target_s=5.0)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +51,13 @@ def report():
     ],
 )
 def test_lengths(text, lengths):
-    assert parse_lengths(text) == lengths
+    assert parse_lengths("--seq-len", text) == lengths
 
 
 @given(first=st.integers(1, 50), more=st.integers(0, 5000))
 @settings(max_examples=50, deadline=None)
 def test_a_range_has_its_ends_and_its_powers_of_two(first, more):
-    lengths = parse_lengths(f"{first}..{first + more}")
+    lengths = spread_lengths(first, first + more)
     assert lengths[0] == first
     assert lengths[-1] == first + more
     assert list(lengths) == sorted(set(lengths))
@@ -71,14 +67,28 @@ def test_a_range_has_its_ends_and_its_powers_of_two(first, more):
 
 @pytest.mark.parametrize("text", ["", "0..4", "5..4", "a", "1-4", "0", "1,,2", "1..", "-3"])
 def test_lengths_that_are_none(text):
-    with pytest.raises(UsageError, match="--seq-len"):
-        parse_lengths(text)
+    with pytest.raises(UsageError, match="--lengths"):
+        parse_lengths("--lengths", text)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lengths": []}, "lengths: name at least one"),
+        ({"lengths": [4, 0]}, "lengths 0: a sequence has at least one token"),
+        ({"lengths": [4], "years": [20, 2026]}, "years 20: must be between 1990 and 2200"),
+        ({"lengths": [4], "years": [2026], "target_s": -1}, "target_s -1: must be positive"),
+    ],
+)
+def test_fields_out_of_range_are_named(given, message):
+    with pytest.raises(UsageError, match=message):
+        project(HEAD, hardware=["h100"], **given)
 
 
 def test_every_point_is_the_estimate_of_that_length_to_the_digit(report):
     for point in (report.lengths.points[0], report.lengths.points[5], report.lengths.points[-1]):
         shape = ShapeRequest(GPT2, "head", point.seq_len, 4, "compact")
-        estimated = fhecost.estimate_circuit(fhecost.PredictedShape(shape), REQUEST.hardware)
+        estimated = fhecost.estimate_circuit(fhecost.PredictedShape(shape), NAMES)
         assert point.pbs_count == estimated.circuit.pbs_count
         assert point.circuit_hash == estimated.circuit.hash
         for made in estimated.estimates:
@@ -126,9 +136,8 @@ def test_laws_say_how_far_points_lie_from_them(report):
 
 
 def test_attention_grows_from_linear_to_quadratic():
-    points = parse_lengths("1..1024")
-    circuit = ShapeRequest(GPT2, "head", 1, 4, "compact")
-    short, long = [law for law in project_lengths(circuit, points, {}).laws if law.of == PBS]
+    projected = project_lengths(HEAD, spread_lengths(1, 1024), {})
+    short, long = [law for law in projected.laws if law.of == PBS]
     assert 1 < short.exponent < 1.5 < long.exponent < 2
 
 
@@ -146,11 +155,9 @@ def test_the_longest_length_within_a_target(report):
 
 
 def test_a_length_without_a_circuit_says_so_and_is_not_drawn():
-    """At 512 tokens the reference's scores are wider than anything that Concrete can look up."""
-    request = ProjectionRequest(
-        ShapeRequest(GPT2, "head", 1, 4, "reference"), (4, 8, 16, 512), "hpc8a-96xlarge"
-    )
-    made = project(request)
+    """At 512 tokens and 6 bits, lookups are wider than any circuit of the table reads."""
+    rounded = ShapeRequest(GPT2, "head", 1, 6, "reference-rounded")
+    made = project(rounded, [4, 8, 16, 512], ["hpc8a-96xlarge"])
     point = made.lengths.points[-1]
     assert point.pbs_count is None
     assert not point.latency_s
@@ -159,24 +166,22 @@ def test_a_length_without_a_circuit_says_so_and_is_not_drawn():
     for _, figure in projection_figures(made):
         assert all(512 not in (trace.x or ()) for trace in figure.data)
     with pytest.raises(ImpossibleError, match="use fewer bits"):
-        project(ProjectionRequest(request.circuit, (512, 1024), "hpc8a-96xlarge"))
+        project(rounded, [512, 1024], ["hpc8a-96xlarge"])
 
 
 def test_a_machine_without_any_figure_is_refused_by_name():
-    request = ProjectionRequest(REQUEST.circuit, (4, 8), "matcha")
     with pytest.raises(ImpossibleError, match="matcha: can't hold the parameter set"):
-        project(request)
-    every = project(ProjectionRequest(REQUEST.circuit, (4, 8), "all"))
+        project(HEAD, [4, 8], "matcha")
+    every = project(HEAD, [4, 8], "all")
     assert "matcha" in every.refusals
     assert "not matcha: can't hold" in as_table(projection_document(every))
     assert "matcha" in projection_page(every)
 
 
 def test_a_machine_without_a_year_has_no_later_years(tmp_path):
-    text = (load_hardware("h100")[0]).model_dump_json(exclude={"name", "year"}, exclude_none=True)
+    text = find_hardware("h100").model_dump_json(exclude={"name", "year"}, exclude_none=True)
     (tmp_path / "mine.yaml").write_text(text)
-    request = ProjectionRequest(REQUEST.circuit, (4,), "mine", (2026,))
-    made = project(request, [tmp_path])
+    made = project(HEAD, [4], ["mine"], [tmp_path], years=[2026])
     assert made.years is not None
     assert not made.years.projections
     assert "has no year" in made.refusals["mine"]

@@ -38,5 +38,5 @@ def test_a_zero_tensor_stays_zero():
 
 @pytest.mark.parametrize("n_bits", [-1, 0, 1, 9, 100])
 def test_widths_out_of_range_are_refused(n_bits):
-    with pytest.raises(UsageError, match=f"--bits {n_bits}: must be from 2 to 8"):
+    with pytest.raises(UsageError, match=f"bits {n_bits}: must be from 2 to 8"):
         check_bits(n_bits)

@@ -139,7 +139,7 @@ def test_published_counts_are_those_of_the_facts(facts):
 
 
 def decrypts_to_the_clear_head(request):
-    compiled = compile_heads(request, find_model("embedded"))
+    compiled = compile_heads(request)
     sentence = compiled.inputset[-1]
     decrypted = compiled.circuit.encrypt_run_decrypt(sentence)
     clear = compiled.heads.run(sentence, ClearOperators())
@@ -172,15 +172,15 @@ def test_a_head_that_vanishes_is_refused(embedded):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bits": 1}, "--bits 1: must be from 2 to 8"),
-        ({"layer": 4}, "--layer 4: the model has layers 0 to 3"),
-        ({"heads": (4,)}, "--heads 4: the layer has heads 0 to 3"),
-        ({"heads": (-1,)}, "--heads -1: the layer has heads 0 to 3"),
-        ({"seq_len": 257}, "--seq-len 257: must be from 2 to 256, the model's context"),
-        ({"seq_len": 1}, "--seq-len 1: must be from 2"),
-        ({"variant": "best"}, "--variant best: unknown; there is reference"),
-        ({"text": "Too short", "seq_len": 16}, "--text: has . tokens, --seq-len 16 needs"),
-        ({"model": "/nowhere"}, "--model /nowhere: not a folder"),
+        ({"bits": 1}, "bits 1: must be from 2 to 8"),
+        ({"layer": 4}, "layer 4: the model has layers 0 to 3"),
+        ({"heads": (4,)}, "heads 4: the layer has heads 0 to 3"),
+        ({"heads": (-1,)}, "heads -1: the layer has heads 0 to 3"),
+        ({"seq_len": 257}, "seq_len 257: must be from 2 to 256, the model's context"),
+        ({"seq_len": 1}, "seq_len 1: must be from 2"),
+        ({"variant": "best"}, "variant best: unknown; there is reference"),
+        ({"text": "Too short", "seq_len": 16}, "text: has . tokens, at least 16 are needed"),
+        ({"model": "/nowhere"}, "model /nowhere: not a folder"),
     ],
 )
 def test_a_request_that_doesnt_fit_is_refused(change, message):

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fhecost.closed_form.heads import plan_of_quantized
 
+from fhecost.closed_form.held import Sampled
+from fhecost.closed_form.plan_operators import plan_of
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.reference import quantize_reference_heads
@@ -88,7 +89,7 @@ def test_rounding_melts_into_the_lookups(head_and_states):
     for quantize in (quantize_reference_heads, quantize_reference_rounded):
         heads = quantize([head], hidden, BITS)
         circuit = compile_circuit(heads.run, [heads.quantize_input(one) for one in hidden])
-        profiles.append(profile_circuit(circuit, name="head", description={}))
+        profiles.append(profile_circuit(circuit, name="head"))
     plain, rounded = profiles
     assert rounded.pbs_count == plain.pbs_count
     assert rounded.complexity < plain.complexity
@@ -100,10 +101,8 @@ def test_a_rounding_that_could_overflow_takes_a_lookup_more(head_and_states, bit
     head, hidden = head_and_states
     heads = quantize_reference_rounded([head], hidden, bits)
     sentences = np.stack([heads.quantize_input(one) for one in hidden])
-    profile = profile_circuit(
-        compile_circuit(heads.run, list(sentences)), name="head", description={}
-    )
-    plan = plan_of_quantized(heads, sentences)
+    profile = profile_circuit(compile_circuit(heads.run, list(sentences)), name="head")
+    plan = plan_of(heads, Sampled(sentences))
     counts = Counter[str]()
     for wire in plan.wires:
         if wire.kind == "lookup":
@@ -146,16 +145,16 @@ def test_a_published_time_of_a_whole_circuit_lies_within_the_range(name):
     """What the profile promises: the figures' own ranges, keys and first run included."""
     (record,) = [record for record in read_records() if record.name == name]
     published_s = seconds_of(record)
-    run = predicted_run(circuits_of_runs()[name], load_machine("hpc7a-96xlarge"))
+    run = predicted_run(circuits_of_runs()[name], find_hardware("hpc7a-96xlarge"))
     assert run.low_s <= published_s <= run.high_s
 
 
 def test_published_times_of_whole_circuits_are_judged_and_never_fitted():
-    report = backtest(read_records(), [load_machine("hpc7a-96xlarge")])
+    report = backtest(read_records(), [find_hardware("hpc7a-96xlarge")])
     rows = {row.name: row for row in report.rows if row.name.startswith("GPT-2")}
     assert set(rows) == set(circuits_of_runs())
     for name, row in rows.items():
-        run = predicted_run(circuits_of_runs()[name], load_machine("hpc7a-96xlarge"))
+        run = predicted_run(circuits_of_runs()[name], find_hardware("hpc7a-96xlarge"))
         assert run.low_s < row.predicted == run.seconds < run.high_s
         assert not row.fitted
 
@@ -163,7 +162,7 @@ def test_published_times_of_whole_circuits_are_judged_and_never_fitted():
 def test_a_machine_that_knows_nothing_of_keys_is_not_judged():
     name = "GPT-2 single head, hpc7a"
     record = PublishedRecord(name=name, metric="FHE time", value=100, unit="s")
-    machine = load_machine("hpc7a-96xlarge")
+    machine = find_hardware("hpc7a-96xlarge")
     without = {
         key: figure for key, figure in machine.figures.items() if not key.startswith("keygen")
     }

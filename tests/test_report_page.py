@@ -5,15 +5,16 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
 import fhecost
 from fhecost.accuracy.records import load_accuracy
+from fhecost.circuits.description import CircuitDescription
+from fhecost.circuits.profile import save_profile
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.full_report import ReportRequest, known_accuracy, make_report, matching_accuracy
+from fhecost.full_report import known_accuracy, make_report, matching_accuracy
 from fhecost.models.shape import SHAPES
 from fhecost.report.report_page import report_figures, report_page
 from fhecost.report.saved_figures import save_figures
@@ -25,26 +26,22 @@ CHROMIUM = next(
     None,
 )
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-YEARS = tuple(range(2023, 2036))
 
 
 @pytest.fixture(scope="module")
 def compact_profile(saved_profile):
     """The saved circuit as if it were the compact variant, whose accuracy is known."""
     known = load_accuracy(next(p for p in known_accuracy() if p.name == "by_head.json"))
-    changed = {
-        **saved_profile.description,
-        "variant": "compact",
-        "model_sha256": known.model_sha256,
-        "heads": "0",
-    }
-    return saved_profile.changed(description=changed)
+    return saved_profile.changed(
+        description=saved_profile.description.changed(
+            variant="compact", model_sha256=known.model_sha256, heads=(0,)
+        )
+    )
 
 
 @pytest.fixture(scope="module")
 def report():
-    request = ReportRequest(fhecost.SavedCircuit(SAVED_PROFILE), years=YEARS, target_s=0.1)
-    return make_report(request)
+    return make_report(fhecost.SavedCircuit(SAVED_PROFILE), target_s=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +132,8 @@ def test_accuracy_is_that_of_this_very_circuit(compact_profile):
     found = matching_accuracy(compact_profile, reports)
     assert found is not None
     assert {(row.variant, row.bits, row.heads) for row in found.rows} == {("compact", 3, "0")}
-    for name, value in (("heads", "7"), ("bits", 9), ("model_sha256", "0"), ("variant", "new")):
-        other = {**compact_profile.description, name: value}
+    for name, value in (("heads", (7,)), ("bits", 9), ("model_sha256", "0"), ("variant", "new")):
+        other = compact_profile.description.changed(**{name: value})
         changed = compact_profile.changed(description=other)
         assert matching_accuracy(changed, reports) is None
 
@@ -145,7 +142,7 @@ def test_what_is_unknown_is_said(report, page):
     assert report.accuracy is None
     assert "Unknown: not measured for this model, variant, width and these heads" in page
     shape = ShapeRequest(SHAPES["gpt2"], "layer", 16, 4)
-    made = make_report(ReportRequest(fhecost.PredictedShape(shape), years=YEARS))
+    made = make_report(fhecost.PredictedShape(shape))
     assert made.accuracy is None
     assert made.projection is not None
     assert made.projection.years_seq_len == 16
@@ -153,19 +150,18 @@ def test_what_is_unknown_is_said(report, page):
 
 
 def test_a_foreign_circuit_has_no_projection(saved_profile, tmp_path):
-    foreign = saved_profile.model_copy(update={"description": {}, "hash": ""})
     path = tmp_path / "foreign.json"
-    content = foreign.model_dump(mode="json")
-    path.write_text(json.dumps({**content, "hash": ""}))
-    made = make_report(ReportRequest(fhecost.SavedCircuit(path)))
+    save_profile(saved_profile.changed(description=CircuitDescription()), path)
+    made = make_report(fhecost.SavedCircuit(path))
     assert made.projection is None
-    assert "None: the circuit doesn&#x27;t say of which model it is." in report_page(made)
+    assert "None: the circuit doesn&#x27;t say of which heads of which model it is." in report_page(
+        made
+    )
 
 
 def test_the_users_own_runs_must_be_there():
-    request = ReportRequest(fhecost.SavedCircuit(SAVED_PROFILE), runs=(Path("none.jsonl"),))
     with pytest.raises(UsageError, match=r"none\.jsonl"):
-        make_report(request)
+        make_report(fhecost.SavedCircuit(SAVED_PROFILE), runs=["none.jsonl"])
 
 
 def test_the_command_line(run_fhecost, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.measurement.machine import this_machine
 from fhecost.measurement.prediction import predict
 from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records
@@ -19,7 +19,7 @@ from fhecost.validation.comparison import check_tolerance, summarize_errors, val
 
 @pytest.fixture
 def machine():
-    return load_machine("epyc-zen4-2")
+    return find_hardware("epyc-zen4-2")
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_the_command_compares_draws_and_judges(run_fhecost, make_record, tmp_pat
 
 
 def test_without_a_record_there_is_a_line_that_says_so(machine):
-    with pytest.raises(UsageError, match="name a file of yours with --runs"):
+    with pytest.raises(UsageError, match="runs: there is no run record; name a file"):
         validate([], machine)
 
 

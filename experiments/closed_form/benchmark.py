@@ -24,7 +24,7 @@ from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.hardware.estimator import Estimator
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.measurement.machine import settled_probe_seconds
 from fhecost.models.shape import SHAPES, ModelShape
 
@@ -80,13 +80,13 @@ def row(variant: str, width: int, seq_len: int, bits: int, on_cpu: Estimator) ->
 
 def main(many: int = 10_000) -> None:
     """Print both comparisons."""
-    cpu = load_machine("epyc-zen4-2")
+    cpu = find_hardware("epyc-zen4-2")
     on_cpu, calibrated_probe_s = Estimator(cpu), float(cpu.figures["probe_s"].value)
     print("variant      E  L  bits  compiling   by shape  estimate   ratio  by weights   ratio")
     for case in CASES:
         print(row(*case, on_cpu), flush=True)
     # A machine that has the memory for any of them.
-    on_machine = Estimator(load_machine("flashtfhe"))
+    on_machine = Estimator(find_hardware("flashtfhe"))
     for scope in ("head", "block"):
         requests = [
             ShapeRequest(SHAPES[model], scope, seq_len, bits, "compact")

@@ -37,7 +37,7 @@ from fhecost.closed_form.solved_circuits import (
 )
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import estimate
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.models.shape import ModelShape
 
 HERE = Path(__file__).parent
@@ -67,10 +67,10 @@ def judged(plan: Plan, variant: str, table: SolvedTable, compiled: CircuitProfil
     )
     errors = []
     for name in MACHINES:
-        machine = load_machine(name)
+        hardware = find_hardware(name)
         try:
-            modelled = estimate(compiled, machine).latency_s
-            errors.append(estimate(predicted, machine).latency_s / modelled - 1)
+            modelled = estimate(compiled, hardware).latency_s
+            errors.append(estimate(predicted, hardware).latency_s / modelled - 1)
         except ImpossibleError:
             continue
     return Judged(errors, parameters.distance)

@@ -17,16 +17,16 @@ from fhecost.circuits.work import (
     key_switch_units,
     pbs_units,
 )
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.validation.published import PublishedOperation, read_operation, read_records
 
 CPUS = ("m6i-metal", "hpc7a-96xlarge", "hpc8a-96xlarge")
 GPUS = ("h100", "h100-tfhe-rs-1.4")
 
 
-def fitted_operations(machine: str) -> list[PublishedOperation]:
-    """The published operations that ``machine`` is fitted to."""
-    published = load_machine(machine).published
+def fitted_operations(hardware: str) -> list[PublishedOperation]:
+    """The published operations that ``hardware`` is fitted to."""
+    published = find_hardware(hardware).published
     names = published.fitted_to if published is not None else ()
     read = [read_operation(record) for record in read_records() if record.name in names]
     return [operation for operation in read if isinstance(operation, PublishedOperation)]
@@ -74,12 +74,12 @@ def fit_gpu_constants(operations: Sequence[PublishedOperation]) -> tuple[float, 
 
 def main() -> None:
     """Print all constants."""
-    for machine in CPUS:
-        constants = fit_cpu_constants(fitted_operations(machine))
-        print(machine, *(f"{constant:.4g}" for constant in constants))
-    for machine in GPUS:
-        constants = fit_gpu_constants(fitted_operations(machine))
-        print(machine, *(f"{constant:.4g}" for constant in constants))
+    for hardware in CPUS:
+        constants = fit_cpu_constants(fitted_operations(hardware))
+        print(hardware, *(f"{constant:.4g}" for constant in constants))
+    for hardware in GPUS:
+        constants = fit_gpu_constants(fitted_operations(hardware))
+        print(hardware, *(f"{constant:.4g}" for constant in constants))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.variants import variant_named
@@ -65,7 +65,7 @@ def main(folder: Path, path: Path, warm_runs: int = 2) -> None:
         circuit,
         [integers],
         np.asarray(quantized.run(integers, ClearOperators())),
-        hardware=[load_machine("epyc-zen4-2")],
+        hardware=[find_hardware("epyc-zen4-2")],
         options=RunOptions(threads=2, warm_runs=warm_runs),
         profile=profile,
         progress=lambda step: print(step, flush=True),

@@ -19,7 +19,7 @@ import numpy as np
 from fhecost.concrete.compilation import GLOBAL_P_ERROR, compile_circuit, import_concrete
 from fhecost.concrete.reader import profile_circuit
 from fhecost.gpt2.model import calibration_windows, find_model, load_gpt2
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.variants import variant_named
@@ -168,7 +168,7 @@ def measure(case: HeadCase | OtherCase, path: Path) -> None:
         circuit,
         [judged],
         expected,
-        hardware=[load_machine("epyc-zen4-2")],
+        hardware=[find_hardware("epyc-zen4-2")],
         options=RunOptions(threads=case.threads),
         profile=profile,
     )

@@ -7,7 +7,7 @@ import importlib.metadata
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict
 from importlib.resources import files
@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from fhecost.accuracy.judge import Setting, judge
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow, Mode
 from fhecost.circuits.cache import code_fingerprint
-from fhecost.errors import ImpossibleError, UsageError
-from fhecost.files import cache_folder, read_text
+from fhecost.errors import FieldError, ImpossibleError
+from fhecost.files import AnyPath, cache_folder, read_text
 from fhecost.gpt2.model import (
     calibration_sentences,
     check_layer,
@@ -28,10 +28,10 @@ from fhecost.gpt2.model import (
     fingerprint,
     model_shape,
 )
-from fhecost.heads.attention_head import parse_heads
 from fhecost.heads.variants import variant_named
 from fhecost.measurement.machine import available_threads
-from fhecost.models.shape import EMBEDDED
+from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
+from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
 
@@ -42,94 +42,74 @@ def evaluation_sentences() -> list[str]:
     return [line for line in text.splitlines() if line]
 
 
-def read_sentences(path: Path) -> list[str]:
+def read_sentences(path: AnyPath) -> list[str]:
     """The sentences of a text file, one a line.
 
     Raises:
         UsageError: the file can't be read, holds none, or one that calibration uses.
     """
-    sentences = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    sentences = [line.strip() for line in read_text(Path(path)).splitlines() if line.strip()]
     if not sentences:
-        raise UsageError(f"--sentences {path}: holds no line of text")
+        raise FieldError("sentences", "holds no line of text", path)
     known = set(calibration_sentences()).intersection(sentences)
     if known:
-        raise UsageError(
-            f"--sentences {path}: heads are calibrated on one of its lines, so it can't judge "
-            f"them: {min(known)[:40]!r}"
+        raise FieldError(
+            "sentences",
+            "heads are calibrated on one of its lines, so it can't judge them: "
+            f"{min(known)[:40]!r}",
+            path,
         )
     return sentences
 
 
-def head_groups(
-    model: str, layer: int, heads: Sequence[str], *, sweep: bool = False
-) -> list[tuple[int, tuple[int, ...]]]:
-    """Layers with the heads that are quantized together.
-
-    Args:
-        model: ``embedded``, a folder, or a Hugging Face name.
-        layer: from 0.
-        heads: groups such as ``0``, ``0,2`` or ``all``.
-        sweep: every head of every layer instead, one at a time.
-
-    Raises:
-        UsageError: the model, the layer or a head isn't there.
-    """
-    shape = model_shape(find_model(model))
-    check_layer(shape, layer)
-    if sweep:
-        return [(each, (head,)) for each in range(shape.layers) for head in range(shape.heads)]
-    return [(layer, parse_heads(group, shape.heads)) for group in heads]
-
-
-def settings(
-    *,
-    groups: Sequence[tuple[int, tuple[int, ...]]],
-    bits: Sequence[int],
-    seq_lens: Sequence[int],
-    mode: Mode,
-    variant: str,
-) -> list[Setting]:
-    """Every combination, the longest last."""
-    return [
-        Setting(layer, heads, width, seq_len, mode, variant)
-        for seq_len, width, (layer, heads) in itertools.product(sorted(seq_lens), bits, groups)
-    ]
-
-
 def measure_accuracy(
-    model: str,
-    wanted: Sequence[Setting],
-    sentences: Sequence[str] | None = None,
+    model: str = EMBEDDED,
     *,
-    sentences_from: str = "fhecost's own evaluation sentences",
-    progress: Callable[[str], None] = lambda _: None,
+    layer: int = 0,
+    heads: Iterable[int | Heads] = (0, "all"),
+    bits: Iterable[int] = range(2, 9),
+    seq_lens: Iterable[int] = (32,),
+    variant: str = "compact",
+    mode: Mode = "disable",
+    sweep_heads: bool = False,
+    sentences: Sequence[str] | AnyPath | None = None,
+    progress: Progress = silent,
+    expect: Expect = silent,
     processes: int | None = None,
 ) -> AccuracyReport:
-    """Judge every setting of ``wanted``.
+    """What ``fhecost accuracy`` does: how much of the float model's behaviour heads keep.
 
     Rows are kept in the user's cache folder as soon as they are there, so the same call goes on
     where a killed one stopped.
 
     Args:
         model: ``embedded``, a folder, or a Hugging Face name.
-        wanted: what to judge, see :func:`settings`.
-        sentences: what to judge it on; fhecost's own when left out.
-        sentences_from: where they come from, for the report.
+        layer: from 0.
+        heads: groups of heads that are quantized together, one row each: a head, several, ``all``.
+        bits: widths.
+        seq_lens: lengths in tokens.
+        variant: which quantized circuit.
+        mode: in the clear, or Concrete's simulation.
+        sweep_heads: every head of every layer instead, one at a time.
+        sentences: what to judge on, or a file of them, one a line; fhecost's own when None.
         progress: called after each row.
-        processes: rows judged at the same time; as many as there are cores when left out.
+        expect: called with the number of rows, when it is known.
+        processes: rows judged at the same time; as many as there are cores when None.
 
     Raises:
-        UsageError: a setting doesn't fit the model.
-        ImpossibleError: no setting can be judged.
+        UsageError: the model, a head, a width, a length or a file is wrong.
+        ImpossibleError: no row can be measured.
     """
-    judged = tuple(evaluation_sentences() if sentences is None else sentences)
     folder = find_model(model)
     shape = model_shape(folder)
-    for setting in wanted:
-        check_bits(setting.bits)
-        check_layer(shape, setting.layer)
-        check_seq_len(shape, setting.seq_len)
-        variant_named(setting.variant)
+    wanted = _settings(shape, layer, None if sweep_heads else heads, bits, seq_lens, mode, variant)
+    if sentences is None:
+        judged, sentences_from = evaluation_sentences(), "fhecost's evaluation sentences"
+    elif isinstance(sentences, str | os.PathLike):
+        judged, sentences_from = read_sentences(sentences), Path(sentences).name
+    else:
+        judged, sentences_from = list(sentences), "sentences of the caller's"
+    expect(len(wanted))
     weights = fingerprint(folder)
     sentences_hash = hashlib.sha256("\n".join(judged).encode()).hexdigest()
     kept = _Kept(weights, sentences_hash)
@@ -143,7 +123,9 @@ def measure_accuracy(
         else:
             rows[setting] = row
             progress(_title(setting))
-    for setting, result in _results(model, judged, missing, processes or available_threads()):
+    for setting, result in _results(
+        model, tuple(judged), missing, processes or available_threads()
+    ):
         if isinstance(result, AccuracyRow):
             rows[setting] = result
             kept.keep(setting, result)
@@ -168,12 +150,41 @@ def measure_accuracy(
     )
 
 
+def _settings(
+    shape: ModelShape,
+    layer: int,
+    heads: Iterable[int | Heads] | None,
+    bits: Iterable[int],
+    seq_lens: Iterable[int],
+    mode: Mode,
+    variant: str,
+) -> list[Setting]:
+    """Every combination, the longest last; every head of every layer where ``heads`` is None."""
+    check_layer(shape, layer)
+    groups: list[tuple[int, tuple[int, ...]]]
+    if heads is None:
+        groups = [(each, (head,)) for each in range(shape.layers) for head in range(shape.heads)]
+    else:
+        named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
+        groups = [(layer, head_numbers(shape, one)) for one in named]
+    wanted = [
+        Setting(layer, numbers, width, seq_len, mode, variant)
+        for seq_len, width, (layer, numbers) in itertools.product(sorted(seq_lens), bits, groups)
+    ]
+    variant_named(variant)
+    for setting in wanted:
+        check_bits(setting.bits)
+        check_seq_len(shape, setting.seq_len)
+    return wanted
+
+
 def _results(
-    model: str, sentences: tuple[str, ...], wanted: Sequence[Setting], processes: int
+    model: str, sentences: tuple[str, ...], wanted: Sequence[Setting], processes: int | None
 ) -> Iterator[tuple[Setting, AccuracyRow | str]]:
     """Each setting with its row, or why there is none, as they come."""
     if not wanted:
         return
+    processes = processes or available_threads()
     if processes == 1 or len(wanted) == 1:
         for setting in wanted:
             yield setting, _judge_or_say(model, sentences, setting)

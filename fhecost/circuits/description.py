@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import StrictInt, StrictStr
 
@@ -17,6 +18,9 @@ for a text, for one more token, and for one more token with what is kept of thos
 
 Widths = Literal["calibrated", "stated"]
 """Whether bit widths are what calibration sentences show, or stated from the shape alone."""
+
+
+_NUMBERS = re.compile(r"\s*\d+\s*(,\s*\d+\s*)*")
 
 
 class CircuitDescription(Frozen):
@@ -46,19 +50,27 @@ class CircuitDescription(Frozen):
 
     @classmethod
     def of(cls, said: Mapping[str, str | int | float]) -> CircuitDescription:
+        """The description that ``said`` gives as profiles of version 1 did."""
+        return cls.model_validate(cls.fields_of(said))
+
+    @classmethod
+    def fields_of(cls, said: Mapping[str, Any]) -> dict[str, Any]:
         """What profiles of version 1 said of a circuit: one mapping of names to words or numbers.
 
-        There ``heads`` was a text of numbers with commas, or how many there are.
+        There ``heads`` was a text of numbers with commas, or how many there are. What can't be read
+        is left as it is, for the fields' own checks.
         """
-        known = {name: value for name, value in said.items() if name in cls.model_fields}
+        known: dict[str, Any] = {
+            name: value for name, value in said.items() if name in cls.model_fields
+        }
         notes = {name: value for name, value in said.items() if name not in known}
         heads = known.get("heads")
         if isinstance(heads, int):
-            known["heads"] = tuple(range(heads))  # type: ignore[assignment]
-        elif isinstance(heads, str):
-            known["heads"] = tuple(int(part) for part in heads.split(","))  # type: ignore[assignment]
+            known["heads"] = tuple(range(heads))
+        elif isinstance(heads, str) and _NUMBERS.fullmatch(heads):
+            known["heads"] = tuple(int(part) for part in heads.split(","))
         if "widths" in known and known["widths"] not in get_args(Widths):
             known["widths"] = "calibrated"
         if known.get("scope") is None and "heads" in known:
             known["scope"] = "head"
-        return cls.model_validate({**known, "notes": notes})
+        return {**known, "notes": notes}

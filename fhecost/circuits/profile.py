@@ -194,7 +194,7 @@ class CircuitProfile(Frozen):
         said = content.get("description", {})
         if not isinstance(said, dict):
             raise ValueError("description: must be an object")
-        described = CircuitDescription.of(said)
+        described = CircuitDescription.fields_of(said)
         read = handler({**content, "schema_version": 2, "description": described, "hash": ""})
         saved = content.get("hash")
         if saved and saved != read._content_hash({"schema_version": 1, "description": said}):

@@ -19,8 +19,9 @@ from fhecost.cli import measure as _measure
 from fhecost.cli import project as _project
 from fhecost.cli import report as _report
 from fhecost.cli import validate as _validate
+from fhecost.cli.options import option_of
 from fhecost.cli.usage import ClickUsageError, is_request_for_help, usage_line
-from fhecost.errors import FhecostError, UsageError
+from fhecost.errors import FhecostError, FieldError, UsageError
 from fhecost.version import VERSION
 
 app = typer.Typer(
@@ -86,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FhecostError as error:
         if debug:
             raise
-        print(f"fhecost: {error}", file=sys.stderr)
+        line = error.called(option_of(error.field)) if isinstance(error, FieldError) else error
+        print(f"fhecost: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("fhecost: interrupted", file=sys.stderr)

@@ -17,8 +17,8 @@ from fhecost.cli.options import (
     deliver,
     options_given,
     refuse_options,
-    whole_numbers,
 )
+from fhecost.cli.parsing import parse_heads, parse_numbers
 from fhecost.cli.progress import counted_progress
 from fhecost.files import check_can_write, write_atomically
 
@@ -50,7 +50,7 @@ def accuracy(
     output: OutputOption = None,
 ) -> None:
     """Measure how much of the float model's behaviour quantized heads keep."""
-    from fhecost.accuracy.sweep import head_groups, measure_accuracy, read_sentences, settings
+    from fhecost.accuracy.sweep import measure_accuracy
     from fhecost.report.accuracy_document import accuracy_document
 
     check_can_write(plot, output)
@@ -58,23 +58,19 @@ def accuracy(
         useless = ("layer", "heads")
         given = options_given(context, useless)
         refuse_options(given, useless, "--sweep-heads takes every one; leave it out")
-    wanted = settings(
-        groups=head_groups(model, layer, heads or ["0", "all"], sweep=sweep_heads),
-        bits=whole_numbers("--bits", bits),
-        seq_lens=whole_numbers("--seq-len", seq_len),
-        mode=mode,
-        variant=variant,
-    )
-    judged = None if sentences is None else read_sentences(sentences)
-    with counted_progress("accuracy", len(wanted)) as progress:
+    with counted_progress("accuracy") as progress:
         report = measure_accuracy(
             model,
-            wanted,
-            judged,
-            sentences_from="fhecost's evaluation sentences"
-            if sentences is None
-            else sentences.name,
+            layer=layer,
+            heads=[parse_heads(group) for group in heads or ["0", "all"]],
+            bits=parse_numbers("--bits", bits),
+            seq_lens=parse_numbers("--seq-len", seq_len),
+            variant=variant,
+            mode=mode,
+            sweep_heads=sweep_heads,
+            sentences=sentences,
             progress=progress,
+            expect=progress.expect,
         )
     if plot is not None:
         from fhecost.report.accuracy_figures import accuracy_page

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
+from fhecost.cli.parsing import parse_hardware
 from fhecost.files import check_can_write
 
 
@@ -22,12 +23,9 @@ def backtest(
     output: OutputOption = None,
 ) -> None:
     """Hold the machines against published figures that they were not fitted to."""
-    from fhecost.hardware.library import load_hardware
     from fhecost.report.backtest_document import backtest_document
-    from fhecost.validation.backtest import backtest as backtest_records
-    from fhecost.validation.published import read_records
+    from fhecost.validation.backtest import backtest as backtest_hardware
 
     check_can_write(output)
-    machines = load_hardware(hardware, hardware_path or ())
-    report = backtest_records(read_records(facts), machines)
+    report = backtest_hardware(facts, parse_hardware(hardware), hardware_path or ())
     deliver(backtest_document(report), format, output)

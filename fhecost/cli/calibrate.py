@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fhecost.cli.options import deliver
-from fhecost.files import check_can_write, configuration_folder, write_atomically
+from fhecost.files import check_can_write
 
 
 def calibrate(
@@ -22,18 +22,17 @@ def calibrate(
     ] = None,
 ) -> None:
     """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
-    from fhecost.measurement.calibration import as_yaml, calibrated_profile
+    from fhecost.hardware.library import own_hardware_file
+    from fhecost.measurement.calibration import calibrate as calibrate_hardware
     from fhecost.measurement.records import load_microbenchmark
     from fhecost.measurement.results import results_of
     from fhecost.report.measurement_document import microbenchmark_document
 
     path = output
     if path is None:
-        path = configuration_folder() / "hardware" / f"{name}.yaml"
+        path = own_hardware_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
     check_can_write(path)
-    microbenchmark = load_microbenchmark(raw)
-    profile = calibrated_profile(microbenchmark, raw.name)
-    write_atomically(path, as_yaml(profile))
-    deliver(microbenchmark_document(results_of(microbenchmark)), "table")
+    calibrate_hardware(raw, path.stem, keep=path)
+    deliver(microbenchmark_document(results_of(load_microbenchmark(raw))), "table")
     typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)

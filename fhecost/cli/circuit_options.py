@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -30,7 +30,11 @@ from fhecost.cli.options import (
     options_given,
     refuse_options,
 )
+from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
+
+if TYPE_CHECKING:
+    from fhecost.gpt2.head_circuit import HeadRequest
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class CircuitOptions:
             seq_len=self.seq_len,
             bits=self.bits,
             variant=self.variant,
-            heads=self.heads,
+            heads=parse_heads(self.heads),
         )
         if found is None:
             return PredictedHeads(self._head_request())
@@ -94,10 +98,10 @@ class CircuitOptions:
             self._refuse(["heads", "variant"], f"--scope {found.scope} has all heads, compact")
         return PredictedShape(found)
 
-    def _head_request(self) -> Any:
-        from fhecost.gpt2.head_circuit import HeadRequest, named_heads
+    def _head_request(self) -> HeadRequest:
+        from fhecost.gpt2.head_circuit import HeadRequest
 
-        heads = named_heads(self.model, self.heads)
+        heads = parse_heads(self.heads)
         return HeadRequest(
             self.model, self.text, self.layer, heads, self.seq_len, self.bits, self.variant
         )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from fhecost.cli.circuit_options import CircuitOptions, takes_circuit
 from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
+from fhecost.cli.parsing import parse_hardware, parse_what_if, words
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write, write_atomically
+
+if TYPE_CHECKING:
+    from fhecost.hardware.profile import Kind
 
 
 @takes_circuit
@@ -43,15 +47,22 @@ def compare(
 ) -> None:
     """Hold machines against each other: latency, utilization, energy, price, sources."""
     from fhecost.circuit_request import expected_seconds
-    from fhecost.hardware.comparison import ComparisonRequest, parse_kinds
     from fhecost.pipeline import compare_circuit
     from fhecost.report.comparison_document import comparison_document
 
     check_can_write(plot, output)
-    comparison = ComparisonRequest(hardware, base, sort, parse_kinds(kind), what_if)
     request = circuit.request()
     with timed_progress(expected_seconds(request)) as progress:
-        report = compare_circuit(request, comparison, hardware_path or (), progress)
+        report = compare_circuit(
+            request,
+            parse_hardware(hardware),
+            hardware_path or (),
+            progress,
+            kinds=cast("list[Kind]", words(kind)) if kind else (),
+            base=base,
+            sort=sort,
+            what_if=parse_what_if(what_if) if what_if else None,
+        )
     if plot is not None:
         from fhecost.report.comparison_figures import comparison_page
 

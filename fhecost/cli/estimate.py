@@ -9,6 +9,7 @@ import typer
 
 from fhecost.cli.circuit_options import CircuitOptions, takes_circuit
 from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
+from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write
 
@@ -35,6 +36,10 @@ def estimate(
     request = circuit.request()
     with timed_progress(expected_seconds(request)) as progress:
         report = estimate_circuit(
-            request, hardware, hardware_path or (), progress, keep_profile=save_profile
+            request,
+            parse_hardware(hardware),
+            hardware_path or (),
+            progress,
+            keep_profile=save_profile,
         )
     deliver(estimate_document(report), format, output)

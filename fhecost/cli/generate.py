@@ -20,6 +20,7 @@ from fhecost.cli.options import (
     VariantOption,
     deliver,
 )
+from fhecost.cli.parsing import parse_hardware, parse_heads
 from fhecost.cli.progress import timed_progress
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
@@ -50,21 +51,30 @@ def generate(
     output: OutputOption = None,
 ) -> None:
     """Generate text with quantized heads, and say how long their encrypted part takes."""
-    from fhecost.generation import GenerationRequest
     from fhecost.generation import generate as generate_tokens
-    from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads
-    from fhecost.hardware.library import load_hardware
+    from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds
     from fhecost.report.generation_document import generation_document
 
     check_can_write(output)
-    machines = load_hardware(hardware, hardware_path or ())
-    chosen = named_heads(model, heads)
-    request = GenerationRequest(text, model, bits, layer, chosen, variant, mode, tokens)
+    chosen = parse_heads(heads)
     # A rough idea is enough for a bar: the length is that of a short text.
     one_wait = expected_seconds(HeadRequest(seq_len=6 + tokens, heads=chosen))
     streams = format == "table" and output is None and sys.stdout.isatty()
     with _Terminal(text, one_wait, in_lines=mode != "disable", shows_tokens=streams) as terminal:
-        report = generate_tokens(request, machines, terminal.wait, terminal.show)
+        report = generate_tokens(
+            text,
+            model,
+            bits=bits,
+            layer=layer,
+            heads=chosen,
+            variant=variant,
+            mode=mode,
+            tokens=tokens,
+            hardware=parse_hardware(hardware),
+            hardware_path=hardware_path or (),
+            progress=terminal.wait,
+            on_token=terminal.show,
+        )
     deliver(generation_document(report), format, output)
     if report.stopped is not None:
         raise ImpossibleError(report.stopped)

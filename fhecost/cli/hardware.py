@@ -14,17 +14,17 @@ app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_machines(
+def list_hardware(
     hardware_path: HardwarePathOption = None,
     format: FormatOption = "table",
     output: OutputOption = None,
 ) -> None:
     """List the known machines."""
-    from fhecost.hardware.library import ALL, load_hardware
+    from fhecost.hardware.library import load_hardware
     from fhecost.report.hardware_document import list_document
 
     check_can_write(output)
-    deliver(list_document(load_hardware(ALL, hardware_path or ())), format, output)
+    deliver(list_document(load_hardware(hardware_path=hardware_path or ())), format, output)
 
 
 @app.command()
@@ -35,11 +35,11 @@ def show(
     output: OutputOption = None,
 ) -> None:
     """Show one machine: every figure with its source, and the assumptions."""
-    from fhecost.hardware.library import load_machine
+    from fhecost.hardware.library import find_hardware
     from fhecost.report.hardware_document import machine_document
 
     check_can_write(output)
-    deliver(machine_document(load_machine(name, hardware_path or ())), format, output)
+    deliver(machine_document(find_hardware(name, hardware_path or ())), format, output)
 
 
 @app.command()
@@ -48,14 +48,14 @@ def check(
 ) -> None:
     """Check hardware profiles; every missing or odd value is named by its path."""
     from fhecost.errors import UsageError
-    from fhecost.hardware.library import find_faults, read_hardware
+    from fhecost.hardware.library import hardware_faults, read_hardware
 
-    faults = [f"{file}: {fault}" for file in files for fault in find_faults(file)]
+    faults = [f"{file}: {fault}" for file in files for fault in hardware_faults(file)]
     if faults:
         raise UsageError("\n".join(faults))
     for file in files:
-        machine = read_hardware(file)
-        typer.echo(f"{file}: {machine.name}: {len(machine.figures)} figures, all fine")
+        profile = read_hardware(file)
+        typer.echo(f"{file}: {profile.name}: {len(profile.figures)} figures, all fine")
 
 
 @app.command()
@@ -68,8 +68,8 @@ def new(
 ) -> None:
     """Write a commented template for a machine of yours."""
     from fhecost.files import write_new
-    from fhecost.hardware.library import load_machine
-    from fhecost.hardware.template import template_of
+    from fhecost.hardware.library import find_hardware
+    from fhecost.hardware.template import hardware_template
 
-    write_new(file, template_of(load_machine(template, hardware_path or ())))
+    write_new(file, hardware_template(find_hardware(template, hardware_path or ())))
     typer.echo(f"written: {file}; fill it in, then: fhecost hardware check {file}")

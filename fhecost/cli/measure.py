@@ -21,6 +21,7 @@ from fhecost.cli.options import (
     VariantOption,
     deliver,
 )
+from fhecost.cli.parsing import parse_hardware, parse_heads
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.files import check_can_write
 from fhecost.measurement.cases import Operation
@@ -108,19 +109,23 @@ def head(
 
     Leave the machine alone meanwhile. Bits and length start small: keys and minutes grow fast.
     """
-    from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds, named_heads
-    from fhecost.hardware.library import load_hardware
+    from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds
     from fhecost.measurement.head_run import measure_heads
     from fhecost.measurement.run_record import append_record
-    from fhecost.measurement.timed_run import RunOptions
     from fhecost.report.measurement_document import run_document
 
     check_can_write(record, output)
-    machines = load_hardware(hardware, hardware_path or ())
-    request = HeadRequest(model, text, layer, named_heads(model, heads), seq_len, bits, variant)
+    request = HeadRequest(model, text, layer, parse_heads(heads), seq_len, bits, variant)
     with timed_progress(expected_seconds(request)) as progress:
-        options = RunOptions(threads, runs)
-        measured = measure_heads(request, machines, options, progress, progress.expect)
+        measured = measure_heads(
+            request,
+            parse_hardware(hardware),
+            hardware_path or (),
+            threads=threads,
+            warm_runs=runs,
+            progress=progress,
+            expect=progress.expect,
+        )
     if record is not None:
         append_record(record, measured)
     deliver(run_document(measured), format, output)

@@ -35,16 +35,20 @@ BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.
 VariantOption = Annotated[str, typer.Option(help="Which quantized circuit.")]
 
 
-def whole_numbers(option: str, text: str) -> list[int]:
-    """The numbers of an option such as ``2,4,8``, each once, in their order.
+_OPTIONS = {
+    "figures_folder": "--save-figures",
+    "kinds": "--kind",
+    "lengths": "--seq-len",
+    "seq_lens": "--seq-len",
+    "target_s": "--target",
+    "warm_runs": "--runs",
+}
+"""The options that are called otherwise than the API's field for the same."""
 
-    Raises:
-        UsageError: something else than whole numbers with commas between them.
-    """
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise UsageError(f"{option} {text}: must be numbers with commas, such as 2,4,8") from None
+
+def option_of(field: str) -> str:
+    """What the command line calls a field of the API: ``--seq-len`` for ``seq_len``."""
+    return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
 
 
 def deliver(document: Document, format: Format, output: Path | None = None) -> None:
@@ -77,6 +81,6 @@ def refuse_options(given: frozenset[str], parameters: Sequence[str], why: str) -
     Raises:
         UsageError: one of them was given; all that were are named.
     """
-    useless = [f"--{name.replace('_', '-')}" for name in parameters if name in given]
+    useless = [option_of(name) for name in parameters if name in given]
     if useless:
         raise UsageError(f"{', '.join(useless)}: {why}")

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class TimedBar:
-    """A bar against the clock: call it when a step begins, tell it when the end is known better."""
+class Bar:
+    """A bar to call with the name of each step, and to tell when the end is known better."""
 
     begin: Callable[[str], None]
     expect: Callable[[float], None]
 
     def __call__(self, step: str) -> None:
-        """Show the name of the step that begins."""
+        """Show the name of the step."""
         self.begin(step)
 
 
 @contextmanager
-def timed_progress(expected_s: float) -> Iterator[TimedBar]:
+def timed_progress(expected_s: float) -> Iterator[Bar]:
     """Show the step that runs and about how much of ``expected_s`` seconds is left.
 
     Yields:
@@ -63,18 +63,18 @@ def timed_progress(expected_s: float) -> Iterator[TimedBar]:
         progress.update(task, total=(progress.tasks[0].elapsed or 0.0) + left_s)
 
     try:
-        yield TimedBar(begin, expect)
+        yield Bar(begin, expect)
     finally:
         if started:
             progress.stop()
 
 
 @contextmanager
-def counted_progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Show how many of ``total`` steps are done and when the rest will be.
+def counted_progress(title: str, total: int | None = None) -> Iterator[Bar]:
+    """Show how many of ``total`` steps are done and when the rest will be; it may be told later.
 
     Yields:
-        a function to call with the name of each step when it has ended.
+        a bar to call with the name of each step when it has ended.
     """
     from rich.console import Console
     from rich.progress import (
@@ -99,4 +99,7 @@ def counted_progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
         disable=not console.is_terminal,
     ) as progress:
         task = progress.add_task(title, total=total)
-        yield lambda step: progress.update(task, advance=1, description=step)
+        yield Bar(
+            lambda step: progress.update(task, advance=1, description=step),
+            lambda known: progress.update(task, total=known),
+        )

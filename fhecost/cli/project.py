@@ -18,6 +18,13 @@ from fhecost.cli.options import (
     options_given,
     refuse_options,
 )
+from fhecost.cli.parsing import (
+    parse_duration,
+    parse_hardware,
+    parse_heads,
+    parse_lengths,
+    parse_years,
+)
 from fhecost.files import check_can_write, write_atomically
 
 
@@ -56,25 +63,21 @@ def project(
 ) -> None:
     """Project PBS and latency to longer sequences, larger scopes and later years."""
     from fhecost.closed_form.requests import shape_request
-    from fhecost.projection.lengths import parse_lengths
-    from fhecost.projection.projection import ProjectionRequest
     from fhecost.projection.projection import project as project_circuit
-    from fhecost.projection.years import parse_years
     from fhecost.report.projection_document import projection_document
-    from fhecost.units import parse_duration
 
     check_can_write(output)
     if scope != "head":
         given = options_given(context, ("heads", "variant"))
         refuse_options(given, ("heads", "variant"), f"--scope {scope} has all heads, compact")
-    request = ProjectionRequest(
-        shape_request(model, scope=scope, bits=bits, variant=variant, heads=heads),
-        parse_lengths(seq_len),
-        hardware,
-        parse_years(years) if years else (),
-        parse_duration(target) if target else None,
+    report = project_circuit(
+        shape_request(model, scope=scope, bits=bits, variant=variant, heads=parse_heads(heads)),
+        parse_lengths("--seq-len", seq_len),
+        parse_hardware(hardware),
+        hardware_path or (),
+        years=parse_years(years) if years else (),
+        target_s=parse_duration(target) if target else None,
     )
-    report = project_circuit(request, hardware_path or ())
     if output is not None and output.suffix == ".html":
         from fhecost.report.projection_figures import projection_page
 

@@ -9,8 +9,9 @@ import typer
 
 from fhecost.cli.circuit_options import CircuitOptions, takes_circuit
 from fhecost.cli.options import HardwarePathOption
+from fhecost.cli.parsing import parse_duration, parse_hardware, parse_lengths, parse_years
 from fhecost.cli.progress import timed_progress
-from fhecost.files import check_can_write, write_atomically
+from fhecost.files import check_can_write
 
 
 @takes_circuit
@@ -53,32 +54,32 @@ def report(
 ) -> None:
     """Write one page that holds everything: circuit, machines, accuracy, errors, projections."""
     from fhecost.circuit_request import expected_seconds
-    from fhecost.full_report import ReportRequest, make_report
-    from fhecost.projection.lengths import parse_lengths
-    from fhecost.projection.years import parse_years
-    from fhecost.report.report_page import report_figures, report_page
-    from fhecost.report.saved_figures import save_figures as write_figures
-    from fhecost.units import parse_duration
+    from fhecost.full_report import make_report
+    from fhecost.pipeline import write_report
 
     check_can_write(output)
-    request = ReportRequest(
-        circuit=circuit.request(),
-        hardware=hardware,
-        accuracy=tuple(accuracy or ()),
-        runs=tuple(runs or ()),
-        validated=validated,
-        lengths=parse_lengths(lengths) if lengths else None,
-        years=parse_years(years),
-        projected=projected,
-        target_s=parse_duration(target) if target else None,
-    )
-    expected_s = expected_seconds(request.circuit) + (20 if save_figures else 3)
+    request = circuit.request()
+    expected_s = expected_seconds(request) + (20 if save_figures else 3)
     with timed_progress(expected_s) as progress:
-        made = make_report(request, hardware_path or (), progress)
-        figures = report_figures(made)
-        write_atomically(output, report_page(made, figures))
-        written = (
-            write_figures(figures, save_figures, figure_format, progress) if save_figures else []
+        made = make_report(
+            request,
+            parse_hardware(hardware),
+            hardware_path or (),
+            progress,
+            accuracy=accuracy or (),
+            runs=runs or (),
+            validated=validated,
+            lengths=parse_lengths("--lengths", lengths) if lengths else None,
+            years=parse_years(years),
+            projected=parse_hardware(projected),
+            target_s=parse_duration(target) if target else None,
+        )
+        written = write_report(
+            made,
+            output,
+            figures_folder=save_figures,
+            figure_format=figure_format,
+            progress=progress,
         )
     typer.echo(f"{output}")
     for path in written:

@@ -29,13 +29,12 @@ def validate(
     output: OutputOption = None,
 ) -> None:
     """Hold a machine's estimates against runs that were really measured."""
-    from fhecost.hardware.library import load_machine
     from fhecost.report.validation_document import validation_document
-    from fhecost.validation.comparison import check_tolerance, read_runs
+    from fhecost.validation.comparison import check_tolerance
     from fhecost.validation.comparison import validate as validate_runs
 
     check_can_write(plot, output)
-    report = validate_runs(read_runs(runs), load_machine(hardware, hardware_path or ()))
+    report = validate_runs(runs, hardware, hardware_path or ())
     if plot is not None:
         from fhecost.report.validation_figures import validation_page
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
+from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import GLOBAL_P_ERROR, compile_circuit
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError, UsageError
 from fhecost.gpt2 import attention_interface
-from fhecost.gpt2.head_circuit import describe_heads
 from fhecost.gpt2.model import (
     GPT2,
     calibration_windows,
@@ -29,10 +28,10 @@ from fhecost.gpt2.model import (
     find_model,
     load_gpt2,
 )
-from fhecost.heads.attention_head import check_heads
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.saved import load_heads, save_heads
 from fhecost.heads.variants import QuantizedHeads, variant_named
+from fhecost.models.shape import Heads, head_numbers
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
 FheMode = Literal["disable", "simulate", "execute"]
@@ -76,15 +75,14 @@ class MultiHeadsQGPT2Model:
         *,
         n_bits: int = 4,
         layer: int = 0,
-        heads: Sequence[int] | None = None,
+        heads: Heads | None = None,
         variant: str = "compact",
         calibration_length: int = CALIBRATION_LENGTH,
         quantization: Path | None = None,
     ) -> None:
         check_bits(n_bits)
         check_layer(gpt2.shape, layer)
-        self.heads = tuple(range(gpt2.shape.heads)) if heads is None else tuple(heads)
-        check_heads(gpt2.shape.heads, self.heads)
+        self.heads = head_numbers(gpt2.shape, "all" if heads is None else heads)
         check_seq_len(gpt2.shape, calibration_length)
         quantize = variant_named(variant).quantize
         self.gpt2, self.model, self.tokenizer = gpt2, gpt2.model, gpt2.tokenizer
@@ -113,7 +111,7 @@ class MultiHeadsQGPT2Model:
         *,
         n_bits: int = 4,
         layer: int = 0,
-        heads: Sequence[int] | None = None,
+        heads: Heads | None = None,
         variant: str = "compact",
         calibration_length: int = CALIBRATION_LENGTH,
         quantization: Path | None = None,
@@ -124,7 +122,8 @@ class MultiHeadsQGPT2Model:
             name_or_folder: ``embedded``, a folder, or a Hugging Face name.
             n_bits: width of the quantized tensors.
             layer: from 0.
-            heads: which heads, from 0; all when left out.
+            heads: which heads, from 0, or ``all``; when left out all, or head 0 of a single-head
+                model.
             variant: which quantized circuit.
             calibration_length: tokens of the windows that the scales are calibrated on; best as
                 long as the sentences that the model will see.
@@ -201,14 +200,16 @@ class MultiHeadsQGPT2Model:
         return profile_circuit(
             self._circuit,
             name=f"{self.variant} heads",
-            description=describe_heads(
-                self.gpt2.shape,
-                self.gpt2.shape.name,
+            description=CircuitDescription(
+                model=self.gpt2.shape.name,
+                scope="head",
+                variant=self.variant,
                 layer=self.layer,
                 heads=self.heads,
                 seq_len=self._circuit_length,
                 bits=self.n_bits,
-                variant=self.variant,
+                width=self.gpt2.shape.width,
+                head_dimension=self.gpt2.shape.dimension,
             ),
         )
 
@@ -262,8 +263,8 @@ class MultiHeadsQGPT2Model:
 class SingleHeadQGPT2Model(MultiHeadsQGPT2Model):
     """A GPT-2 with one quantized head."""
 
-    def __init__(self, gpt2: GPT2, *, heads: Sequence[int] | None = None, **options: Any) -> None:
-        chosen = (0,) if heads is None else tuple(heads)
+    def __init__(self, gpt2: GPT2, *, heads: Heads | None = None, **options: Any) -> None:
+        chosen = head_numbers(gpt2.shape, (0,) if heads is None else heads)
         if len(chosen) != 1:
-            raise UsageError(f"heads {chosen}: a single-head model quantizes one head")
+            raise FieldError("heads", "a single-head model quantizes one head", chosen)
         super().__init__(gpt2, heads=chosen, **options)

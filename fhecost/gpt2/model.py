@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fhecost.data import data_folder
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError, UsageError
 from fhecost.files import read_json
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.models.shape import EMBEDDED, ModelShape, read_shape
@@ -41,24 +41,25 @@ def find_model(name: str) -> Path:
     folder = Path(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise UsageError(f"--model {name}: the folder has no config.json")
+            raise FieldError("model", "the folder has no config.json", name)
         return folder
     if folder.exists() or name.startswith((".", "/", "~")):
-        raise UsageError(f"--model {name}: not a folder with a config.json")
+        raise FieldError("model", "not a folder with a config.json", name)
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise UsageError(
-            "--model: a Hugging Face name needs: pip install 'fhecost[gpt2]'"
-        ) from error
+        message = "a Hugging Face name needs: pip install 'fhecost[gpt2]'"
+        raise FieldError("model", message) from error
     try:
         patterns = ["*.json", "*.safetensors", "*.txt"]
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (OSError, ValueError) as error:
         reason = type(error).__name__
-        raise UsageError(
-            f"--model {name}: neither a folder nor a model that could be fetched ({reason}); "
-            f"use {EMBEDDED}, a folder, or a name such as gpt2"
+        raise FieldError(
+            "model",
+            f"neither a folder nor a model that could be fetched ({reason}); use {EMBEDDED}, a "
+            "folder, or a name such as gpt2",
+            name,
         ) from error
 
 
@@ -183,15 +184,14 @@ def calibration_windows(model: GPT2, length: int) -> list[list[int]]:
 def check_layer(shape: ModelShape, layer: int) -> None:
     """Raise a UsageError unless the model has ``layer``."""
     if not 0 <= layer < shape.layers:
-        raise UsageError(f"--layer {layer}: the model has layers 0 to {shape.layers - 1}")
+        raise FieldError("layer", f"the model has layers 0 to {shape.layers - 1}", layer)
 
 
 def check_seq_len(shape: ModelShape, seq_len: int) -> None:
     """Raise a UsageError unless ``seq_len`` fits the model's context."""
     if not 2 <= seq_len <= shape.context:
-        raise UsageError(
-            f"--seq-len {seq_len}: must be from 2 to {shape.context}, the model's context"
-        )
+        message = f"must be from 2 to {shape.context}, the model's context"
+        raise FieldError("seq_len", message, seq_len)
 
 
 def load_gpt2(folder: Path) -> GPT2:
@@ -216,7 +216,7 @@ def load_gpt2(folder: Path) -> GPT2:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever a damaged file makes its reader raise
         reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"--model {folder}: can't be loaded: {reason}") from error
+        raise FieldError("model", f"can't be loaded: {reason}", folder) from error
     # Texts are cut to the sequence length here; the tokenizer's own length warning would mislead.
     tokenizer.model_max_length = _TOO_LARGE_TO_PAD
     return GPT2(shape=shape, model=model, tokenizer=tokenizer)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import (
     Bottleneck,
@@ -15,28 +14,11 @@ from fhecost.hardware.estimate import (
     EstimateReport,
     Refusal,
 )
-from fhecost.hardware.library import ALL
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.provenance import Source
 from fhecost.version import VERSION
 
 SortKey = Literal["latency", "energy", "price", "utilization", "name"]
-
-
-@dataclass(frozen=True)
-class ComparisonRequest:
-    """Which machines are compared, and how.
-
-    ``hardware`` are machine names, comma-separated, or ``all``; ``base`` is the machine that
-    speed-ups are over, the slowest one when None; ``what_if`` are figures that are set on every
-    machine whose model knows them, as in ``cores=64,clock_hz=2e9``.
-    """
-
-    hardware: str = ALL
-    base: str | None = None
-    sort: SortKey = "latency"
-    kinds: tuple[Kind, ...] = ()
-    what_if: str | None = None
 
 
 class ComparisonRow(Frozen):
@@ -74,9 +56,15 @@ class ComparisonReport(Frozen):
     refusals: tuple[Refusal, ...]
 
 
+def check_sort(sort: str) -> None:
+    """Raise a UsageError unless rows can be sorted by ``sort``."""
+    if sort not in get_args(SortKey):
+        raise FieldError("sort", f"must be among {', '.join(get_args(SortKey))}", sort)
+
+
 def compare(
     report: EstimateReport,
-    machines: Sequence[HardwareProfile],
+    hardware: Sequence[HardwareProfile],
     base: Estimate | None = None,
     *,
     sort: SortKey = "latency",
@@ -86,13 +74,17 @@ def compare(
 
     Args:
         report: the circuit's estimates.
-        machines: those of the report.
+        hardware: the machines of the report.
         base: the estimate that speed-ups are over; the slowest of the report when None.
         sort: by what; latency, energy and price from the least, utilization from the most, and
             what is unknown comes last.
         what_if: figures that were set on the machines, for the report alone.
+
+    Raises:
+        UsageError: there is no such order.
     """
-    by_name = {machine.name: machine for machine in machines}
+    check_sort(sort)
+    by_name = {profile.name: profile for profile in hardware}
     if base is None:
         base = max(report.estimates, key=lambda made: made.latency_s)
     rows = [
@@ -122,20 +114,6 @@ def compare(
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
     )
-
-
-def parse_kinds(text: str | None) -> tuple[Kind, ...]:
-    """The kinds of machines in an option such as ``gpu,asic``; none when None.
-
-    Raises:
-        UsageError: something else than kinds of machines.
-    """
-    known: tuple[Kind, ...] = get_args(Kind)
-    wanted = [part.strip() for part in text.split(",")] if text else []
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"--kind {name}: must be among {', '.join(known)}")
-    return tuple(kind for kind in known if kind in wanted)
 
 
 def _order(row: ComparisonRow, sort: SortKey) -> tuple[float, float, str]:

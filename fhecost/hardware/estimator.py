@@ -27,6 +27,10 @@ class Estimator:
 
     Each circuit is estimated once: what was made stays, and so does what was ``known`` before.
 
+    Args:
+        hardware: the machine.
+        known: estimates made before, of any circuits on any machines.
+
     Raises:
         UsageError: the hardware profile is incomplete.
     """
@@ -81,6 +85,10 @@ class Estimator:
 def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
     """The estimate for one circuit on one machine.
 
+    Args:
+        circuit: what runs.
+        hardware: where it runs.
+
     Raises:
         ImpossibleError: the machine can't run the circuit.
         UsageError: the hardware profile is incomplete.
@@ -99,13 +107,13 @@ def _widened(made: Estimate, cost_error: float) -> Estimate:
 
 
 def estimate_all(
-    circuit: CircuitProfile, machines: Sequence[HardwareProfile], *, skip_impossible: bool = False
+    circuit: CircuitProfile, hardware: Sequence[HardwareProfile], *, skip_impossible: bool = False
 ) -> EstimateReport:
     """Estimates for several machines.
 
     Args:
         circuit: what runs.
-        machines: where it runs.
+        hardware: where it runs.
         skip_impossible: a machine that can't run the circuit becomes a refusal in the report.
 
     Raises:
@@ -114,14 +122,14 @@ def estimate_all(
     """
     estimates: list[Estimate] = []
     refusals: list[Refusal] = []
-    for machine in machines:
+    for profile in hardware:
         try:
-            estimates.append(estimate(circuit, machine))
+            estimates.append(estimate(circuit, profile))
         except ImpossibleError as error:
             if not skip_impossible:
                 raise
-            reason = str(error).removeprefix(f"{machine.name}: ")
-            refusals.append(Refusal(hardware=machine.name, reason=reason))
+            reason = str(error).removeprefix(f"{profile.name}: ")
+            refusals.append(Refusal(hardware=profile.name, reason=reason))
     if not estimates:
         reasons = "; ".join(f"{refusal.hardware}: {refusal.reason}" for refusal in refusals)
         raise ImpossibleError(f"no machine can run the circuit: {reasons}")

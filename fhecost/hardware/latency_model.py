@@ -297,7 +297,7 @@ def largest_set_refusal(circuit: Workload, limit: float) -> str | None:
     worst = max(too_large, key=lambda parameters: parameters.polynomial_size)
     return (
         f"can't hold the parameter set {worst} of stage {too_large[worst]!r}: "
-        f"its largest N is {limit:,.0f}; fewer --bits or a shorter --seq-len give smaller sets"
+        f"its largest N is {limit:,.0f}; fewer bits or a shorter sequence give smaller sets"
     )
 
 
@@ -307,7 +307,7 @@ def memory_refusal(needed_bytes: float, memory: Figure | None, what: str) -> str
         return None
     return (
         f"{what} need at least {needed_bytes / 1e9:.1f} GB, the machine has "
-        f"{memory.value / 1e9:.1f} GB; fewer --bits give smaller keys"
+        f"{memory.value / 1e9:.1f} GB; fewer bits give smaller keys"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from fhecost.data import data_folder
-from fhecost.errors import UsageError, all_validation_errors, first_validation_error
-from fhecost.files import configuration_folder, read_text
+from fhecost.errors import FieldError, UsageError, all_validation_errors, first_validation_error
+from fhecost.files import AnyPath, configuration_folder, read_text
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 
@@ -22,21 +22,33 @@ ALL = "all"
 DEFAULT = "default"
 """Stands for one machine of each kind, and all that are the user's own."""
 
+MEASURED = "epyc-zen4-2"
+"""The machine that the measured runs which come with fhecost ran on."""
+
+HardwareNames = str | Sequence[str | HardwareProfile]
+"""The name of a machine, ``all`` or ``default``, or names and hardware profiles one by one."""
+
 _ONE_OF_EACH_KIND = frozenset({"epyc-zen4-2", "h100", "strix"})
 
 
-def hardware_files(extra: Sequence[Path] = ()) -> dict[str, Path]:
+def own_hardware_file(name: str) -> Path:
+    """Where the user's own machine ``name`` is kept, to be found again without a folder's name."""
+    return configuration_folder() / "hardware" / f"{name}.yaml"
+
+
+def hardware_files(hardware_path: Iterable[AnyPath] = ()) -> dict[str, Path]:
     """All known profile files by machine name.
 
-    Later folders win: the shipped ones, the user's configuration folder, then ``extra``.
+    Later folders win: the shipped ones, the user's own, then those of ``hardware_path``.
 
     Raises:
-        UsageError: a folder of ``extra`` doesn't exist.
+        UsageError: a folder of ``hardware_path`` doesn't exist.
     """
+    extra = [Path(folder) for folder in hardware_path]
     for folder in extra:
         if not folder.is_dir():
-            raise UsageError(f"--hardware-path {folder}: not a folder")
-    folders = [data_folder("hardware"), configuration_folder() / "hardware", *extra]
+            raise FieldError("hardware_path", "not a folder", folder)
+    folders = [data_folder("hardware"), own_hardware_file("").parent, *extra]
     return {
         path.stem: path
         for folder in folders
@@ -45,13 +57,17 @@ def hardware_files(extra: Sequence[Path] = ()) -> dict[str, Path]:
     }
 
 
-def read_hardware(path: Path) -> HardwareProfile:
+def read_hardware(path: AnyPath) -> HardwareProfile:
     """Read and check one profile, its figures included.
+
+    Args:
+        path: a YAML file; its stem is the machine's name.
 
     Raises:
         UsageError: the file can't be read, or a field is missing, unknown or out of range; the
             field's path is named.
     """
+    path = Path(path)
     content = _read_mapping(path)
     try:
         profile = HardwareProfile.model_validate({"name": path.stem, **content})
@@ -64,12 +80,16 @@ def read_hardware(path: Path) -> HardwareProfile:
     return profile
 
 
-def find_faults(path: Path) -> list[str]:
+def hardware_faults(path: AnyPath) -> list[str]:
     """Every missing, unknown or odd value of a profile's file, by field path; none when it is fine.
+
+    Args:
+        path: the YAML file of a machine.
 
     Raises:
         UsageError: the file can't be read at all.
     """
+    path = Path(path)
     content = _read_mapping(path)
     faults: list[str] = []
     try:
@@ -106,38 +126,52 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_machine(name: str, extra: Sequence[Path] = ()) -> HardwareProfile:
-    """The profile of one machine.
+def find_hardware(
+    name: str | HardwareProfile, hardware_path: Iterable[AnyPath] = ()
+) -> HardwareProfile:
+    """The hardware profile of one machine.
+
+    Args:
+        name: the machine's name; a profile is given back as it is.
+        hardware_path: folders of further machines.
 
     Raises:
         UsageError: the machine is unknown, its file is broken, or ``name`` means several.
     """
-    if name in (ALL, DEFAULT) or "," in name:
-        known = ", ".join(sorted(hardware_files(extra)))
+    if name in (ALL, DEFAULT):
+        known = ", ".join(sorted(hardware_files(hardware_path)))
         raise UsageError(f"{name}: name one machine; there are {known}")
-    return load_hardware(name, extra)[0]
+    return load_hardware([name], hardware_path)[0]
 
 
-def load_hardware(names: str, extra: Sequence[Path] = ()) -> list[HardwareProfile]:
-    """The profiles for ``names``: comma-separated machine names, ``all`` or ``default``.
+def load_hardware(
+    hardware: HardwareNames = ALL, hardware_path: Iterable[AnyPath] = ()
+) -> list[HardwareProfile]:
+    """The hardware profiles of several machines, each once.
 
-    With these two, a broken file of the user's own is left out with a warning: it has nothing to do
-    with the other machines. A name asks for just that file, so there it is an error.
+    With ``all`` and ``default``, a broken file of the user's own is left out with a warning: it has
+    nothing to do with the other machines. A name asks for just that file, so there it is an error.
+
+    Args:
+        hardware: names of machines, and profiles, which are taken as they are; or ``all``, or
+            ``default``: one machine of each kind, and all that are the user's own.
+        hardware_path: folders of further machines.
 
     Raises:
         UsageError: a machine is unknown, its file is broken, or a shipped file is broken.
     """
-    known = hardware_files(extra)
-    if names in (ALL, DEFAULT):
+    known = hardware_files(hardware_path)
+    if hardware in (ALL, DEFAULT):
         own = {name for name, path in known.items() if path.parent != data_folder("hardware")}
-        wanted_names = known if names == ALL else _ONE_OF_EACH_KIND | own
-        read = [_read_or_leave_out(known[name]) for name in sorted(wanted_names)]
-        return [machine for machine in read if machine is not None]
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
-        if name not in known:
+        wanted = known if hardware == ALL else _ONE_OF_EACH_KIND | own
+        read = [_read_or_leave_out(known[name]) for name in sorted(wanted)]
+        return [profile for profile in read if profile is not None]
+    given = [hardware] if isinstance(hardware, str) else list(hardware)
+    for name in given:
+        if isinstance(name, str) and name not in known:
             raise UsageError(f"{name}: unknown machine; there are {', '.join(sorted(known))}")
-    return [read_hardware(known[name]) for name in dict.fromkeys(wanted)]
+    by_name = {one if isinstance(one, str) else one.name: one for one in given}
+    return [read_hardware(known[o]) if isinstance(o, str) else o for o in by_name.values()]
 
 
 def _read_or_leave_out(path: Path) -> HardwareProfile | None:

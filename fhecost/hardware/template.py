@@ -22,16 +22,21 @@ _HEAD = """\
 """
 
 
-def template_of(machine: HardwareProfile) -> str:
-    """The text of a YAML file with all that ``machine`` says, and what else its model can use."""
-    content: dict[str, Any] = machine.model_dump(mode="json", exclude_none=True)
+def hardware_template(hardware: HardwareProfile) -> str:
+    """The text of a YAML file to start a machine of one's own from.
+
+    Args:
+        hardware: the machine whose figures it starts with; what else its latency model can use is
+            there as a comment.
+    """
+    content: dict[str, Any] = hardware.model_dump(mode="json", exclude_none=True)
     known = content.pop("figures")
     for name in ("name", "published"):
         content.pop(name, None)
     last = [name for name in ("assumptions", "references") if name in content]
     tail = {str(name): content.pop(name) for name in last}
-    lines = [_HEAD.format(name=machine.name), _dump(content).rstrip(), "", "figures:"]
-    fields = latency_model_named(machine.latency_model).figures_type.model_fields
+    lines = [_HEAD.format(name=hardware.name), _dump(content).rstrip(), "", "figures:"]
+    fields = latency_model_named(hardware.latency_model).figures_type.model_fields
     for name, field in fields.items():
         lines.append(f"  # {field.description or name}")
         if name in known:

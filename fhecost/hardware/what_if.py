@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError, UsageError
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.provenance import Figure, Source
@@ -16,6 +16,10 @@ _ALIASES: Mapping[str, str] = {"cores": "threads"}
 
 def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> HardwareProfile:
     """``hardware`` with some figures set to ``values``, in their SI units, as exact assumptions.
+
+    Args:
+        hardware: one machine.
+        values: by name of the figure; ``cores`` stands for ``threads``.
 
     Raises:
         UsageError: the machine's latency model knows no figure of that name.
@@ -33,22 +37,24 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
 
 
 def with_figures_where_known(
-    machines: Sequence[HardwareProfile], values: Mapping[str, float]
+    hardware: Sequence[HardwareProfile], values: Mapping[str, float]
 ) -> list[HardwareProfile]:
     """Each machine with those of ``values`` that its latency model knows.
 
     Raises:
-        UsageError: no machine knows one of them.
+        UsageError: no machine knows one of them, or it isn't positive.
     """
-    names = sorted({name for machine in machines for name in known_figures(machine)})
-    for asked in values:
+    names = sorted({name for profile in hardware for name in known_figures(profile)})
+    for asked, value in values.items():
         if _figure_meant(asked, names) is None:
-            raise UsageError(f"--what-if {asked}: no figure of these machines; {', '.join(names)}")
+            raise FieldError("what_if", f"no figure of these machines; {', '.join(names)}", asked)
+        if not 0 < value < math.inf:
+            raise FieldError("what_if", "must be a positive number", f"{asked}={value:g}")
     changed = []
-    for machine in machines:
-        known = known_figures(machine)
+    for profile in hardware:
+        known = known_figures(profile)
         fitting = {n: v for n, v in values.items() if _figure_meant(n, known) is not None}
-        changed.append(with_figures(machine, fitting) if fitting else machine)
+        changed.append(with_figures(profile, fitting) if fitting else profile)
     return changed
 
 
@@ -61,23 +67,3 @@ def _figure_meant(asked: str, known: Sequence[str]) -> str | None:
 def known_figures(hardware: HardwareProfile) -> list[str]:
     """The names of all figures that the machine's latency model can use."""
     return list(latency_model_named(hardware.latency_model).figures_type.model_fields)
-
-
-def parse_what_if(text: str) -> dict[str, float]:
-    """The figures of an option such as ``cores=64,memory_bandwidth_bytes_per_s=3.2e12``.
-
-    Raises:
-        UsageError: something else than names and positive numbers.
-    """
-    values: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, number = part.partition("=")
-        try:
-            values[name.strip()] = value = float(number)
-        except ValueError:
-            value = math.nan
-        if not 0 < value < math.inf:
-            raise UsageError(
-                f"--what-if {part}: must be a figure and a positive number, such as cores=64"
-            )
-    return values

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fhecost.errors import UsageError
+from fhecost.models.shape import check_head
 from fhecost.quantization import FloatArray
 
 
@@ -50,7 +49,7 @@ class AttentionHead:
             head: which one, from 0.
 
         Raises:
-            UsageError: the layer has no such head.
+            FieldError: the layer has no such head.
         """
         check_head(n_heads, head)
         width = c_attn_weight.shape[0]
@@ -63,38 +62,6 @@ class AttentionHead:
             bias=c_attn_bias[columns].astype(np.float64),
             layer_weight_magnitude=float(np.abs(c_attn_weight).max()),
         )
-
-
-def check_heads(n_heads: int, heads: Sequence[int]) -> None:
-    """Raise a UsageError unless ``heads`` names one or more heads of a layer, each once."""
-    if not heads:
-        raise UsageError(f"--heads: name at least one; the layer has heads 0 to {n_heads - 1}")
-    for head in heads:
-        check_head(n_heads, head)
-    if len(set(heads)) < len(heads):
-        raise UsageError("--heads: the same head is named twice")
-
-
-def parse_heads(text: str, n_heads: int) -> tuple[int, ...]:
-    """The heads that ``text`` names: numbers from 0 with commas between them, or ``all``.
-
-    Raises:
-        UsageError: something else, or a head that the layer hasn't got.
-    """
-    if text.strip() == "all":
-        return tuple(range(n_heads))
-    try:
-        heads = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--heads {text}: must be numbers such as 0,2, or all") from None
-    check_heads(n_heads, heads)
-    return heads
-
-
-def check_head(n_heads: int, head: int) -> None:
-    """Raise a UsageError unless a layer of ``n_heads`` heads has ``head``."""
-    if not 0 <= head < n_heads:
-        raise UsageError(f"--heads {head}: the layer has heads 0 to {n_heads - 1}")
 
 
 def causal_mask(seq_len: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

@@ -30,8 +30,9 @@ from scipy.linalg import block_diag, hadamard
 
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
-from fhecost.heads.compact_circuit import CompactHead, run_head
+from fhecost.heads.compact_circuit import CompactHead, Earlier, HeadRun
 from fhecost.heads.operators import ClearOperators, Operators
+from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import (
     REACH,
     StatedHeads,
@@ -97,13 +98,23 @@ class CompactHeads:
             integers of shape (L, heads * (d + 1)): twice the weighted sum of a head's values, then
             the sum of its weights.
         """
+        pairs = Pairs(values.shape[0])
         parts = operators.side_by_side(
-            self.heads,
-            lambda head, prefix: run_head(
-                head, values, operators, prefix, self.projection_bits, self.kept_bits
-            ),
+            self.heads, lambda head, prefix: self.of(head, operators, pairs, prefix).outputs(values)
         )
         return np.concatenate(tuple(output for part in parts for output in part), axis=1)
+
+    def of(
+        self,
+        head: CompactHead,
+        operators: Operators,
+        pairs: Pairs,
+        prefix: str = "",
+        earlier: Earlier | None = None,
+    ) -> HeadRun:
+        """``head``, one of these, on ``operators``."""
+        bits = self.projection_bits, self.kept_bits
+        return HeadRun(head, operators, pairs, *bits, prefix, earlier)
 
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (heads, L, d)."""
@@ -218,10 +229,10 @@ def _quantize_head(
             compact.exponential_bits,
         ),
     )
-    seen = ClearOperators()
+    seen, pairs = ClearOperators(), Pairs(integers.shape[1])
     for sentence in integers:
-        outputs = run_head(compact, sentence, seen, "", UNBOUNDED, UNBOUNDED)
-        if not np.any(outputs[0]):
+        attended, _ = HeadRun(compact, seen, pairs, UNBOUNDED, UNBOUNDED).outputs(sentence)
+        if not np.any(attended):
             raise ImpossibleError(
                 f"at {n_bits} bits the head's output is zero on a calibration sentence; use more "
                 "bits, another head or another layer"

@@ -31,14 +31,7 @@ from fhecost.heads.compact import (
     signed_bits,
     state_compact_heads,
 )
-from fhecost.heads.compact_circuit import (
-    CompactHead,
-    Earlier,
-    scores_and_value,
-    sum_bits,
-    sum_of_exponentials,
-    weighted_values,
-)
+from fhecost.heads.compact_circuit import CompactHead, Earlier, HeadRun
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import (
@@ -121,19 +114,18 @@ class CompactAttention:
 
         ``earlier`` gives what is known of the tokens before the computed ones, by head.
         """
-        before = Pairs(values.shape[0])
+        tokens = values.shape[0]
 
         def run(head: CompactHead, prefix: str) -> Any:
             known = None if earlier is None else earlier(head)
-            pairs = before if known is None else Pairs(before.tokens, known.key.shape[0])
-            attended, share = self.attended(head, values, operators, prefix, pairs, known)
+            pairs = Pairs(tokens, 0 if known is None else known.key.shape[0])
+            one = self.heads.of(head, operators, pairs, prefix, known)
+            attended, share = self.attended(one, values)
             # The mean value is added after the projection, in the clear.
             scale = head.value_scale / (2 * share[:, None] * self.output.scale)
-            with operators.tag(f"{prefix}output.requantize"):
-                rounded = operators.accumulator(
-                    f"{prefix}attended", attended, self.attended_bits, self.heads.kept_bits
-                )
-                largest = self.output.largest
+            largest = self.output.largest
+            with one.tag("output.requantize"):
+                rounded = one.accumulator("attended", attended, self.attended_bits, one.kept_bits)
                 return operators.lookup(
                     rounded,
                     lambda sums: np.clip(np.rint(sums * scale), -largest, largest),
@@ -142,22 +134,13 @@ class CompactAttention:
 
         return operators.side_by_side(self.heads.heads, run)
 
-    def attended(
-        self,
-        head: CompactHead,
-        values: Any,
-        operators: Operators,
-        prefix: str,
-        pairs: Pairs,
-        earlier: Earlier | None = None,
-    ) -> tuple[Any, FloatArray]:
+    def attended(self, one: HeadRun, values: Any) -> tuple[Any, FloatArray]:
         """Twice the sum of p v, shape (L, d), and what p is of 1 in each row, shape (L,)."""
-        kept, dropped = self.heads.kept_bits, max(0, head.score_bits - self.heads.kept_bits)
-        scores, value = scores_and_value(
-            head, values, operators, prefix, self.heads.projection_bits, kept, pairs, earlier
-        )
+        head, operators, pairs, kept = one.head, one.operators, one.pairs, one.kept_bits
+        dropped = max(0, head.score_bits - kept)
+        scores, value = one.scores_and_value(values)
         unit = head.score_unit / 2 * 2**dropped
-        total = sum_of_exponentials(head, scores, operators, prefix, pairs)
+        total = one.sum_of_exponentials(scores)
         largest_sum = 2**head.exponential_bits - 1
         lowest, highest = -(2 ** (kept - 1)), 2 ** (kept - 1) - 1
         tokens = pairs.earlier + np.arange(1, pairs.tokens + 1)
@@ -169,12 +152,12 @@ class CompactAttention:
             real = np.log(mean) + head.exponential_shift
             return np.clip(np.rint(real / unit), lowest, highest)
 
-        with operators.tag(f"{prefix}softmax.logarithm"):
+        with one.tag("softmax.logarithm"):
             if self.rounds_sums:
-                bits = sum_bits(head, pairs)
-                total = operators.accumulator(f"{prefix}total", total, bits, kept, signed=False)
+                name = f"{one.prefix}total"
+                total = operators.accumulator(name, total, one.sum_bits, kept, signed=False)
             logarithm = operators.lookup(total, logarithm_of, (lowest, highest))
-        with operators.tag(f"{prefix}softmax.score"):
+        with one.tag("softmax.score"):
             score = operators.lookup(scores, lambda s: np.rint(s / 2**dropped))
         most = 2**self.probability_bits - 1
         share = most * np.maximum(1.0, tokens / self.focus)
@@ -185,15 +168,12 @@ class CompactAttention:
             exponential = np.exp(np.minimum(differences * unit, largest))
             return np.clip(np.rint(of_mean * exponential), 0, most)
 
-        with operators.tag(f"{prefix}softmax.probability"):
+        with one.tag("softmax.probability"):
             flat = logarithm.reshape((pairs.tokens,))
             difference = score - operators.take(flat, pairs.attending)
             difference = operators.narrow(difference, kept + 1)
             probability = operators.lookup(difference, probability_of, (0, most))
-        attended = weighted_values(
-            probability, self.probability_bits, value, head.value, operators, prefix, pairs, earlier
-        )
-        return attended, share
+        return one.weighted_values(probability, self.probability_bits, value), share
 
 
 def quantize_compact_attention(
@@ -235,7 +215,8 @@ def quantize_compact_attention(
         for sentence in integers:
             parts = []
             for head in compact.heads:
-                sums, share = attention.attended(head, sentence, ClearOperators(), "", pairs)
+                one = compact.of(head, ClearOperators(), pairs)
+                sums, share = attention.attended(one, sentence)
                 largest = max(largest, int(np.abs(sums).max()))
                 parts.append(sums / (2 * share[:, None]) * head.value_scale)
             values.append(np.concatenate(parts, axis=1))

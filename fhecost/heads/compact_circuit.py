@@ -6,6 +6,7 @@ by row, L(L+1)/2 of them.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,13 @@ class CompactHead:
         """d, the head dimension."""
         return int(self.weight.shape[1] // 3)
 
+    def exponential(self, doubled_scores: Any) -> Any:
+        """E of the integers that stand for twice a score."""
+        largest = 2**self.exponential_bits - 1
+        # The bound keeps the exponential finite on integers that no score reaches.
+        exponent = np.minimum(doubled_scores * (self.score_unit / 2) - self.exponential_shift, 1.0)
+        return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)
+
 
 @dataclass(frozen=True)
 class Earlier:
@@ -61,141 +69,112 @@ class Earlier:
     value_squares: Any
 
 
-def run_head(
-    head: CompactHead,
-    values: Any,
-    operators: Operators,
-    prefix: str,
-    projection_bits: int,
-    kept_bits: int,
-) -> list[Any]:
-    """The two outputs of one head, shapes (L, d) and (L, 1)."""
-    pairs = Pairs(values.shape[0])
-    scores, value = scores_and_value(
-        head, values, operators, prefix, projection_bits, kept_bits, pairs
-    )
-    with operators.tag(f"{prefix}softmax.exponential"):
-        weights = operators.lookup(scores, lambda s: exponential(head, s))
-    total = sum_of_exponentials(head, scores, operators, prefix, pairs)
-    attended = weighted_values(
-        weights, head.exponential_bits, value, head.value, operators, prefix, pairs
-    )
-    with operators.tag(f"{prefix}weighted_values"):
-        attended = operators.accumulator(f"{prefix}attended", attended, head.attended_bits)
-    return [attended, total]
+@dataclass(frozen=True)
+class HeadRun:
+    """One head on ``operators``, its stages' names behind ``prefix``.
 
-
-def scores_and_value(
-    head: CompactHead,
-    values: Any,
-    operators: Operators,
-    prefix: str,
-    projection_bits: int,
-    kept_bits: int,
-    pairs: Pairs,
-    earlier: Earlier | None = None,
-) -> tuple[Any, Any]:
-    """Twice the scores of all ``pairs`` (i, j), rounded, shape (pairs,); and the value.
-
-    The value has shape (L, d) and is raised by its largest integer: none is negative.
+    All heads' products have ``projection_bits``, since they share an input; lookups read
+    ``kept_bits`` of a sum. ``pairs`` are the tokens that attend to each other; ``earlier`` is what
+    is known of those before.
     """
-    query, key, value = (
-        _project(head, part, values, operators, prefix, projection_bits, kept_bits)
-        for part in range(3)
-    )
-    with operators.tag(f"{prefix}scores"):
-        # 2 q.k = sum (q+k)^2 - sum q^2 - sum k^2, with the single squares once a token.
-        keys = key if earlier is None else np.concatenate((earlier.key, key), axis=0)
-        sums = operators.take(query, pairs.attending) + operators.take(keys, pairs.attended)
-        sums = operators.narrow(sums, head.query.n_bits + 1)
-        squares = np.sum(operators.lookup(sums, lambda z: z**2), axis=1)
-        own_query = np.sum(operators.lookup(query, lambda z: z**2), axis=1)
-        own_key = np.sum(operators.lookup(key, lambda z: z**2), axis=1)
-        if earlier is not None:
-            own_key = np.concatenate((earlier.key_squares, own_key), axis=0)
-        scores = squares - operators.take(own_query, pairs.attending)
-        scores = scores - operators.take(own_key, pairs.attended)
-    with operators.tag(f"{prefix}scores.round"):
-        scores = operators.accumulator(f"{prefix}scores", scores, head.score_bits, kept_bits)
-    return scores, value
 
+    head: CompactHead
+    operators: Operators
+    pairs: Pairs
+    projection_bits: int
+    kept_bits: int
+    prefix: str = ""
+    earlier: Earlier | None = None
 
-def sum_of_exponentials(
-    head: CompactHead, scores: Any, operators: Operators, prefix: str, pairs: Pairs
-) -> Any:
-    """The sum of e over j, shape (L, 1)."""
-    with operators.tag(f"{prefix}softmax.sum"):
-        # Looked up for the sum alone: a sum of many is wide, and what it sums up is as wide.
-        summed = operators.lookup(scores, lambda s: exponential(head, s))
-        total = operators.row_sums(summed.reshape((pairs.count, 1)), pairs)
-        return operators.narrow(total, sum_bits(head, pairs))
+    def tag(self, stage: str) -> AbstractContextManager[Any]:
+        """The stage of the operations inside it."""
+        return self.operators.tag(f"{self.prefix}{stage}")
 
+    def accumulator(self, name: str, values: Any, bits: int, kept_bits: int | None = None) -> Any:
+        """A sum of the head, see :class:`Operators`."""
+        return self.operators.accumulator(f"{self.prefix}{name}", values, bits, kept_bits)
 
-def sum_bits(head: CompactHead, pairs: Pairs) -> int:
-    """Bits of the sum of as many exponentials as the longest row of ``pairs`` has."""
-    return int(pairs.longest_row * (2**head.exponential_bits - 1)).bit_length()
+    def outputs(self, values: Any) -> tuple[Any, Any]:
+        """Twice the weighted sums of values and the sums of weights, shapes (L, d) and (L, 1)."""
+        scores, value = self.scores_and_value(values)
+        with self.tag("softmax.exponential"):
+            weights = self.operators.lookup(scores, self.head.exponential)
+        total = self.sum_of_exponentials(scores)
+        attended = self.weighted_values(weights, self.head.exponential_bits, value)
+        with self.tag("weighted_values"):
+            return self.accumulator("attended", attended, self.head.attended_bits), total
 
+    def scores_and_value(self, values: Any) -> tuple[Any, Any]:
+        """Twice the scores of all pairs (i, j), rounded, shape (pairs,); and the value.
 
-def weighted_values(
-    weights: Any,
-    weight_bits: int,
-    value: Any,
-    quantizer: Quantizer,
-    operators: Operators,
-    prefix: str,
-    pairs: Pairs,
-    earlier: Earlier | None = None,
-) -> Any:
-    """Twice the sum over j of weight times value, shapes (pairs,) and (L, d) to (L, d).
+        The value has shape (L, d) and is raised by its largest integer: none is negative.
+        """
+        head, operators, pairs = self.head, self.operators, self.pairs
+        query, key, value = (self._projected(part, values) for part in range(3))
+        with self.tag("scores"):
+            # 2 q.k = sum (q+k)^2 - sum q^2 - sum k^2, with the single squares once a token.
+            keys = self._with_earlier("key", key)
+            sums = operators.take(query, pairs.attending) + operators.take(keys, pairs.attended)
+            sums = operators.narrow(sums, head.query.n_bits + 1)
+            squares = np.sum(operators.lookup(sums, lambda z: z**2), axis=1)
+            own_query = np.sum(operators.lookup(query, lambda z: z**2), axis=1)
+            own_key = np.sum(operators.lookup(key, lambda z: z**2), axis=1)
+            own_key = self._with_earlier("key_squares", own_key)
+            scores = squares - operators.take(own_query, pairs.attending)
+            scores = scores - operators.take(own_key, pairs.attended)
+        with self.tag("scores.round"):
+            return self.accumulator("scores", scores, head.score_bits, self.kept_bits), value
 
-    ``weights`` are unsigned integers of ``weight_bits``; ``value`` is raised by the largest integer
-    of its ``quantizer``.
-    """
-    with operators.tag(f"{prefix}weighted_values"):
-        column = weights.reshape((pairs.count, 1))
-        # The values come raised by the largest one, which makes the sum a bit narrower.
-        zero = float(quantizer.largest)  # a float, so that Concrete subtracts it in the table
-        most = 2**weight_bits - 1 + 2 * quantizer.largest
-        all_values = value if earlier is None else np.concatenate((earlier.value, value), axis=0)
-        sums = column + operators.take(all_values, pairs.attended)
-        sums = operators.narrow(sums, most.bit_length())
-        squares = operators.lookup(sums, lambda z: (z - zero) ** 2)
-        own_weight = operators.lookup(column, lambda z: z**2)
-        own_value = operators.lookup(value, lambda z: (z - zero) ** 2)
-        if earlier is not None:
-            own_value = np.concatenate((earlier.value_squares, own_value), axis=0)
-        products = squares - own_weight - operators.take(own_value, pairs.attended)
-        return operators.row_sums(products, pairs)
+    def sum_of_exponentials(self, scores: Any) -> Any:
+        """The sum of e over j, shape (L, 1)."""
+        with self.tag("softmax.sum"):
+            # Looked up for the sum alone: a sum of many is wide, and what it sums up is as wide.
+            summed = self.operators.lookup(scores, self.head.exponential)
+            total = self.operators.row_sums(summed.reshape((self.pairs.count, 1)), self.pairs)
+            return self.operators.narrow(total, self.sum_bits)
 
+    @property
+    def sum_bits(self) -> int:
+        """Bits of the sum of as many exponentials as the longest row has."""
+        return int(self.pairs.longest_row * (2**self.head.exponential_bits - 1)).bit_length()
 
-def _project(
-    head: CompactHead,
-    part: int,
-    values: Any,
-    operators: Operators,
-    prefix: str,
-    projection_bits: int,
-    kept_bits: int,
-) -> Any:
-    """Query, key or value (``part`` 0, 1, 2) as integers, shape (L, d); the value from zero."""
-    name = f"{prefix}{('query', 'key', 'value')[part]}"
-    d = head.dimension
-    chosen = slice(part * d, (part + 1) * d)
-    with operators.tag(name):
-        product = values @ head.weight[:, chosen]
-    scale, offset = head.column_scale[chosen], head.column_offset[chosen]
-    quantizer = (head.query, head.key, head.value)[part]
-    if part == 2:
-        scale, offset = scale / head.value_scale, offset / head.value_scale
-    with operators.tag(f"{name}.requantize"):
-        product = operators.accumulator(f"{prefix}projection", product, projection_bits, kept_bits)
-        quantize = quantizer.quantize_from_zero if part == 2 else quantizer.quantize
-        return operators.lookup(product, lambda p: quantize(p * scale + offset))
+    def weighted_values(self, weights: Any, weight_bits: int, value: Any) -> Any:
+        """Twice the sum over j of weight times value, shapes (pairs,) and (L, d) to (L, d).
 
+        ``weights`` are unsigned integers of ``weight_bits``; ``value`` is raised by its largest.
+        """
+        operators, pairs, largest = self.operators, self.pairs, self.head.value.largest
+        with self.tag("weighted_values"):
+            column = weights.reshape((pairs.count, 1))
+            # The values come raised by the largest one, which makes the sum a bit narrower.
+            zero = float(largest)  # a float, so that Concrete subtracts it in the table
+            most = 2**weight_bits - 1 + 2 * largest
+            all_values = self._with_earlier("value", value)
+            sums = column + operators.take(all_values, pairs.attended)
+            sums = operators.narrow(sums, most.bit_length())
+            squares = operators.lookup(sums, lambda z: (z - zero) ** 2)
+            own_weight = operators.lookup(column, lambda z: z**2)
+            own_value = operators.lookup(value, lambda z: (z - zero) ** 2)
+            own_value = self._with_earlier("value_squares", own_value)
+            products = squares - own_weight - operators.take(own_value, pairs.attended)
+            return operators.row_sums(products, pairs)
 
-def exponential(head: CompactHead, doubled_scores: Any) -> Any:
-    """E of the integers that stand for twice a score."""
-    largest = 2**head.exponential_bits - 1
-    # The bound keeps the exponential finite on integers that no score reaches.
-    exponent = np.minimum(doubled_scores * (head.score_unit / 2) - head.exponential_shift, 1.0)
-    return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)
+    def _with_earlier(self, name: str, own: Any) -> Any:
+        """``own`` behind what is known as ``name`` of the tokens before."""
+        if self.earlier is None:
+            return own
+        return np.concatenate((getattr(self.earlier, name), own), axis=0)
+
+    def _projected(self, part: int, values: Any) -> Any:
+        """Query, key or value (``part`` 0, 1, 2) as integers, shape (L, d); the value from zero."""
+        head, d, name = self.head, self.head.dimension, ("query", "key", "value")[part]
+        chosen = slice(part * d, (part + 1) * d)
+        with self.tag(name):
+            product = values @ head.weight[:, chosen]
+        scale, offset = head.column_scale[chosen], head.column_offset[chosen]
+        quantize = (head.query.quantize, head.key.quantize, head.value.quantize_from_zero)[part]
+        if part == 2:
+            scale, offset = scale / head.value_scale, offset / head.value_scale
+        with self.tag(f"{name}.requantize"):
+            product = self.accumulator("projection", product, self.projection_bits, self.kept_bits)
+            return self.operators.lookup(product, lambda p: quantize(p * scale + offset))

@@ -93,7 +93,8 @@ def _softmax(q: Mapping[str, Quantizer], scores: Any, stages: _Stages) -> Any:
         )
     with stages.tag("softmax.sum"):
         total = np.sum(exponential, axis=1, keepdims=True)
-        # The maximum of a row has the largest exponential; all may be as large.
+        # The maximum of a row has the largest exponential. In the first row it is the only one that
+        # counts; in another all may be as large.
         largest = q["exponential"].largest
         total = operators.within(total, largest, largest * length)
     with stages.tag("softmax.inverse"):

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from fhecost.hardware.profile import HardwareFile
+from fhecost.errors import FieldError
+from fhecost.files import AnyPath, check_can_write, write_atomically
+from fhecost.hardware.profile import HardwareFile, HardwareProfile
 from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.key_fit import fit_keys
-from fhecost.measurement.records import Microbenchmark
+from fhecost.measurement.records import Microbenchmark, load_microbenchmark
 
 _EXTRAPOLATION = (
     "Beyond the largest N that was timed, a transform's data outgrow the second-level cache; no "
     "step of the fitted range costs more than this a doubling."
 )
+
+
+def calibrate(
+    raw: Microbenchmark | AnyPath, name: str = "local", *, keep: AnyPath | None = None
+) -> HardwareProfile:
+    """What ``fhecost calibrate`` does: fit the CPU model to a machine's raw times.
+
+    Args:
+        raw: what :func:`fhecost.run_microbenchmark` measured, or the file that it was kept in.
+        name: what the machine is to be called.
+        keep: where to write the hardware profile, if anywhere; ``fhecost calibrate`` keeps it
+            as ``NAME.yaml`` where the user's own machines are found by name.
+
+    Raises:
+        UsageError: no such file or name, or too few parameter sets for a fit.
+    """
+    kept = None if keep is None else Path(keep)
+    check_can_write(kept)
+    if isinstance(raw, Microbenchmark):
+        fitted = calibrated_profile(raw, f"microbenchmark of {raw.started}")
+    else:
+        fitted = calibrated_profile(load_microbenchmark(Path(raw)), Path(raw).name)
+    try:
+        profile = HardwareProfile(name=name, **dict(fitted))
+    except ValidationError as error:
+        raise FieldError("name", "must be small letters, digits and _.-", name) from error
+    if kept is not None:
+        write_atomically(kept, as_yaml(fitted))
+    return profile
 
 
 def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile:

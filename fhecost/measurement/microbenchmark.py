@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhecost.concrete.compilation import import_concrete
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError
 from fhecost.measurement.cases import Case, KeyCase, Operation, cases, key_cases
 from fhecost.measurement.machine import available_threads, probe_seconds, this_machine
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
@@ -93,7 +93,7 @@ def run_microbenchmark(
     """
     minutes = minutes if minutes is not None else (QUICK_MINUTES if quick else MINUTES)
     if not minutes > 0:
-        raise UsageError(f"--minutes {minutes:g}: must be more than 0")
+        raise FieldError("minutes", "must be more than 0", f"{minutes:g}")
     import_concrete()
     start = time.monotonic()
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

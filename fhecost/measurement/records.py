@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import read_json, write_atomically
+from fhecost.files import AnyPath, read_json, write_atomically
 from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
 from fhecost.measurement.run_record import RunTimes, Seconds
@@ -97,13 +97,13 @@ def save_microbenchmark(microbenchmark: Microbenchmark, path: Path) -> None:
     write_atomically(path, microbenchmark.model_dump_json(indent=1) + "\n")
 
 
-def load_microbenchmark(path: Path) -> Microbenchmark:
+def load_microbenchmark(path: AnyPath) -> Microbenchmark:
     """Read raw times that ``fhecost measure --save`` wrote.
 
     Raises:
         UsageError: the file is missing or no such record.
     """
     try:
-        return Microbenchmark.model_validate(read_json(path))
+        return Microbenchmark.model_validate(read_json(Path(path)))
     except ValidationError as error:
         raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import read_text
+from fhecost.files import AnyPath, read_text
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Preparation
 from fhecost.measurement.machine import Machine
@@ -129,7 +129,7 @@ class RunRecord(Frozen):
         return rows
 
 
-def append_record(path: Path, record: RunRecord) -> None:
+def append_record(path: AnyPath, record: RunRecord) -> None:
     """Add ``record`` to the JSON lines in ``path``, whole or not at all.
 
     Raises:
@@ -148,14 +148,14 @@ def append_record(path: Path, record: RunRecord) -> None:
         raise UsageError(f"{path}: can't be written: {error.strerror}") from error
 
 
-def load_records(path: Path) -> list[RunRecord]:
+def load_records(path: AnyPath) -> list[RunRecord]:
     """The run records in ``path``, in their order.
 
     Raises:
         UsageError: the file can't be read, or a line is no record.
     """
     records = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(Path(path)).splitlines(), start=1):
         if not line.strip():
             continue
         try:

@@ -17,7 +17,7 @@ import numpy as np
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.reader import profile_circuit
-from fhecost.errors import ImpossibleError, UsageError
+from fhecost.errors import FieldError, ImpossibleError
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.machine import available_threads, this_machine
 from fhecost.measurement.prediction import now, predict
@@ -69,7 +69,7 @@ def measure_circuit(
     machine = this_machine()
     started = now()
     # At the speed of the calibration: a probe now says little of a run that takes minutes.
-    predictions = tuple(predict(profile, machine, threads) for machine in hardware)
+    predictions = tuple(predict(profile, predicting, threads) for predicting in hardware)
     seconds = _expected_seconds(predictions, options)
     if seconds is not None:
         expect(seconds)
@@ -118,9 +118,9 @@ def run_once(
     """
     threads = options.threads or available_threads()
     if not 1 <= threads <= available_threads():
-        raise UsageError(f"--threads {threads}: must be from 1 to {available_threads()}")
+        raise FieldError("threads", f"must be from 1 to {available_threads()}", threads)
     if options.warm_runs < 1:
-        raise UsageError(f"--runs {options.warm_runs}: must be at least 1")
+        raise FieldError("warm_runs", "must be at least 1", options.warm_runs)
     with tempfile.TemporaryDirectory(prefix="fhecost-run-") as name:
         folder = Path(name)
         circuit.server.save(folder / "server.zip")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fhecost.data import data_folder
 from fhecost.errors import FieldError, UsageError
@@ -13,6 +13,9 @@ from fhecost.files import read_json
 
 EMBEDDED = "embedded"
 """The model that comes with fhecost."""
+
+Heads = Sequence[int] | Literal["all"]
+"""Heads of a layer, from 0."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,32 @@ def read_shape(path: Path, name: str | None = None) -> ModelShape:
         context=_count(path, content, "n_positions"),
         reference="its config.json",
     )
+
+
+def head_numbers(shape: ModelShape, heads: Heads) -> tuple[int, ...]:
+    """The heads of a layer that ``heads`` names, by number.
+
+    Raises:
+        FieldError: none, the same one twice, or one that the layer hasn't got.
+    """
+    if isinstance(heads, str):
+        if heads != "all":
+            raise FieldError("heads", "must be numbers, or all", heads)
+        heads = range(shape.heads)
+    numbers = tuple(int(head) for head in heads)
+    if not numbers:
+        raise FieldError("heads", f"name at least one; the layer has heads 0 to {shape.heads - 1}")
+    for head in numbers:
+        check_head(shape.heads, head)
+    if len(set(numbers)) < len(numbers):
+        raise FieldError("heads", "the same head is named twice")
+    return numbers
+
+
+def check_head(n_heads: int, head: int) -> None:
+    """Raise a FieldError unless a layer of ``n_heads`` heads has ``head``."""
+    if not 0 <= head < n_heads:
+        raise FieldError("heads", f"the layer has heads 0 to {n_heads - 1}", head)
 
 
 def _count(path: Path, content: Mapping[str, Any], name: str) -> int:

@@ -6,15 +6,14 @@ the laws are only fitted through these points, no point comes from a law.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_shape
-from fhecost.errors import ImpossibleError, UsageError
+from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
 from fhecost.projection.years import Band
@@ -70,30 +69,22 @@ class LengthProjection(Frozen):
     laws: tuple[PowerLaw, ...]
 
 
-def parse_lengths(text: str) -> tuple[int, ...]:
-    """The lengths of an option such as ``1..1024``, ``6`` or ``8,64,512``.
+def spread_lengths(first: int, last: int) -> tuple[int, ...]:
+    """Both lengths, powers of two and some between them, evenly on a log axis; all of a few.
 
-    Of a long range, powers of two and some between them are taken, evenly on a log axis.
-
-    Raises:
-        UsageError: something else, or lengths below 1.
+    Args:
+        first: the shortest, in tokens.
+        last: the longest.
     """
-    whole = re.fullmatch(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", text)
-    if whole:
-        first, last = int(whole[1]), int(whole[2])
-        if not 1 <= first <= last:
-            raise UsageError(f"--seq-len {text}: must be FIRST..LAST, from 1 on")
-        return _spread(first, last)
-    if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", text):
-        raise UsageError(f"--seq-len {text}: must be FIRST..LAST, as in 1..1024, or 8,64,512")
-    lengths = sorted({int(part) for part in text.split(",")})
-    if lengths[0] < 1:
-        raise UsageError(f"--seq-len {text}: a sequence has at least one token")
-    return tuple(lengths)
+    if last - first < POINTS:
+        return tuple(range(first, last + 1))
+    chosen = {int(length) for length in np.rint(np.geomspace(first, last, POINTS))}
+    powers = {2**power for power in range(last.bit_length() + 1)}
+    return tuple(sorted(chosen | {power for power in powers if first <= power <= last}))
 
 
 def project_lengths(
-    request: ShapeRequest, lengths: Sequence[int], estimators: Mapping[str, Estimator]
+    request: ShapeRequest, lengths: Iterable[int], estimators: Mapping[str, Estimator]
 ) -> LengthProjection:
     """Estimate ``request`` at each of ``lengths`` on each machine, by name in ``estimators``.
 
@@ -101,29 +92,26 @@ def project_lengths(
         UsageError: the request or a length is out of range for the model.
         ImpossibleError: no length has a circuit.
     """
-    check_request(replace(request, seq_len=max(lengths)))
-    points = tuple(_point(replace(request, seq_len=length), estimators) for length in lengths)
+    wanted = sorted(set(lengths))
+    if not wanted:
+        raise FieldError("lengths", "name at least one")
+    if wanted[0] < 1:
+        raise FieldError("lengths", "a sequence has at least one token", wanted[0])
+    check_request(replace(request, seq_len=wanted[-1]))
+    points = tuple(_point(replace(request, seq_len=length), estimators) for length in wanted)
     if all(point.reason is not None for point in points):
         raise ImpossibleError(str(points[0].reason))
     return LengthProjection(points=points, laws=tuple(_laws(points, list(estimators))))
 
 
-def longest_within(projection: LengthProjection, machine: str, target_s: float) -> int | None:
+def longest_within(projection: LengthProjection, hardware: str, target_s: float) -> int | None:
     """The longest of the estimated lengths whose latency is within ``target_s``."""
     met = [
         point.seq_len
         for point in projection.points
-        if machine in point.latency_s and point.latency_s[machine].value <= target_s
+        if hardware in point.latency_s and point.latency_s[hardware].value <= target_s
     ]
     return max(met, default=None)
-
-
-def _spread(first: int, last: int) -> tuple[int, ...]:
-    if last - first < POINTS:
-        return tuple(range(first, last + 1))
-    chosen = {int(length) for length in np.rint(np.geomspace(first, last, POINTS))}
-    powers = {2**power for power in range(last.bit_length() + 1)}
-    return tuple(sorted(chosen | {power for power in powers if first <= power <= last}))
 
 
 def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> LengthPoint:
@@ -160,15 +148,15 @@ def _estimates(
     return latencies, refusals
 
 
-def _laws(points: Sequence[LengthPoint], machines: Sequence[str]) -> list[PowerLaw]:
+def _laws(points: Sequence[LengthPoint], hardware: Sequence[str]) -> list[PowerLaw]:
     known: dict[str, list[tuple[int, float]]] = {
         PBS: [(point.seq_len, point.pbs_count) for point in points if point.pbs_count is not None]
     }
-    for machine in machines:
-        known[machine] = [
-            (point.seq_len, point.latency_s[machine].value)
+    for name in hardware:
+        known[name] = [
+            (point.seq_len, point.latency_s[name].value)
             for point in points
-            if machine in point.latency_s
+            if name in point.latency_s
         ]
     return [law for name, found in known.items() for law in _halves(name, found)]
 

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import ImpossibleError
+from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
-from fhecost.hardware.library import ALL, DEFAULT, load_hardware
+from fhecost.hardware.library import ALL, DEFAULT, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile, Kind
-from fhecost.projection.lengths import (
-    LengthProjection,
-    longest_within,
-    project_lengths,
-)
-from fhecost.projection.years import YearsReport, project_years, year_of_target
+from fhecost.projection.lengths import LengthProjection, longest_within, project_lengths
+from fhecost.projection.years import YearsReport, check_years, project_years, year_of_target
 from fhecost.version import VERSION
-
-
-@dataclass(frozen=True)
-class ProjectionRequest:
-    """What to project: ``circuit`` at each of ``lengths``, and in ``years``.
-
-    The years start from ``years_circuit``, or from the last of the lengths when None.
-    """
-
-    circuit: ShapeRequest
-    lengths: tuple[int, ...]
-    hardware: str = DEFAULT
-    years: tuple[int, ...] = ()
-    target_s: float | None = None
-    years_circuit: CircuitProfile | None = None
 
 
 class ProjectionReport(Frozen):
@@ -61,71 +42,81 @@ class ProjectionReport(Frozen):
 
 
 def project(
-    request: ProjectionRequest,
-    hardware_path: Sequence[Path] = (),
+    circuit: ShapeRequest,
+    lengths: Iterable[int],
+    hardware: HardwareNames = DEFAULT,
+    hardware_path: Iterable[AnyPath] = (),
     *,
+    years: Iterable[int] = (),
+    target_s: float | None = None,
+    years_circuit: CircuitProfile | None = None,
     known: Sequence[Estimate] = (),
 ) -> ProjectionReport:
-    """Project a circuit to other lengths and years.
+    """What ``fhecost project`` does: project a circuit to other lengths and years.
 
     Args:
-        request: what to project.
+        circuit: what part of which model; its own length doesn't count.
+        lengths: in tokens, each a circuit of its own; :func:`fhecost.spread_lengths` gives those
+            of a long range.
+        hardware: names of machines or hardware profiles, ``all``, or ``default``: one of each kind
+            and the user's own. With these two, a machine that can run no length is a refusal in
+            the report, not an error.
         hardware_path: folders of further machines.
+        years: to project to.
+        target_s: up to which length, and in which year, this many seconds are met.
+        years_circuit: what the years start from; the longest of ``lengths`` when None.
         known: estimates made before, of any circuits on any machines; they aren't made again.
 
     Raises:
         UsageError: the shape, a length, a machine or a year is wrong.
         ImpossibleError: no length has a circuit, or a machine that was named can run none.
     """
-    machines = load_hardware(request.hardware, hardware_path)
-    estimators = {machine.name: Estimator(machine, known) for machine in machines}
-    lengths = project_lengths(request.circuit, request.lengths, estimators)
-    refusals = _without_figure(lengths, machines)
-    if refusals and request.hardware not in (ALL, DEFAULT):
+    wanted_years = check_years(years)
+    profiles = load_hardware(hardware, hardware_path)
+    estimators = {profile.name: Estimator(profile, known) for profile in profiles}
+    projected = project_lengths(circuit, lengths, estimators)
+    refusals = _without_figure(projected, profiles)
+    if refusals and hardware not in (ALL, DEFAULT):
         name, reason = next(iter(refusals.items()))
         raise ImpossibleError(f"{name}: {reason}")
-    left = [machine for machine in machines if machine.name not in refusals]
-    years, years_seq_len = None, None
-    if request.years:
-        circuit = request.years_circuit or profile_of_shape(
-            replace(request.circuit, seq_len=_last_known(lengths))
-        )
-        years_seq_len = circuit.description.seq_len
-        years, without = _years(request, circuit, left, estimators)
+    left = [profile for profile in profiles if profile.name not in refusals]
+    over_years, years_seq_len = None, None
+    if wanted_years:
+        start = years_circuit or profile_of_shape(replace(circuit, seq_len=_last_known(projected)))
+        years_seq_len = start.description.seq_len
+        over_years, without = _years(start, left, estimators, wanted_years, target_s)
         refusals |= without
-    shape = request.circuit.shape
+    shape = circuit.shape
     return ProjectionReport(
         description=CircuitDescription(
             model=shape.name,
-            scope=request.circuit.scope,
-            bits=request.circuit.bits,
-            variant=request.circuit.variant if request.circuit.scope == "head" else None,
+            scope=circuit.scope,
+            bits=circuit.bits,
+            variant=circuit.variant if circuit.scope == "head" else None,
             widths="stated",
             shape_from=shape.reference,
         ),
-        kinds={machine.name: machine.kind for machine in machines},
-        lengths=lengths,
+        kinds={profile.name: profile.kind for profile in profiles},
+        lengths=projected,
         years_seq_len=years_seq_len,
-        years=years,
-        target_s=request.target_s,
+        years=over_years,
+        target_s=target_s,
         longest={}
-        if request.target_s is None
-        else {m.name: longest_within(lengths, m.name, request.target_s) for m in left},
+        if target_s is None
+        else {one.name: longest_within(projected, one.name, target_s) for one in left},
         refusals=refusals,
     )
 
 
 def _without_figure(
-    lengths: LengthProjection, machines: Sequence[HardwareProfile]
+    lengths: LengthProjection, hardware: Sequence[HardwareProfile]
 ) -> dict[str, str]:
     """Why machines that run no length can't, by name."""
     reasons: dict[str, str] = {}
-    for machine in machines:
-        if not any(machine.name in point.latency_s for point in lengths.points):
-            reasons[machine.name] = next(
-                point.refusals[machine.name]
-                for point in lengths.points
-                if machine.name in point.refusals
+    for name in [profile.name for profile in hardware]:
+        if not any(name in point.latency_s for point in lengths.points):
+            reasons[name] = next(
+                point.refusals[name] for point in lengths.points if name in point.refusals
             )
     return reasons
 
@@ -135,28 +126,29 @@ def _last_known(lengths: LengthProjection) -> int:
 
 
 def _years(
-    request: ProjectionRequest,
     circuit: CircuitProfile,
-    machines: Sequence[HardwareProfile],
+    hardware: Sequence[HardwareProfile],
     estimators: Mapping[str, Estimator],
+    years: tuple[int, ...],
+    target_s: float | None,
 ) -> tuple[YearsReport, dict[str, str]]:
     projections, without = [], {}
-    for machine in machines:
-        if machine.year is None:
-            without[machine.name] = "its profile has no year, so there is none to start from"
+    for profile in hardware:
+        if profile.year is None:
+            without[profile.name] = "its profile has no year, so there is none to start from"
             continue
         try:
-            made = estimators[machine.name](circuit)
+            made = estimators[profile.name](circuit)
         except ImpossibleError as error:
-            without[machine.name] = str(error).removeprefix(f"{machine.name}: ")
+            without[profile.name] = str(error).removeprefix(f"{profile.name}: ")
             continue
         projections.append(
             project_years(
                 made.latency_s,
-                machine.kind,
-                machine.year,
-                request.years,
-                name=machine.name,
+                profile.kind,
+                profile.year,
+                years,
+                name=profile.name,
                 low_s=made.low_s,
                 high_s=made.high_s,
                 price_usd=made.price_usd,
@@ -164,11 +156,9 @@ def _years(
             )
         )
     targets = (
-        ()
-        if request.target_s is None
-        else tuple(year_of_target(one, request.target_s) for one in projections)
+        () if target_s is None else tuple(year_of_target(one, target_s) for one in projections)
     )
     return (
-        YearsReport(years=request.years, projections=tuple(projections), targets=targets),
+        YearsReport(years=years, projections=tuple(projections), targets=targets),
         without,
     )

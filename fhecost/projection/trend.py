@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fhecost.frozen import Frozen
-from fhecost.hardware.library import load_machine
+from fhecost.hardware.library import find_hardware
 from fhecost.hardware.profile import Kind
 from fhecost.projection.dated import DatedFigure, DatedFigures, machines_of, read_dated
 from fhecost.projection.trend_fit import Term, TermFit, fit_terms, make_term
@@ -283,7 +283,7 @@ def _price_rate(machines: Mapping[str, float], hardware: Mapping[str, str]) -> T
     priced = []
     for name, date in machines.items():
         figure = (
-            load_machine(hardware[name]).figures.get("price_usd_per_hour")
+            find_hardware(hardware[name]).figures.get("price_usd_per_hour")
             if (name in hardware)
             else None
         )

@@ -12,18 +12,17 @@ newest one may be as old as one ever was before the next came.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError, UsageError
 from fhecost.frozen import Frozen
 from fhecost.hardware.profile import Kind
 from fhecost.projection.trend import KindTrend, ReleaseLevel, fit_trend
 from fhecost.units import duration
 from fhecost.version import VERSION
 
-_FIRST_YEAR, _LAST_YEAR = 1990, 2200
+FIRST_YEAR, LAST_YEAR = 1990, 2200
 
 
 class Band(Frozen):
@@ -94,22 +93,17 @@ class YearsReport(Frozen):
     targets: tuple[TargetYear, ...] = ()
 
 
-def parse_years(text: str) -> tuple[int, ...]:
-    """The years of an option such as ``2023..2035``; one year is a range of its own.
+def check_years(years: Iterable[int]) -> tuple[int, ...]:
+    """``years`` in their order, each once.
 
     Raises:
-        UsageError: something else than years, or the last before the first.
+        UsageError: one that no projection could speak of.
     """
-    match = re.fullmatch(r"\s*(\d{4})\s*(?:\.\.\s*(\d{4})\s*)?", text)
-    years = [int(year) for year in match.groups() if year] if match else []
-    if not years or not all(_FIRST_YEAR <= year <= _LAST_YEAR for year in years):
-        raise UsageError(
-            f"--years {text}: must be FIRST..LAST between {_FIRST_YEAR} and {_LAST_YEAR}, "
-            "as in 2023..2035"
-        )
-    if years[0] > years[-1]:
-        raise UsageError(f"--years {text}: the last year is before the first")
-    return tuple(range(years[0], years[-1] + 1))
+    wanted = tuple(sorted(set(years)))
+    for year in wanted:
+        if not FIRST_YEAR <= year <= LAST_YEAR:
+            raise FieldError("years", f"must be between {FIRST_YEAR} and {LAST_YEAR}", year)
+    return wanted
 
 
 def project_years(
@@ -208,7 +202,7 @@ def year_of_target(projection: YearProjection, target_s: float) -> TargetYear:
         UsageError: a target that isn't positive.
     """
     if not 0 < target_s < math.inf:
-        raise UsageError(f"--target {target_s:g} s: must be positive")
+        raise FieldError("target_s", "must be positive", f"{target_s:g}")
     if projection.reason is not None:
         return TargetYear(
             name=projection.name,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fhecost.errors import UsageError
+from fhecost.errors import FieldError
 
 MINIMUM_BITS, MAXIMUM_BITS = 2, 8
 """Widths that a head can be quantized to; wider ones give lookups that Concrete can't place."""
@@ -58,7 +58,7 @@ def largest_integer(n_bits: int) -> int:
 def check_bits(n_bits: int) -> None:
     """Raise a UsageError unless ``n_bits`` is a width that a head can be quantized to."""
     if not MINIMUM_BITS <= n_bits <= MAXIMUM_BITS:
-        raise UsageError(f"--bits {n_bits}: must be from {MINIMUM_BITS} to {MAXIMUM_BITS}")
+        raise FieldError("bits", f"must be from {MINIMUM_BITS} to {MAXIMUM_BITS}", n_bits)
 
 
 def quantizer_for(largest_magnitude: float, n_bits: int) -> Quantizer:

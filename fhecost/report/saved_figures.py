@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from fhecost.errors import FhecostError, ImpossibleError, UsageError
+from fhecost.errors import FhecostError, FieldError, ImpossibleError
 from fhecost.files import write_atomically
 from fhecost.progress import Progress, silent
 from fhecost.report.report_page import Figures
@@ -38,11 +38,11 @@ def save_figures(
     try:
         import kaleido  # noqa: F401
     except ImportError as error:
-        raise UsageError(f"--save-figures {_HOW}") from error
+        raise FieldError("figures_folder", _HOW) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--save-figures {folder}: {error.strerror}") from error
+        raise FieldError("figures_folder", str(error.strerror), folder) from error
     named = {
         folder / f"{anchor}-{_slug(heading)}.{form}": figure
         for anchor, drawn in figures.items()
@@ -54,7 +54,7 @@ def save_figures(
         raise
     except Exception as error:
         # Kaleido has a dozen ways to say that there is no browser.
-        raise ImpossibleError(f"--save-figures {_HOW} ({_first_line(error)})") from error
+        raise ImpossibleError(f"drawing figures {_HOW} ({_first_line(error)})") from error
     return list(named)
 
 

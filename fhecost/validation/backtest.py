@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from fhecost.circuits.profile import KeySwitchUse, PbsUse, Stage
@@ -15,8 +15,10 @@ from fhecost.circuits.work import (
     pbs_units,
 )
 from fhecost.errors import ImpossibleError, UsageError
+from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.library import ALL, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.validation.published import (
     NotJudged,
@@ -24,6 +26,7 @@ from fhecost.validation.published import (
     PublishedRecord,
     Quantity,
     read_operation,
+    read_records,
     seconds_of,
 )
 from fhecost.validation.published_runs import METRIC, circuits_of_runs, predicted_run
@@ -73,19 +76,24 @@ class BacktestReport(Frozen):
 
 
 def backtest(
-    records: Sequence[PublishedRecord], machines: Sequence[HardwareProfile]
+    facts: Iterable[PublishedRecord | AnyPath] | None = None,
+    hardware: HardwareNames = ALL,
+    hardware_path: Iterable[AnyPath] = (),
 ) -> BacktestReport:
-    """Predict every published figure that is about one of ``machines``.
+    """What ``fhecost backtest`` does: predict every published figure that is about a machine.
 
     Args:
-        records: published figures; of those that tell the same of the same machine, the first one
-            counts.
-        machines: profiles whose ``published`` says which records are about them and which of them
-            they were fitted to.
+        facts: published figures, or files of them; those that come with fhecost when None. Of those
+            that tell the same of the same machine, the first one counts.
+        hardware: names of machines or hardware profiles, ``all`` or ``default``. What their
+            ``published`` says tells which records are about them, and which they were fitted to.
+        hardware_path: folders of further machines.
 
     Raises:
         UsageError: a record that can be predicted is about none of the machines, all of them.
     """
+    records = read_records(facts)
+    machines = load_hardware(hardware, hardware_path)
     reasons: dict[str, list[str]] = defaultdict(list)
     rows: list[BacktestRow] = []
     for machine in machines:

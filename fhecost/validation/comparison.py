@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from fhecost.circuits.description import CircuitDescription
 from fhecost.data import data_folder
-from fhecost.errors import ImpossibleError, UsageError
+from fhecost.errors import FieldError, ImpossibleError
+from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
+from fhecost.hardware.library import MEASURED, find_hardware
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.prediction import predict
 from fhecost.measurement.run_record import Prediction, RunRecord, load_records
@@ -79,19 +80,27 @@ class ValidationReport(Frozen):
     wrong_runs: tuple[str, ...] = ()
 
 
-def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> ValidationReport:
-    """Predict every record anew and compare.
+def validate(
+    runs: Iterable[RunRecord | AnyPath] | None = None,
+    hardware: str | HardwareProfile = MEASURED,
+    hardware_path: Iterable[AnyPath] = (),
+) -> ValidationReport:
+    """What ``fhecost validate`` does: predict every measured run anew and compare.
 
     Args:
-        records: measured runs; those with wrong values count too, and are named.
+        runs: measured runs, or files of them; those that come with fhecost when None. Those with
+            wrong values count too, and are named.
         hardware: the machine that they ran on, or that is held against them.
+        hardware_path: folders of further machines.
 
     Raises:
-        UsageError: no record.
+        UsageError: no record, or no such machine or file.
         ImpossibleError: the machine can't run one of the circuits.
     """
+    records = read_runs(runs)
+    hardware = find_hardware(hardware, hardware_path)
     if not records:
-        raise UsageError("no run record; name a file of yours with --runs")
+        raise FieldError("runs", "there is no run record; name a file of yours")
     constants = _baseline_constants(records)
     rows: list[ValidationRow] = []
     for number, record in enumerate(records, start=1):
@@ -125,26 +134,36 @@ def validate(records: Sequence[RunRecord], hardware: HardwareProfile) -> Validat
     )
 
 
-def read_runs(paths: Sequence[Path] | None = None) -> list[RunRecord]:
-    """The run records in ``paths``; those that come with fhecost when None.
+def read_runs(runs: Iterable[RunRecord | AnyPath] | None = None) -> list[RunRecord]:
+    """Run records, and those in files; those that come with fhecost when None.
+
+    Args:
+        runs: records, which are taken as they are, and paths of JSON lines.
 
     Raises:
         UsageError: a file can't be read, or a line is no record.
     """
-    if paths is None:
-        paths = sorted(data_folder(RUNS_FOLDER).glob("*.jsonl"))
-    return [record for path in paths for record in load_records(path)]
+    given = sorted(data_folder(RUNS_FOLDER).glob("*.jsonl")) if runs is None else runs
+    return [
+        record
+        for one in given
+        for record in ([one] if isinstance(one, RunRecord) else load_records(one))
+    ]
 
 
 def check_tolerance(report: ValidationReport, tolerance: float) -> None:
-    """Check that no warm run's error is beyond ``tolerance``, a fraction.
+    """Check that no warm run's error is beyond ``tolerance``.
+
+    Args:
+        report: what :func:`fhecost.validate` found.
+        tolerance: the largest error, a fraction such as 0.2.
 
     Raises:
         UsageError: ``tolerance`` isn't positive.
         ImpossibleError: some are; the worst is named.
     """
     if not tolerance > 0:
-        raise UsageError(f"--tolerance {tolerance}: must be above 0")
+        raise FieldError("tolerance", "must be above 0", tolerance)
     warm = [row for row in report.rows if row.quantity == "warm"]
     missed = [row for row in warm if abs(row.error) > tolerance]
     if missed:

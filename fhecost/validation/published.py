@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.data import data_folder
 from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import read_text
+from fhecost.files import AnyPath, read_text
 from fhecost.frozen import Frozen
 
 PUBLISHED_FOLDER = "experiments/published"
@@ -104,14 +104,20 @@ def read_published(path: Path) -> list[PublishedRecord]:
     return records
 
 
-def read_records(paths: Sequence[Path] | None = None) -> list[PublishedRecord]:
-    """The records in ``paths``; those that come with fhecost when None.
+def read_records(
+    facts: Iterable[PublishedRecord | AnyPath] | None = None,
+) -> list[PublishedRecord]:
+    """Published records, and those in files; those that come with fhecost when None.
 
     Raises:
         UsageError: a file can't be read, or isn't of this form.
     """
-    paths = [data_folder(PUBLISHED_FOLDER) / "records.json"] if paths is None else paths
-    return [record for path in paths for record in read_published(path)]
+    given = [data_folder(PUBLISHED_FOLDER) / "records.json"] if facts is None else facts
+    return [
+        record
+        for one in given
+        for record in ([one] if isinstance(one, PublishedRecord) else read_published(Path(one)))
+    ]
 
 
 def seconds_of(record: PublishedRecord) -> float | None:

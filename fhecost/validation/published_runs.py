@@ -31,15 +31,15 @@ class PredictedRun(Frozen):
     high_s: float
 
 
-def predicted_run(circuit: CircuitProfile, machine: HardwareProfile) -> PredictedRun:
+def predicted_run(circuit: CircuitProfile, hardware: HardwareProfile) -> PredictedRun:
     """Key generation and the first run of ``circuit``.
 
     Raises:
         ImpossibleError: the machine can't run it, or nothing is known of its keys.
     """
-    found = Estimator(machine).preparations(circuit)
+    found = Estimator(hardware).preparations(circuit)
     if found is None:
-        raise ImpossibleError(f"{machine.name}: nothing is known of key generation")
+        raise ImpossibleError(f"{hardware.name}: nothing is known of key generation")
     seconds = {case: made.keygen_s + made.cold_s for case, made in found.items()}
     return PredictedRun(
         seconds=seconds[Case.LIKELY], low_s=seconds[Case.FAST], high_s=seconds[Case.SLOW]

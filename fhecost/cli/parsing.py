@@ -1,0 +1,126 @@
+"""The short ways of writing that options take: commas, ranges, moves, durations."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal
+
+from fhecost.errors import UsageError
+
+_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*")
+_YEARS = re.compile(r"\s*(\d{4})\s*(?:\.\.\s*(\d{4})\s*)?")
+
+
+def words(text: str) -> list[str]:
+    """The words with commas between them in ``text``."""
+    return [part.strip() for part in text.split(",")]
+
+
+def parse_hardware(text: str) -> str | list[str]:
+    """The machines of an option such as ``h100,strix``, ``all`` or ``default``."""
+    return text if text in ("all", "default") else words(text)
+
+
+def parse_heads(text: str) -> list[int] | Literal["all"]:
+    """The heads of an option such as ``0,2`` or ``all``.
+
+    Raises:
+        UsageError: something else.
+    """
+    if text.strip() == "all":
+        return "all"
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--heads {text}: must be numbers such as 0,2, or all") from None
+
+
+def parse_numbers(option: str, text: str) -> list[int]:
+    """The numbers of an option such as ``2,4,8``, each once, in their order.
+
+    Raises:
+        UsageError: something else than whole numbers with commas between them.
+    """
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise UsageError(f"{option} {text}: must be numbers with commas, such as 2,4,8") from None
+
+
+def parse_lengths(option: str, text: str) -> tuple[int, ...]:
+    """The lengths of an option such as ``1..1024``, ``6`` or ``8,64,512``.
+
+    Raises:
+        UsageError: something else, or lengths below 1.
+    """
+    whole = _RANGE.fullmatch(text)
+    if whole:
+        from fhecost.projection.lengths import spread_lengths
+
+        first, last = int(whole[1]), int(whole[2])
+        if not 1 <= first <= last:
+            raise UsageError(f"{option} {text}: must be FIRST..LAST, from 1 on")
+        return spread_lengths(first, last)
+    if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", text):
+        raise UsageError(f"{option} {text}: must be FIRST..LAST, as in 1..1024, or 8,64,512")
+    lengths = sorted({int(part) for part in text.split(",")})
+    if lengths[0] < 1:
+        raise UsageError(f"{option} {text}: a sequence has at least one token")
+    return tuple(lengths)
+
+
+def parse_years(text: str) -> range:
+    """The years of an option such as ``2023..2035``; one year is a range of its own.
+
+    Raises:
+        UsageError: something else than years, or the last before the first.
+    """
+    from fhecost.projection.years import FIRST_YEAR, LAST_YEAR
+
+    match = _YEARS.fullmatch(text)
+    years = [int(year) for year in match.groups() if year] if match else []
+    if not years or not all(FIRST_YEAR <= year <= LAST_YEAR for year in years):
+        raise UsageError(
+            f"--years {text}: must be FIRST..LAST between {FIRST_YEAR} and {LAST_YEAR}, "
+            "as in 2023..2035"
+        )
+    if years[0] > years[-1]:
+        raise UsageError(f"--years {text}: the last year is before the first")
+    return range(years[0], years[-1] + 1)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as ``100ms``, ``2.5 s`` or ``1h``.
+
+    Raises:
+        UsageError: no positive number with one of the units.
+    """
+    match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*([a-zµ]+)\s*", text)
+    try:
+        seconds = float(match[1]) * _UNITS[match[2]] if match else math.nan
+    except (KeyError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        units = ", ".join(_UNITS)
+        raise UsageError(f"--target {text}: must be a positive number and a unit of {units}")
+    return seconds
+
+
+def parse_what_if(text: str) -> dict[str, float]:
+    """The figures of an option such as ``cores=64,memory_bandwidth_bytes_per_s=3.2e12``.
+
+    Raises:
+        UsageError: something else than names and numbers.
+    """
+    values: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        try:
+            values[name.strip()] = float(number)
+        except ValueError:
+            raise UsageError(
+                f"--what-if {part}: must be a figure and a positive number, such as cores=64"
+            ) from None
+    return values
