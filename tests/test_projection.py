@@ -26,8 +26,11 @@ from fhecost.projection.lengths import (
 )
 from fhecost.projection.projection import project
 from fhecost.projection.years import Band
-from fhecost.report.projection_document import projection_document
-from fhecost.report.projection_figures import projection_figures, projection_page
+from fhecost.report.projection_document import (
+    projection_document,
+    projection_figures,
+    projection_page,
+)
 from fhecost.report.render import as_csv, as_json, as_markdown, as_table
 from fhecost.schemas import schema_path
 

@@ -24,8 +24,7 @@ from fhecost.projection.years import (
 from fhecost.report.columns import Table
 from fhecost.report.document import Document
 from fhecost.report.render import as_markdown, as_table
-from fhecost.report.years_blocks import change, years_blocks
-from fhecost.report.years_figures import years_figures
+from fhecost.report.years_document import change, years_blocks, years_figures
 from tests.conftest import ROOT
 
 YEARS = tuple(range(2023, 2036))
@@ -401,7 +400,7 @@ def test_a_projection_loads_neither_torch_nor_concrete_nor_plotly():
     code = (
         "import sys\n"
         "from fhecost.projection.years import project_years\n"
-        "from fhecost.report import projection_document, projection_figures, render\n"
+        "from fhecost.report import projection_document, render, years_document\n"
         "project_years(1.0, 'cpu', 2026, [2027])\n"
         "heavy = {'torch', 'concrete', 'plotly', 'transformers'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -51,7 +51,7 @@ def accuracy(
 ) -> None:
     """Measure how much of the float model's behaviour quantized heads keep."""
     from fhecost.accuracy.sweep import measure_accuracy
-    from fhecost.report.accuracy_document import accuracy_document
+    from fhecost.report.accuracy_document import accuracy_document, accuracy_page
 
     check_can_write(plot, output)
     if sweep_heads:
@@ -73,7 +73,5 @@ def accuracy(
             expect=progress.expect,
         )
     if plot is not None:
-        from fhecost.report.accuracy_figures import accuracy_page
-
         write_atomically(plot, accuracy_page(report))
     deliver(accuracy_document(report), format, output)

@@ -48,7 +48,7 @@ def compare(
     """Hold machines against each other: latency, utilization, energy, price, sources."""
     from fhecost.circuit_request import expected_seconds
     from fhecost.pipeline import compare_circuit
-    from fhecost.report.comparison_document import comparison_document
+    from fhecost.report.comparison_document import comparison_document, comparison_page
 
     check_can_write(plot, output)
     request = circuit.request()
@@ -64,7 +64,5 @@ def compare(
             what_if=parse_what_if(what_if) if what_if else None,
         )
     if plot is not None:
-        from fhecost.report.comparison_figures import comparison_page
-
         write_atomically(plot, comparison_page(report))
     deliver(comparison_document(report), format, output)

@@ -64,7 +64,7 @@ def project(
     """Project PBS and latency to longer sequences, larger scopes and later years."""
     from fhecost.closed_form.requests import shape_request
     from fhecost.projection.projection import project as project_circuit
-    from fhecost.report.projection_document import projection_document
+    from fhecost.report.projection_document import projection_document, projection_page
 
     check_can_write(output)
     if scope != "head":
@@ -79,8 +79,6 @@ def project(
         target_s=parse_duration(target) if target else None,
     )
     if output is not None and output.suffix == ".html":
-        from fhecost.report.projection_figures import projection_page
-
         write_atomically(output, projection_page(report))
         output = None
     deliver(projection_document(report), format, output)

@@ -29,15 +29,13 @@ def validate(
     output: OutputOption = None,
 ) -> None:
     """Hold a machine's estimates against runs that were really measured."""
-    from fhecost.report.validation_document import validation_document
+    from fhecost.report.validation_document import validation_document, validation_page
     from fhecost.validation.comparison import check_tolerance
     from fhecost.validation.comparison import validate as validate_runs
 
     check_can_write(plot, output)
     report = validate_runs(runs, hardware, hardware_path or ())
     if plot is not None:
-        from fhecost.report.validation_figures import validation_page
-
         write_atomically(plot, validation_page(report))
     deliver(validation_document(report), format, output)
     if tolerance is not None:

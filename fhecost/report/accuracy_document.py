@@ -1,12 +1,21 @@
-"""What ``fhecost accuracy`` says: how much of the float model quantized heads keep."""
+"""What ``fhecost accuracy`` says and draws: how much of the float model quantized heads keep."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import cycle, groupby
+from typing import Any, Literal
 
+from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD, SOURCE
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
+from fhecost.report import drawing
 from fhecost.report.columns import Column, Table, column, numbers, records
 from fhecost.report.document import Document, Refusals, Text
+from fhecost.report.pages import figure_page
+
+_COLORS = {1: drawing.BLUE, 5: drawing.ORANGE, 10: drawing.GREEN}
+_SHARES = {"title": "share of positions kept", "tickformat": ".0%"}
+_MOST_LINES = 8
 
 
 def accuracy_document(report: AccuracyReport) -> Document:
@@ -71,3 +80,105 @@ def _setting(rows: Sequence[AccuracyRow]) -> list[Column]:
         numbers("bits", (row.bits for row in rows)),
         numbers("L", (row.seq_len for row in rows)),
     ]
+
+
+def accuracy_page(report: AccuracyReport) -> str:
+    """One HTML page with the figures that the rows allow.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    rows = report.rows
+    note = (
+        f"{report.model}, {rows[0].sentences} windows from {report.sentences}; share of positions "
+        "whose float top-1 token is among the quantized top k; bars are 95 % intervals. "
+        f"fhecost {report.fhecost_version}, weights {report.model_sha256[:12]}."
+    )
+    return figure_page("How accurate the quantized heads stay", note, accuracy_figures(report))
+
+
+def accuracy_figures(report: AccuracyReport) -> list[drawing.Drawn]:
+    """Those that the rows allow: maps of many heads, else lines by bits and by length."""
+    rows = report.rows
+    if len({(row.layer, row.heads) for row in rows}) > _MOST_LINES:
+        return _heat_maps(rows)
+    drawn = []
+    if len({row.bits for row in rows}) > 1:
+        drawn.append(("Accuracy against bits", _by_bits(rows)))
+    if len({row.seq_len for row in rows}) > 1:
+        drawn.append(("Accuracy against sequence length", _by_length(rows)))
+    return drawn or [("Accuracy", _by_bits(rows))]
+
+
+def _by_bits(rows: Sequence[AccuracyRow]) -> Any:
+    longest = max(row.seq_len for row in rows)
+    figure = drawing.new_figure()
+    _add_lines(figure, [row for row in rows if row.seq_len == longest], "bits")
+    for heads, published, dash in (
+        ("one head", SINGLE_HEAD, "longdash"),
+        ("all heads", ALL_HEADS, "dot"),
+    ):
+        for k, shares in published.items():
+            about = {"dash": dash, "width": 1.5, "mode": "lines+markers", "hovertext": SOURCE}
+            drawing.add_line(
+                figure, shares, shares.values(), drawing.NEUTRAL,
+                name=f"published GPT-2 124M, {heads}, top-{k}",
+                marker={"size": 5, "symbol": "diamond-open"},
+                visible=True if k == 1 else "legendonly", **about,
+            )  # fmt: skip
+    return drawing.finish(figure, {"title": f"bits (L={longest})", "dtick": 1}, _SHARES, -0.25)
+
+
+def _by_length(rows: Sequence[AccuracyRow]) -> Any:
+    figure = drawing.new_figure()
+    _add_lines(figure, rows, "seq_len")
+    lengths = sorted({row.seq_len for row in rows})
+    ticks = [length for length in lengths if length.bit_count() == 1] or lengths
+    axis = {"title": "sequence length (tokens)", "type": "log"}
+    return drawing.finish(figure, {**axis, "tickvals": ticks, "ticktext": ticks}, _SHARES, -0.25)
+
+
+def _add_lines(figure: Any, rows: Sequence[AccuracyRow], x: Literal["bits", "seq_len"]) -> None:
+    """Top-1, top-5 and top-10 of each group of heads against ``x``, with their intervals."""
+
+    def group_of(row: AccuracyRow) -> str:
+        several = "heads" if "," in row.heads else "head"
+        bits = f", {row.bits} bits" if x == "seq_len" else ""
+        simulated = ", simulated" if row.mode == "simulate" else ""
+        return f"{row.variant}, layer {row.layer} {several} {row.heads}{bits}{simulated}"
+
+    ordered = sorted(rows, key=lambda row: (group_of(row), getattr(row, x)))
+    for (group, found), dash in zip(groupby(ordered, group_of), cycle(drawing.DASHES)):
+        part = list(found)
+        for k, color in _COLORS.items():
+            low, share, high = (
+                [getattr(row, f"top{k}{end}") for row in part] for end in ("_low", "", "_high")
+            )
+            about = {"mode": "lines+markers", "error_y": drawing.error_bars(low, share, high, 1)}
+            xs = [getattr(row, x) for row in part]
+            drawing.add_line(figure, xs, share, color, dash=dash, name=f"{group}, top-{k}", **about)
+
+
+def _heat_maps(rows: Sequence[AccuracyRow]) -> list[drawing.Drawn]:
+    maps = []
+    # One scale for all maps: what is darker keeps more, wherever it stands.
+    least = min(row.top1 for row in rows)
+    for bits, seq_len in sorted({(row.bits, row.seq_len) for row in rows}):
+        part = [row for row in rows if (row.bits, row.seq_len) == (bits, seq_len)]
+        layers = sorted({row.layer for row in part})
+        heads = sorted({row.heads for row in part}, key=lambda text: (len(text), text))
+        share = {(row.layer, row.heads): row.top1 for row in part}
+        figure = drawing.new_figure()
+        figure.add_heatmap(
+            z=[[share.get((layer, head)) for head in heads] for layer in layers],
+            x=[f"head {head}" for head in heads],
+            y=[f"layer {layer}" for layer in layers],
+            colorscale="Blues",
+            zmin=least,
+            zmax=1.0,
+            texttemplate="%{z:.3f}",
+            colorbar={"title": "top-1"},
+        )
+        figure.update_yaxes(autorange="reversed")
+        maps.append((f"Top-1 by layer and head, {bits} bits, L={seq_len}", figure))
+    return maps

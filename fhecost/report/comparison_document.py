@@ -1,15 +1,19 @@
-"""What ``fhecost compare`` says: machines beside each other."""
+"""What ``fhecost compare`` says and draws: machines beside each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.provenance import Source
+from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
-from fhecost.report.document import Document, Note, Refusals, Text
+from fhecost.report.document import Block, Document, Note, Refusals, Text
+from fhecost.report.pages import figure_page
 from fhecost.units import amount, duration, share, span
 
+energy = partial(amount, unit="J")
 _LEGEND = Note(
     "utilization: what the machine would need were it always full, over what it needs; energy: at "
     "full power all the time; -: unknown; m/p/a: share of the latency that rests on numbers "
@@ -19,25 +23,15 @@ _LEGEND = Note(
 
 def comparison_document(report: ComparisonReport) -> Document:
     """Times, costs, and the machines that can't run the circuit."""
-    circuit = report.circuit
-    heading = [f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS"]
+    return Document(tuple(_blocks(report)), _records(report.rows), report)
+
+
+def _blocks(report: ComparisonReport) -> Iterator[Block]:
+    circuit, rows = report.circuit, report.rows
+    yield Text(f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS")
     if report.what_if:
         values = ", ".join(f"{name} = {value:g}" for name, value in report.what_if.items())
-        heading.append(f"what if: {values}, on every machine that has the figure")
-    return Document(
-        blocks=(
-            *(Text(line) for line in heading),
-            *_tables(report),
-            Refusals(*_refusals(report)),
-            _LEGEND,
-        ),
-        records=_records(report.rows),
-        report=report,
-    )
-
-
-def _tables(report: ComparisonReport) -> Iterator[Table]:
-    rows = report.rows
+        yield Text(f"what if: {values}, on every machine that has the figure")
     machines = names("machine", (row.hardware for row in rows))
     speed_ups = ("1 (base)" if row.hardware == report.base else row.speed_up for row in rows)
     yield Table(
@@ -55,13 +49,12 @@ def _tables(report: ComparisonReport) -> Iterator[Table]:
         numbers("price", (row.price_usd for row in rows), price),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
     )
-
-
-def _refusals(report: ComparisonReport) -> Iterator[str]:
-    """A line a reason: many machines end at the same N."""
-    for reason in dict.fromkeys(refusal.reason for refusal in report.refusals):
-        refused = (no.hardware for no in report.refusals if no.reason == reason)
-        yield f"not {', '.join(refused)}: {reason}"
+    # A line a reason: many machines end at the same N.
+    refused: dict[str, list[str]] = {}
+    for refusal in report.refusals:
+        refused.setdefault(refusal.reason, []).append(refusal.hardware)
+    yield Refusals(*(f"not {', '.join(they)}: {why}" for why, they in refused.items()))
+    yield _LEGEND
 
 
 def price(usd: float) -> str:
@@ -69,11 +62,6 @@ def price(usd: float) -> str:
     if usd >= 1000:
         return f"{usd:,.0f} $"
     return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"
-
-
-def energy(joules: float) -> str:
-    """Joules with a prefix."""
-    return amount(joules, "J")
 
 
 def _grounds(row: ComparisonRow) -> str:
@@ -87,11 +75,59 @@ def _grounds(row: ComparisonRow) -> str:
 def _records(rows: Sequence[ComparisonRow]) -> Table:
     """One row a machine; the shares of its sources are fields of their own."""
     shares = {f"share_{source.value}": source for source in Source}
-    fields = [
+    fields = (
         "hardware", "kind", "year", "latency_s", "low_s", "high_s", "utilization",
         "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd", *shares,
-    ]  # fmt: skip
-    known = (
-        {name: row.sources.get(source, 0.0) for name, source in shares.items()} for row in rows
+    )  # fmt: skip
+    return records(
+        fields,
+        (
+            dict(row) | {name: row.sources.get(source, 0.0) for name, source in shares.items()}
+            for row in rows
+        ),
     )
-    return records(fields, (dict(row) | parts for row, parts in zip(rows, known, strict=True)))
+
+
+def comparison_page(report: ComparisonReport) -> str:
+    """One HTML page: every machine's latency with its range, on a log axis.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    circuit = report.circuit
+    note = (
+        f"{circuit.name}: {circuit.pbs_count:,} PBS. The bars are the ranges of the estimates. "
+        f"fhecost {report.fhecost_version}, circuit {circuit.hash[:12]}."
+    )
+    return figure_page("Latency on each machine", note, comparison_figures(report))
+
+
+def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
+    """Latencies and their ranges."""
+    figure = drawing.new_figure()
+    for kind, color in drawing.KIND_COLORS.items():
+        rows = [row for row in report.rows if row.kind == kind]
+        latencies = [row.latency_s for row in rows]
+        lows, highs = [row.low_s for row in rows], [row.high_s for row in rows]
+        texts = [
+            f"{row.title}<br>{duration(row.latency_s)}, {span(row.low_s, row.high_s)}"
+            f"<br>utilization {row.utilization:.0%}, {row.bottleneck}"
+            for row in rows
+        ]
+        if rows:
+            figure.add_scatter(
+                x=latencies,
+                y=[row.hardware for row in rows],
+                error_x=drawing.error_bars(lows, latencies, highs),
+                mode="markers",
+                marker={"color": color, "size": 10},
+                name=kind.upper(),
+                text=texts,
+                hoverinfo="text",
+            )
+    names = [row.hardware for row in reversed(report.rows)]
+    machines = {"categoryorder": "array", "categoryarray": names, "automargin": True}
+    drawing.finish(
+        figure, drawing.log_axis("seconds"), machines, 1.08, margin={"l": 20, "t": 40, "b": 50}
+    )
+    return [("Latency and its range, by machine", figure)]

@@ -59,16 +59,16 @@ def add_band(
     figure: Any,
     name: str,
     color: str,
-    x: Sequence[float],
-    bands: Sequence[Band],
+    bands: Mapping[float, Band] | Mapping[int, Band],
     texts: Sequence[str],
     **about: Any,
 ) -> None:
-    """A line with its range behind it; ``texts`` are shown where one points at it."""
+    """A line with its range behind it, by x; ``texts`` are shown where one points at it."""
+    ends = list(bands.values())
     red, green, blue = bytes.fromhex(color[1:])
     figure.add_scatter(
-        x=[*x, *reversed(x)],
-        y=[*(band.high for band in bands), *(band.low for band in reversed(bands))],
+        x=[*bands, *reversed(list(bands))],
+        y=[*(band.high for band in ends), *(band.low for band in reversed(ends))],
         fill="toself",
         fillcolor=f"rgba({red},{green},{blue},0.18)",
         line={"width": 0},
@@ -78,7 +78,7 @@ def add_band(
         legendgroup=name,
     )
     shown = {"name": name, "legendgroup": name, "text": texts, "hoverinfo": "text"}
-    add_line(figure, x, [band.value for band in bands], color, **shown, **about)
+    add_line(figure, bands, [band.value for band in ends], color, **shown, **about)
 
 
 def error_bars(

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from fhecost.circuits.profile import Stage
-from fhecost.hardware.estimate import OPERATIONS, Estimate, EstimateReport
+from fhecost.circuits.work import key_switch_units, pbs_units
+from fhecost.hardware.estimate import OPERATIONS, CircuitSummary, Estimate, EstimateReport
+from fhecost.report import drawing
 from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Refusals, Text
 from fhecost.units import duration, share
 
 _NO_STAGE = "without PBS, and transfer"
+MOST_STAGES = 24
+"""More bars than these can't be told apart; the largest are drawn."""
 
 
 def estimate_document(report: EstimateReport) -> Document:
@@ -95,3 +99,43 @@ def _records(report: EstimateReport) -> Table:
     ]
     refused = [{"hardware": no.hardware, "refused_because": no.reason} for no in report.refusals]
     return records(fields, [*rows, *refused])
+
+
+def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
+    """Each stage's share of all PBS, and of all work."""
+    work = {stage.name: _work(stage) for stage in circuit.stages if stage.pbs}
+    largest = sorted(work, key=work.__getitem__, reverse=True)[:MOST_STAGES]
+    # In the order of the circuit, the first on top.
+    drawn = [stage for stage in reversed(circuit.stages) if stage.name in largest]
+    total = sum(work.values())
+    figure = drawing.new_figure()
+    for label, color, shares in (
+        ("work", drawing.BLUE, [work[stage.name] / total for stage in drawn]),
+        ("PBS", drawing.NEUTRAL, [stage.pbs_count / circuit.pbs_count for stage in drawn]),
+    ):
+        figure.add_bar(
+            x=shares,
+            y=[stage.name for stage in drawn],
+            orientation="h",
+            name=f"share of {label}",
+            marker={"color": color},
+            hovertemplate=f"%{{y}}: %{{x:.1%}} of {label}<extra></extra>",
+        )
+    bars = {"barmode": "group", "bargap": 0.3, "height": max(320, 60 + 34 * len(drawn))}
+    drawing.finish(
+        figure,
+        {"tickformat": ".0%", "rangemode": "tozero"},
+        {"automargin": True},
+        legend_y=1.1,
+        legend={"traceorder": "reversed"},
+        margin={"l": 20, "t": 30, "b": 40},
+        **bars,
+    )
+    return [("Where the PBS and the work go", figure)]
+
+
+def _work(stage: Stage) -> float:
+    """The stage's PBS and KS in the optimizer's unit of complexity."""
+    return sum(use.count * pbs_units(use.parameters) for use in stage.pbs) + sum(
+        use.count * key_switch_units(use.parameters) for use in stage.key_switches
+    )

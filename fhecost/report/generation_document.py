@@ -25,29 +25,56 @@ _FIELDS = (
 
 def generation_document(report: GenerationReport) -> Document:
     """Both continuations, each token's circuit on each machine, and what is to be known of it."""
-    estimated: list[Block] = [Note(NOT_ESTIMATED)]
-    if report.mode != "disable":
-        estimated = [_token_table(report), Note(_NOTES[report.mode]), Refusals(*_refusals(report))]
+    rows = records(_FIELDS, _records(report))
+    return Document(tuple(_blocks(report)), rows, report, omits_unknown=True)
+
+
+def _blocks(report: GenerationReport) -> Iterator[Block]:
     heads = ", ".join(map(str, report.heads))
-    return Document(
-        blocks=(
-            Text(
-                f"{report.model}: layer {report.layer}, heads {heads} at {report.bits} bits, "
-                f"variant {report.variant}, mode {report.mode}; greedy"
-            ),
-            Text(
-                _quoted("prompt", report.prompt),
-                _quoted("quantized", report.text),
-                _quoted("float", report.float_text),
-            ),
-            Text(_where_they_part(report)),
-            *estimated,
-            *map(Note, _notes(report)),
-        ),
-        records=records(_FIELDS, _records(report)),
-        report=report,
-        omits_unknown=True,
+    yield Text(
+        f"{report.model}: layer {report.layer}, heads {heads} at {report.bits} bits, "
+        f"variant {report.variant}, mode {report.mode}; greedy"
     )
+    texts = {"prompt": report.prompt, "quantized": report.text, "float": report.float_text}
+    yield Text(*(f"{name:<11}“{_visible(text)}”" for name, text in texts.items()))
+    tokens, floats, index = report.tokens, report.float_tokens, report.parted_at
+    if index is None:
+        yield Text(f"the same {min(len(tokens), len(floats))} tokens")
+    else:
+        yield Text(
+            f"they part at token {index + 1}: {tokens[index].text!r}, in floating point "
+            f"{floats[index].text!r}"
+        )
+    if report.mode == "disable":
+        yield Note(NOT_ESTIMATED)
+    else:
+        yield _token_table(report)
+        yield Note(_NOTES[report.mode])
+        # The first reason of each machine, and from which length on.
+        refusals: dict[str, str] = {}
+        for token in tokens:
+            for no in token.refusals:
+                line = f"{no.hardware}: no estimate at {token.seq_len} tokens: {no.reason}."
+                refusals.setdefault(no.hardware, line)
+        yield Refusals(*refusals.values())
+    if report.saturated:
+        clipped = share(report.saturated / report.inputs)
+        yield Note(
+            f"{report.saturated:,} of {report.inputs:,} inputs ({clipped}) lay outside the "
+            "calibrated range and were clipped."
+        )
+    if report.exceeded:
+        yield Note(
+            f"{report.exceeded:,} sums did not fit their accumulator: a circuit would compute them "
+            "wrong."
+        )
+    if report.stopped is not None:
+        yield Note(f"stopped: {report.stopped}.")
+
+
+def _visible(text: str) -> str:
+    """The text with its line breaks as two characters."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def token_line(token: GeneratedToken) -> str:
@@ -58,22 +85,6 @@ def token_line(token: GeneratedToken) -> str:
     elif token.pbs_count is not None:
         parts.append(f"{token.pbs_count:,} PBS")
     return ": ".join(parts)
-
-
-def _quoted(label: str, text: str) -> str:
-    """A text in quotation marks, with line breaks as two characters."""
-    visible = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return f"{label:<11}“{visible}”"
-
-
-def _where_they_part(report: GenerationReport) -> str:
-    if report.parted_at is None:
-        return f"the same {min(len(report.tokens), len(report.float_tokens))} tokens"
-    index = report.parted_at
-    return (
-        f"they part at token {index + 1}: {report.tokens[index].text!r}, in floating point "
-        f"{report.float_tokens[index].text!r}"
-    )
 
 
 def _token_table(report: GenerationReport) -> Table:
@@ -108,32 +119,6 @@ def _with_sum(values: Sequence[float | None]) -> list[float | None]:
     """The values and their sum, which is unknown where one of them is."""
     known = [value for value in values if value is not None]
     return [*values, sum(known) if len(known) == len(values) else None]
-
-
-def _refusals(report: GenerationReport) -> Sequence[str]:
-    """The first reason of each machine, and from which length on."""
-    lines: dict[str, str] = {}
-    for token in report.tokens:
-        for no in token.refusals:
-            line = f"{no.hardware}: no estimate at {token.seq_len} tokens: {no.reason}."
-            lines.setdefault(no.hardware, line)
-    return list(lines.values())
-
-
-def _notes(report: GenerationReport) -> Iterator[str]:
-    if report.saturated:
-        clipped = share(report.saturated / report.inputs)
-        yield (
-            f"{report.saturated:,} of {report.inputs:,} inputs ({clipped}) lay outside the "
-            "calibrated range and were clipped."
-        )
-    if report.exceeded:
-        yield (
-            f"{report.exceeded:,} sums did not fit their accumulator: a circuit would compute them "
-            "wrong."
-        )
-    if report.stopped is not None:
-        yield f"stopped: {report.stopped}."
 
 
 def _records(report: GenerationReport) -> Iterator[dict[str, object]]:

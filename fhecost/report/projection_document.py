@@ -1,20 +1,25 @@
-"""What ``fhecost project`` says: PBS and latency over lengths, then the years."""
+"""What ``fhecost project`` says and draws: PBS and latency over lengths, then the years."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import Any
 
-from fhecost.projection.lengths import PBS, LengthPoint, PowerLaw
+from fhecost.projection.lengths import PBS, LengthPoint, LengthProjection, PowerLaw
 from fhecost.projection.projection import ProjectionReport
+from fhecost.report import drawing
 from fhecost.report.columns import Table, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
-from fhecost.report.years_blocks import years_blocks
-from fhecost.units import duration, share
+from fhecost.report.pages import figure_page
+from fhecost.report.years_document import years_blocks, years_figures
+from fhecost.units import duration, share, span
 
 _FIELDS = (
     "seq_len", "pbs_count", "complexity", "max_bit_width", "hardware", "latency_s", "low_s",
     "high_s", "reason",
 )  # fmt: skip
+_TOKENS = {"title": "tokens", "type": "log", "dtick": "D2", "automargin": True}
 
 
 def projection_document(report: ProjectionReport) -> Document:
@@ -132,3 +137,80 @@ def _records(report: ProjectionReport) -> Iterator[dict[str, object]]:
             yield {**about, "hardware": name, **latency}
         for name, reason in point.refusals.items():
             yield {**about, "hardware": name, "reason": reason}
+
+
+def projection_page(report: ProjectionReport) -> str:
+    """One HTML page that opens offline.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    note = (
+        f"{asked_line(report)}. Dots are circuits counted and estimated one by one, dotted lines "
+        f"the power laws through them, bands the ranges. fhecost {report.fhecost_version}."
+    )
+    missing = "".join(f" {name}: {reason}." for name, reason in report.refusals.items())
+    return figure_page("What longer sequences cost", note + missing, projection_figures(report))
+
+
+def projection_figures(report: ProjectionReport) -> list[drawing.Drawn]:
+    """PBS, latency where it is known, and the years if they were asked for."""
+    drawn = [("PBS against sequence length", _pbs_figure(report.lengths))]
+    if machines_of(report):
+        drawn.append(("Latency against sequence length", _latency_figure(report)))
+    if report.years is not None:
+        drawn += [
+            (f"{heading}, at {report.years_seq_len:,} tokens", figure)
+            for heading, figure in years_figures(report.years)
+        ]
+    return drawn
+
+
+def _pbs_figure(lengths: LengthProjection) -> Any:
+    figure = drawing.new_figure()
+    known = [point for point in lengths.points if point.pbs_count is not None]
+    figure.add_scatter(
+        x=[point.seq_len for point in known],
+        y=[point.pbs_count for point in known],
+        mode="markers",
+        marker={"color": drawing.BLUE, "size": 8},
+        name=PBS,
+        hovertemplate="%{x} tokens: %{y:,} PBS<extra></extra>",
+    )
+    _add_laws(figure, lengths, PBS, drawing.BLUE)
+    return drawing.finish(figure, _TOKENS, drawing.log_axis(PBS))
+
+
+def _latency_figure(report: ProjectionReport) -> Any:
+    figure = drawing.new_figure()
+    points = report.lengths.points
+    # Machines of one kind share a color, and each has a dash of its own.
+    dashes = {kind: cycle(drawing.DASHES) for kind in drawing.KIND_COLORS}
+    for name in machines_of(report):
+        kind = report.kinds[name]
+        known = {
+            point.seq_len: point.latency_s[name] for point in points if name in point.latency_s
+        }
+        texts = [
+            f"{name}, {length} tokens: {duration(band.value)}, {span(band.low, band.high)}"
+            for length, band in known.items()
+        ]
+        about = {"mode": "lines+markers", "dash": next(dashes[kind])}
+        drawing.add_band(figure, name, drawing.KIND_COLORS[kind], known, texts, **about)
+        _add_laws(figure, report.lengths, name, drawing.KIND_COLORS[kind])
+    if report.target_s is not None:
+        # A little further than the points, so that it shows for a single length too.
+        drawing.add_target(
+            figure, [0.9 * points[0].seq_len, 1.1 * points[-1].seq_len], report.target_s
+        )
+    return drawing.finish(figure, _TOKENS, drawing.log_axis("seconds"))
+
+
+def _add_laws(figure: Any, lengths: LengthProjection, of: str, color: str) -> None:
+    about = {"dash": "dot", "width": 1, "legendgroup": of, "hoverinfo": "name"}
+    for law in lengths.laws:
+        if law.of == of:
+            ends = [law.first, law.last]
+            values = [law.coefficient * length**law.exponent for length in ends]
+            shown = {"name": law_line(law), "showlegend": of == PBS}
+            drawing.add_line(figure, ends, values, color, **shown, **about)

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fhecost.full_report import FullReport
-from fhecost.report.accuracy_document import accuracy_document
-from fhecost.report.accuracy_figures import accuracy_figures
-from fhecost.report.circuit_figures import circuit_figures
+from fhecost.report.accuracy_document import accuracy_document, accuracy_figures
 from fhecost.report.circuit_lines import headline
-from fhecost.report.comparison_document import comparison_document, price
-from fhecost.report.comparison_figures import comparison_figures
+from fhecost.report.comparison_document import comparison_document, comparison_figures, price
 from fhecost.report.document import Block, Note, Text
 from fhecost.report.drawing import KIND_COLORS, Drawn
-from fhecost.report.estimate_document import circuit_blocks, grounds
+from fhecost.report.estimate_document import circuit_blocks, circuit_figures, grounds
 from fhecost.report.pages import cards, figure_part, html, section_page
-from fhecost.report.projection_document import projection_document
-from fhecost.report.projection_figures import projection_figures
-from fhecost.report.validation_document import validation_document
-from fhecost.report.validation_figures import validation_figures
+from fhecost.report.projection_document import projection_document, projection_figures
+from fhecost.report.validation_document import validation_document, validation_figures
 from fhecost.units import amount, duration, span
 
 Figures = Mapping[str, Sequence[Drawn]]
@@ -33,8 +28,8 @@ _SOURCES = Text(
     "latency."
 )
 _WIDE = Note(
-    "Ranges are wide where they rest on published or assumed numbers: each machine's section below "
-    "says on which."
+    "Ranges are wide where they rest on published or assumed numbers; “Assumptions and sources” "
+    "says of each machine on which."
 )
 
 
@@ -64,22 +59,22 @@ def report_page(report: FullReport, figures: Figures | None = None) -> str:
         UsageError: plotly isn't installed.
     """
     drawn = report_figures(report) if figures is None else figures
-    circuit = report.comparison.circuit
-    sections: list[tuple[str, str, Sequence[Block]]] = [
+    circuit, parts = report.comparison.circuit, _parts(report)
+    blocks: list[tuple[str, str, Sequence[Block]]] = [
         ("circuit", "The circuit", circuit_blocks(report.estimates)),
         ("machines", "Machines side by side", comparison_document(report.comparison).blocks),
-        ("accuracy", "Accuracy by sequence length", _accuracy(report)),
-        ("validation", "Predicted against measured", _validation(report)),
-        ("projection", "Longer sequences, later years", _projection(report)),
+        ("accuracy", "Accuracy by sequence length", parts["accuracy"]),
+        ("validation", "Predicted against measured", parts["validation"]),
+        ("projection", "Longer sequences, later years", parts["projection"]),
         ("sources", "Assumptions and sources", (_SOURCES, grounds(report.estimates.estimates))),
     ]
-    parts = [("answer", "In short", _answer(report))]
-    for anchor, heading, (first, *others) in sections:
+    sections = [("answer", "In short", _answer(report))]
+    for anchor, heading, (first, *others) in blocks:
         shown = map(figure_part, drawn.get(anchor, ()))
-        parts.append((anchor, heading, "\n".join([html(first), *shown, html(*others)])))
+        sections.append((anchor, heading, "\n".join([html(first), *shown, html(*others)])))
     made_by = {"fhecost": report.fhecost_version, **circuit.versions}
     versions = ", ".join(f"{name} {version}" for name, version in made_by.items())
-    return section_page(headline(circuit), _LEAD, parts, f"{versions}; circuit {circuit.hash}.")
+    return section_page(headline(circuit), _LEAD, sections, f"{versions}; circuit {circuit.hash}.")
 
 
 def _answer(report: FullReport) -> str:
@@ -109,25 +104,22 @@ def _answer(report: FullReport) -> str:
     return cards(found) + (f"\n{html(_WIDE)}" if fastest.high_s > 2 * fastest.low_s else "")
 
 
-def _accuracy(report: FullReport) -> tuple[Block, ...]:
-    if report.accuracy is None:
-        return (Text(f"Unknown: {report.missing['accuracy']}."),)
-    weights = Note(f"weights {report.accuracy.model_sha256[:12]}")
-    return (*accuracy_document(report.accuracy).blocks, weights)
-
-
-def _validation(report: FullReport) -> tuple[Block, ...]:
-    if report.validation is None:
-        return (Text(f"Unknown: {report.missing['validation']}."),)
-    said = Text(
-        f"The latency model of {report.validation.hardware} against encrypted runs that were "
-        "really measured there; calibration never saw them."
-    )
-    return (said, *validation_document(report.validation).blocks)
-
-
-def _projection(report: FullReport) -> tuple[Block, ...]:
-    if report.projection is None:
-        return (Text(f"None: {report.missing['projection']}."),)
-    # Its own heading would stand right below that of the section.
-    return projection_document(report.projection).blocks[1:]
+def _parts(report: FullReport) -> dict[str, Sequence[Block]]:
+    """What there need not be, by the anchor of its section; if it is missing, why it is."""
+    parts: dict[str, Sequence[Block]] = {}
+    for part, reason in report.missing.items():
+        known = "None" if part == "projection" else "Unknown"
+        parts[part] = (Text(f"{known}: {reason}."),)
+    if report.accuracy is not None:
+        weights = Note(f"weights {report.accuracy.model_sha256[:12]}")
+        parts["accuracy"] = (*accuracy_document(report.accuracy).blocks, weights)
+    if report.validation is not None:
+        said = Text(
+            f"The latency model of {report.validation.hardware} against encrypted runs that were "
+            "really measured there; calibration never saw them."
+        )
+        parts["validation"] = (said, *validation_document(report.validation).blocks)
+    if report.projection is not None:
+        # Its own heading would stand right below that of the section.
+        parts["projection"] = projection_document(report.projection).blocks[1:]
+    return parts

@@ -43,18 +43,19 @@ def save_figures(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FieldError("figures_folder", str(error.strerror), folder) from error
-    named = {
-        folder / f"{anchor}-{_slug(heading)}.{form}": figure
-        for anchor, drawn in figures.items()
-        for heading, figure in drawn
-    }
+    named: dict[Path, Any] = {}
+    for anchor, drawn in figures.items():
+        for heading, figure in drawn:
+            words = re.findall(r"[a-z0-9]+", heading.lower())
+            named[folder / f"{'-'.join([anchor, *words])}.{form}"] = figure
     try:
         asyncio.run(_draw(named, form, progress))
     except FhecostError:
         raise
     except Exception as error:
-        # Kaleido has a dozen ways to say that there is no browser.
-        raise ImpossibleError(f"drawing figures {_HOW} ({_first_line(error)})") from error
+        # Kaleido has a dozen ways to say that there is no browser; the first sentence is enough.
+        said = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
+        raise ImpossibleError(f"drawing figures {_HOW} ({said})") from error
     return list(named)
 
 
@@ -69,12 +70,3 @@ async def _draw(named: Mapping[Path, Any], form: FigureFormat, progress: Progres
             opts = {"format": form, "width": _WIDTH, "height": height, "scale": 2}
             drawing = browser.calc_fig(figure, opts=opts)
             write_atomically(path, await asyncio.wait_for(drawing, _PATIENCE_S))
-
-
-def _slug(heading: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].split(". ")[0] if lines else type(error).__name__

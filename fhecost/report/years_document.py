@@ -1,11 +1,24 @@
-"""What a projection over the years says: each year, the trend behind it, and the targets."""
+"""What a projection over the years says and draws: each year, its trend, and the targets.
+
+A line ends with the data that it rests on; nothing is drawn for years that they don't speak for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
+from typing import Any
 
 from fhecost.projection.trend_fit import Term
-from fhecost.projection.years import Band, TargetYear, YearPoint, YearProjection, YearsReport
+from fhecost.projection.years import (
+    Band,
+    TargetYear,
+    YearPoint,
+    YearProjection,
+    YearsReport,
+    release_latencies,
+)
+from fhecost.report import drawing
 from fhecost.report.columns import Column, Table, numbers
 from fhecost.report.comparison_document import energy, price
 from fhecost.report.document import Block, Listing, Note, Refusals, Text
@@ -19,6 +32,15 @@ _TERMS = {
     "price_per_hour": ("a year", 1.0),
 }
 """What a term is told over, and how many of its units that is."""
+_TITLES = {
+    "latency_s": ("Latency against the year", "seconds"),
+    "price_usd": ("Price of a run against the year", "USD"),
+    "energy_j": ("Energy of a run against the year", "joules"),
+}
+_MIDDLE = 0.5
+"""A year's figure stands in its middle."""
+
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 
 
 def years_blocks(report: YearsReport) -> tuple[Block, ...]:
@@ -90,9 +112,7 @@ def _projection(projection: YearProjection) -> Iterator[Block]:
         return
     yield Text(head)
     if projection.points:
-        yield _latencies(projection.points)
-        if projection.price_usd is not None or projection.energy_j is not None:
-            yield _costs(projection.points)
+        yield from _tables(projection.points)
         yield Note("software, hardware, p_fail: latency over that of the base year, by cause")
     if projection.beyond_data:
         yield Refusals(f"not within the data: {_ranges(projection.beyond_data)}")
@@ -101,22 +121,19 @@ def _projection(projection: YearProjection) -> Iterator[Block]:
     yield Text(*(f"assumed: {text}" for text in projection.assumptions))
 
 
-def _latencies(points: Sequence[YearPoint]) -> Table:
+def _tables(points: Sequence[YearPoint]) -> Iterator[Table]:
+    years = numbers("year", (point.year for point in points), str)
     causes = ("software", "hardware", "p_fail")
-    parts = {cause: [getattr(point, cause) for point in points] for cause in causes}
-    return Table(
-        numbers("year", (point.year for point in points), str),
+    factors = {cause: [getattr(point, cause) for point in points] for cause in causes}
+    yield Table(
+        years,
         *_with_range("latency", [point.latency_s for point in points], duration),
-        *(numbers(cause, map(_value, bands), "{:.2f}".format) for cause, bands in parts.items()),
+        *(numbers(cause, map(_value, bands), "{:.2f}".format) for cause, bands in factors.items()),
     )
-
-
-def _costs(points: Sequence[YearPoint]) -> Table:
-    return Table(
-        numbers("year", (point.year for point in points), str),
-        *_with_range("price", [point.price_usd for point in points], price),
-        *_with_range("energy", [point.energy_j for point in points], energy),
-    )
+    prices, energies = [one.price_usd for one in points], [one.energy_j for one in points]
+    if any((*prices, *energies)):
+        costs = (*_with_range("price", prices, price), *_with_range("energy", energies, energy))
+        yield Table(years, *costs)
 
 
 def _with_range(
@@ -141,3 +158,69 @@ def _ranges(years: Sequence[int]) -> str:
         f"{first}..{last}" if first < last else f"{first}"
         for first, last in zip(firsts, lasts, strict=True)
     )
+
+
+def years_figures(report: YearsReport) -> list[drawing.Drawn]:
+    """Latency, price and energy, where they are known; none where no year can be drawn."""
+    return [
+        (heading, _figure(report, quantity, unit))
+        for quantity, (heading, unit) in _TITLES.items()
+        if any(_bands(one, quantity) for one in report.projections)
+    ]
+
+
+def _bands(projection: YearProjection, quantity: str) -> dict[int, Band]:
+    """The years in which the quantity is known."""
+    found = {point.year: getattr(point, quantity) for point in projection.points}
+    return {year: band for year, band in found.items() if band is not None}
+
+
+def _figure(report: YearsReport, quantity: str, unit: str) -> Any:
+    figure = drawing.new_figure()
+    drawn: list[tuple[int, Band]] = []
+    for projection in report.projections:
+        known = _bands(projection, quantity)
+        if not known:
+            continue
+        drawn += known.items()
+        color = drawing.KIND_COLORS[projection.kind]
+        texts = [
+            f"{projection.name}, {year}: {band.value:.3g}, {band.low:.3g} to {band.high:.3g}"
+            for year, band in known.items()
+        ]
+        middles = {year + _MIDDLE: band for year, band in known.items()}
+        drawing.add_band(figure, projection.name, color, middles, texts)
+        if quantity == "latency_s":
+            _add_releases(figure, projection, color)
+    first, end = report.years[0], report.years[-1] + 1
+    if quantity == "latency_s" and report.targets:
+        drawing.add_target(figure, [first, end], report.targets[0].target_s)
+    silent = 1 + max(year for year, _ in drawn)
+    if silent < end:
+        figure.add_vrect(
+            x0=silent, x1=end, fillcolor=drawing.NEUTRAL, opacity=0.12, line_width=0,
+            annotation={"text": "beyond the data"}, annotation_position="top left",
+        )  # fmt: skip
+    ends = [end_of_band for _, band in drawn for end_of_band in (band.low, band.high)]
+    years_axis = {"title": "year", "dtick": 1, "tickformat": "d", "range": [first, end]}
+    return drawing.finish(figure, years_axis, drawing.log_axis(unit, ends), -0.28)
+
+
+def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
+    machines = dict.fromkeys(level.machine for level in projection.trend.releases)
+    for machine, symbol in zip(machines, cycle(_SYMBOLS)):
+        marks = [
+            (level, seconds)
+            for level, seconds in release_latencies(projection)
+            if level.machine == machine
+        ]
+        figure.add_scatter(
+            x=[level.date for level, _ in marks],
+            y=[seconds for _, seconds in marks],
+            mode="markers",
+            marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 1}},
+            name=f"{projection.kind}: releases on {machine}",
+            legendgroup=projection.name,
+            text=[f"{level.software}, {level.figures} figures" for level, _ in marks],
+            hovertemplate="%{text}: %{y:.3g} s<extra></extra>",
+        )
