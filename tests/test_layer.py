@@ -68,7 +68,7 @@ def real_norm(hidden):
 def test_its_layer_norm_normalizes():
     """On integers, up to what so few of them can say."""
     generator = np.random.default_rng(0)
-    norm = state_layer(StatedShape(64, 32, 2, TOKENS, 6), 64).norm1
+    norm = state_layer(StatedShape(64, 32, 2, TOKENS, 6), 64).heads.norm1
     bits = 8
     hidden = generator.normal(3, least_error_spread(bits), (40, 64))
     hidden = np.clip(np.rint(hidden), -largest_integer(bits), largest_integer(bits)).astype(int)
@@ -86,7 +86,7 @@ def test_its_activation_is_gelu():
 def test_every_part_of_it_counts():
     """No update of the residual stream is zero: the compiler would leave its part out."""
     generator = np.random.default_rng(1)
-    layer = drawn(state_layer(SHAPE, INNER), generator)
+    layer = drawn(state_layer(SHAPE, INNER).heads, generator)
     seen = ClearOperators()
     for sentence in sentences(generator):
         layer.run(sentence, seen)
@@ -95,7 +95,7 @@ def test_every_part_of_it_counts():
 
 def test_layers_alike_are_written_down_once_and_counted_each():
     entering = Stated.symmetric((TOKENS, WIDTH), largest_integer(BITS + 2), 5.0)
-    model = state_model(SHAPE, INNER, layers=3, vocabulary=50)
+    model = state_model(SHAPE, INNER, layers=3, vocabulary=50).heads
     alike = plan_of(model, entering)
     # Distinct objects are written down one by one.
     apart = plan_of(replace(model, layers=tuple(map(replace, model.layers))), entering)
@@ -117,7 +117,7 @@ def pbs_by_stage(plan):
 def test_a_compiled_layer_has_the_counts_of_its_plan():
     generator = np.random.default_rng(1)
     inputs = sentences(generator)
-    layer = calibrated(drawn(state_layer(SHAPE, INNER), generator), inputs)
+    layer = calibrated(drawn(state_layer(SHAPE, INNER).heads, generator), inputs)
     compiled = profile_circuit(compile_circuit(layer.run, list(inputs)))
     plan = plan_of(layer, Sampled(inputs))
     partitions = partition(plan)

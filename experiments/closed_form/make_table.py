@@ -43,11 +43,11 @@ def solved_row(case: dict[str, Any], profile: CircuitProfile) -> dict[str, Any]:
             partitions.precisions[index] for index in (lookup.own, lookup.source, lookup.target)
         )
         key_switches[source, own] = decomposition(
-            used, external(sets[source]), sets[own].lwe_dimension
+            used, sets[source].output_lwe_dimension, sets[own].lwe_dimension
         )
-        if own != target and same_ring(sets[own]) != same_ring(sets[target]):
+        if own != target and sets[own].ring != sets[target].ring:
             conversions[own, target] = decomposition(
-                used, external(sets[own]), external(sets[target])
+                used, sets[own].output_lwe_dimension, sets[target].output_lwe_dimension
             )
     return {
         "case": case,
@@ -125,16 +125,6 @@ def decomposition(used: set[KeySwitchParameters], source: int, target: int) -> t
     if not found:
         raise ImpossibleError(f"no key switch from {source} to {target}")
     return found[0].level_count, found[0].base_log
-
-
-def external(parameters: PbsParameters) -> int:
-    """The dimension of what comes out of a bootstrap."""
-    return parameters.glwe_dimension * parameters.polynomial_size
-
-
-def same_ring(parameters: PbsParameters) -> tuple[int, int]:
-    """Number and size of the polynomials."""
-    return parameters.glwe_dimension, parameters.polynomial_size
 
 
 def main(folder: Path) -> None:

@@ -48,6 +48,16 @@ class PbsParameters(Frozen):
     level_count: Positive = Field(description="l, decomposition levels of the bootstrap key")
     base_log: Positive
 
+    @property
+    def ring(self) -> tuple[int, int]:
+        """Number and size of the polynomials."""
+        return self.glwe_dimension, self.polynomial_size
+
+    @property
+    def output_lwe_dimension(self) -> int:
+        """The dimension of what comes out of the bootstrap."""
+        return self.glwe_dimension * self.polynomial_size
+
     def __str__(self) -> str:
         return (
             f"n={self.lwe_dimension} k={self.glwe_dimension} N={self.polynomial_size} "

@@ -154,4 +154,4 @@ def _counts(
 def ciphertext_dimension(parameters: ParameterSets, partitions: Partitions, wire: Wire) -> int:
     """The LWE dimension of the ciphertexts of ``wire``."""
     own = parameters.sets[partitions.precisions[partitions.of_wire[wire.index]]]
-    return own.glwe_dimension * own.polynomial_size
+    return own.output_lwe_dimension

@@ -87,7 +87,7 @@ def predict_sets(
         if (source, own) not in key_switches:
             levels, base_log = _decomposition(chosen, table.rows, source, own)
             key_switches[source, own] = KeySwitchParameters(
-                input_lwe_dimension=_external(sets[source]),
+                input_lwe_dimension=sets[source].output_lwe_dimension,
                 output_lwe_dimension=sets[own].lwe_dimension,
                 level_count=levels,
                 base_log=base_log,
@@ -102,11 +102,6 @@ def predict_sets(
         min(row.lookups for row in chosen.values()),
         max(table.beyond(precision, need) for precision, need in needs.items()),
     )
-
-
-def _external(parameters: PbsParameters) -> int:
-    """The dimension of what comes out of a bootstrap."""
-    return parameters.glwe_dimension * parameters.polynomial_size
 
 
 def _decomposition(
@@ -138,19 +133,14 @@ def _conversion(
 
     The optimizer leaves it out when both partitions have polynomials of one size and number.
     """
-    if (sets[own].glwe_dimension, sets[own].polynomial_size) == (
-        sets[target].glwe_dimension,
-        sets[target].polynomial_size,
-    ):
+    if sets[own].ring == sets[target].ring:
         return None
-    row = chosen[own]
-    known = row.conversions.get((own, target))
-    if known is None:
-        # One level of 25 bits is what most conversions have.
-        known = table.conversion((own, target)) or (1, 25)
+    pair = own, target
+    # One level of 25 bits is what most conversions have.
+    levels, base_log = chosen[own].conversions.get(pair) or table.conversion(pair) or (1, 25)
     return KeySwitchParameters(
-        input_lwe_dimension=_external(sets[own]),
-        output_lwe_dimension=_external(sets[target]),
-        level_count=known[0],
-        base_log=known[1],
+        input_lwe_dimension=sets[own].output_lwe_dimension,
+        output_lwe_dimension=sets[target].output_lwe_dimension,
+        level_count=levels,
+        base_log=base_log,
     )

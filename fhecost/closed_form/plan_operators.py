@@ -19,7 +19,7 @@ from fhecost.closed_form.held import Bounds, Held, Shape, column_norm2
 from fhecost.closed_form.plan import LinearCounts, Plan, Wire
 from fhecost.closed_form.plan_writer import PlanWriter
 from fhecost.closed_form.ranges import Range
-from fhecost.heads.operators import Head, Operators, Table
+from fhecost.heads.operators import DirectOperators, Head, Operators, Table
 from fhecost.heads.pairs import Pairs, Rows
 
 WIDEST_CONSTANT = 8
@@ -155,7 +155,7 @@ class PlanTensor:
         )  # fmt: skip
 
 
-class PlanOperators:
+class PlanOperators(DirectOperators):
     """Each operation writes down, in ``plan``, what Concrete would make of it."""
 
     def __init__(self) -> None:
@@ -239,22 +239,14 @@ class PlanOperators:
         if _all_one(heads):
             with self.plan.repeated(times=len(heads)):
                 return [run(heads[0], "")] * len(heads)
-        several = len(heads) > 1
-        return [run(head, f"head{i}." if several else "") for i, head in enumerate(heads)]
+        return super().side_by_side(heads, run)
 
-    def in_turn(
-        self,
-        layers: Sequence[Head],
-        run: Callable[[Head, PlanTensor], PlanTensor],
-        values: PlanTensor,
-    ) -> PlanTensor:
+    def in_turn(self, layers: Sequence[Head], run: Callable[[Head, Any], Any], values: Any) -> Any:
         """Each layer; one and the same layer is written down once, for as many as there are."""
         if _all_one(layers):
             with self.plan.repeated(turns=len(layers)):
                 return run(layers[0], values)
-        for layer in layers:
-            values = run(layer, values)
-        return values
+        return super().in_turn(layers, run, values)
 
     def linear(
         self,

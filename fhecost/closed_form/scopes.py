@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhecost.circuits.description import SCOPES, CircuitDescription, Scope
 from fhecost.circuits.profile import CircuitProfile
@@ -15,8 +15,8 @@ from fhecost.closed_form.ranges import Range
 from fhecost.errors import FieldError
 from fhecost.heads.compact_attention import NAME as ATTENTION
 from fhecost.heads.compact_circuit import CompactHead, Earlier
-from fhecost.heads.layer import RESIDUAL_WIDER, state_block, state_layer, state_model
-from fhecost.heads.stated import ReadWidths, StatedHeads, StatedShape, least_error_spread
+from fhecost.heads.layer import state_block, state_layer, state_model
+from fhecost.heads.stated import StatedHeads, StatedShape
 from fhecost.heads.variants import variant_named
 from fhecost.models.shape import ModelShape
 from fhecost.quantization import check_bits, largest_integer
@@ -93,38 +93,25 @@ def plan_of_shape(request: ShapeRequest) -> Plan:
     Raises:
         FieldError: the variant has no stated widths, or not for these heads.
     """
-    shape, stated = request.shape, request.stated
-    if request.scope == "head":
+    shape, stated, scope = request.shape, request.stated, request.scope
+    if scope == "head":
         variant = variant_named(request.variant)
         if variant.state is None:
-            raise FieldError(
-                "variant", "has no stated widths: it takes a model whose weights are at hand",
-                request.variant,
-            )  # fmt: skip
-        heads = variant.state(stated, _widths_read(stated))
+            why = "has no stated widths: it takes a model whose weights are at hand"
+            raise FieldError("variant", why, request.variant)
+        heads = variant.state(stated, lambda heads: _widths_read(stated, heads))
+    elif scope == "block":
+        heads = state_block(stated)
+    elif scope == "layer":
+        heads = state_layer(stated, shape.inner)
+    else:
+        heads = state_model(stated, shape.inner, shape.layers, shape.vocabulary)
+    if scope != "cached-token" or stated.seq_len == 1:
         return plan_of(heads.heads, _entering(stated, heads))
-    if request.scope == "block":
-        block = state_block(stated)
-        bits = block.heads.input.n_bits
-        entering = Stated.symmetric(
-            (stated.seq_len, stated.width), largest_integer(bits), least_error_spread(bits)
-        )
-        return plan_of(block, entering)
-    bits = request.bits + RESIDUAL_WIDER
-    tokens = 1 if request.scope == "cached-token" else stated.seq_len
-    entering = Stated.symmetric(
-        (tokens, stated.width), largest_integer(bits), least_error_spread(bits)
-    )
-    if request.scope == "layer":
-        return plan_of(state_layer(stated, shape.inner), entering)
-    model = state_model(stated, shape.inner, shape.layers, shape.vocabulary)
-    operators = PlanOperators()
-    hidden = operators.input(entering)
-    if request.scope != "cached-token" or stated.seq_len == 1:
-        return operators.finished(model.run(hidden, operators))
-    earlier = stated.seq_len - 1
+    operators, earlier = PlanOperators(), stated.seq_len - 1
+    hidden = operators.input(_entering(replace(stated, seq_len=1), heads))
     return operators.finished(
-        model.run(hidden, operators, lambda head: _earlier(operators, head, earlier))
+        heads.heads.run(hidden, operators, lambda head: _earlier(operators, head, earlier))
     )
 
 
@@ -134,17 +121,15 @@ def _entering(shape: StatedShape, stated: StatedHeads) -> Stated:
     )
 
 
-def _widths_read(shape: StatedShape) -> ReadWidths:
-    def widths(stated: StatedHeads) -> dict[str, int]:
-        plan = plan_of(stated.heads, _entering(shape, stated))
-        read: dict[str, int] = {}
-        for wire in plan.wires:
-            if wire.kind == "lookup":
-                bits = plan.wires[wire.sources[0]].range.bits
-                read[wire.stage] = max(bits, read.get(wire.stage, 0))
-        return read
-
-    return widths
+def _widths_read(shape: StatedShape, stated: StatedHeads) -> dict[str, int]:
+    """By stage, the width of what its lookups read."""
+    plan = plan_of(stated.heads, _entering(shape, stated))
+    read: dict[str, int] = {}
+    for wire in plan.wires:
+        if wire.kind == "lookup":
+            bits = plan.wires[wire.sources[0]].range.bits
+            read[wire.stage] = max(bits, read.get(wire.stage, 0))
+    return read
 
 
 def _earlier(operators: PlanOperators, head: CompactHead, tokens: int) -> Earlier:

@@ -174,24 +174,16 @@ def solved_circuits() -> SolvedTable:
     return SolvedTable([read_row(row) for row in rows["circuits"]])
 
 
-def read_row(row: Mapping[str, object]) -> SolvedCircuit:
+def read_row(row: Mapping[str, Any]) -> SolvedCircuit:
     """One row of the table, as ``make_table.py`` writes it."""
-    partitions: list[Mapping[str, list[float]]] = row["partitions"]  # type: ignore[assignment]
-    pairs: Mapping[str, list[list[int]]] = row  # type: ignore[assignment]
-    precisions = [int(partition["reads"][0]) for partition in partitions]
+    partitions = {int(partition["reads"][0]): partition for partition in row["partitions"]}
     return SolvedCircuit(
-        variant=str(row["variant"]),
-        lookups=int(str(row["lookups"])),
-        needs={
-            precision: Need(*partition["needs"])
-            for precision, partition in zip(precisions, partitions, strict=True)
-        },
-        sets={
-            precision: _set(partition["set"])
-            for precision, partition in zip(precisions, partitions, strict=True)
-        },
-        key_switches={(a, b): (levels, base) for a, b, levels, base in pairs["key_switches"]},
-        conversions={(a, b): (levels, base) for a, b, levels, base in pairs["conversions"]},
+        variant=row["variant"],
+        lookups=row["lookups"],
+        needs={reads: Need(*partition["needs"]) for reads, partition in partitions.items()},
+        sets={reads: _set(partition["set"]) for reads, partition in partitions.items()},
+        key_switches={(a, b): (levels, base) for a, b, levels, base in row["key_switches"]},
+        conversions={(a, b): (levels, base) for a, b, levels, base in row["conversions"]},
     )
 
 

@@ -31,7 +31,7 @@ from fhecost.gpt2.model import (
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.saved import load_heads, save_heads
 from fhecost.heads.variants import QuantizedHeads, variant_named
-from fhecost.models.shape import Heads, head_numbers
+from fhecost.models.shape import EMBEDDED, Heads, head_numbers
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
 FheMode = Literal["disable", "simulate", "execute"]
@@ -64,9 +64,18 @@ class MultiHeadsQGPT2Model:
     """A GPT-2 with several quantized heads in one layer.
 
     ``model`` is the ``GPT2LMHeadModel`` of transformers; calling this object calls it.
-    ``last_run_s``
-    is how long the quantized heads took on the last sentence: encryption, run and decryption in
-    mode ``execute``.
+    ``last_run_s`` is how long the quantized heads took on the last sentence: encryption, run and
+    decryption in mode ``execute``.
+
+    Args:
+        gpt2: the loaded model; :meth:`from_pretrained` loads one by name.
+        n_bits: width of the quantized tensors.
+        layer: from 0.
+        heads: which heads, from 0, or ``all``; when left out all, or head 0 of a single-head model.
+        variant: which quantized circuit.
+        calibration_length: tokens of the windows that the scales are calibrated on; best as long as
+            the sentences that the model will see.
+        quantization: a file that :meth:`save_quantization` wrote, instead of calibrating.
     """
 
     def __init__(
@@ -105,44 +114,18 @@ class MultiHeadsQGPT2Model:
         )
 
     @classmethod
-    def from_pretrained(
-        cls,
-        name_or_folder: str = "embedded",
-        *,
-        n_bits: int = 4,
-        layer: int = 0,
-        heads: Heads | None = None,
-        variant: str = "compact",
-        calibration_length: int = CALIBRATION_LENGTH,
-        quantization: Path | None = None,
-    ) -> Self:
+    def from_pretrained(cls, name_or_folder: str = EMBEDDED, **options: Any) -> Self:
         """Load a model and quantize heads of one layer.
 
         Args:
             name_or_folder: ``embedded``, a folder, or a Hugging Face name.
-            n_bits: width of the quantized tensors.
-            layer: from 0.
-            heads: which heads, from 0, or ``all``; when left out all, or head 0 of a single-head
-                model.
-            variant: which quantized circuit.
-            calibration_length: tokens of the windows that the scales are calibrated on; best as
-                long as the sentences that the model will see.
-            quantization: a file that :meth:`save_quantization` wrote, instead of calibrating.
+            options: as of the class itself.
 
         Raises:
             UsageError: no GPT-2, or a layer, head, width, variant or file that isn't there.
             ImpossibleError: nothing is left of a head at this width.
         """
-        gpt2 = load_gpt2(find_model(name_or_folder))
-        return cls(
-            gpt2,
-            n_bits=n_bits,
-            layer=layer,
-            heads=heads,
-            variant=variant,
-            calibration_length=calibration_length,
-            quantization=quantization,
-        )
+        return cls(load_gpt2(find_model(name_or_folder)), **options)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """The model's forward pass, as transformers defines it."""

@@ -5,22 +5,17 @@ operations of the compact attention. A small one is compiled in the tests, none 
 tokens computed, E = width, I = inner width, r bits dropped by a rounding, and n bits asked for, the
 residual stream holds n + 2 bits, and:
 
-* **LayerNorm**: the mean is one rounded lookup of the sum of a token (T). The centred values are
-  requantized to n + 1 bits (T E, and r T E on one bit): squared as they are, they would read two
-  bits more, which costs a bootstrap four to ten times as much. These, c, are squared (T E) and
-  summed up; the inverse of the deviation s is one rounded lookup (T). The product c s needs
-  (c + s)^2 (T E) and s^2 (T), since the squares of c are there: 2 c s = (c + s)^2 - c^2 - s^2. It
-  is rounded and requantized, gain and shift in the table, a column each (T E, and r T E on one
-  bit).
+* **LayerNorm**: the centred values are requantized before they are squared: as they are, they would
+  read two bits more, which costs a bootstrap four to ten times as much. The product c s with the
+  inverse s of the deviation is 2 c s = (c + s)^2 - c^2 - s^2, with the squares that are there.
 * **attention**: the compact attention, its sums of exponentials rounded before the logarithm, so
-  that long rows don't widen that lookup; its output projection is rounded and requantized to the
-  residual stream (T E, and r T E on one bit).
-* **MLP**: the product with the first matrix is rounded and goes through GELU and requantization in
-  one table (T I, and r T I on one bit); the product with the second is requantized to the residual
-  stream (T E, and r T E on one bit).
+  that long rows don't widen that lookup.
+* **MLP**: the product with the first matrix goes through GELU and requantization in one table.
 * **residuals**: additions only. The stream's scale leaves room for what layers add.
 * **logits**: a model ends in one more LayerNorm, of the last token alone, and its product with the
   clear embedding: no lookup.
+
+docs/closed_form.md counts the lookups of each.
 """
 
 from __future__ import annotations
@@ -32,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.heads.compact import SPARE, CompactHeads, signed_bits
+from fhecost.heads.compact import SPARE, signed_bits
 from fhecost.heads.compact_attention import (
     WIDER_OUTPUT,
     CompactAttention,
@@ -41,7 +36,7 @@ from fhecost.heads.compact_attention import (
 )
 from fhecost.heads.compact_circuit import CompactHead, Earlier
 from fhecost.heads.operators import Operators, Table
-from fhecost.heads.stated import REACH, StatedShape, least_error_spread
+from fhecost.heads.stated import REACH, StatedHeads, StatedShape, least_error_spread
 from fhecost.quantization import IntArray, largest_integer
 
 RESIDUAL_WIDER = 2
@@ -154,23 +149,23 @@ class DecoderModel:
             return operators.accumulator("logits", last @ self.unembedding, self.logit_bits)
 
 
-def state_block(shape: StatedShape) -> CompactAttention:
+def state_block(shape: StatedShape) -> StatedHeads:
     """The attention of a layer with all its heads alike: they are written down as one."""
-    attention: CompactAttention = state_compact_attention(shape).heads
-    heads: CompactHeads = attention.heads
-    alike = replace(heads, heads=heads.heads[:1] * shape.heads)
-    return replace(attention, heads=alike, rounds_sums=True)
+    stated = state_compact_attention(shape)
+    attention: CompactAttention = stated.heads
+    heads = replace(attention.heads, heads=attention.heads.heads[:1] * shape.heads)
+    return replace(stated, heads=replace(attention, heads=heads, rounds_sums=True))
 
 
-def state_layer(shape: StatedShape, inner: int) -> DecoderLayer:
-    """A decoder layer of a shape; ``inner`` is I."""
-    n_bits, width, attention = shape.n_bits, shape.width, state_block(shape)
+def state_layer(shape: StatedShape, inner: int) -> StatedHeads:
+    """A decoder layer of a shape, and the residual stream that enters it; ``inner`` is I."""
+    n_bits, width, attention = shape.n_bits, shape.width, state_block(shape).heads
     kept = attention.heads.kept_bits
     residual_bits = n_bits + RESIDUAL_WIDER
     up, up_bits = stated_projection(width, inner, n_bits + WIDER_OUTPUT)
     down, down_bits = stated_projection(inner, width, n_bits + WIDER_OUTPUT)
     norm = _state_norm(width, n_bits, kept)
-    return DecoderLayer(
+    layer = DecoderLayer(
         norm1=norm,
         attention=attention,
         attended=_requantized(attention.product_bits, kept, residual_bits),
@@ -181,13 +176,15 @@ def state_layer(shape: StatedShape, inner: int) -> DecoderLayer:
         activated=_requantized(down_bits, kept, residual_bits),
         residual_bits=residual_bits,
     )
+    return StatedHeads(layer, residual_bits, least_error_spread(residual_bits))
 
 
-def state_model(shape: StatedShape, inner: int, layers: int, vocabulary: int) -> DecoderModel:
+def state_model(shape: StatedShape, inner: int, layers: int, vocabulary: int) -> StatedHeads:
     """A model of a shape, its layers alike: they are written down as one."""
-    layer = state_layer(shape, inner)
+    stated = state_layer(shape, inner)
     weight, bits = stated_projection(shape.width, vocabulary, shape.n_bits + WIDER_OUTPUT)
-    return DecoderModel((layer,) * layers, layer.norm1, weight, bits)  # type: ignore[arg-type]
+    model = DecoderModel((stated.heads,) * layers, stated.heads.norm1, weight, bits)  # type: ignore[arg-type]
+    return replace(stated, heads=model)
 
 
 def gelu(real: Any) -> Any:
