@@ -25,7 +25,7 @@ from fhecost.projection.lengths import (
     spread_lengths,
 )
 from fhecost.projection.projection import project
-from fhecost.projection.years import Band
+from fhecost.projection.trend_fit import Band
 from fhecost.report.projection_document import projection_document
 from fhecost.report.projection_figures import projection_figures, projection_page
 from fhecost.report.render import as_csv, as_json, as_markdown, as_table

@@ -16,7 +16,7 @@ from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_s
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
-from fhecost.projection.years import Band
+from fhecost.projection.trend_fit import Band
 
 POINTS = 28
 """About how many lengths of a long range are estimated."""

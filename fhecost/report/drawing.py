@@ -10,7 +10,7 @@ from fhecost.errors import UsageError
 from fhecost.hardware.profile import Kind
 
 if TYPE_CHECKING:
-    from fhecost.projection.years import Band
+    from fhecost.projection.trend_fit import Band
 
 Drawn = tuple[str, Any]
 """A heading and the plotly figure below it."""

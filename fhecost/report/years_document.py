@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from fhecost.projection.trend_fit import Term
-from fhecost.projection.years import Band, TargetYear, YearPoint, YearProjection, YearsReport
+from fhecost.projection.trend_fit import Band, Term
+from fhecost.projection.years import TargetYear, YearPoint, YearProjection, YearsReport
 from fhecost.report.columns import Column, Table, numbers, records
 from fhecost.report.comparison_document import energy, price
 from fhecost.report.document import Block, Document, Listing, Note, Refusals, Text
@@ -54,12 +54,12 @@ def change(term: Term | None, units: float = 1.0) -> str:
     """A term as a percentage over ``units``, with its interval; a factor where it is large."""
     if term is None:
         return "not known"
-    value, low, high = term.over(units)
-    if low == high == 1:
+    factor = term.over(units)
+    if factor.low == factor.high == 1:
         return "unchanged"
-    if max(value, high) > 2 or min(value, low) < 0.5:
-        return f"times {value:.2g} ({low:.2g} to {high:.2g})"
-    return f"{_percent(value)} ({_percent(low)} to {_percent(high)})"
+    if max(factor.value, factor.high) > 2 or min(factor.value, factor.low) < 0.5:
+        return f"times {factor.value:.2g} ({factor.low:.2g} to {factor.high:.2g})"
+    return f"{_percent(factor.value)} ({_percent(factor.low)} to {_percent(factor.high)})"
 
 
 def _trend_lines(projection: YearProjection) -> Iterator[str]:

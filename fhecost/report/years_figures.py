@@ -9,7 +9,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fhecost.projection.years import Band, YearProjection, YearsReport, release_latencies
+from fhecost.projection.trend_fit import Band
+from fhecost.projection.years import YearProjection, YearsReport, release_latencies
 from fhecost.report.drawing import (
     KIND_COLORS,
     NEUTRAL,

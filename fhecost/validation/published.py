@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.circuits.work import key_switch_units, pbs_units
 from fhecost.data import data_folder
 from fhecost.errors import UsageError, first_validation_error
 from fhecost.files import AnyPath, read_text
@@ -61,6 +62,12 @@ class PublishedOperation(Frozen):
     count: int | None
     pbs: PbsParameters
     key_switch: KeySwitchParameters | None
+
+    @property
+    def work(self) -> float:
+        """The work of one lookup with its key switch, in the unit of the Concrete optimizer."""
+        switched = 0.0 if self.key_switch is None else key_switch_units(self.key_switch)
+        return pbs_units(self.pbs) + switched
 
 
 class NotJudged(Frozen):
