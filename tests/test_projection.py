@@ -119,7 +119,7 @@ def test_an_exact_power_law_is_found():
 
 def test_few_points_have_no_law():
     points = [LengthPoint(seq_len=n, pbs_count=n) for n in (1, 2, 3)]
-    assert _laws(points, []) == []
+    assert list(_laws(points, [])) == []
 
 
 def test_laws_say_how_far_points_lie_from_them(report):

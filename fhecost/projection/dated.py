@@ -164,7 +164,7 @@ def _figure(
     seconds = seconds_of(record)
     if seconds is None or not record.source:
         raise UsageError(f"{path}: record {name!r}: needs a time or a rate, and a source")
-    operation = read_operation(record)
+    timed = read_operation(record)
     return DatedFigure(
         name=name,
         software=table.software,
@@ -176,7 +176,7 @@ def _figure(
         lineage=table.lineage,
         kind=table.kind,
         precision=precision,
-        work=operation.work if isinstance(operation, PublishedOperation) else None,
+        work=timed.work / timed.count if isinstance(timed, PublishedOperation) else None,
         says_nothing_of_the_years=table.says_nothing_of_the_years,
     )
 

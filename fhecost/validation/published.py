@@ -42,6 +42,12 @@ class PublishedRecord(Frozen, extra="ignore"):
         """All words in which a machine may be named."""
         return f"{self.name} {self.notes or ''} {self.source}"
 
+    @property
+    def number(self) -> float | None:
+        """The value; None where it is no number above zero."""
+        number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        return float(self.value) if number and self.value > 0 else None
+
 
 class Quantity(StrEnum):
     """What a published figure counts."""
@@ -50,24 +56,34 @@ class Quantity(StrEnum):
     PER_SECOND = "PBS/s"
 
 
+_FULL = 4096 * 24
+"""Lookups that fill any machine, so that the last step, partly empty, hardly counts."""
+
+
 class PublishedOperation(Frozen):
     """A record's figure in SI units, and the operations that it timed.
 
-    ``count`` lookups run at the same time; None where the figure is of a machine that is full.
+    ``count`` lookups run at the same time; enough to fill any machine where the figure is of one
+    that is full.
     """
 
     record: PublishedRecord
     quantity: Quantity
     value: float
-    count: int | None
+    count: int
     pbs: PbsParameters
     key_switch: KeySwitchParameters | None
 
     @property
+    def seconds(self) -> float:
+        """Seconds of all lookups."""
+        return self.value if self.quantity is Quantity.SECONDS else self.count / self.value
+
+    @property
     def work(self) -> float:
-        """The work of one lookup with its key switch, in the unit of the Concrete optimizer."""
+        """The work of all lookups and key switches, in the unit of the Concrete optimizer."""
         switched = 0.0 if self.key_switch is None else key_switch_units(self.key_switch)
-        return pbs_units(self.pbs) + switched
+        return self.count * (pbs_units(self.pbs) + switched)
 
 
 class NotJudged(Frozen):
@@ -129,13 +145,12 @@ def read_records(
 
 def seconds_of(record: PublishedRecord) -> float | None:
     """Seconds of what ``record`` timed, of one operation where it gives a rate; None if neither."""
-    number = isinstance(record.value, int | float) and not isinstance(record.value, bool)
-    if not number or not record.value > 0:
+    if record.number is None:
         return None
     if record.unit in _RATES:
-        return 1 / float(record.value)
+        return 1 / record.number
     scale = _SECONDS.get(record.unit)
-    return None if scale is None else float(record.value) * scale
+    return None if scale is None else record.number * scale
 
 
 def read_operation(record: PublishedRecord) -> PublishedOperation | str:
@@ -148,25 +163,24 @@ def read_operation(record: PublishedRecord) -> PublishedOperation | str:
     if meant is None:
         return "no time or throughput of PBS"
     quantity, count, with_key_switch = meant
-    scale = _SECONDS.get(record.unit) if quantity is Quantity.SECONDS else 1.0
-    known_unit = quantity is Quantity.SECONDS or record.unit in _RATES
-    number = isinstance(record.value, int | float) and not isinstance(record.value, bool)
-    if scale is None or not known_unit or not number or not record.value > 0:
+    units = _SECONDS if quantity is Quantity.SECONDS else dict.fromkeys(_RATES, 1.0)
+    if record.number is None or record.unit not in units:
         return "a value or a unit that can't be read"
-    sets = _parameters(record.params or {}, with_key_switch)
-    if sets is None:
+    try:
+        pbs, key_switch = _parameters(record.params or {}, with_key_switch)
+    except ValidationError:
         return "no whole parameter set beside it"
     return PublishedOperation(
         record=record,
         quantity=quantity,
-        value=float(record.value) * scale,
+        value=record.number * units[record.unit],
         count=count,
-        pbs=sets[0],
-        key_switch=sets[1],
+        pbs=pbs,
+        key_switch=key_switch,
     )
 
 
-def _meaning(metric: str) -> tuple[Quantity, int | None, bool] | None:
+def _meaning(metric: str) -> tuple[Quantity, int, bool] | None:
     """Quantity, lookups at the same time, and whether each has its key switch."""
     batch, saturated = _BATCH.fullmatch(metric), _SATURATED.fullmatch(metric)
     if batch:
@@ -178,37 +192,34 @@ def _meaning(metric: str) -> tuple[Quantity, int | None, bool] | None:
         "latency PBS (single op)": (Quantity.SECONDS, 1, False),
         "latency KS-PBS (single op)": (Quantity.SECONDS, 1, True),
         "bootstrapping latency": (Quantity.SECONDS, 1, False),
-        "bootstrapping throughput": (Quantity.PER_SECOND, None, False),
-        "PBS throughput as cited": (Quantity.PER_SECOND, None, False),
+        "bootstrapping throughput": (Quantity.PER_SECOND, _FULL, False),
+        "PBS throughput as cited": (Quantity.PER_SECOND, _FULL, False),
     }.get(metric)
 
 
 def _parameters(
-    params: Mapping[str, Any], with_key_switch: bool
-) -> tuple[PbsParameters, KeySwitchParameters | None] | None:
-    wanted = ("n", "k", "N", "pbs_level", *(("ks_level",) if with_key_switch else ()))
-    if any(not isinstance(params.get(name), int) for name in wanted):
-        return None
-    n, k, size = params["n"], params["k"], params["N"]
-    try:
-        pbs = PbsParameters(
-            lwe_dimension=n,
-            glwe_dimension=k,
-            polynomial_size=size,
-            level_count=params["pbs_level"],
-            base_log=_base(params.get("pbs_base_log")),
-        )
-        if not with_key_switch:
-            return pbs, None
-        return pbs, KeySwitchParameters(
-            input_lwe_dimension=k * size,
-            output_lwe_dimension=n,
-            level_count=params["ks_level"],
-            base_log=_base(params.get("ks_base_log")),
-        )
-    except ValidationError:
-        return None
-
-
-def _base(published: Any) -> Any:
-    return _ANY_BASE_LOG if published is None else published
+    published: Mapping[str, Any], with_key_switch: bool
+) -> tuple[PbsParameters, KeySwitchParameters | None]:
+    told = {name: value for name, value in published.items() if value is not None}
+    params = {"pbs_base_log": _ANY_BASE_LOG, "ks_base_log": _ANY_BASE_LOG, **told}
+    pbs = PbsParameters.model_validate(
+        {
+            "lwe_dimension": params.get("n"),
+            "glwe_dimension": params.get("k"),
+            "polynomial_size": params.get("N"),
+            "level_count": params.get("pbs_level"),
+            "base_log": params["pbs_base_log"],
+        },
+        strict=True,
+    )
+    if not with_key_switch:
+        return pbs, None
+    return pbs, KeySwitchParameters.model_validate(
+        {
+            "input_lwe_dimension": pbs.glwe_dimension * pbs.polynomial_size,
+            "output_lwe_dimension": pbs.lwe_dimension,
+            "level_count": params.get("ks_level"),
+            "base_log": params["ks_base_log"],
+        },
+        strict=True,
+    )
