@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -15,7 +14,7 @@ from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.circuits.work import key_switch_units, pbs_units
 from fhecost.data import data_folder
 from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import AnyPath, read_text
+from fhecost.files import AnyPath, read_json
 from fhecost.frozen import Frozen
 
 PUBLISHED_FOLDER = "experiments/published"
@@ -111,10 +110,7 @@ def read_published(path: Path) -> list[PublishedRecord]:
     Raises:
         UsageError: the file can't be read, or isn't of this form.
     """
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from error
+    content = read_json(path)
     if not isinstance(content, list) or not content:
         raise UsageError(f"{path}: must be a list of records, each with name, metric and value")
     records = []
