@@ -137,22 +137,19 @@ def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
     if rates is None:
         return KindTrend(kind=kind, reason=f"as many unknowns as dated figures: {len(chosen)}")
     sets = _fit_sets(sized)
-    p_fail_fit = sets if sized else rates
     machines = machines_of(chosen)
     line, weights = _generation_line(rates, machines)
-    scatter: dict[str, Any] = {}
-    if line:
-        scatter = {"more_variance": line.stderr**2, "at_most_degrees": len(machines) - 2}
+    scatter = (line.stderr**2, len(machines) - 2) if line else None
     terms_or_why: dict[str, tuple[Term | None, str]] = {
         "software": (rates.term(_YEARS), "moves together with the machine"),
         "hardware": (
-            rates.contrast(weights, **scatter) if line else None,
+            rates.contrast(weights, scatter) if line else None,
             "one step between two generations, from which no rate follows"
             if len(machines) > 1 or compared
             else f"one machine only: {next(iter(machines))}",
         ),
         "p_fail": (
-            p_fail_fit.term(_P_FAIL) if p_fail_fit else None,
+            (sets or rates).term(_P_FAIL),
             "moves together with the date, or has one value",
         ),
         "parameter_sets": (
@@ -166,8 +163,8 @@ def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
             "prices of fewer than three generations",
         ),
     }
-    together = rates.contrast({_YEARS: 1.0, **weights}, **scatter)
-    last = max(figure.date for figure in chosen)
+    together = rates.contrast({_YEARS: 1.0, **weights}, scatter)
+    first, last = min(figure.date for figure in chosen), max(figure.date for figure in chosen)
     return KindTrend(
         kind=kind,
         reason=None if together else "dates and machines can't be told apart",
@@ -176,8 +173,8 @@ def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
         longest_generation=float(np.diff(list(machines.values())).max()) if line else None,
         not_known={name: why for name, (term, why) in terms_or_why.items() if term is None},
         steps=(*_steps(rates, list(machines)), *_compare(compared)),
-        history=_history(rates, sets, p_fail_fit, chosen),
-        first_date=min(figure.date for figure in chosen),
+        history=_history(rates, sets, chosen),
+        first_date=first,
         last_date=last,
         scatter=rates.scatter_of_releases,
         releases=_levels(rates, chosen, line.intercept + line.slope * last if line else None),
@@ -287,10 +284,7 @@ def _price_rate(machines: Mapping[str, float], hardware: Mapping[str, str]) -> T
 
 
 def _history(
-    rates: TermFit,
-    sets: TermFit | None,
-    p_fail_fit: TermFit | None,
-    figures: Sequence[DatedFigure],
+    rates: TermFit, sets: TermFit | None, figures: Sequence[DatedFigure]
 ) -> tuple[HistoryPart, ...]:
     """From the first figure to the last, from the first p_fail to the strictest of the last."""
     first, last = min(f.date for f in figures), max(f.date for f in figures)
@@ -301,7 +295,7 @@ def _history(
     parts = {
         "software": rates.contrast(span),
         "hardware": rates.term(later[-1]) if later else None,
-        "p_fail": p_fail_fit.contrast({_P_FAIL: end - start}) if p_fail_fit else None,
+        "p_fail": (sets or rates).contrast({_P_FAIL: end - start}),
         "parameter sets": sets.contrast(span) if sets else None,
     }
     return tuple(HistoryPart(cause=cause, change=change) for cause, change in parts.items())

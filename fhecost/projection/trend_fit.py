@@ -90,26 +90,18 @@ class TermFit:
         return self.contrast({name: 1.0})
 
     def contrast(
-        self,
-        weights: Mapping[str, float],
-        *,
-        more_variance: float = 0.0,
-        at_most_degrees: int | None = None,
+        self, weights: Mapping[str, float], beyond: tuple[float, int] | None = None
     ) -> Term | None:
-        """A weighted sum of terms; None where the data can't tell one of them apart.
+        """A sum of terms by their weights; None where the data can't tell one of them apart.
 
-        Args:
-            weights: how often each term counts.
-            more_variance: what comes to the variance from outside this fit.
-            at_most_degrees: degrees of freedom of that variance, where they are fewer.
+        ``beyond`` are a variance from outside this fit and its degrees of freedom.
         """
         if not self.told_apart.issuperset(weights):
             return None
         row = np.array([weights.get(name, 0.0) for name in self.names])
-        variance = float(row @ self.covariance @ row) + more_variance
-        degrees = self.degrees_of_freedom
-        if at_most_degrees is not None:
-            degrees = min(degrees, at_most_degrees)
+        variance, degrees = float(row @ self.covariance @ row), self.degrees_of_freedom
+        if beyond is not None:
+            variance, degrees = variance + beyond[0], min(degrees, beyond[1])
         return make_term(float(row @ self.estimates), math.sqrt(variance), degrees, self.figures)
 
 
@@ -136,11 +128,8 @@ def fit_terms(
 ) -> TermFit | None:
     """Fit the terms; None where there are as many unknowns as figures, so that nothing is left.
 
-    Args:
-        y: one logarithm a figure, shape (figures,).
-        terms: each term's column, shape (figures,).
-        series: which figures share an offset, shape (figures,).
-        releases: which figures share an error, shape (figures,).
+    All have one value a figure: ``y`` its logarithm, ``series`` tells which share an offset, and
+    ``releases`` which share an error.
     """
     offsets, members = _indicators(series), _indicators(releases)
 
