@@ -24,7 +24,7 @@ from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import DEFAULT, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.variants import variant_named
-from fhecost.models.shape import EMBEDDED, Heads, ModelShape
+from fhecost.models.shape import EMBEDDED, Heads
 from fhecost.progress import Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
@@ -147,7 +147,16 @@ def generate(
     progress("loading the model")
     gpt2 = load_gpt2(folder)
     prompt = gpt2.tokens(text)
-    _check_length(prompt, tokens, mode, shape)
+    if not prompt:
+        raise UsageError("the text holds no token; give one to go on from")
+    if len(prompt) < 2 and mode != "disable":
+        raise UsageError("the text has one token; a circuit needs at least 2")
+    if len(prompt) + tokens > shape.context:
+        raise FieldError(
+            "tokens",
+            f"with the {len(prompt)} of the text more than the model's context of {shape.context}",
+            tokens,
+        )
     progress("calibrating the heads")
     quantized = MultiHeadsQGPT2Model(
         gpt2,
@@ -205,19 +214,6 @@ def first_difference(ids: Sequence[int], others: Sequence[int]) -> int | None:
     """
     pairs = enumerate(zip(ids, others, strict=False))
     return next((index for index, (one, other) in pairs if one != other), None)
-
-
-def _check_length(prompt: Sequence[int], tokens: int, mode: FheMode, shape: ModelShape) -> None:
-    if not prompt:
-        raise UsageError("the text holds no token; give one to go on from")
-    if len(prompt) < 2 and mode != "disable":
-        raise UsageError("the text has one token; a circuit needs at least 2")
-    if len(prompt) + tokens > shape.context:
-        raise FieldError(
-            "tokens",
-            f"with the {len(prompt)} of the text more than the model's context of {shape.context}",
-            tokens,
-        )
 
 
 def _continuation(

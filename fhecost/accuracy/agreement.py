@@ -63,13 +63,7 @@ class Agreement:
 
 
 def compare(float_logits: FloatArray, quantized_logits: FloatArray, tokens: IntArray) -> Agreement:
-    """Compare the logits of two models on one sentence.
-
-    Args:
-        float_logits: shape (L, vocabulary).
-        quantized_logits: shape (L, vocabulary).
-        tokens: the sentence, shape (L,); token i+1 is what position i should predict.
-    """
+    """Compare two models on one sentence: logits of shape (L, vocabulary), and its L tokens."""
     best = float_logits.argmax(axis=-1)
     chosen = np.take_along_axis(quantized_logits, best[:, None], axis=-1)
     # The rank of the float top-1 token: how many tokens the quantized model puts before it.

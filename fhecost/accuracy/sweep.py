@@ -29,7 +29,7 @@ from fhecost.gpt2.model import (
 )
 from fhecost.heads.variants import variant_named
 from fhecost.measurement.machine import available_threads
-from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
+from fhecost.models.shape import EMBEDDED, Heads, head_numbers
 from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
@@ -101,7 +101,22 @@ def measure_accuracy(
     """
     folder = find_model(model)
     shape = model_shape(folder)
-    wanted = _settings(shape, layer, None if sweep_heads else heads, bits, seq_lens, mode, variant)
+    check_layer(shape, layer)
+    if sweep_heads:
+        every = itertools.product(range(shape.layers), range(shape.heads))
+        groups = [(each, head_numbers(shape, [head])) for each, head in every]
+    else:
+        named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
+        groups = [(layer, head_numbers(shape, one)) for one in named]
+    # The longest last.
+    wanted = [
+        Setting(each, numbers, width, seq_len, mode, variant)
+        for seq_len, width, (each, numbers) in itertools.product(sorted(seq_lens), bits, groups)
+    ]
+    variant_named(variant)
+    for setting in wanted:
+        check_bits(setting.bits)
+        check_seq_len(shape, setting.seq_len)
     if sentences is None:
         judged, sentences_from = evaluation_sentences(), "fhecost's evaluation sentences"
     elif isinstance(sentences, str | os.PathLike):
@@ -142,34 +157,6 @@ def measure_accuracy(
         rows=tuple(rows),
         refusals=tuple(refusals),
     )
-
-
-def _settings(
-    shape: ModelShape,
-    layer: int,
-    heads: Iterable[int | Heads] | None,
-    bits: Iterable[int],
-    seq_lens: Iterable[int],
-    mode: Mode,
-    variant: str,
-) -> list[Setting]:
-    """Every combination, the longest last; every head of every layer where ``heads`` is None."""
-    check_layer(shape, layer)
-    groups: list[tuple[int, tuple[int, ...]]]
-    if heads is None:
-        groups = [(each, (head,)) for each in range(shape.layers) for head in range(shape.heads)]
-    else:
-        named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
-        groups = [(layer, head_numbers(shape, one)) for one in named]
-    wanted = [
-        Setting(layer, numbers, width, seq_len, mode, variant)
-        for seq_len, width, (layer, numbers) in itertools.product(sorted(seq_lens), bits, groups)
-    ]
-    variant_named(variant)
-    for setting in wanted:
-        check_bits(setting.bits)
-        check_seq_len(shape, setting.seq_len)
-    return wanted
 
 
 def _results(

@@ -105,11 +105,7 @@ class DatedFigures(Frozen):
 
 
 def decimal_year(date: str) -> float:
-    """The middle of the year, month or day in years: ``2026`` is 2026.5.
-
-    Args:
-        date: as in ``2026``, ``2026-04`` or ``2026-04-16``.
-    """
+    """The middle of a year, a month or a day such as ``2026-04-16``, in years: 2026 is 2026.5."""
     year, *rest = (int(part) for part in date.split("-"))
     if not rest:
         return year + 0.5

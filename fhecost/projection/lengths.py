@@ -130,10 +130,7 @@ def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> Length
         circuit_hash=circuit.hash,
         parameter_sets=circuit.description.parameter_sets,
         cost_error=circuit.cost_error,
-        latency_s={
-            name: Band(value=made.latency_s, low=made.low_s, high=made.high_s)
-            for name, made in estimates.items()
-        },
+        latency_s={name: latency_of(made) for name, made in estimates.items()},
         refusals=refusals,
     )
 
@@ -150,6 +147,11 @@ def estimates_or_refusals(
         except ImpossibleError as error:
             refusals[name] = str(error).removeprefix(f"{name}: ")
     return estimates, refusals
+
+
+def latency_of(made: Estimate) -> Band:
+    """The latency of an estimate with its range."""
+    return Band(value=made.latency_s, low=made.low_s, high=made.high_s)
 
 
 def _laws(points: Sequence[LengthPoint], hardware: Iterable[str]) -> Iterator[PowerLaw]:

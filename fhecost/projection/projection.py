@@ -19,6 +19,7 @@ from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.projection.lengths import (
     LengthProjection,
     estimates_or_refusals,
+    latency_of,
     longest_within,
     project_lengths,
 )
@@ -139,13 +140,11 @@ def _years(
         else:
             projections.append(
                 project_years(
-                    made.latency_s,
+                    latency_of(made),
                     profile.kind,
                     profile.year,
                     years,
                     name=profile.name,
-                    low_s=made.low_s,
-                    high_s=made.high_s,
                     price_usd=made.price_usd,
                     energy_j=made.energy_j,
                 )

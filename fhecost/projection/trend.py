@@ -115,11 +115,7 @@ class KindTrend(Frozen):
 
 
 def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
-    """Fit the trend of one kind of machine.
-
-    Args:
-        kind: of machine.
-        dated: the figures; those that come with fhecost when None.
+    """Fit the trend of one kind of machine to the figures, those with fhecost when None.
 
     Raises:
         UsageError: the figures can't be read.
@@ -188,9 +184,7 @@ def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
 def _fit_rates(figures: Sequence[DatedFigure]) -> TermFit | None:
     """The first line: seconds a unit of work, or of an operation with the p_fail that it is for."""
     last = max(figure.date for figure in figures)
-    terms: dict[str, list[float]] = {_YEARS: [figure.date - last for figure in figures]}
-    for machine in list(machines_of(figures))[1:]:
-        terms[machine] = [float(figure.machine == machine) for figure in figures]
+    terms = {_YEARS: [figure.date - last for figure in figures], **_machine_terms(figures)}
     if figures[0].work is None:
         terms[_P_FAIL] = [_bits(figure) for figure in figures]
     return fit_terms(
@@ -219,6 +213,12 @@ def _fit_sets(figures: Sequence[DatedFigure]) -> TermFit | None:
         [f"{figure.lineage}, {figure.precision}" for figure in sets],
         list(map(str, range(len(sets)))),
     )
+
+
+def _machine_terms(figures: Sequence[DatedFigure]) -> dict[str, list[float]]:
+    """A column for each machine but the first, which the others are relative to."""
+    later = list(machines_of(figures))[1:]
+    return {name: [float(figure.machine == name) for figure in figures] for name in later}
 
 
 def _bits(figure: DatedFigure) -> float:
@@ -263,7 +263,7 @@ def _compare(figures: Sequence[DatedFigure]) -> list[GenerationStep]:
     pairs = [f"{figure.lineage}, {figure.software}, {figure.precision}" for figure in figures]
     fitted = fit_terms(
         [math.log(figure.seconds) for figure in figures],
-        {name: [float(figure.machine == name) for figure in figures] for name in machines[1:]},
+        _machine_terms(figures),
         pairs,
         pairs,
     )

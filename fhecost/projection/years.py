@@ -12,7 +12,7 @@ newest one may be as old as one ever was before the next came.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 from fhecost.errors import FieldError, UsageError
@@ -100,39 +100,28 @@ def check_years(years: Iterable[int]) -> tuple[int, ...]:
 
 
 def project_years(
-    latency_s: float,
+    latency_s: Band,
     kind: Kind,
     base_year: int,
-    years: Sequence[int],
+    years: Iterable[int],
     *,
     name: str = "",
-    low_s: float | None = None,
-    high_s: float | None = None,
     price_usd: float | None = None,
     energy_j: float | None = None,
     trend: KindTrend | None = None,
 ) -> YearProjection:
     """Project an estimate to other years.
 
-    Args:
-        latency_s: seconds of the estimate.
-        kind: of its machine.
-        base_year: when the machine was new; the estimate is that year's.
-        years: to project to.
-        name: of the machine, for the report.
-        low_s: the estimate's low end, which multiplies with the trend's; latency_s when None.
-        high_s: its high end, likewise.
-        price_usd: what the estimate costs, if known.
-        energy_j: what it takes, if known.
-        trend: of this kind of machine; fitted to the figures that come with fhecost when None.
+    ``base_year`` is when its machine was new; the estimate is that year's. ``name`` is that of the
+    machine, for the report. ``trend`` is fitted to the figures that come with fhecost when None.
 
     Raises:
         UsageError: a latency that isn't positive, or its range doesn't hold it.
     """
-    low_s, high_s = latency_s if low_s is None else low_s, latency_s if high_s is None else high_s
-    if not 0 < low_s <= latency_s <= high_s < math.inf:
+    if not 0 < latency_s.low <= latency_s.value <= latency_s.high < math.inf:
         raise UsageError(
-            f"latency: {latency_s:g} s must be positive and within {low_s:g} to {high_s:g} s"
+            f"latency: {latency_s.value:g} s must be positive and within {latency_s.low:g} to "
+            f"{latency_s.high:g} s"
         )
     trend = fit_trend(kind) if trend is None else trend
     within, reason = trend.years_within, trend.reason
@@ -140,21 +129,24 @@ def project_years(
         reason = (
             f"the estimate is of {base_year}, and the data speak for {within[0]} to {within[-1]}"
         )
-    base = Band(value=latency_s, low=low_s, high=high_s)
     wanted = tuple(sorted(set(years)))
     known = tuple(year for year in wanted if reason is None and year in within)
-    return YearProjection(
+    projection = YearProjection(
         name=name or kind,
         kind=kind,
         base_year=base_year,
-        latency_s=base,
+        latency_s=latency_s,
         price_usd=price_usd,
         energy_j=energy_j,
-        points=tuple(_point(trend, base, year, base_year, price_usd, energy_j) for year in known),
+        points=(),
         beyond_data=tuple(year for year in wanted if year not in known),
         reason=reason,
-        assumptions=() if reason else _assumptions(trend, price_usd, energy_j),
+        assumptions=(),
         trend=trend,
+    )
+    return projection.changed(
+        points=tuple(_point(projection, year) for year in known),
+        assumptions=_assumptions(projection),
     )
 
 
@@ -215,17 +207,11 @@ def year_of_target(projection: YearProjection, target_s: float) -> TargetYear:
     )
 
 
-def _point(
-    trend: KindTrend,
-    base: Band,
-    year: int,
-    base_year: int,
-    price_usd: float | None,
-    energy_j: float | None,
-) -> YearPoint:
-    passed = year - base_year
-    latency = base * _factor(trend, passed)
-    run = latency * _exactly(1 / base.value)
+def _point(projection: YearProjection, year: int) -> YearPoint:
+    trend, passed = projection.trend, year - projection.base_year
+    price_usd, energy_j = projection.price_usd, projection.energy_j
+    latency = latency_in(projection, year)
+    run = latency * _exactly(1 / projection.latency_s.value)
     price_rate = _price_rate(trend)
     hourly = price_rate.over(passed) if price_rate else _exactly(1.0)
     return YearPoint(
@@ -272,10 +258,9 @@ def _delay(trend: KindTrend, passed: int) -> Band:
     return Band(value=1.0, low=1.0, high=late)
 
 
-def _assumptions(
-    trend: KindTrend, price_usd: float | None, energy_j: float | None
-) -> tuple[str, ...]:
-    if trend.last_date is None:
+def _assumptions(projection: YearProjection) -> tuple[str, ...]:
+    trend = projection.trend
+    if projection.reason is not None or trend.last_date is None:
         return ()
     within = trend.years_within
     said = [
@@ -287,12 +272,12 @@ def _assumptions(
         if trend.hardware
         else f"the machine stays the same, software alone moves: {trend.not_known['hardware']}",
     ]
-    if price_usd is not None:
+    if projection.price_usd is not None:
         said.append(
             "the price an hour moves as from one generation to the next"
             if _price_rate(trend)
             else "the price an hour stays the same"
         )
-    if energy_j is not None:
+    if projection.energy_j is not None:
         said.append("the power stays the same: no dated power is published")
     return tuple(said)

@@ -7,15 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from fhecost.circuits.profile import KeySwitchUse, PbsUse, Stage
-from fhecost.circuits.work import (
-    bootstrap_key_bytes,
-    key_switch_key_bytes,
-)
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.latency_model import Case
 from fhecost.hardware.library import ALL, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.validation.published import (
@@ -114,35 +110,6 @@ def backtest(
     )
 
 
-class TimedOperations(Frozen):
-    """The lookups that a published figure timed, as one stage: no circuit, so no profile of one.
-
-    Its ciphertexts are on the machine from beginning to end.
-    """
-
-    stages: tuple[Stage, ...]
-    bsk_bytes: int
-    ksk_bytes: int
-    input_bytes: int = 0
-    output_bytes: int = 0
-
-
-def timed_operations(operation: PublishedOperation) -> TimedOperations:
-    """What ``operation`` timed, for latency models to compute with."""
-    count, switch = operation.count, operation.key_switch
-    stage = Stage(
-        name="published",
-        pbs=(PbsUse(parameters=operation.pbs, count=count),),
-        key_switches=() if switch is None else (KeySwitchUse(parameters=switch, count=count),),
-        parallel_width=count,
-    )
-    return TimedOperations(
-        stages=(stage,),
-        bsk_bytes=bootstrap_key_bytes(operation.pbs),
-        ksk_bytes=0 if switch is None else key_switch_key_bytes(switch),
-    )
-
-
 def _machine_rows(
     records: Sequence[PublishedRecord], machine: HardwareProfile, reasons: dict[str, list[str]]
 ) -> list[BacktestRow]:
@@ -158,7 +125,7 @@ def _machine_rows(
         published_s = seconds_of(record)
         if circuit is not None and published_s is not None:
             try:
-                seconds = predicted_run(circuit, machine).seconds
+                seconds = predicted_run(circuit, machine)[Case.LIKELY]
                 rows.append(_row(machine, record, Quantity.SECONDS, seconds, published_s))
             except ImpossibleError:
                 why = f"{machine.name}: nothing is known of its key generation"
@@ -220,7 +187,7 @@ def _about(record: PublishedRecord, machine: HardwareProfile) -> bool:
 
 def _predicted_seconds(operation: PublishedOperation, machine: str, estimator: Estimator) -> float:
     try:
-        made = estimator.seconds(timed_operations(operation))
+        made = estimator.seconds(operation)
     except ImpossibleError as error:
         raise ImpossibleError(f"{machine} can't run the set") from error
     pbs_s, switch_s = made["pbs"], made["key_switch"] if operation.key_switch else 0.0

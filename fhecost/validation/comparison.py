@@ -102,9 +102,12 @@ def validate(
     if not records:
         raise FieldError("runs", "there is no run record; name a file of yours")
     constants = _baseline_constants(records)
-    rows: list[ValidationRow] = []
-    for number, record in enumerate(records, start=1):
-        rows += _rows(number, record, hardware, constants[record.times.threads])
+    numbered = list(enumerate(records, start=1))
+    rows = [
+        row
+        for number, record in numbered
+        for row in _rows(number, record, hardware, constants[record.times.threads])
+    ]
     errors: dict[Judged, list[float]] = {
         quantity: [row.error for row in rows if row.quantity == quantity]
         for quantity in get_args(Quantity)
@@ -122,17 +125,14 @@ def validate(
         baseline_units_per_s=constants,
         wrong_runs=tuple(
             f"run {number}, {record.name}: {record.wrong_values} of {record.values} values"
-            for number, record in enumerate(records, start=1)
+            for number, record in numbered
             if record.wrong_values
         ),
     )
 
 
 def read_runs(runs: Iterable[RunRecord | AnyPath] | None = None) -> list[RunRecord]:
-    """Run records, and those in files; those that come with fhecost when None.
-
-    Args:
-        runs: records, which are taken as they are, and paths of JSON lines.
+    """Run records, and those in files of JSON lines; those that come with fhecost when None.
 
     Raises:
         UsageError: a file can't be read, or a line is no record.

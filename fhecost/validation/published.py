@@ -10,8 +10,19 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
-from fhecost.circuits.work import key_switch_units, pbs_units
+from fhecost.circuits.profile import (
+    KeySwitchParameters,
+    KeySwitchUse,
+    PbsParameters,
+    PbsUse,
+    Stage,
+)
+from fhecost.circuits.work import (
+    bootstrap_key_bytes,
+    key_switch_key_bytes,
+    key_switch_units,
+    pbs_units,
+)
 from fhecost.data import data_folder
 from fhecost.errors import UsageError, first_validation_error
 from fhecost.files import AnyPath, read_json
@@ -63,7 +74,8 @@ class PublishedOperation(Frozen):
     """A record's figure in SI units, and the operations that it timed.
 
     ``count`` lookups run at the same time; enough to fill any machine where the figure is of one
-    that is full.
+    that is full. Latency models compute with them, though they are no circuit: they are one stage,
+    whose ciphertexts are on the machine from beginning to end.
     """
 
     record: PublishedRecord
@@ -72,6 +84,30 @@ class PublishedOperation(Frozen):
     count: int
     pbs: PbsParameters
     key_switch: KeySwitchParameters | None
+    input_bytes: int = 0
+    output_bytes: int = 0
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The one stage."""
+        switches = () if self.key_switch is None else (self.key_switch,)
+        stage = Stage(
+            name="published",
+            pbs=(PbsUse(parameters=self.pbs, count=self.count),),
+            key_switches=tuple(KeySwitchUse(parameters=s, count=self.count) for s in switches),
+            parallel_width=self.count,
+        )
+        return (stage,)
+
+    @property
+    def bsk_bytes(self) -> int:
+        """Bytes of the bootstrap key."""
+        return bootstrap_key_bytes(self.pbs)
+
+    @property
+    def ksk_bytes(self) -> int:
+        """Bytes of the key-switch key."""
+        return 0 if self.key_switch is None else key_switch_key_bytes(self.key_switch)
 
     @property
     def seconds(self) -> float:
