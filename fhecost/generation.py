@@ -267,13 +267,7 @@ def _costs(profile: CircuitProfile, hardware: Sequence[HardwareProfile]) -> dict
     if hardware:
         report = estimate_all(profile, hardware, skip_impossible=True)
         costs["estimates"] = tuple(
-            TokenEstimate(
-                hardware=each.hardware,
-                latency_s=each.latency_s,
-                low_s=each.low_s,
-                high_s=each.high_s,
-            )
-            for each in report.estimates
+            TokenEstimate.model_validate(each, from_attributes=True) for each in report.estimates
         )
         costs["refusals"] = report.refusals
     return costs

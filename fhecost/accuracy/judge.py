@@ -38,27 +38,20 @@ class Setting:
         return ", ".join(map(str, self.heads))
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """The judged windows and what the float model says of them."""
-
-    tokens: IntArray
-    hidden: FloatArray
-    logits: FloatArray
-
-
 @lru_cache(maxsize=1)
 def _model(name: str) -> GPT2:
     return load_gpt2(find_model(name))
 
 
 @lru_cache(maxsize=4)
-def _judged(name: str, sentences: tuple[str, ...], seq_len: int, layer: int) -> _Judged:
-    """Windows of ``seq_len`` tokens, one for each sentence."""
+def _judged(
+    name: str, sentences: tuple[str, ...], seq_len: int, layer: int
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """A window for each sentence, what reaches the layer, and the float model's logits."""
     gpt2 = _model(name)
     windows = sentence_windows(gpt2, sentences, seq_len)
-    hidden = gpt2.hidden_states(windows, layer)
-    return _Judged(np.asarray(windows), hidden, _logits(gpt2.model, np.asarray(windows)))
+    tokens = np.asarray(windows)
+    return tokens, gpt2.hidden_states(windows, layer), _logits(gpt2.model, tokens)
 
 
 def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
@@ -68,12 +61,14 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
         ImpossibleError: nothing is left of a head at this width, or Concrete can't compile it.
     """
     gpt2 = _model(name)
-    judged = _judged(name, tuple(sentences), setting.seq_len, setting.layer)
+    tokens, hidden_states, float_logits = _judged(
+        name, tuple(sentences), setting.seq_len, setting.layer
+    )
     calibration = gpt2.hidden_states(calibration_windows(gpt2, setting.seq_len), setting.layer)
     floats = [gpt2.head(setting.layer, head) for head in setting.heads]
     heads = variant_named(setting.variant).quantize(floats, calibration, setting.bits)
     operators = ClearOperators()
-    integers = [heads.quantize_input(hidden) for hidden in judged.hidden]
+    integers = [heads.quantize_input(hidden) for hidden in hidden_states]
     outputs = [np.asarray(heads.run(values, operators)) for values in integers]
     simulated: dict[str, Any] = {}
     if setting.mode == "simulate":
@@ -89,24 +84,24 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
         projected=heads.projected,
     )
     try:
-        logits = _logits(gpt2.model, judged.tokens)
+        logits = _logits(gpt2.model, tokens)
     finally:
         attention_interface.remove(gpt2.model, setting.layer)
-    agreement = reduce(add, map(compare, judged.logits, logits, judged.tokens))
+    agreement = reduce(add, map(compare, float_logits, logits, tokens))
     shares: dict[str, float] = {}
     for k in TOP_K:
         low, high = agreement.interval(k)
         shares |= {f"top{k}": agreement.share(k), f"top{k}_low": low, f"top{k}_high": high}
     return AccuracyRow(
         **{**asdict(setting), "heads": setting.heads_text},
-        sentences=len(judged.tokens),
+        sentences=len(tokens),
         positions=agreement.positions,
         **shares,
         logit_rmse=agreement.logit_rmse,
         float_perplexity=agreement.float_perplexity,
         quantized_perplexity=agreement.quantized_perplexity,
-        inputs=int(judged.hidden.size),
-        saturated=heads.saturated(judged.hidden),
+        inputs=int(hidden_states.size),
+        saturated=heads.saturated(hidden_states),
         exceeded=operators.total_exceeded,
         **simulated,
     )
