@@ -80,8 +80,8 @@ def make_report(
     found = find_circuit(circuit, progress)
     progress("estimating")
     estimates = estimate_all(found, profiles, skip_impossible=True)
-    missing: dict[str, str] = {}
     matching = matching_accuracy(found, accuracies)
+    missing: dict[str, str] = {}
     if matching is None:
         missing["accuracy"] = (
             "not measured for this model, variant, width and these heads; "
@@ -128,39 +128,30 @@ def matching_accuracy(
     circuit: CircuitProfile, reports: Sequence[AccuracyReport]
 ) -> AccuracyReport | None:
     """The rows that speak of this circuit's weights, variant, heads and width, at any length."""
-    asked = circuit.description
-    found: list[AccuracyReport] = []
+    said = circuit.description
+    asked = (said.model_sha256, said.variant, said.bits, said.layer, set(said.heads or ()))
+    found: list[tuple[AccuracyReport, AccuracyRow]] = []
     for report in reports:
-        rows = tuple(row for row in report.rows if _speaks_of(row, asked))
-        if report.model_sha256 == asked.model_sha256 and rows:
-            found.append(report.changed(rows=rows))
+        for row in report.rows:
+            heads = {int(head) for head in row.heads.split(",")}
+            if (report.model_sha256, row.variant, row.bits, row.layer, heads) == asked:
+                found.append((report, row))
     if not found:
         return None
-    by_length = {(row.seq_len, row.mode): row for report in found for row in report.rows}
-    ordered = tuple(by_length[key] for key in sorted(by_length))
-    return found[0].changed(rows=ordered)
-
-
-def _speaks_of(row: AccuracyRow, asked: CircuitDescription) -> bool:
-    heads = {int(part) for part in row.heads.split(",")}
-    return (
-        row.variant == asked.variant
-        and row.bits == asked.bits
-        and row.layer == asked.layer
-        and heads == set(asked.heads or ())
-    )
+    by_length = {(row.seq_len, row.mode): row for _, row in found}
+    return found[0][0].changed(rows=tuple(by_length[key] for key in sorted(by_length)))
 
 
 def _shape_of(request: CircuitRequest, said: CircuitDescription) -> ShapeRequest:
     """The shape whose closed form stands for the circuit at other lengths."""
     if isinstance(request, PredictedShape):
         return request.shape
-    if None in (said.model, said.variant, said.seq_len, said.bits) or not said.heads:
+    if not (said.model and said.variant and said.seq_len and said.bits and said.heads):
         raise UsageError("the circuit doesn't say of which heads of which model it is")
     return ShapeRequest(
-        find_shape(str(said.model)),
-        seq_len=int(said.seq_len or 0),
-        bits=int(said.bits or 0),
-        variant=str(said.variant),
+        find_shape(said.model),
+        seq_len=said.seq_len,
+        bits=said.bits,
+        variant=said.variant,
         heads=len(said.heads),
     )

@@ -24,7 +24,7 @@ from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import DEFAULT, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.variants import variant_named
-from fhecost.models.shape import EMBEDDED, Heads, ModelShape
+from fhecost.models.shape import EMBEDDED, Heads
 from fhecost.progress import Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
@@ -147,7 +147,16 @@ def generate(
     progress("loading the model")
     gpt2 = load_gpt2(folder)
     prompt = gpt2.tokens(text)
-    _check_length(prompt, tokens, mode, shape)
+    if not prompt:
+        raise UsageError("the text holds no token; give one to go on from")
+    if len(prompt) < 2 and mode != "disable":
+        raise UsageError("the text has one token; a circuit needs at least 2")
+    if len(prompt) + tokens > shape.context:
+        raise FieldError(
+            "tokens",
+            f"with the {len(prompt)} of the text more than the model's context of {shape.context}",
+            tokens,
+        )
     progress("calibrating the heads")
     quantized = MultiHeadsQGPT2Model(
         gpt2,
@@ -159,11 +168,14 @@ def generate(
         calibration_length=max(2, len(prompt) + tokens - 1),
     )
     with attention_interface.floating_point(quantized.model):
-        float_ids = _float_continuation(quantized, prompt, tokens)
+        float_tokens = [
+            Token(token_id=token.token_id, text=token.text)
+            for token in _continuation(quantized, prompt, tokens)
+        ]
     generated: list[GeneratedToken] = []
     stopped = None
     try:
-        for token in _quantized_continuation(quantized, prompt, tokens, mode, profiles, progress):
+        for token in _continuation(quantized, prompt, tokens, mode, profiles, progress):
             generated.append(token)
             on_token(token)
     except ImpossibleError as error:
@@ -171,6 +183,7 @@ def generate(
             raise
         stopped = f"token {len(generated) + 1} of {tokens}: {error}"
     ids = [token.token_id for token in generated]
+    float_ids = [token.token_id for token in float_tokens]
     return GenerationReport(
         fhecost_version=VERSION,
         model=EMBEDDED if model == EMBEDDED else folder.resolve().name,
@@ -184,7 +197,7 @@ def generate(
         mode=mode,
         tokens=tuple(generated),
         text=_decoded(gpt2, ids),
-        float_tokens=_with_texts(gpt2, float_ids),
+        float_tokens=tuple(float_tokens),
         float_text=_decoded(gpt2, float_ids),
         parted_at=first_difference(ids, float_ids),
         stopped=stopped,
@@ -203,30 +216,18 @@ def first_difference(ids: Sequence[int], others: Sequence[int]) -> int | None:
     return next((index for index, (one, other) in pairs if one != other), None)
 
 
-def _check_length(prompt: Sequence[int], tokens: int, mode: FheMode, shape: ModelShape) -> None:
-    if not prompt:
-        raise UsageError("the text holds no token; give one to go on from")
-    if len(prompt) < 2 and mode != "disable":
-        raise UsageError("the text has one token; a circuit needs at least 2")
-    if len(prompt) + tokens > shape.context:
-        raise FieldError(
-            "tokens",
-            f"with the {len(prompt)} of the text more than the model's context of {shape.context}",
-            tokens,
-        )
-
-
-def _quantized_continuation(
+def _continuation(
     model: MultiHeadsQGPT2Model,
     prompt: Sequence[int],
     tokens: int,
-    mode: FheMode,
-    hardware: Sequence[HardwareProfile],
-    progress: Progress,
+    mode: FheMode = "disable",
+    hardware: Sequence[HardwareProfile] = (),
+    progress: Progress = silent,
 ) -> Iterator[GeneratedToken]:
-    texts = _Texts(model.gpt2)
-    ids = list(prompt)
+    new: list[int] = []
+    shown = ""
     for number in range(1, tokens + 1):
+        ids = [*prompt, *new]
         costs: dict[str, Any] = {}
         if mode != "disable":
             at = f"token {number} of {tokens}"
@@ -242,15 +243,18 @@ def _quantized_continuation(
                 costs["keys_s"] = time.perf_counter() - start
                 progress(f"{at}: running encrypted")
             model.set_fhe_mode(mode)
-        token_id = _next_token(model, ids)
+        new.append(_next_token(model, ids))
         if mode == "execute":
             costs["measured_s"] = model.last_run_s
-        last = number == tokens or _ends(model.gpt2, token_id)
-        text = texts.added(token_id, last)
-        yield GeneratedToken(token_id=token_id, text=text, seq_len=len(ids), **costs)
+        last = number == tokens or new[-1] == model.gpt2.tokenizer.eos_token_id
+        text = _decoded(model.gpt2, new)
+        # A token can end inside a character, whose bytes decode to this mark.
+        if text.endswith("\N{REPLACEMENT CHARACTER}") and not last:
+            text = shown
+        added, shown = text[len(shown) :], text
+        yield GeneratedToken(token_id=new[-1], text=added, seq_len=len(ids), **costs)
         if last:
             return
-        ids.append(token_id)
 
 
 def _costs(profile: CircuitProfile, hardware: Sequence[HardwareProfile]) -> dict[str, Any]:
@@ -263,27 +267,10 @@ def _costs(profile: CircuitProfile, hardware: Sequence[HardwareProfile]) -> dict
     if hardware:
         report = estimate_all(profile, hardware, skip_impossible=True)
         costs["estimates"] = tuple(
-            TokenEstimate(
-                hardware=each.hardware,
-                latency_s=each.latency_s,
-                low_s=each.low_s,
-                high_s=each.high_s,
-            )
-            for each in report.estimates
+            TokenEstimate.model_validate(each, from_attributes=True) for each in report.estimates
         )
         costs["refusals"] = report.refusals
     return costs
-
-
-def _float_continuation(
-    model: MultiHeadsQGPT2Model, prompt: Sequence[int], tokens: int
-) -> list[int]:
-    ids = list(prompt)
-    while len(ids) < len(prompt) + tokens:
-        ids.append(_next_token(model, ids))
-        if _ends(model.gpt2, ids[-1]):
-            break
-    return ids[len(prompt) :]
 
 
 def _next_token(model: MultiHeadsQGPT2Model, ids: Sequence[int]) -> int:
@@ -293,37 +280,6 @@ def _next_token(model: MultiHeadsQGPT2Model, ids: Sequence[int]) -> int:
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
     return int(np.argmax(logits.numpy()))
-
-
-def _ends(gpt2: GPT2, token_id: int) -> bool:
-    return bool(token_id == gpt2.tokenizer.eos_token_id)
-
-
-class _Texts:
-    """The text that each following token adds."""
-
-    def __init__(self, gpt2: GPT2) -> None:
-        self._gpt2 = gpt2
-        self._ids: list[int] = []
-        self._shown = ""
-
-    def added(self, token_id: int, last: bool) -> str:
-        self._ids.append(token_id)
-        text = _decoded(self._gpt2, self._ids)
-        # A token can end inside a character, whose bytes decode to this mark.
-        if not last and text.endswith("\N{REPLACEMENT CHARACTER}"):
-            return ""
-        added = text[len(self._shown) :]
-        self._shown = text
-        return added
-
-
-def _with_texts(gpt2: GPT2, ids: Sequence[int]) -> tuple[Token, ...]:
-    texts = _Texts(gpt2)
-    return tuple(
-        Token(token_id=token_id, text=texts.added(token_id, last=number == len(ids)))
-        for number, token_id in enumerate(ids, start=1)
-    )
 
 
 def _decoded(gpt2: GPT2, ids: Sequence[int]) -> str:

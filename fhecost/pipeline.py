@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from fhecost.circuit_request import CircuitRequest, find_circuit
-from fhecost.circuits.profile import CircuitProfile, save_profile
+from fhecost.circuits.profile import save_profile
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write, write_atomically
 from fhecost.hardware.comparison import ComparisonReport, SortKey, check_sort, compare
-from fhecost.hardware.estimate import Estimate, EstimateReport
+from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import Estimator, estimate_all
 from fhecost.hardware.library import ALL, DEFAULT, HardwareNames, find_hardware, load_hardware
 from fhecost.hardware.profile import HardwareProfile, Kind
@@ -103,18 +103,14 @@ def compare_circuit(
         profiles = with_figures_where_known(profiles, what_if)
     found = find_circuit(circuit, progress)
     report = estimate_all(found, profiles, skip_impossible=True)
-    base_made = None if held_against is None else _base_estimate(found, held_against, report)
+    base_made = None
+    if held_against is not None:
+        # The base is mostly among the machines, and then estimated already.
+        try:
+            base_made = Estimator(held_against, report.estimates)(found)
+        except ImpossibleError as error:
+            raise ImpossibleError(f"base {error}") from error
     return compare(report, profiles, base_made, sort=sort, what_if=what_if)
-
-
-def _base_estimate(
-    circuit: CircuitProfile, base: HardwareProfile, report: EstimateReport
-) -> Estimate:
-    """The base is mostly among the machines, and then estimated already."""
-    try:
-        return Estimator(base, report.estimates)(circuit)
-    except ImpossibleError as error:
-        raise ImpossibleError(f"base {error}") from error
 
 
 def write_report(

@@ -1,6 +1,8 @@
 """Accuracy: the arithmetic of agreement, the goals on the embedded model, and the command."""
 
 import json
+from functools import reduce
+from operator import add
 
 import jsonschema
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhecost.accuracy.agreement import compare, total, wilson_interval
+from fhecost.accuracy.agreement import compare, wilson_interval
 from fhecost.accuracy.judge import Setting
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD
 from fhecost.accuracy.records import AccuracyReport
@@ -30,7 +32,7 @@ def test_a_position_is_kept_when_the_float_choice_is_among_the_best_k():
     other = np.array([[1.0, 3.0, 2.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
     agreement = compare(exact, other, np.array([0, 3]))
     assert agreement.positions == 2
-    assert agreement.kept == (1, 2, 2)
+    assert agreement.kept.tolist() == [1, 2, 2]
     assert agreement.share(1) == 0.5
     assert agreement.logit_rmse == pytest.approx(np.sqrt((4 + 1 + 1) / 4 / 2))
     odds = np.exp(exact[0]) / np.exp(exact[0]).sum()
@@ -59,7 +61,7 @@ def test_parts_add_up_to_the_whole(seeds):
         rng = np.random.default_rng(seed)
         logits = rng.standard_normal((2, 6, 20))
         parts.append(compare(logits[0], logits[1], rng.integers(0, 20, 6)))
-    whole = total(parts)
+    whole = reduce(add, parts)
     assert whole.positions == 6 * len(seeds)
     assert whole.share(5) == pytest.approx(np.mean([part.share(5) for part in parts]))
     assert whole.share(1) <= whole.share(5) <= whole.share(10)

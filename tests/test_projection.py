@@ -25,7 +25,7 @@ from fhecost.projection.lengths import (
     spread_lengths,
 )
 from fhecost.projection.projection import project
-from fhecost.projection.years import Band
+from fhecost.projection.trend_fit import Band
 from fhecost.report.projection_document import (
     projection_document,
     projection_figures,
@@ -122,7 +122,7 @@ def test_an_exact_power_law_is_found():
 
 def test_few_points_have_no_law():
     points = [LengthPoint(seq_len=n, pbs_count=n) for n in (1, 2, 3)]
-    assert _laws(points, []) == []
+    assert list(_laws(points, [])) == []
 
 
 def test_laws_say_how_far_points_lie_from_them(report):

@@ -11,6 +11,7 @@ from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.plan_operators import plan_of
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
+from fhecost.hardware.latency_model import Case
 from fhecost.hardware.library import find_hardware
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.operators import ClearOperators
@@ -146,7 +147,7 @@ def test_a_published_time_of_a_whole_circuit_lies_within_the_range(name):
     (record,) = [record for record in read_records() if record.name == name]
     published_s = seconds_of(record)
     run = predicted_run(circuits_of_runs()[name], find_hardware("hpc7a-96xlarge"))
-    assert run.low_s <= published_s <= run.high_s
+    assert run[Case.FAST] <= published_s <= run[Case.SLOW]
 
 
 def test_published_times_of_whole_circuits_are_judged_and_never_fitted():
@@ -155,7 +156,7 @@ def test_published_times_of_whole_circuits_are_judged_and_never_fitted():
     assert set(rows) == set(circuits_of_runs())
     for name, row in rows.items():
         run = predicted_run(circuits_of_runs()[name], find_hardware("hpc7a-96xlarge"))
-        assert run.low_s < row.predicted == run.seconds < run.high_s
+        assert run[Case.FAST] < row.predicted == run[Case.LIKELY] < run[Case.SLOW]
         assert not row.fitted
 
 
@@ -172,7 +173,7 @@ def test_a_machine_that_knows_nothing_of_keys_is_not_judged():
     assert [row.name for row in report.rows] == [other.name]
     (unjudged,) = [left for left in report.not_judged if name in left.records]
     assert unjudged.reason == "hpc7a-96xlarge: nothing is known of its key generation"
-    assert predicted_run(circuits_of_runs()[name], machine).seconds > 0
+    assert predicted_run(circuits_of_runs()[name], machine)[Case.LIKELY] > 0
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from fhecost.cli.parsing import parse_duration, parse_years
 from fhecost.errors import UsageError
 from fhecost.projection.dated import DatedFigure, DatedFigures, decimal_year, read_dated
 from fhecost.projection.trend import fit_trend
-from fhecost.projection.trend_fit import fit_terms, make_term
+from fhecost.projection.trend_fit import Band, fit_terms, make_term
 from fhecost.projection.years import (
     YearsReport,
     latency_in,
@@ -29,6 +29,10 @@ from tests.conftest import ROOT
 
 YEARS = tuple(range(2023, 2036))
 MEASURED = ("cpu", "gpu", "fpga")
+
+
+def latency(value, low=None, high=None):
+    return Band(value=value, low=low or value, high=high or value)
 
 
 def figure(**changed):
@@ -76,7 +80,7 @@ def synthetic(software, steps, p_fail, *, with_work=False):
 def report(*kinds, target_s=None, base_year=2026):
     projections = tuple(
         project_years(
-            4.8, kind, base_year, YEARS, name=f"a-{kind}", low_s=3.2, high_s=8.1,
+            latency(4.8, 3.2, 8.1), kind, base_year, YEARS, name=f"a-{kind}",
             price_usd=0.01, energy_j=100.0,
         )
         for kind in kinds
@@ -115,7 +119,7 @@ def test_a_term_that_moves_with_another_is_not_known():
     assert trend.software is None
     assert trend.p_fail is None
     assert trend.reason == "dates and machines can't be told apart"
-    projection = project_years(1.0, "cpu", 2024, (2024, 2025), trend=trend)
+    projection = project_years(latency(1.0), "cpu", 2024, (2024, 2025), trend=trend)
     assert projection.points == ()
     assert projection.reason == trend.reason
 
@@ -126,7 +130,7 @@ def test_two_generations_have_a_step_and_no_rate():
     assert [one.step.estimate for one in trend.steps] == pytest.approx([-0.4])
     assert trend.hardware is None
     assert "no rate" in trend.not_known["hardware"]
-    point = project_years(1.0, "cpu", 2023, (2024,), trend=trend).points[0]
+    point = project_years(latency(1.0), "cpu", 2023, (2024,), trend=trend).points[0]
     assert point.hardware is None
     assert point.factor.value == pytest.approx(math.exp(-0.1))
 
@@ -199,7 +203,7 @@ def test_what_the_figures_say_of_each_kind():
 
 @pytest.mark.parametrize("kind", MEASURED)
 def test_the_band_holds_the_estimate_and_grows(kind):
-    projection = project_years(4.8, kind, 2026, YEARS, low_s=3.2, high_s=8.1, price_usd=0.01)
+    projection = project_years(latency(4.8, 3.2, 8.1), kind, 2026, YEARS, price_usd=0.01)
     assert projection.points
     widths = {}
     for point in projection.points:
@@ -215,7 +219,7 @@ def test_the_band_holds_the_estimate_and_grows(kind):
 
 @pytest.mark.parametrize("kind", MEASURED)
 def test_no_figure_beyond_the_data(kind):
-    projection = project_years(4.8, kind, 2026, YEARS)
+    projection = project_years(latency(4.8), kind, 2026, YEARS)
     trend = projection.trend
     span = trend.last_date - trend.first_date
     assert all(
@@ -229,19 +233,19 @@ def test_no_figure_beyond_the_data(kind):
 
 
 def test_software_and_hardware_multiply_to_the_whole():
-    for point in project_years(1.0, "cpu", 2026, YEARS).points:
+    for point in project_years(latency(1.0), "cpu", 2026, YEARS).points:
         product = point.software.value * point.hardware.value * point.p_fail.value
         assert point.factor.value == pytest.approx(product)
 
 
 def test_a_base_year_outside_the_data_has_no_projection():
-    projection = project_years(1.0, "gpu", 2018, YEARS)
+    projection = project_years(latency(1.0), "gpu", 2018, YEARS)
     assert projection.points == ()
     assert projection.reason.startswith("the estimate is of 2018, and the data speak for")
 
 
 def test_an_asic_has_no_data_and_no_points():
-    projection = project_years(1.68, "asic", 2023, YEARS)
+    projection = project_years(latency(1.68), "asic", 2023, YEARS)
     assert projection.points == ()
     assert projection.beyond_data == YEARS
     assert projection.reason.startswith("no dated measurements of one lineage")
@@ -251,7 +255,7 @@ def test_an_asic_has_no_data_and_no_points():
 
 
 def test_the_year_of_a_target():
-    projection = project_years(4.8, "cpu", 2026, YEARS)
+    projection = project_years(latency(4.8), "cpu", 2026, YEARS)
     first, last = latency_in(projection, 2026), latency_in(projection, 2029)
     met = year_of_target(projection, first.value)
     assert (met.earliest, met.expected, met.latest, met.reason) == (2026, 2026, 2026, None)
@@ -268,14 +272,14 @@ def test_the_year_of_a_target():
 
 def test_a_sure_trend_has_a_latest_year():
     trend = fit_trend("cpu", synthetic(-0.5, (0.0, 0.0), 0.0))
-    projection = project_years(1.0, "cpu", 2025, (2026,), low_s=0.8, high_s=1.5, trend=trend)
+    projection = project_years(latency(1.0, 0.8, 1.5), "cpu", 2025, (2026,), trend=trend)
     met = year_of_target(projection, 0.3)
     # exp(-0.5 t) times 0.8, 1 and 1.5 comes down to 0.3 after 1.96, 2.4 and 3.2 years.
     assert (met.earliest, met.expected, met.latest, met.reason) == (2027, 2028, 2029, None)
 
 
 def test_releases_lie_about_the_line():
-    projection = project_years(4.8, "cpu", 2026, YEARS)
+    projection = project_years(latency(4.8), "cpu", 2026, YEARS)
     marks = release_latencies(projection)
     assert len(marks) == len({(one.software, one.machine) for one in projection.trend.figures})
     # The estimate's machine is the newest: its release lies where the estimate does.
@@ -285,11 +289,12 @@ def test_releases_lie_about_the_line():
 
 
 def test_price_and_energy_follow_the_latency():
-    cpu = project_years(4.8, "cpu", 2026, (2029,), price_usd=0.01, energy_j=100.0).points[0]
+    known = {"price_usd": 0.01, "energy_j": 100.0}
+    cpu = project_years(latency(4.8), "cpu", 2026, (2029,), **known).points[0]
     assert cpu.energy_j.value == pytest.approx(100 * cpu.factor.value)
     # A CPU server of a later generation costs more an hour.
     assert cpu.price_usd.value > 0.01 * cpu.factor.value
-    gpu = project_years(4.8, "gpu", 2026, (2027,), price_usd=0.01)
+    gpu = project_years(latency(4.8), "gpu", 2026, (2027,), price_usd=0.01)
     assert gpu.points[0].price_usd.value == pytest.approx(0.01 * gpu.points[0].factor.value)
     assert gpu.points[0].energy_j is None
     assert any("price an hour stays" in text for text in gpu.assumptions)
@@ -326,9 +331,9 @@ def test_durations_that_cannot_be_read(text):
 
 
 def test_a_latency_must_be_within_its_range():
-    for wrong in ({"latency_s": 0.0}, {"latency_s": 1.0, "low_s": 2.0}):
+    for wrong in (latency(0.0), latency(1.0, 2.0, 3.0)):
         with pytest.raises(UsageError, match="must be positive and within"):
-            project_years(kind="cpu", base_year=2026, years=YEARS, **wrong)
+            project_years(wrong, "cpu", 2026, YEARS)
 
 
 @pytest.mark.parametrize(
@@ -399,9 +404,10 @@ def test_nothing_is_drawn_beyond_the_data():
 def test_a_projection_loads_neither_torch_nor_concrete_nor_plotly():
     code = (
         "import sys\n"
+        "from fhecost.projection.trend_fit import Band\n"
         "from fhecost.projection.years import project_years\n"
         "from fhecost.report import projection_document, render, years_document\n"
-        "project_years(1.0, 'cpu', 2026, [2027])\n"
+        "project_years(Band(value=1, low=1, high=1), 'cpu', 2026, [2027])\n"
         "heavy = {'torch', 'concrete', 'plotly', 'transformers'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -8,16 +8,15 @@ sure the share is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import log_softmax
+from scipy.stats import binomtest
 
 from fhecost.quantization import FloatArray, IntArray
 
 TOP_K = (1, 5, 10)
-CONFIDENCE_Z = 1.959964
-"""Two-sided 95 % of the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +29,22 @@ class Agreement:
     """
 
     positions: int
-    kept: tuple[int, ...]
+    kept: IntArray
     squared_error: float
     predictions: int
     float_loss: float
     quantized_loss: float
 
     def __add__(self, other: Agreement) -> Agreement:
-        return Agreement(
-            self.positions + other.positions,
-            tuple(a + b for a, b in zip(self.kept, other.kept, strict=True)),
-            self.squared_error + other.squared_error,
-            self.predictions + other.predictions,
-            self.float_loss + other.float_loss,
-            self.quantized_loss + other.quantized_loss,
-        )
+        return Agreement(**{name: one + getattr(other, name) for name, one in vars(self).items()})
 
     def share(self, k: int) -> float:
         """Share of positions whose float top-1 token is among the quantized top ``k``."""
-        return self.kept[TOP_K.index(k)] / self.positions
+        return float(self.kept[TOP_K.index(k)] / self.positions)
 
     def interval(self, k: int) -> tuple[float, float]:
         """The 95 % interval of :meth:`share`."""
-        return wilson_interval(self.kept[TOP_K.index(k)], self.positions)
+        return wilson_interval(int(self.kept[TOP_K.index(k)]), self.positions)
 
     @property
     def logit_rmse(self) -> float:
@@ -71,13 +63,7 @@ class Agreement:
 
 
 def compare(float_logits: FloatArray, quantized_logits: FloatArray, tokens: IntArray) -> Agreement:
-    """Compare the logits of two models on one sentence.
-
-    Args:
-        float_logits: shape (L, vocabulary).
-        quantized_logits: shape (L, vocabulary).
-        tokens: the sentence, shape (L,); token i+1 is what position i should predict.
-    """
+    """Compare two models on one sentence: logits of shape (L, vocabulary), and its L tokens."""
     best = float_logits.argmax(axis=-1)
     chosen = np.take_along_axis(quantized_logits, best[:, None], axis=-1)
     # The rank of the float top-1 token: how many tokens the quantized model puts before it.
@@ -85,7 +71,7 @@ def compare(float_logits: FloatArray, quantized_logits: FloatArray, tokens: IntA
     following = tokens[1:]
     return Agreement(
         positions=len(tokens),
-        kept=tuple(int((rank < k).sum()) for k in TOP_K),
+        kept=np.array([(rank < k).sum() for k in TOP_K]),
         squared_error=float(((float_logits - quantized_logits) ** 2).mean(axis=-1).sum()),
         predictions=len(following),
         float_loss=_loss(float_logits[:-1], following),
@@ -93,30 +79,11 @@ def compare(float_logits: FloatArray, quantized_logits: FloatArray, tokens: IntA
     )
 
 
-def total(parts: Iterable[Agreement]) -> Agreement:
-    """The sum of ``parts``."""
-    result = Agreement(0, (0,) * len(TOP_K), 0.0, 0, 0.0, 0.0)
-    for part in parts:
-        result = result + part
-    return result
-
-
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a share (E. B. Wilson, JASA 22, 1927)."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, z2 = successes / trials, CONFIDENCE_Z**2
-    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = (
-        CONFIDENCE_Z
-        * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-        / (1 + z2 / trials)
-    )
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
 
 
 def _loss(logits: FloatArray, targets: IntArray) -> float:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    normalizer = np.log(np.exp(shifted).sum(axis=-1))
-    chosen = np.take_along_axis(shifted, targets[:, None], axis=-1)[:, 0]
-    return float((normalizer - chosen).sum())
+    return -float(np.take_along_axis(log_softmax(logits, axis=-1), targets[:, None], axis=-1).sum())

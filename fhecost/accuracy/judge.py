@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass
+from functools import lru_cache, reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
-from fhecost.accuracy.agreement import Agreement, compare, total
+from fhecost.accuracy.agreement import TOP_K, compare
 from fhecost.accuracy.records import AccuracyRow, Mode
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.model import GPT2, calibration_windows, find_model, load_gpt2, sentence_windows
@@ -31,14 +32,10 @@ class Setting:
     mode: Mode
     variant: str
 
-
-@dataclass(frozen=True)
-class _Judged:
-    """The judged windows and what the float model says of them."""
-
-    tokens: IntArray
-    hidden: FloatArray
-    logits: FloatArray
+    @property
+    def heads_text(self) -> str:
+        """The heads with commas."""
+        return ", ".join(map(str, self.heads))
 
 
 @lru_cache(maxsize=1)
@@ -47,12 +44,14 @@ def _model(name: str) -> GPT2:
 
 
 @lru_cache(maxsize=4)
-def _judged(name: str, sentences: tuple[str, ...], seq_len: int, layer: int) -> _Judged:
-    """Windows of ``seq_len`` tokens, one for each sentence."""
+def _judged(
+    name: str, sentences: tuple[str, ...], seq_len: int, layer: int
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """A window for each sentence, what reaches the layer, and the float model's logits."""
     gpt2 = _model(name)
     windows = sentence_windows(gpt2, sentences, seq_len)
-    hidden = gpt2.hidden_states(windows, layer)
-    return _Judged(np.asarray(windows), hidden, _logits(gpt2.model, np.asarray(windows)))
+    tokens = np.asarray(windows)
+    return tokens, gpt2.hidden_states(windows, layer), _logits(gpt2.model, tokens)
 
 
 def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
@@ -62,22 +61,50 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
         ImpossibleError: nothing is left of a head at this width, or Concrete can't compile it.
     """
     gpt2 = _model(name)
-    judged = _judged(name, tuple(sentences), setting.seq_len, setting.layer)
-    windows = calibration_windows(gpt2, setting.seq_len)
-    calibration = gpt2.hidden_states(windows, setting.layer)
+    tokens, hidden_states, float_logits = _judged(
+        name, tuple(sentences), setting.seq_len, setting.layer
+    )
+    calibration = gpt2.hidden_states(calibration_windows(gpt2, setting.seq_len), setting.layer)
     floats = [gpt2.head(setting.layer, head) for head in setting.heads]
     heads = variant_named(setting.variant).quantize(floats, calibration, setting.bits)
     operators = ClearOperators()
-    integers = [heads.quantize_input(hidden) for hidden in judged.hidden]
-    clear = [np.asarray(heads.run(values, operators)) for values in integers]
+    integers = [heads.quantize_input(hidden) for hidden in hidden_states]
+    outputs = [np.asarray(heads.run(values, operators)) for values in integers]
     simulated: dict[str, Any] = {}
-    outputs = clear
     if setting.mode == "simulate":
         inputset = [heads.quantize_input(hidden) for hidden in calibration]
-        outputs, simulated = _simulate(heads, inputset, integers, clear)
-    values = np.stack([heads.dequantize_output(output) for output in outputs])
-    agreement = _agreement(gpt2, setting, judged, values, projected=heads.projected)
-    return _row(setting, agreement, heads, judged, operators, simulated)
+        outputs, simulated = _simulate(heads, inputset, integers, outputs)
+    # The model runs with these in place of its heads, window by window.
+    values = map(heads.dequantize_output, outputs)
+    attention_interface.install(
+        gpt2.model,
+        setting.layer,
+        setting.heads,
+        lambda _: next(values),
+        projected=heads.projected,
+    )
+    try:
+        logits = _logits(gpt2.model, tokens)
+    finally:
+        attention_interface.remove(gpt2.model, setting.layer)
+    agreement = reduce(add, map(compare, float_logits, logits, tokens))
+    shares: dict[str, float] = {}
+    for k in TOP_K:
+        low, high = agreement.interval(k)
+        shares |= {f"top{k}": agreement.share(k), f"top{k}_low": low, f"top{k}_high": high}
+    return AccuracyRow(
+        **{**asdict(setting), "heads": setting.heads_text},
+        sentences=len(tokens),
+        positions=agreement.positions,
+        **shares,
+        logit_rmse=agreement.logit_rmse,
+        float_perplexity=agreement.float_perplexity,
+        quantized_perplexity=agreement.quantized_perplexity,
+        inputs=int(hidden_states.size),
+        saturated=heads.saturated(hidden_states),
+        exceeded=operators.total_exceeded,
+        **simulated,
+    )
 
 
 def _simulate(
@@ -106,25 +133,6 @@ def _simulate(
     }
 
 
-def _agreement(
-    gpt2: GPT2, setting: Setting, judged: _Judged, values: FloatArray, *, projected: bool
-) -> Agreement:
-    """Run the model with ``values``, shape (sentences, heads, L, d), in place of its heads."""
-    following = iter(values)
-
-    def replace(_: FloatArray) -> FloatArray:
-        return next(following)
-
-    attention_interface.install(
-        gpt2.model, setting.layer, setting.heads, replace, projected=projected
-    )
-    try:
-        quantized = _logits(gpt2.model, judged.tokens)
-    finally:
-        attention_interface.remove(gpt2.model, setting.layer)
-    return total(map(compare, judged.logits, quantized, judged.tokens))
-
-
 def _logits(model: Any, tokens: IntArray) -> FloatArray:
     """Logits of windows, shape (windows, L) to (windows, L, vocabulary)."""
     import torch
@@ -137,38 +145,3 @@ def _logits(model: Any, tokens: IntArray) -> FloatArray:
             for start in range(0, len(tokens), _BATCH)
         ]
     return np.concatenate(parts)
-
-
-def _row(
-    setting: Setting,
-    agreement: Agreement,
-    heads: QuantizedHeads,
-    judged: _Judged,
-    operators: ClearOperators,
-    simulated: dict[str, Any],
-) -> AccuracyRow:
-    shares = {f"top{k}": agreement.share(k) for k in (1, 5, 10)}
-    bounds = {
-        f"top{k}_{end}": bound
-        for k in (1, 5, 10)
-        for end, bound in zip(("low", "high"), agreement.interval(k), strict=True)
-    }
-    return AccuracyRow(
-        layer=setting.layer,
-        heads=", ".join(map(str, setting.heads)),
-        bits=setting.bits,
-        seq_len=setting.seq_len,
-        mode=setting.mode,
-        variant=setting.variant,
-        sentences=len(judged.tokens),
-        positions=agreement.positions,
-        **shares,
-        **bounds,
-        logit_rmse=agreement.logit_rmse,
-        float_perplexity=agreement.float_perplexity,
-        quantized_perplexity=agreement.quantized_perplexity,
-        inputs=int(judged.hidden.size),
-        saturated=heads.saturated(judged.hidden),
-        exceeded=operators.total_exceeded,
-        **simulated,
-    )

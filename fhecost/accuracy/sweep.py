@@ -8,12 +8,11 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from fhecost.accuracy.judge import Setting, judge
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow, Mode
@@ -30,7 +29,7 @@ from fhecost.gpt2.model import (
 )
 from fhecost.heads.variants import variant_named
 from fhecost.measurement.machine import available_threads
-from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
+from fhecost.models.shape import EMBEDDED, Heads, head_numbers
 from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
@@ -102,7 +101,22 @@ def measure_accuracy(
     """
     folder = find_model(model)
     shape = model_shape(folder)
-    wanted = _settings(shape, layer, None if sweep_heads else heads, bits, seq_lens, mode, variant)
+    check_layer(shape, layer)
+    if sweep_heads:
+        every = itertools.product(range(shape.layers), range(shape.heads))
+        groups = [(each, head_numbers(shape, [head])) for each, head in every]
+    else:
+        named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
+        groups = [(layer, head_numbers(shape, one)) for one in named]
+    # The longest last.
+    wanted = [
+        Setting(each, numbers, width, seq_len, mode, variant)
+        for seq_len, width, (each, numbers) in itertools.product(sorted(seq_lens), bits, groups)
+    ]
+    variant_named(variant)
+    for setting in wanted:
+        check_bits(setting.bits)
+        check_seq_len(shape, setting.seq_len)
     if sentences is None:
         judged, sentences_from = evaluation_sentences(), "fhecost's evaluation sentences"
     elif isinstance(sentences, str | os.PathLike):
@@ -112,91 +126,53 @@ def measure_accuracy(
     expect(len(wanted))
     weights = fingerprint(folder)
     sentences_hash = hashlib.sha256("\n".join(judged).encode()).hexdigest()
-    kept = _Kept(weights, sentences_hash)
-    rows: dict[Setting, AccuracyRow] = {}
-    refusals: dict[Setting, str] = {}
-    missing = []
-    for setting in wanted:
-        row = kept.row(setting)
-        if row is None:
-            missing.append(setting)
-        else:
-            rows[setting] = row
-            progress(_title(setting))
-    for setting, result in _results(
-        model, tuple(judged), missing, processes or available_threads()
-    ):
-        if isinstance(result, AccuracyRow):
-            rows[setting] = result
-            kept.keep(setting, result)
-        else:
-            refusals[setting] = f"{_title(setting)}: {result}"
+    told = json.dumps([weights, sentences_hash, code_fingerprint(), VERSION])
+    path = cache_folder() / "accuracy" / f"{hashlib.sha256(told.encode()).hexdigest()}.jsonl"
+    kept = _kept_rows(path)
+    known = [(setting, kept[_key(setting)]) for setting in wanted if _key(setting) in kept]
+    missing = [setting for setting in wanted if _key(setting) not in kept]
+    judged_now = _results(model, tuple(judged), missing, processes or available_threads())
+    results: dict[Setting, AccuracyRow | str] = {}
+    for setting, result in itertools.chain(known, judged_now):
+        results[setting] = result
+        if isinstance(result, AccuracyRow) and setting in missing:
+            _keep(path, setting, result)
         progress(_title(setting))
+    ordered = [(setting, results[setting]) for setting in wanted]
+    rows = [result for _, result in ordered if isinstance(result, AccuracyRow)]
+    refusals = [f"{_title(one)}: {result}" for one, result in ordered if isinstance(result, str)]
     if not rows:
-        raise ImpossibleError("; ".join(refusals.values()) or "there is nothing to judge")
+        raise ImpossibleError("; ".join(refusals) or "there is nothing to judge")
+    versions = {}
+    for package in ("torch", "transformers", "numpy", "concrete-python"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     return AccuracyReport(
         fhecost_version=VERSION,
         model=EMBEDDED if model == EMBEDDED else folder.resolve().name,
         model_sha256=weights,
         sentences=sentences_from,
         sentences_sha256=sentences_hash,
-        versions={
-            package: importlib.metadata.version(package)
-            for package in ("torch", "transformers", "numpy", "concrete-python")
-            if _installed(package)
-        },
-        rows=tuple(rows[setting] for setting in wanted if setting in rows),
-        refusals=tuple(refusals[setting] for setting in wanted if setting in refusals),
+        versions=versions,
+        rows=tuple(rows),
+        refusals=tuple(refusals),
     )
 
 
-def _settings(
-    shape: ModelShape,
-    layer: int,
-    heads: Iterable[int | Heads] | None,
-    bits: Iterable[int],
-    seq_lens: Iterable[int],
-    mode: Mode,
-    variant: str,
-) -> list[Setting]:
-    """Every combination, the longest last; every head of every layer where ``heads`` is None."""
-    check_layer(shape, layer)
-    groups: list[tuple[int, tuple[int, ...]]]
-    if heads is None:
-        groups = [(each, (head,)) for each in range(shape.layers) for head in range(shape.heads)]
-    else:
-        named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
-        groups = [(layer, head_numbers(shape, one)) for one in named]
-    wanted = [
-        Setting(layer, numbers, width, seq_len, mode, variant)
-        for seq_len, width, (layer, numbers) in itertools.product(sorted(seq_lens), bits, groups)
-    ]
-    variant_named(variant)
-    for setting in wanted:
-        check_bits(setting.bits)
-        check_seq_len(shape, setting.seq_len)
-    return wanted
-
-
 def _results(
-    model: str, sentences: tuple[str, ...], wanted: Sequence[Setting], processes: int | None
+    model: str, sentences: tuple[str, ...], wanted: Sequence[Setting], processes: int
 ) -> Iterator[tuple[Setting, AccuracyRow | str]]:
     """Each setting with its row, or why there is none, as they come."""
-    if not wanted:
-        return
-    processes = processes or available_threads()
-    if processes == 1 or len(wanted) == 1:
+    if processes == 1 or len(wanted) <= 1:
         for setting in wanted:
             yield setting, _judge_or_say(model, sentences, setting)
         return
     with ProcessPoolExecutor(min(processes, len(wanted)), initializer=_one_thread) as pool:
-        running: dict[Future[AccuracyRow | str], Setting] = {
+        running = {
             pool.submit(_judge_or_say, model, sentences, setting): setting for setting in wanted
         }
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield running.pop(future), future.result()
+        for future in as_completed(running):
+            yield running[future], future.result()
 
 
 def _judge_or_say(model: str, sentences: tuple[str, ...], setting: Setting) -> AccuracyRow | str:
@@ -209,44 +185,30 @@ def _judge_or_say(model: str, sentences: tuple[str, ...], setting: Setting) -> A
 def _one_thread() -> None:
     """A process a core: threads inside one would only get in the others' way."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    try:
+    with suppress(ImportError):
         import torch
 
         torch.set_num_threads(1)
-    except ImportError:
-        pass
 
 
-class _Kept:
+def _kept_rows(path: Path) -> dict[str, AccuracyRow]:
     """Rows of earlier runs with the same weights, sentences and code, one JSON line each."""
-
-    def __init__(self, weights: str, sentences: str) -> None:
-        parts = json.dumps([weights, sentences, code_fingerprint(), VERSION])
-        name = hashlib.sha256(parts.encode()).hexdigest()
-        self._path = cache_folder() / "accuracy" / f"{name}.jsonl"
-        self._rows: dict[str, AccuracyRow] = {}
-        if self._path.is_file():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                self._read(line)
-
-    def _read(self, line: str) -> None:
-        try:
+    rows = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        # A killed run may have left a line broken.
+        with suppress(ValueError, KeyError, TypeError):
             content = json.loads(line)
-            self._rows[content["setting"]] = AccuracyRow.model_validate(content["row"])
-        except (ValueError, KeyError, TypeError, ValidationError):
-            return  # a line that a killed run left broken
+            rows[content["setting"]] = AccuracyRow.model_validate(content["row"])
+    return rows
 
-    def row(self, setting: Setting) -> AccuracyRow | None:
-        return self._rows.get(_key(setting))
 
-    def keep(self, setting: Setting, row: AccuracyRow) -> None:
-        line = json.dumps({"setting": _key(setting), "row": row.model_dump(mode="json")})
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(line + "\n")
-        except OSError:
-            return  # the report doesn't depend on it
+def _keep(path: Path, setting: Setting, row: AccuracyRow) -> None:
+    line = json.dumps({"setting": _key(setting), "row": row.model_dump(mode="json")})
+    # The report doesn't depend on it.
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
 
 
 def _key(setting: Setting) -> str:
@@ -254,13 +216,5 @@ def _key(setting: Setting) -> str:
 
 
 def _title(setting: Setting) -> str:
-    heads = ", ".join(map(str, setting.heads))
+    heads = setting.heads_text
     return f"layer {setting.layer} heads {heads}, {setting.bits} bits, L={setting.seq_len}"
-
-
-def _installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from fhecost.circuits.work import key_switch_units, pbs_units
 from fhecost.data import data_folder
 from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import read_text
+from fhecost.files import read_json
 from fhecost.frozen import Frozen
 from fhecost.hardware.profile import Kind
 from fhecost.validation.published import (
@@ -58,68 +55,57 @@ class DatedTable(Frozen):
         return self
 
 
-class PricedMachine(Frozen):
-    """A machine of the tables, and the hardware profile that has its price."""
-
-    name: str
-    hardware: str
-
-
 class DatedFile(Frozen):
     """What ``dated.json`` holds; ``records`` are figures that aren't among the published records.
 
-    ``no_lineage`` says why a kind of machine has no tables.
+    ``machines`` names the hardware profiles that have their prices; ``no_lineage`` says why a kind
+    of machine has no tables.
     """
 
     about: str = ""
-    machines: tuple[PricedMachine, ...] = ()
-    no_lineage: Mapping[Kind, str] = Field(default_factory=dict)
+    machines: Mapping[str, str] = {}
+    no_lineage: Mapping[Kind, str] = {}
     tables: tuple[DatedTable, ...]
     records: tuple[PublishedRecord, ...] = ()
 
 
-@dataclass(frozen=True)
-class DatedFigure:
+class FittedFigure(Frozen):
+    """A dated figure that a trend was fitted to."""
+
+    name: str
+    software: str
+    machine: str
+    date: float
+    log2_p_fail: int | None
+    seconds: float
+    source: str
+
+
+class DatedFigure(FittedFigure):
     """One figure: seconds of an operation, when, with which software and on which machine.
 
     ``date`` is in years. ``work`` is the work of the operation in the unit of the Concrete
     optimizer, None where no parameter set is published beside the figure.
     """
 
-    name: str
     lineage: str
     kind: Kind
-    software: str
-    machine: str
-    date: float
     precision: str
-    log2_p_fail: int | None
-    seconds: float
     work: float | None
-    source: str
     says_nothing_of_the_years: bool = False
 
 
-@dataclass(frozen=True)
-class DatedFigures:
+class DatedFigures(Frozen):
     """All dated figures, the ones that only repeat a release before, and why a kind has none."""
 
     figures: tuple[DatedFigure, ...]
     repeated: tuple[DatedFigure, ...] = ()
-    no_lineage: Mapping[Kind, str] | None = None
-    hardware: Mapping[str, str] | None = None
-
-    def of_kind(self, kind: Kind) -> tuple[DatedFigure, ...]:
-        """The figures of one kind of machine."""
-        return tuple(figure for figure in self.figures if figure.kind == kind)
+    no_lineage: Mapping[Kind, str] = {}
+    hardware: Mapping[str, str] = {}
 
 
 def decimal_year(date: str) -> float:
-    """The middle of the year, month or day in years: ``2026`` is 2026.5.
-
-    Args:
-        date: as in ``2026``, ``2026-04`` or ``2026-04-16``.
-    """
+    """The middle of a year, a month or a day such as ``2026-04-16``, in years: 2026 is 2026.5."""
     year, *rest = (int(part) for part in date.split("-"))
     if not rest:
         return year + 0.5
@@ -138,9 +124,7 @@ def read_dated(path: Path | None = None) -> DatedFigures:
     """
     path = data_folder(PUBLISHED_FOLDER) / "dated.json" if path is None else path
     try:
-        content = DatedFile.model_validate(json.loads(read_text(path)))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from error
+        content = DatedFile.model_validate(read_json(path))
     except ValidationError as error:
         raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
     records = {record.name: record for record in (*read_records(), *content.records)}
@@ -153,24 +137,19 @@ def read_dated(path: Path | None = None) -> DatedFigures:
             for precision, name in table.records.items()
         }
         series = (table.lineage, table.machine, table.log2_p_fail)
-        copied = _copied(read, before.get(series, {}))
+        earlier = before.get(series, {})
+        common = read.keys() & earlier.keys()
+        # None was copied, if only one of the common ones differs.
+        copied = all(math.isclose(read[key].seconds, earlier[key].seconds) for key in common)
         before[series] = read
         for precision, figure in read.items():
-            (repeated if precision in copied else figures).append(figure)
+            (repeated if copied and precision in common else figures).append(figure)
     return DatedFigures(
         figures=tuple(figures),
         repeated=tuple(repeated),
         no_lineage=content.no_lineage,
-        hardware={machine.name: machine.hardware for machine in content.machines},
+        hardware=content.machines,
     )
-
-
-def _copied(table: Mapping[str, DatedFigure], before: Mapping[str, DatedFigure]) -> frozenset[str]:
-    """Precisions whose figures were copied: none, if only one of the common ones differs."""
-    common = table.keys() & before.keys()
-    if any(not math.isclose(table[key].seconds, before[key].seconds) for key in common):
-        return frozenset()
-    return frozenset(common)
 
 
 def _figure(
@@ -181,31 +160,26 @@ def _figure(
     seconds = seconds_of(record)
     if seconds is None or not record.source:
         raise UsageError(f"{path}: record {name!r}: needs a time or a rate, and a source")
-    operation = read_operation(record)
+    timed = read_operation(record)
     return DatedFigure(
         name=name,
-        lineage=table.lineage,
-        kind=table.kind,
         software=table.software,
         machine=table.machine,
         date=decimal_year(table.date),
-        precision=precision,
         log2_p_fail=table.log2_p_fail,
         seconds=seconds,
-        work=_work(operation) if isinstance(operation, PublishedOperation) else None,
         source=record.source,
+        lineage=table.lineage,
+        kind=table.kind,
+        precision=precision,
+        work=timed.work / timed.count if isinstance(timed, PublishedOperation) else None,
         says_nothing_of_the_years=table.says_nothing_of_the_years,
     )
-
-
-def _work(operation: PublishedOperation) -> float:
-    switched = 0.0 if operation.key_switch is None else key_switch_units(operation.key_switch)
-    return pbs_units(operation.pbs) + switched
 
 
 def machines_of(figures: Sequence[DatedFigure]) -> dict[str, float]:
     """The machines and the dates of their first figures, the earliest first."""
     first: dict[str, float] = {}
-    for figure in figures:
-        first[figure.machine] = min(figure.date, first.get(figure.machine, math.inf))
-    return dict(sorted(first.items(), key=lambda item: item[1]))
+    for figure in sorted(figures, key=lambda one: one.date):
+        first.setdefault(figure.machine, figure.date)
+    return first

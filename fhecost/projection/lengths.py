@@ -6,7 +6,7 @@ the laws are only fitted through these points, no point comes from a law.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +15,10 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_shape
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
+from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
-from fhecost.projection.years import Band
+from fhecost.projection.trend_fit import Band
+from fhecost.quantization.quantizer import FloatArray
 
 POINTS = 28
 """About how many lengths of a long range are estimated."""
@@ -101,7 +103,7 @@ def project_lengths(
     points = tuple(_point(replace(request, seq_len=length), estimators) for length in wanted)
     if all(point.reason is not None for point in points):
         raise ImpossibleError(str(points[0].reason))
-    return LengthProjection(points=points, laws=tuple(_laws(points, list(estimators))))
+    return LengthProjection(points=points, laws=tuple(_laws(points, estimators)))
 
 
 def longest_within(projection: LengthProjection, hardware: str, target_s: float) -> int | None:
@@ -119,7 +121,7 @@ def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> Length
         circuit = profile_of_shape(request)
     except ImpossibleError as error:
         return LengthPoint(seq_len=request.seq_len, reason=str(error))
-    latencies, refusals = _estimates(circuit, estimators)
+    estimates, refusals = estimates_or_refusals(circuit, estimators)
     return LengthPoint(
         seq_len=request.seq_len,
         pbs_count=circuit.pbs_count,
@@ -128,56 +130,57 @@ def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> Length
         circuit_hash=circuit.hash,
         parameter_sets=circuit.description.parameter_sets,
         cost_error=circuit.cost_error,
-        latency_s=latencies,
+        latency_s={name: latency_of(made) for name, made in estimates.items()},
         refusals=refusals,
     )
 
 
-def _estimates(
+def estimates_or_refusals(
     circuit: CircuitProfile, estimators: Mapping[str, Estimator]
-) -> tuple[dict[str, Band], dict[str, str]]:
-    latencies: dict[str, Band] = {}
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """What each machine makes of ``circuit``, or why it can't run it, by name."""
+    estimates: dict[str, Estimate] = {}
     refusals: dict[str, str] = {}
     for name, estimator in estimators.items():
         try:
-            made = estimator(circuit)
+            estimates[name] = estimator(circuit)
         except ImpossibleError as error:
             refusals[name] = str(error).removeprefix(f"{name}: ")
-        else:
-            latencies[name] = Band(value=made.latency_s, low=made.low_s, high=made.high_s)
-    return latencies, refusals
+    return estimates, refusals
 
 
-def _laws(points: Sequence[LengthPoint], hardware: Sequence[str]) -> list[PowerLaw]:
-    known: dict[str, list[tuple[int, float]]] = {
-        PBS: [(point.seq_len, point.pbs_count) for point in points if point.pbs_count is not None]
-    }
+def latency_of(made: Estimate) -> Band:
+    """The latency of an estimate with its range."""
+    return Band(value=made.latency_s, low=made.low_s, high=made.high_s)
+
+
+def _laws(points: Sequence[LengthPoint], hardware: Iterable[str]) -> Iterator[PowerLaw]:
+    counts = [(point.seq_len, point.pbs_count) for point in points if point.pbs_count is not None]
+    yield from _halves(PBS, counts)
     for name in hardware:
-        known[name] = [
-            (point.seq_len, point.latency_s[name].value)
-            for point in points
-            if name in point.latency_s
-        ]
-    return [law for name, found in known.items() for law in _halves(name, found)]
+        known = [point for point in points if name in point.latency_s]
+        yield from _halves(name, [(one.seq_len, one.latency_s[name].value) for one in known])
 
 
-def _halves(name: str, found: Sequence[tuple[int, float]]) -> list[PowerLaw]:
+def _halves(of: str, found: Sequence[tuple[int, float]]) -> Iterator[PowerLaw]:
     """A law for each half of the lengths on a log axis: short and long ones grow differently."""
     if not found:
-        return []
-    middle = (found[0][0] * found[-1][0]) ** 0.5
-    halves = ([p for p in found if p[0] <= middle], [p for p in found if p[0] >= middle])
-    if min(map(len, halves)) < FEWEST_FOR_LAW:
-        halves = (list(found), [])
-    return [_law(name, half) for half in halves if len(half) >= FEWEST_FOR_LAW]
+        return
+    lengths, values = np.array(found, dtype=float).T
+    middle = (lengths[0] * lengths[-1]) ** 0.5
+    halves = [lengths <= middle, lengths >= middle]
+    if min(map(np.count_nonzero, halves)) < FEWEST_FOR_LAW:
+        halves = [lengths > 0]
+    for half in halves:
+        if np.count_nonzero(half) >= FEWEST_FOR_LAW:
+            yield _law(of, lengths[half], values[half])
 
 
-def _law(name: str, points: Sequence[tuple[int, float]]) -> PowerLaw:
-    lengths, values = np.array(points, dtype=float).T
+def _law(of: str, lengths: FloatArray, values: FloatArray) -> PowerLaw:
     exponent, offset = np.polyfit(np.log(lengths), np.log(values), 1)
     fitted = np.exp(offset) * lengths**exponent
     return PowerLaw(
-        of=name,
+        of=of,
         first=int(lengths[0]),
         last=int(lengths[-1]),
         coefficient=float(np.exp(offset)),

@@ -16,7 +16,13 @@ from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import ALL, DEFAULT, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile, Kind
-from fhecost.projection.lengths import LengthProjection, longest_within, project_lengths
+from fhecost.projection.lengths import (
+    LengthProjection,
+    estimates_or_refusals,
+    latency_of,
+    longest_within,
+    project_lengths,
+)
 from fhecost.projection.years import YearsReport, check_years, project_years, year_of_target
 from fhecost.version import VERSION
 
@@ -75,14 +81,20 @@ def project(
     profiles = load_hardware(hardware, hardware_path)
     estimators = {profile.name: Estimator(profile, known) for profile in profiles}
     projected = project_lengths(circuit, lengths, estimators)
-    refusals = _without_figure(projected, profiles)
+    # Machines that run no length, by name.
+    refusals = {
+        name: next(point.refusals[name] for point in projected.points if name in point.refusals)
+        for name in estimators
+        if not any(name in point.latency_s for point in projected.points)
+    }
     if refusals and hardware not in (ALL, DEFAULT):
         name, reason = next(iter(refusals.items()))
         raise ImpossibleError(f"{name}: {reason}")
     left = [profile for profile in profiles if profile.name not in refusals]
     over_years, years_seq_len = None, None
     if wanted_years:
-        start = years_circuit or profile_of_shape(replace(circuit, seq_len=_last_known(projected)))
+        last = max(point.seq_len for point in projected.points if point.reason is None)
+        start = years_circuit or profile_of_shape(replace(circuit, seq_len=last))
         years_seq_len = start.description.seq_len
         over_years, without = _years(start, left, estimators, wanted_years, target_s)
         refusals |= without
@@ -108,23 +120,6 @@ def project(
     )
 
 
-def _without_figure(
-    lengths: LengthProjection, hardware: Sequence[HardwareProfile]
-) -> dict[str, str]:
-    """Why machines that run no length can't, by name."""
-    reasons: dict[str, str] = {}
-    for name in [profile.name for profile in hardware]:
-        if not any(name in point.latency_s for point in lengths.points):
-            reasons[name] = next(
-                point.refusals[name] for point in lengths.points if name in point.refusals
-            )
-    return reasons
-
-
-def _last_known(lengths: LengthProjection) -> int:
-    return max(point.seq_len for point in lengths.points if point.reason is None)
-
-
 def _years(
     circuit: CircuitProfile,
     hardware: Sequence[HardwareProfile],
@@ -133,32 +128,26 @@ def _years(
     target_s: float | None,
 ) -> tuple[YearsReport, dict[str, str]]:
     projections, without = [], {}
+    estimates, refused = estimates_or_refusals(
+        circuit, {profile.name: estimators[profile.name] for profile in hardware}
+    )
     for profile in hardware:
+        made = estimates.get(profile.name)
         if profile.year is None:
             without[profile.name] = "its profile has no year, so there is none to start from"
-            continue
-        try:
-            made = estimators[profile.name](circuit)
-        except ImpossibleError as error:
-            without[profile.name] = str(error).removeprefix(f"{profile.name}: ")
-            continue
-        projections.append(
-            project_years(
-                made.latency_s,
-                profile.kind,
-                profile.year,
-                years,
-                name=profile.name,
-                low_s=made.low_s,
-                high_s=made.high_s,
-                price_usd=made.price_usd,
-                energy_j=made.energy_j,
+        elif made is None:
+            without[profile.name] = refused[profile.name]
+        else:
+            projections.append(
+                project_years(
+                    latency_of(made),
+                    profile.kind,
+                    profile.year,
+                    years,
+                    name=profile.name,
+                    price_usd=made.price_usd,
+                    energy_j=made.energy_j,
+                )
             )
-        )
-    targets = (
-        () if target_s is None else tuple(year_of_target(one, target_s) for one in projections)
-    )
-    return (
-        YearsReport(years=years, projections=tuple(projections), targets=targets),
-        without,
-    )
+    targets = [] if target_s is None else [year_of_target(one, target_s) for one in projections]
+    return YearsReport(years=years, projections=projections, targets=targets), without

@@ -20,15 +20,24 @@ What the data can't tell apart is None, which is unknown and not zero.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from scipy.stats import linregress
 
 from fhecost.frozen import Frozen
 from fhecost.hardware.library import find_hardware
 from fhecost.hardware.profile import Kind
-from fhecost.projection.dated import DatedFigure, DatedFigures, machines_of, read_dated
+from fhecost.projection.dated import (
+    DatedFigure,
+    DatedFigures,
+    FittedFigure,
+    machines_of,
+    read_dated,
+)
 from fhecost.projection.trend_fit import Term, TermFit, fit_terms, make_term
 
 _YEARS, _P_FAIL = "years", "p_fail"
@@ -55,18 +64,6 @@ class ReleaseLevel(Frozen):
     date: float
     level: float
     figures: int
-
-
-class FittedFigure(Frozen):
-    """A dated figure that a trend was fitted to."""
-
-    name: str
-    software: str
-    machine: str
-    date: float
-    log2_p_fail: int | None
-    seconds: float
-    source: str
 
 
 class HistoryPart(Frozen):
@@ -118,63 +115,65 @@ class KindTrend(Frozen):
 
 
 def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
-    """Fit the trend of one kind of machine.
-
-    Args:
-        kind: of machine.
-        dated: the figures; those that come with fhecost when None.
+    """Fit the trend of one kind of machine to the figures, those with fhecost when None.
 
     Raises:
         UsageError: the figures can't be read.
     """
     dated = read_dated() if dated is None else dated
-    figures = dated.of_kind(kind)
+    figures = [figure for figure in dated.figures if figure.kind == kind]
+    compared = [figure for figure in figures if figure.says_nothing_of_the_years]
     timeline = [figure for figure in figures if not figure.says_nothing_of_the_years]
     sized = [figure for figure in timeline if figure.work is not None]
     chosen = sized or timeline
     if not chosen:
-        reason = (dated.no_lineage or {}).get(kind, "no dated measurements of one lineage")
+        reason = dated.no_lineage.get(kind, "no dated measurements of one lineage")
         return KindTrend(kind=kind, reason=reason)
-    rates = _fit_rates(chosen, with_p_fail=not sized)
+    rates = _fit_rates(chosen)
     if rates is None:
         return KindTrend(kind=kind, reason=f"as many unknowns as dated figures: {len(chosen)}")
-    sets = _fit_sets(sized) if sized else None
+    sets = _fit_sets(sized)
     machines = machines_of(chosen)
-    weights, scatter = _generation_line(rates, machines)
-    p_fail_fit = sets if sized else rates
-    first, last = min(f.date for f in chosen), max(f.date for f in chosen)
-    many = len(machines) >= _FEWEST_GENERATIONS
-    degrees = len(machines) - 2 if many else None
-    terms = {
-        "software": rates.term(_YEARS),
-        "hardware": rates.contrast(weights, more_variance=scatter, at_most_degrees=degrees)
-        if many
-        else None,
-        "p_fail": p_fail_fit.term(_P_FAIL) if p_fail_fit else None,
-        "parameter_sets": sets.term(_YEARS) if sets else None,
-        "price_per_hour": _price_rate(machines, dated.hardware or {}),
+    line, weights = _generation_line(rates, machines)
+    scatter = (line.stderr**2, len(machines) - 2) if line else None
+    terms_or_why: dict[str, tuple[Term | None, str]] = {
+        "software": (rates.term(_YEARS), "moves together with the machine"),
+        "hardware": (
+            rates.contrast(weights, scatter) if line else None,
+            "one step between two generations, from which no rate follows"
+            if len(machines) > 1 or compared
+            else f"one machine only: {next(iter(machines))}",
+        ),
+        "p_fail": (
+            (sets or rates).term(_P_FAIL),
+            "moves together with the date, or has one value",
+        ),
+        "parameter_sets": (
+            sets.term(_YEARS) if sets else None,
+            "one choice of sets at each p_fail"
+            if sized
+            else "no sets are published beside the figures",
+        ),
+        "price_per_hour": (
+            _price_rate(machines, dated.hardware),
+            "prices of fewer than three generations",
+        ),
     }
-    together = rates.contrast(
-        {_YEARS: 1.0, **weights}, more_variance=scatter, at_most_degrees=degrees
-    )
-    compared = [figure for figure in figures if figure.says_nothing_of_the_years]
+    together = rates.contrast({_YEARS: 1.0, **weights}, scatter)
+    first, last = min(figure.date for figure in chosen), max(figure.date for figure in chosen)
     return KindTrend(
         kind=kind,
         reason=None if together else "dates and machines can't be told apart",
-        **terms,
+        **{name: term for name, (term, _) in terms_or_why.items()},
         together=together,
-        longest_generation=float(np.diff(list(machines.values())).max()) if many else None,
-        not_known={
-            name: why
-            for name, why in _reasons(chosen, machines, compared).items()
-            if terms[name] is None
-        },
+        longest_generation=float(np.diff(list(machines.values())).max()) if line else None,
+        not_known={name: why for name, (term, why) in terms_or_why.items() if term is None},
         steps=(*_steps(rates, list(machines)), *_compare(compared)),
-        history=_history(rates, sets, p_fail_fit, chosen, list(machines)),
+        history=_history(rates, sets, chosen),
         first_date=first,
         last_date=last,
         scatter=rates.scatter_of_releases,
-        releases=_levels(rates, chosen, machines, weights if many else None),
+        releases=_levels(rates, chosen, line.intercept + line.slope * last if line else None),
         figures=tuple(
             FittedFigure(**{name: getattr(figure, name) for name in FittedFigure.model_fields})
             for figure in chosen
@@ -182,19 +181,14 @@ def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
     )
 
 
-def _fit_rates(figures: Sequence[DatedFigure], *, with_p_fail: bool) -> TermFit | None:
-    """The first line: seconds a unit of work, or seconds where ``with_p_fail`` stands for it."""
+def _fit_rates(figures: Sequence[DatedFigure]) -> TermFit | None:
+    """The first line: seconds a unit of work, or of an operation with the p_fail that it is for."""
     last = max(figure.date for figure in figures)
-    terms: dict[str, list[float]] = {_YEARS: [figure.date - last for figure in figures]}
-    for machine in list(machines_of(figures))[1:]:
-        terms[machine] = [float(figure.machine == machine) for figure in figures]
-    if with_p_fail:
+    terms = {_YEARS: [figure.date - last for figure in figures], **_machine_terms(figures)}
+    if figures[0].work is None:
         terms[_P_FAIL] = [_bits(figure) for figure in figures]
     return fit_terms(
-        [
-            math.log(figure.seconds) - (0.0 if with_p_fail else _log_work(figure))
-            for figure in figures
-        ],
+        [math.log(figure.seconds / (figure.work or 1.0)) for figure in figures],
         terms,
         [f"{figure.lineage}, {figure.precision}" for figure in figures],
         [_release(figure) for figure in figures],
@@ -203,27 +197,28 @@ def _fit_rates(figures: Sequence[DatedFigure], *, with_p_fail: bool) -> TermFit 
 
 def _fit_sets(figures: Sequence[DatedFigure]) -> TermFit | None:
     """The second line, on each parameter set once: at the first date that it was used."""
-    first: dict[tuple[str, str, int | None, float | None], DatedFigure] = {}
+    first: dict[tuple[object, ...], DatedFigure] = {}
     for figure in sorted(figures, key=lambda one: one.date):
         key = (figure.lineage, figure.precision, figure.log2_p_fail, figure.work)
         first.setdefault(key, figure)
     sets = list(first.values())
-    start = sets[0].date
+    if not sets:
+        return None
     return fit_terms(
-        [_log_work(figure) for figure in sets],
+        [math.log(figure.work) for figure in sets if figure.work],
         {
             _P_FAIL: [_bits(figure) for figure in sets],
-            _YEARS: [figure.date - start for figure in sets],
+            _YEARS: [figure.date - sets[0].date for figure in sets],
         },
         [f"{figure.lineage}, {figure.precision}" for figure in sets],
-        [str(index) for index in range(len(sets))],
+        list(map(str, range(len(sets)))),
     )
 
 
-def _log_work(figure: DatedFigure) -> float:
-    if figure.work is None:
-        raise ValueError(f"{figure.name}: no parameter set is published beside it")
-    return math.log(figure.work)
+def _machine_terms(figures: Sequence[DatedFigure]) -> dict[str, list[float]]:
+    """A column for each machine but the first, which the others are relative to."""
+    later = list(machines_of(figures))[1:]
+    return {name: [float(figure.machine == name) for figure in figures] for name in later}
 
 
 def _bits(figure: DatedFigure) -> float:
@@ -238,25 +233,22 @@ def _release(figure: DatedFigure) -> str:
 
 def _generation_line(
     rates: TermFit, machines: Mapping[str, float]
-) -> tuple[dict[str, float], float]:
-    """How each generation counts in the slope through all, and the variance of their scatter."""
+) -> tuple[Any | None, dict[str, float]]:
+    """The line through the generations, and how each counts in its slope."""
     if len(machines) < _FEWEST_GENERATIONS:
-        return {}, 0.0
+        return None, {}
     dates = np.array(list(machines.values()))
     centred = dates - dates.mean()
-    effects = np.array([rates.value(name) for name in machines])
-    weights = centred / (centred @ centred)
-    off = effects - effects.mean() - (weights @ effects) * centred
-    scatter = float(off @ off) / (len(machines) - 2) / float(centred @ centred)
+    counts = dict(zip(machines, (centred / (centred @ centred)).tolist(), strict=True))
     # The first generation is what the others are relative to: it has no term.
-    return dict(zip(list(machines)[1:], weights[1:].tolist(), strict=True)), scatter
+    counts.pop(next(iter(machines)))
+    return linregress(dates, [rates.value(name) for name in machines]), counts
 
 
 def _steps(rates: TermFit, machines: Sequence[str]) -> list[GenerationStep]:
     steps = []
-    for index in range(1, len(machines)):
-        before, after = machines[index - 1], machines[index]
-        weights = {after: 1.0} if index == 1 else {after: 1.0, before: -1.0}
+    for before, after in itertools.pairwise(machines):
+        weights = {after: 1.0} if before == machines[0] else {after: 1.0, before: -1.0}
         step = rates.contrast(weights)
         if step is not None:
             steps.append(GenerationStep(before=before, after=after, step=step))
@@ -271,7 +263,7 @@ def _compare(figures: Sequence[DatedFigure]) -> list[GenerationStep]:
     pairs = [f"{figure.lineage}, {figure.software}, {figure.precision}" for figure in figures]
     fitted = fit_terms(
         [math.log(figure.seconds) for figure in figures],
-        {name: [float(figure.machine == name) for figure in figures] for name in machines[1:]},
+        _machine_terms(figures),
         pairs,
         pairs,
     )
@@ -281,98 +273,57 @@ def _compare(figures: Sequence[DatedFigure]) -> list[GenerationStep]:
 def _price_rate(machines: Mapping[str, float], hardware: Mapping[str, str]) -> Term | None:
     """The slope of the logarithm of the price an hour against the date of a generation."""
     priced = []
-    for name, date in machines.items():
-        figure = (
-            find_hardware(hardware[name]).figures.get("price_usd_per_hour")
-            if (name in hardware)
-            else None
-        )
+    for name in sorted(machines.keys() & hardware.keys()):
+        figure = find_hardware(hardware[name]).figures.get("price_usd_per_hour")
         if figure is not None:
-            priced.append((date, math.log(figure.value)))
+            priced.append((machines[name], math.log(figure.value)))
     if len(priced) < _FEWEST_GENERATIONS:
         return None
-    dates, prices = np.array(priced).T
-    centred = dates - dates.mean()
-    square = float(centred @ centred)
-    slope = float(centred @ prices) / square
-    off = prices - prices.mean() - slope * centred
-    degrees = len(priced) - 2
-    return make_term(slope, math.sqrt(float(off @ off) / degrees / square), degrees, len(priced))
-
-
-def _reasons(
-    figures: Sequence[DatedFigure],
-    machines: Mapping[str, float],
-    compared: Sequence[DatedFigure],
-) -> dict[str, str]:
-    """Why a term is None, if it is."""
-    generations = (
-        "one step between two generations, from which no rate follows"
-        if len(machines) > 1 or compared
-        else f"one machine only: {next(iter(machines))}"
-    )
-    return {
-        "software": "moves together with the machine",
-        "hardware": generations,
-        "p_fail": "moves together with the date, or has one value",
-        "parameter_sets": "one choice of sets at each p_fail"
-        if figures[0].work is not None
-        else "no sets are published beside the figures",
-        "price_per_hour": "prices of fewer than three generations",
-    }
+    line = linregress(*np.transpose(priced))
+    return make_term(float(line.slope), float(line.stderr), len(priced) - 2, len(priced))
 
 
 def _history(
-    rates: TermFit,
-    sets: TermFit | None,
-    p_fail_fit: TermFit | None,
-    figures: Sequence[DatedFigure],
-    machines: Sequence[str],
+    rates: TermFit, sets: TermFit | None, figures: Sequence[DatedFigure]
 ) -> tuple[HistoryPart, ...]:
     """From the first figure to the last, from the first p_fail to the strictest of the last."""
     first, last = min(f.date for f in figures), max(f.date for f in figures)
     start = max(_bits(figure) for figure in figures if figure.date == first)
     end = max(_bits(figure) for figure in figures if figure.date == last)
-    span = last - first
-    newest = rates.contrast({machines[-1]: 1.0}) if len(machines) > 1 else None
+    span = {_YEARS: last - first}
+    later = list(machines_of(figures))[1:]
     parts = {
-        "software": rates.contrast({_YEARS: span}),
-        "hardware": newest,
-        "p_fail": p_fail_fit.contrast({_P_FAIL: end - start}) if p_fail_fit else None,
-        "parameter sets": sets.contrast({_YEARS: span}) if sets else None,
+        "software": rates.contrast(span),
+        "hardware": rates.term(later[-1]) if later else None,
+        "p_fail": (sets or rates).contrast({_P_FAIL: end - start}),
+        "parameter sets": sets.contrast(span) if sets else None,
     }
     return tuple(HistoryPart(cause=cause, change=change) for cause, change in parts.items())
 
 
 def _levels(
-    rates: TermFit,
-    figures: Sequence[DatedFigure],
-    machines: Mapping[str, float],
-    weights: Mapping[str, float] | None,
+    rates: TermFit, figures: Sequence[DatedFigure], today: float | None
 ) -> tuple[ReleaseLevel, ...]:
-    """Each release beside the trend: its software, its machine and what the fit leaves."""
+    """Each release beside the trend: its software, its machine and what the fit leaves.
+
+    ``today`` is the machine of the trend on the day of the last figure; the newest one when None.
+    """
     last = max(figure.date for figure in figures)
-    effects = {name: rates.value(name) for name in machines}
-    if weights is None:
-        today = effects[list(machines)[-1]]
-    else:
-        slope = sum(weight * effects[name] for name, weight in weights.items())
-        middle = sum(machines.values()) / len(machines)
-        today = sum(effects.values()) / len(effects) + slope * (last - middle)
+    if today is None:
+        today = rates.value(list(machines_of(figures))[-1])
     members: dict[str, list[int]] = {}
     for index, figure in enumerate(figures):
         members.setdefault(_release(figure), []).append(index)
     levels = []
     for indices in members.values():
         one = figures[indices[0]]
-        rest = float(np.mean(rates.rest[indices]))
-        on_trend = rates.value(_YEARS) * (one.date - last) + effects[one.machine] - today
+        on_trend = rates.value(_YEARS) * (one.date - last) + rates.value(one.machine) - today
         levels.append(
             ReleaseLevel(
                 software=one.software,
                 machine=one.machine,
                 date=one.date,
-                level=rest + on_trend,
+                level=float(np.mean(rates.rest[indices])) + on_trend,
                 figures=len(indices),
             )
         )

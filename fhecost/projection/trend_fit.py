@@ -14,8 +14,9 @@ Intervals are Student's, with as many degrees of freedom as releases are left af
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -28,6 +29,19 @@ CONFIDENCE = 0.9
 """How often an interval holds the true value, if the model does."""
 
 _LEAST_VARIANCE = 1e-24
+
+
+class Band(Frozen):
+    """A value with its low and its high."""
+
+    value: float
+    low: float
+    high: float
+
+    def __mul__(self, other: Band) -> Band:
+        return Band(
+            value=self.value * other.value, low=self.low * other.low, high=self.high * other.high
+        )
 
 
 class Term(Frozen):
@@ -43,10 +57,10 @@ class Term(Frozen):
     degrees_of_freedom: int
     figures: int
 
-    def over(self, units: float) -> tuple[float, float, float]:
-        """The factor over ``units``, its low and its high."""
-        ends = (math.exp(units * self.low), math.exp(units * self.high))
-        return math.exp(units * self.estimate), min(ends), max(ends)
+    def over(self, units: float) -> Band:
+        """The factor over ``units``."""
+        low, high = sorted((math.exp(units * self.low), math.exp(units * self.high)))
+        return Band(value=math.exp(units * self.estimate), low=low, high=high)
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class TermFit:
     offset and all terms.
     """
 
-    names: tuple[str, ...]
+    names: Sequence[str]
     estimates: FloatArray
     covariance: FloatArray
     told_apart: frozenset[str]
@@ -76,26 +90,18 @@ class TermFit:
         return self.contrast({name: 1.0})
 
     def contrast(
-        self,
-        weights: Mapping[str, float],
-        *,
-        more_variance: float = 0.0,
-        at_most_degrees: int | None = None,
+        self, weights: Mapping[str, float], beyond: tuple[float, int] | None = None
     ) -> Term | None:
-        """A weighted sum of terms; None where the data can't tell one of them apart.
+        """A sum of terms by their weights; None where the data can't tell one of them apart.
 
-        Args:
-            weights: how often each term counts.
-            more_variance: what comes to the variance from outside this fit.
-            at_most_degrees: degrees of freedom of that variance, where they are fewer.
+        ``beyond`` are a variance from outside this fit and its degrees of freedom.
         """
-        if any(name not in self.told_apart for name in weights):
+        if not self.told_apart.issuperset(weights):
             return None
         row = np.array([weights.get(name, 0.0) for name in self.names])
-        variance = float(row @ self.covariance @ row) + more_variance
-        degrees = self.degrees_of_freedom
-        if at_most_degrees is not None:
-            degrees = min(degrees, at_most_degrees)
+        variance, degrees = float(row @ self.covariance @ row), self.degrees_of_freedom
+        if beyond is not None:
+            variance, degrees = variance + beyond[0], min(degrees, beyond[1])
         return make_term(float(row @ self.estimates), math.sqrt(variance), degrees, self.figures)
 
 
@@ -122,33 +128,36 @@ def fit_terms(
 ) -> TermFit | None:
     """Fit the terms; None where there are as many unknowns as figures, so that nothing is left.
 
-    Args:
-        y: one logarithm a figure, shape (figures,).
-        terms: each term's column, shape (figures,).
-        series: which figures share an offset, shape (figures,).
-        releases: which figures share an error, shape (figures,).
+    All have one value a figure: ``y`` its logarithm, ``series`` tells which share an offset, and
+    ``releases`` which share an error.
     """
-    observed = np.asarray(y, float)
-    offsets = _indicators(series)
-    columns = {name: np.asarray(column, float) for name, column in terms.items()}
-    told_apart = _told_apart(offsets, columns)
+    offsets, members = _indicators(series), _indicators(releases)
+
+    def rank(names: Iterable[str]) -> int:
+        return _rank(offsets, *(terms[name] for name in names))
+
     kept: list[str] = []
-    for name in columns:
-        if _rank(offsets, columns, [*kept, name]) > _rank(offsets, columns, kept):
+    for name in terms:
+        if rank([*kept, name]) > rank(kept):
             kept.append(name)
-    design = _design(offsets, columns, kept)
+    told_apart = [
+        name for name in terms if rank(other for other in terms if other != name) < rank(terms)
+    ]
+    design = np.column_stack([offsets, *(terms[name] for name in kept)])
     count, unknowns = design.shape
-    members = _indicators(releases)
-    degrees = min(count - unknowns, _left_releases(members, columns, kept))
     if count <= unknowns:
         return None
-    share = _largest_likelihood(observed, design, members)
+    first, sizes = offsets.shape[1], members.sum(axis=0)
+    # What is fitted to the releases' means: the terms and one constant.
+    means = members.T @ design[:, first:] / sizes[:, None]
+    degrees = min(count - unknowns, len(sizes) - _rank(np.ones(len(sizes)), means))
+    observed = np.asarray(y, float)
+    share = _likeliest_share(observed, design, members)
     solved = _generalized(observed, design, members, share)
-    spread = _spread_of_releases(solved, members, share, degrees)
-    covariance = spread * solved.variance * np.linalg.inv(solved.normal)
-    first = offsets.shape[1]
+    covariance = np.linalg.inv(solved.normal) * solved.variance
+    covariance *= _spread_of_releases(solved, members, share, degrees)
     return TermFit(
-        names=tuple(kept),
+        names=kept,
         estimates=solved.estimates[first:],
         covariance=covariance[first:, first:],
         told_apart=frozenset(told_apart),
@@ -180,11 +189,8 @@ def _generalized(
     rest = observed - design @ estimates
     left = count - unknowns
     variance = max(float(rest @ np.linalg.solve(covariance, rest)) / left, _LEAST_VARIANCE)
-    likelihood = (
-        left * math.log(variance)
-        + float(np.linalg.slogdet(covariance)[1])
-        + float(np.linalg.slogdet(normal)[1])
-    )
+    determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(normal)[1]
+    likelihood = left * math.log(variance) + float(determinants)
     return _Solution(estimates, normal, rest, variance, likelihood / 2)
 
 
@@ -196,15 +202,14 @@ def _spread_of_releases(
     Birge's ratio (Physical Review 40, 1932). It is 1 where the share of the releases is right, and
     more where the figures of a release agree so well that many would make the releases look sure.
     """
-    if degrees < 1:
-        return 1.0
     sizes = members.sum(axis=0)
     means = members.T @ solved.rest / sizes
     expected = solved.variance * (1 / sizes + share)
-    return max(1.0, float(np.sum(means**2 / expected)) / degrees)
+    # Without a degree of freedom there is no error that it would count for.
+    return max(1.0, float(np.sum(means**2 / expected)) / max(1, degrees))
 
 
-def _largest_likelihood(observed: FloatArray, design: FloatArray, members: FloatArray) -> float:
+def _likeliest_share(observed: FloatArray, design: FloatArray, members: FloatArray) -> float:
     """The share of the releases' variance; 0 where each figure is a release of its own."""
     if members.shape[1] == len(observed):
         return 0.0
@@ -224,31 +229,5 @@ def _indicators(names: Sequence[str]) -> FloatArray:
     return np.array([[float(name == one) for one in distinct] for name in names])
 
 
-def _design(
-    offsets: FloatArray, columns: Mapping[str, FloatArray], names: Sequence[str]
-) -> FloatArray:
-    return np.column_stack([offsets, *(columns[name] for name in names)])
-
-
-def _rank(offsets: FloatArray, columns: Mapping[str, FloatArray], names: Sequence[str]) -> int:
-    return int(np.linalg.matrix_rank(_design(offsets, columns, names)))
-
-
-def _told_apart(offsets: FloatArray, columns: Mapping[str, FloatArray]) -> list[str]:
-    """The terms without whose column the design has a lower rank."""
-    whole = _rank(offsets, columns, list(columns))
-    return [
-        name
-        for name in columns
-        if _rank(offsets, columns, [other for other in columns if other != name]) < whole
-    ]
-
-
-def _left_releases(
-    members: FloatArray, columns: Mapping[str, FloatArray], names: Sequence[str]
-) -> int:
-    """Releases less what is fitted to their means: the terms and one constant."""
-    means = [members.T @ columns[name] / members.sum(axis=0) for name in names]
-    return members.shape[1] - int(
-        np.linalg.matrix_rank(np.column_stack([np.ones(members.shape[1]), *means]))
-    )
+def _rank(*columns: Any) -> int:
+    return int(np.linalg.matrix_rank(np.column_stack(columns)))

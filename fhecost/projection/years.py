@@ -12,25 +12,18 @@ newest one may be as old as one ever was before the next came.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 from fhecost.errors import FieldError, UsageError
 from fhecost.frozen import Frozen
 from fhecost.hardware.profile import Kind
 from fhecost.projection.trend import KindTrend, ReleaseLevel, fit_trend
+from fhecost.projection.trend_fit import Band, Term
 from fhecost.units import duration
 from fhecost.version import VERSION
 
 FIRST_YEAR, LAST_YEAR = 1990, 2200
-
-
-class Band(Frozen):
-    """A value with its low and its high."""
-
-    value: float
-    low: float
-    high: float
 
 
 class YearPoint(Frozen):
@@ -107,64 +100,53 @@ def check_years(years: Iterable[int]) -> tuple[int, ...]:
 
 
 def project_years(
-    latency_s: float,
+    latency_s: Band,
     kind: Kind,
     base_year: int,
-    years: Sequence[int],
+    years: Iterable[int],
     *,
     name: str = "",
-    low_s: float | None = None,
-    high_s: float | None = None,
     price_usd: float | None = None,
     energy_j: float | None = None,
     trend: KindTrend | None = None,
 ) -> YearProjection:
     """Project an estimate to other years.
 
-    Args:
-        latency_s: seconds of the estimate.
-        kind: of its machine.
-        base_year: when the machine was new; the estimate is that year's.
-        years: to project to.
-        name: of the machine, for the report.
-        low_s: the estimate's low end, which multiplies with the trend's; latency_s when None.
-        high_s: its high end, likewise.
-        price_usd: what the estimate costs, if known.
-        energy_j: what it takes, if known.
-        trend: of this kind of machine; fitted to the figures that come with fhecost when None.
+    ``base_year`` is when its machine was new; the estimate is that year's. ``name`` is that of the
+    machine, for the report. ``trend`` is fitted to the figures that come with fhecost when None.
 
     Raises:
         UsageError: a latency that isn't positive, or its range doesn't hold it.
     """
-    low_s, high_s = latency_s if low_s is None else low_s, latency_s if high_s is None else high_s
-    if not 0 < low_s <= latency_s <= high_s < math.inf:
+    if not 0 < latency_s.low <= latency_s.value <= latency_s.high < math.inf:
         raise UsageError(
-            f"latency: {latency_s:g} s must be positive and within {low_s:g} to {high_s:g} s"
+            f"latency: {latency_s.value:g} s must be positive and within {latency_s.low:g} to "
+            f"{latency_s.high:g} s"
         )
     trend = fit_trend(kind) if trend is None else trend
-    within = trend.years_within
-    reason = trend.reason
+    within, reason = trend.years_within, trend.reason
     if reason is None and base_year not in within:
         reason = (
             f"the estimate is of {base_year}, and the data speak for {within[0]} to {within[-1]}"
         )
-    base = Band(value=latency_s, low=low_s, high=high_s)
-    wanted = tuple(dict.fromkeys(sorted(years)))
+    wanted = tuple(sorted(set(years)))
     known = tuple(year for year in wanted if reason is None and year in within)
-    return YearProjection(
+    projection = YearProjection(
         name=name or kind,
         kind=kind,
         base_year=base_year,
-        latency_s=base,
+        latency_s=latency_s,
         price_usd=price_usd,
         energy_j=energy_j,
-        points=tuple(
-            _point(trend, base, year, year - base_year, price_usd, energy_j) for year in known
-        ),
+        points=(),
         beyond_data=tuple(year for year in wanted if year not in known),
         reason=reason,
-        assumptions=_assumptions(trend, reason, price_usd, energy_j),
+        assumptions=(),
         trend=trend,
+    )
+    return projection.changed(
+        points=tuple(_point(projection, year) for year in known),
+        assumptions=_assumptions(projection),
     )
 
 
@@ -176,8 +158,7 @@ def latency_in(projection: YearProjection, year: int) -> Band:
     """
     if projection.reason is not None or year not in projection.trend.years_within:
         raise UsageError(f"{year}: {projection.reason or 'not within the data'}")
-    passed = year - projection.base_year
-    return _times(projection.latency_s, _factor(projection.trend, passed))
+    return projection.latency_s * _factor(projection.trend, year - projection.base_year)
 
 
 def release_latencies(projection: YearProjection) -> tuple[tuple[ReleaseLevel, float], ...]:
@@ -203,28 +184,18 @@ def year_of_target(projection: YearProjection, target_s: float) -> TargetYear:
     """
     if not 0 < target_s < math.inf:
         raise FieldError("target_s", "must be positive", f"{target_s:g}")
-    if projection.reason is not None:
-        return TargetYear(
-            name=projection.name,
-            target_s=target_s,
-            earliest=None,
-            expected=None,
-            latest=None,
-            reason=projection.reason,
-        )
-    years = [year for year in projection.trend.years_within if year >= projection.base_year]
-    bands = {year: latency_in(projection, year) for year in years}
+    reason = projection.reason
+    years = range(0) if reason else projection.trend.years_within
+    bands = {y: latency_in(projection, y) for y in years if y >= projection.base_year}
     met = {
-        end: next((year for year in years if getattr(bands[year], end) <= target_s), None)
+        end: next((year for year, band in bands.items() if getattr(band, end) <= target_s), None)
         for end in ("low", "value", "high")
     }
-    reason = None
-    if met["high"] is None:
-        last = years[-1]
+    if bands and met["high"] is None:
         end = "high" if met["low"] is not None else "low"
         reason = (
-            f"the data speak for no year after {last}, and then its {end} end is "
-            f"{duration(getattr(bands[last], end))}"
+            f"the data speak for no year after {years[-1]}, and then its {end} end is "
+            f"{duration(getattr(bands[years[-1]], end))}"
         )
     return TargetYear(
         name=projection.name,
@@ -236,92 +207,77 @@ def year_of_target(projection: YearProjection, target_s: float) -> TargetYear:
     )
 
 
-def _point(
-    trend: KindTrend,
-    base: Band,
-    year: int,
-    passed: int,
-    price_usd: float | None,
-    energy_j: float | None,
-) -> YearPoint:
-    factor = _factor(trend, passed)
-    one = Band(value=1.0, low=1.0, high=1.0)
-    run = _scaled(1 / base.value, _times(base, factor))
-    hourly = _over(trend, "price_per_hour", passed) if _hourly_moves(trend) else one
+def _point(projection: YearProjection, year: int) -> YearPoint:
+    trend, passed = projection.trend, year - projection.base_year
+    price_usd, energy_j = projection.price_usd, projection.energy_j
+    latency = latency_in(projection, year)
+    run = latency * _exactly(1 / projection.latency_s.value)
+    price_rate = _price_rate(trend)
+    hourly = price_rate.over(passed) if price_rate else _exactly(1.0)
     return YearPoint(
         year=year,
-        factor=factor,
+        factor=_factor(trend, passed),
         software=_over(trend, "software", passed),
-        hardware=None
-        if trend.hardware is None
-        else _later(trend, _over(trend, "hardware", passed), passed),
-        p_fail=one,
-        latency_s=_times(base, factor),
-        price_usd=None if price_usd is None else _scaled(price_usd, _times(run, hourly)),
-        energy_j=None if energy_j is None else _scaled(energy_j, run),
+        hardware=_over(trend, "hardware", passed) * _delay(trend, passed)
+        if trend.hardware
+        else None,
+        p_fail=_exactly(1.0),
+        latency_s=latency,
+        price_usd=None if price_usd is None else run * hourly * _exactly(price_usd),
+        energy_j=None if energy_j is None else run * _exactly(energy_j),
     )
 
 
-def _hourly_moves(trend: KindTrend) -> bool:
+def _price_rate(trend: KindTrend) -> Term | None:
     """Newer machines cost more an hour; without a rate of hardware, the machine stays."""
-    return trend.price_per_hour is not None and trend.hardware is not None
+    return trend.price_per_hour if trend.hardware else None
+
+
+def _exactly(value: float) -> Band:
+    return Band(value=value, low=value, high=value)
 
 
 def _factor(trend: KindTrend, passed: int) -> Band:
-    return _later(trend, _over(trend, "together", passed), passed)
+    return _over(trend, "together", passed) * _delay(trend, passed)
 
 
 def _over(trend: KindTrend, name: str, passed: int) -> Band:
-    value, low, high = getattr(trend, name).over(passed)
-    return Band(value=value, low=low, high=high)
+    factor: Band = getattr(trend, name).over(passed)
+    return factor
 
 
-def _later(trend: KindTrend, band: Band, passed: int) -> Band:
-    """The high end with a machine that is as old as one ever was before the next came.
+def _delay(trend: KindTrend, passed: int) -> Band:
+    """At the high end, a machine that is as old as one ever was before the next came.
 
     It isn't older than the base year's, and in the base year it is the estimate's own.
     """
-    if trend.hardware is None or trend.longest_generation is None or passed == 0:
-        return band
-    age = trend.longest_generation if passed < 0 else min(trend.longest_generation, passed)
-    late = math.exp(max(0.0, -trend.hardware.estimate * age))
-    return Band(value=band.value, low=band.low, high=band.high * late)
+    late = 1.0
+    if trend.hardware and trend.longest_generation is not None and passed != 0:
+        age = trend.longest_generation if passed < 0 else min(trend.longest_generation, passed)
+        late = math.exp(max(0.0, -trend.hardware.estimate * age))
+    return Band(value=1.0, low=1.0, high=late)
 
 
-def _times(one: Band, other: Band) -> Band:
-    return Band(value=one.value * other.value, low=one.low * other.low, high=one.high * other.high)
-
-
-def _scaled(amount: float, band: Band) -> Band:
-    return Band(value=amount * band.value, low=amount * band.low, high=amount * band.high)
-
-
-def _assumptions(
-    trend: KindTrend, reason: str | None, price_usd: float | None, energy_j: float | None
-) -> tuple[str, ...]:
-    if reason is not None or trend.last_date is None:
+def _assumptions(projection: YearProjection) -> tuple[str, ...]:
+    trend = projection.trend
+    if projection.reason is not None or trend.last_date is None:
         return ()
     within = trend.years_within
     said = [
         f"the trend of {within[0]} to {math.floor(trend.last_date)} goes on; the data speak "
         f"for no year after {within[-1]}, as far ahead as they go back",
         "p_fail is held at that of the estimate: a circuit chooses it",
+        "a machine of each year; the high end has one that is up to "
+        f"{trend.longest_generation:.1f} years old, the longest that a generation lasted"
+        if trend.hardware
+        else f"the machine stays the same, software alone moves: {trend.not_known['hardware']}",
     ]
-    if trend.hardware is None:
-        said.append(
-            f"the machine stays the same, software alone moves: {trend.not_known['hardware']}"
-        )
-    else:
-        said.append(
-            "a machine of each year; the high end has one that is up to "
-            f"{trend.longest_generation:.1f} years old, the longest that a generation lasted"
-        )
-    if price_usd is not None:
+    if projection.price_usd is not None:
         said.append(
             "the price an hour moves as from one generation to the next"
-            if _hourly_moves(trend)
+            if _price_rate(trend)
             else "the price an hour stays the same"
         )
-    if energy_j is not None:
+    if projection.energy_j is not None:
         said.append("the power stays the same: no dated power is published")
     return tuple(said)

@@ -12,7 +12,7 @@ from fhecost.hardware.profile import Kind
 from fhecost.units import duration
 
 if TYPE_CHECKING:
-    from fhecost.projection.years import Band
+    from fhecost.projection.trend_fit import Band
 
 Drawn = tuple[str, Any]
 """A heading and the plotly figure below it."""

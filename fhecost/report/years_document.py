@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
-from fhecost.projection.trend_fit import Term
+from fhecost.projection.trend_fit import Band, Term
 from fhecost.projection.years import (
-    Band,
     TargetYear,
     YearPoint,
     YearProjection,
@@ -68,12 +67,12 @@ def change(term: Term | None, units: float = 1.0) -> str:
     """A term as a percentage over ``units``, with its interval; a factor where it is large."""
     if term is None:
         return "not known"
-    value, low, high = term.over(units)
-    if low == high == 1:
+    factor = term.over(units)
+    if factor.low == factor.high == 1:
         return "unchanged"
-    if max(value, high) > 2 or min(value, low) < 0.5:
-        return f"times {value:.2g} ({low:.2g} to {high:.2g})"
-    return f"{_percent(value)} ({_percent(low)} to {_percent(high)})"
+    if max(factor.value, factor.high) > 2 or min(factor.value, factor.low) < 0.5:
+        return f"times {factor.value:.2g} ({factor.low:.2g} to {factor.high:.2g})"
+    return f"{_percent(factor.value)} ({_percent(factor.low)} to {_percent(factor.high)})"
 
 
 def _trend_lines(projection: YearProjection) -> Iterator[str]:

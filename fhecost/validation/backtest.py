@@ -7,17 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from fhecost.circuits.profile import KeySwitchUse, PbsUse, Stage
-from fhecost.circuits.work import (
-    bootstrap_key_bytes,
-    key_switch_key_bytes,
-    key_switch_units,
-    pbs_units,
-)
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.latency_model import Case
 from fhecost.hardware.library import ALL, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.validation.published import (
@@ -31,9 +25,6 @@ from fhecost.validation.published import (
 )
 from fhecost.validation.published_runs import METRIC, circuits_of_runs, predicted_run
 from fhecost.version import VERSION
-
-_FULL = 4096 * 24
-"""Lookups that fill any machine, so that the last step, partly empty, hardly counts."""
 
 
 class BacktestRow(Frozen):
@@ -119,105 +110,74 @@ def backtest(
     )
 
 
-class TimedOperations(Frozen):
-    """The lookups that a published figure timed, as one stage: no circuit, so no profile of one.
-
-    Its ciphertexts are on the machine from beginning to end.
-    """
-
-    stages: tuple[Stage, ...]
-    bsk_bytes: int
-    ksk_bytes: int
-    input_bytes: int = 0
-    output_bytes: int = 0
-
-
-def timed_operations(operation: PublishedOperation) -> TimedOperations:
-    """What ``operation`` timed, for latency models to compute with."""
-    count = operation.count or _FULL
-    switch = operation.key_switch
-    stage = Stage(
-        name="published",
-        pbs=(PbsUse(parameters=operation.pbs, count=count),),
-        key_switches=() if switch is None else (KeySwitchUse(parameters=switch, count=count),),
-        parallel_width=count,
-    )
-    return TimedOperations(
-        stages=(stage,),
-        bsk_bytes=bootstrap_key_bytes(operation.pbs),
-        ksk_bytes=0 if switch is None else key_switch_key_bytes(switch),
-    )
-
-
 def _machine_rows(
     records: Sequence[PublishedRecord], machine: HardwareProfile, reasons: dict[str, list[str]]
 ) -> list[BacktestRow]:
+    """Whole circuits, then single operations; ``reasons`` gets the names of what isn't judged."""
     fitted_to = machine.published.fitted_to if machine.published is not None else ()
+    rows: list[BacktestRow] = []
     told: set[tuple[object, ...]] = set()
-    operations: list[tuple[PublishedOperation, bool]] = []
+    operations: list[PublishedOperation] = []
+    about = [record for record in records if _about(record, machine)]
     # Those that were fitted come first: what repeats one of them is no test.
-    for record in sorted(records, key=lambda record: record.name not in fitted_to):
-        if not _about(record, machine):
-            continue
-        if record.metric == METRIC and record.name in circuits_of_runs():
+    for record in sorted(about, key=lambda record: record.name not in fitted_to):
+        circuit = circuits_of_runs().get(record.name) if record.metric == METRIC else None
+        published_s = seconds_of(record)
+        if circuit is not None and published_s is not None:
+            try:
+                seconds = predicted_run(circuit, machine)[Case.LIKELY]
+                rows.append(_row(machine, record, Quantity.SECONDS, seconds, published_s))
+            except ImpossibleError:
+                why = f"{machine.name}: nothing is known of its key generation"
+                reasons[why].append(record.name)
             continue
         operation = read_operation(record)
         if isinstance(operation, str):
             reasons[operation].append(record.name)
             continue
         # The work tells the set: records that repeat each other don't always give its bases.
-        same = (operation.quantity, operation.value, operation.count, _work(operation))
+        same = (operation.quantity, operation.value, operation.count, operation.work)
         if same in told:
             reasons["repeats another record: same machine, set and value"].append(record.name)
             continue
         told.add(same)
-        operations.append((operation, record.name in fitted_to))
-    runs, left = _run_rows(records, machine)
-    for name in left:
-        reasons[f"{machine.name}: nothing is known of its key generation"].append(name)
-    rates = [_work_rate(operation) for operation, fitted in operations if fitted]
+        operations.append(operation)
+    rates = [one.work / one.seconds for one in operations if one.record.name in fitted_to]
     rate = statistics.median(rates) if rates else None
-    rows = runs
     estimator = Estimator(machine)
-    for operation, fitted in operations:
-        seconds = _predicted_seconds(operation, machine.name, estimator)
-        if isinstance(seconds, str):
-            reasons[seconds].append(operation.record.name)
-        else:
-            rows.append(_row(operation, machine, seconds, fitted, rate))
+    for operation in operations:
+        record, timed = operation.record, operation.quantity is Quantity.SECONDS
+        try:
+            seconds = _predicted_seconds(operation, machine.name, estimator)
+        except ImpossibleError as error:
+            reasons[str(error)].append(record.name)
+            continue
+        predicted = seconds if timed else operation.count / seconds
+        row = _row(machine, record, operation.quantity, predicted, operation.value)
+        baseline = None if rate is None else operation.work / rate / operation.seconds - 1
+        rows.append(row.changed(fitted=record.name in fitted_to, baseline_error=baseline))
     return rows
 
 
-def _run_rows(
-    records: Sequence[PublishedRecord], machine: HardwareProfile
-) -> tuple[list[BacktestRow], list[str]]:
-    """Rows of whole circuits, and the records that the machine can't be held against."""
-    rows: list[BacktestRow] = []
-    left: list[str] = []
-    for record in records:
-        circuit = circuits_of_runs().get(record.name) if record.metric == METRIC else None
-        published_s = seconds_of(record)
-        if circuit is None or published_s is None or not _about(record, machine):
-            continue
-        try:
-            seconds = predicted_run(circuit, machine).seconds
-        except ImpossibleError:
-            left.append(record.name)
-            continue
-        rows.append(
-            BacktestRow(
-                kind=machine.kind,
-                hardware=machine.name,
-                name=record.name,
-                source=record.source,
-                unit=Quantity.SECONDS,
-                predicted=seconds,
-                published=published_s,
-                error=seconds / published_s - 1,
-                fitted=False,
-            )
-        )
-    return rows, left
+def _row(
+    machine: HardwareProfile,
+    record: PublishedRecord,
+    unit: Quantity,
+    predicted: float,
+    published: float,
+) -> BacktestRow:
+    ratio = predicted / published if unit is Quantity.SECONDS else published / predicted
+    return BacktestRow(
+        kind=machine.kind,
+        hardware=machine.name,
+        name=record.name,
+        source=record.source,
+        unit=unit,
+        predicted=predicted,
+        published=published,
+        error=ratio - 1,
+        fitted=False,
+    )
 
 
 def _about(record: PublishedRecord, machine: HardwareProfile) -> bool:
@@ -225,62 +185,15 @@ def _about(record: PublishedRecord, machine: HardwareProfile) -> bool:
     return any(all(word in record.text for word in words) for words in mentions)
 
 
-def _predicted_seconds(
-    operation: PublishedOperation, machine: str, estimator: Estimator
-) -> float | str:
-    """Seconds of what ``operation`` timed, or why the machine says none."""
+def _predicted_seconds(operation: PublishedOperation, machine: str, estimator: Estimator) -> float:
     try:
-        made = estimator.seconds(timed_operations(operation))
-    except ImpossibleError:
-        return f"{machine} can't run the set"
-    pbs_s, switch_s = made["pbs"], made["key_switch"]
-    if operation.key_switch is None:
-        switch_s = 0.0
+        made = estimator.seconds(operation)
+    except ImpossibleError as error:
+        raise ImpossibleError(f"{machine} can't run the set") from error
+    pbs_s, switch_s = made["pbs"], made["key_switch"] if operation.key_switch else 0.0
     if pbs_s is None or switch_s is None:
-        return f"{machine}: its latency model leaves out what was timed"
+        raise ImpossibleError(f"{machine}: its latency model leaves out what was timed")
     return pbs_s + switch_s
-
-
-def _row(
-    operation: PublishedOperation,
-    machine: HardwareProfile,
-    seconds: float,
-    fitted: bool,
-    rate: float | None,
-) -> BacktestRow:
-    published_s = _published_seconds(operation)
-    baseline = None if rate is None else _work(operation) / rate / published_s - 1
-    count = operation.count or _FULL
-    rated = operation.quantity is Quantity.PER_SECOND
-    return BacktestRow(
-        kind=machine.kind,
-        hardware=machine.name,
-        name=operation.record.name,
-        source=operation.record.source,
-        unit=operation.quantity,
-        predicted=count / seconds if rated else seconds,
-        published=operation.value,
-        error=seconds / published_s - 1,
-        fitted=fitted,
-        baseline_error=baseline,
-    )
-
-
-def _published_seconds(operation: PublishedOperation) -> float:
-    """Seconds of all lookups of the operation."""
-    if operation.quantity is Quantity.SECONDS:
-        return operation.value
-    return (operation.count or _FULL) / operation.value
-
-
-def _work(operation: PublishedOperation) -> float:
-    switch = operation.key_switch
-    one = pbs_units(operation.pbs) + (0.0 if switch is None else key_switch_units(switch))
-    return one * (operation.count or _FULL)
-
-
-def _work_rate(operation: PublishedOperation) -> float:
-    return _work(operation) / _published_seconds(operation)
 
 
 def _summary(rows: Sequence[BacktestRow], kind: Kind) -> BacktestSummary:

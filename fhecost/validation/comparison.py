@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -102,20 +102,17 @@ def validate(
     if not records:
         raise FieldError("runs", "there is no run record; name a file of yours")
     constants = _baseline_constants(records)
-    rows: list[ValidationRow] = []
-    for number, record in enumerate(records, start=1):
-        times = record.times
-        prediction = predict(record.profile, hardware, times.threads, times.probe_mean_s)
-        rows += _rows(number, record, prediction, constants[record.times.threads])
-    if not rows:
-        raise ImpossibleError(f"{hardware.name}: predicts nothing that these runs measured")
+    numbered = list(enumerate(records, start=1))
+    rows = [
+        row
+        for number, record in numbered
+        for row in _rows(number, record, hardware, constants[record.times.threads])
+    ]
     errors: dict[Judged, list[float]] = {
-        "warm": _errors(rows, "warm"),
-        "cold": _errors(rows, "cold"),
-        "keygen": _errors(rows, "keygen"),
-        "memory": _errors(rows, "memory"),
-        "baseline": [row.baseline_error for row in rows if row.baseline_error is not None],
+        quantity: [row.error for row in rows if row.quantity == quantity]
+        for quantity in get_args(Quantity)
     }
+    errors["baseline"] = [row.baseline_error for row in rows if row.baseline_error is not None]
     return ValidationReport(
         fhecost_version=VERSION,
         hardware=hardware.name,
@@ -128,17 +125,14 @@ def validate(
         baseline_units_per_s=constants,
         wrong_runs=tuple(
             f"run {number}, {record.name}: {record.wrong_values} of {record.values} values"
-            for number, record in enumerate(records, start=1)
+            for number, record in numbered
             if record.wrong_values
         ),
     )
 
 
 def read_runs(runs: Iterable[RunRecord | AnyPath] | None = None) -> list[RunRecord]:
-    """Run records, and those in files; those that come with fhecost when None.
-
-    Args:
-        runs: records, which are taken as they are, and paths of JSON lines.
+    """Run records, and those in files of JSON lines; those that come with fhecost when None.
 
     Raises:
         UsageError: a file can't be read, or a line is no record.
@@ -187,15 +181,12 @@ def summarize_errors(errors: Sequence[float]) -> ErrorSummary:
     )
 
 
-def _errors(rows: Sequence[ValidationRow], quantity: Quantity) -> list[float]:
-    return [row.error for row in rows if row.quantity == quantity]
-
-
 def _rows(
-    number: int, record: RunRecord, prediction: Prediction, units_per_s: float
-) -> list[ValidationRow]:
+    number: int, record: RunRecord, hardware: HardwareProfile, units_per_s: float
+) -> Iterator[ValidationRow]:
     times = record.times
-    before = [made for made in record.predictions if made.hardware == prediction.hardware]
+    prediction = predict(record.profile, hardware, times.threads, times.probe_mean_s)
+    before = [_predicted(made) for made in record.predictions if made.hardware == hardware.name]
     measured: dict[Quantity, float] = {
         "warm": times.warm_median_s,
         "cold": times.cold_s,
@@ -203,54 +194,39 @@ def _rows(
         "memory": times.peak_memory_bytes,
     }
     baseline = record.profile.complexity / units_per_s
-    rows = []
-    for quantity, value in measured.items():
-        predicted = _predicted(prediction, quantity)
-        if predicted is None:
-            continue
-        warm = quantity == "warm"
-        pace = 1.0 if quantity == "memory" else prediction.pace
-        rows.append(
-            ValidationRow(
-                run=number,
-                name=record.name,
-                description=record.profile.description,
-                threads=times.threads,
-                quantity=quantity,
-                predicted=predicted,
-                low=prediction.warm_low_s if warm else None,
-                high=prediction.warm_high_s if warm else None,
-                measured=value,
-                error=predicted / value - 1,
-                pace=pace,
-                error_at_calibration_speed=predicted / pace / value - 1,
-                predicted_before=_predicted_before(before, quantity),
-                baseline=baseline if warm else None,
-                baseline_error=baseline / value - 1 if warm else None,
-            )
+    for quantity, (predicted, pace) in _predicted(prediction).items():
+        value, warm = measured[quantity], quantity == "warm"
+        expected = before[0].get(quantity) if before else None
+        yield ValidationRow(
+            run=number,
+            name=record.name,
+            description=record.profile.description,
+            threads=times.threads,
+            quantity=quantity,
+            predicted=predicted,
+            low=prediction.warm_low_s if warm else None,
+            high=prediction.warm_high_s if warm else None,
+            measured=value,
+            error=predicted / value - 1,
+            pace=pace,
+            error_at_calibration_speed=predicted / pace / value - 1,
+            predicted_before=expected[0] / expected[1] if expected else None,
+            baseline=baseline if warm else None,
+            baseline_error=baseline / value - 1 if warm else None,
         )
-    return rows
 
 
-def _predicted_before(before: Sequence[Prediction], quantity: Quantity) -> float | None:
-    """What the record says was expected, at the speed of the calibration."""
-    if not before:
-        return None
-    value = _predicted(before[0], quantity)
-    return value if value is None or quantity == "memory" else value / before[0].pace
-
-
-def _predicted(prediction: Prediction, quantity: Quantity) -> float | None:
-    if quantity == "warm":
-        return prediction.warm_s
-    preparation = prediction.preparation
+def _predicted(prediction: Prediction) -> dict[Quantity, tuple[float, float]]:
+    """Seconds or bytes that are predicted, and how far the pace of the machine stretches them."""
+    pace, preparation = prediction.pace, prediction.preparation
     if preparation is None:
-        return None
+        return {"warm": (prediction.warm_s, pace)}
     return {
-        "cold": preparation.cold_s,
-        "keygen": preparation.keygen_s,
-        "memory": preparation.peak_memory_bytes,
-    }[quantity]
+        "warm": (prediction.warm_s, pace),
+        "cold": (preparation.cold_s, pace),
+        "keygen": (preparation.keygen_s, pace),
+        "memory": (preparation.peak_memory_bytes, 1.0),
+    }
 
 
 def _baseline_constants(records: Sequence[RunRecord]) -> dict[int, float]:

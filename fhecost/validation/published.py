@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -11,10 +10,22 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.circuits.profile import (
+    KeySwitchParameters,
+    KeySwitchUse,
+    PbsParameters,
+    PbsUse,
+    Stage,
+)
+from fhecost.circuits.work import (
+    bootstrap_key_bytes,
+    key_switch_key_bytes,
+    key_switch_units,
+    pbs_units,
+)
 from fhecost.data import data_folder
 from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import AnyPath, read_text
+from fhecost.files import AnyPath, read_json
 from fhecost.frozen import Frozen
 
 PUBLISHED_FOLDER = "experiments/published"
@@ -41,6 +52,12 @@ class PublishedRecord(Frozen, extra="ignore"):
         """All words in which a machine may be named."""
         return f"{self.name} {self.notes or ''} {self.source}"
 
+    @property
+    def number(self) -> float | None:
+        """The value; None where it is no number above zero."""
+        number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        return float(self.value) if number and self.value > 0 else None
+
 
 class Quantity(StrEnum):
     """What a published figure counts."""
@@ -49,18 +66,59 @@ class Quantity(StrEnum):
     PER_SECOND = "PBS/s"
 
 
+_FULL = 4096 * 24
+"""Lookups that fill any machine, so that the last step, partly empty, hardly counts."""
+
+
 class PublishedOperation(Frozen):
     """A record's figure in SI units, and the operations that it timed.
 
-    ``count`` lookups run at the same time; None where the figure is of a machine that is full.
+    ``count`` lookups run at the same time; enough to fill any machine where the figure is of one
+    that is full. Latency models compute with them, though they are no circuit: they are one stage,
+    whose ciphertexts are on the machine from beginning to end.
     """
 
     record: PublishedRecord
     quantity: Quantity
     value: float
-    count: int | None
+    count: int
     pbs: PbsParameters
     key_switch: KeySwitchParameters | None
+    input_bytes: int = 0
+    output_bytes: int = 0
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The one stage."""
+        switches = () if self.key_switch is None else (self.key_switch,)
+        stage = Stage(
+            name="published",
+            pbs=(PbsUse(parameters=self.pbs, count=self.count),),
+            key_switches=tuple(KeySwitchUse(parameters=s, count=self.count) for s in switches),
+            parallel_width=self.count,
+        )
+        return (stage,)
+
+    @property
+    def bsk_bytes(self) -> int:
+        """Bytes of the bootstrap key."""
+        return bootstrap_key_bytes(self.pbs)
+
+    @property
+    def ksk_bytes(self) -> int:
+        """Bytes of the key-switch key."""
+        return 0 if self.key_switch is None else key_switch_key_bytes(self.key_switch)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all lookups."""
+        return self.value if self.quantity is Quantity.SECONDS else self.count / self.value
+
+    @property
+    def work(self) -> float:
+        """The work of all lookups and key switches, in the unit of the Concrete optimizer."""
+        switched = 0.0 if self.key_switch is None else key_switch_units(self.key_switch)
+        return self.count * (pbs_units(self.pbs) + switched)
 
 
 class NotJudged(Frozen):
@@ -88,10 +146,7 @@ def read_published(path: Path) -> list[PublishedRecord]:
     Raises:
         UsageError: the file can't be read, or isn't of this form.
     """
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from error
+    content = read_json(path)
     if not isinstance(content, list) or not content:
         raise UsageError(f"{path}: must be a list of records, each with name, metric and value")
     records = []
@@ -122,13 +177,12 @@ def read_records(
 
 def seconds_of(record: PublishedRecord) -> float | None:
     """Seconds of what ``record`` timed, of one operation where it gives a rate; None if neither."""
-    number = isinstance(record.value, int | float) and not isinstance(record.value, bool)
-    if not number or not record.value > 0:
+    if record.number is None:
         return None
     if record.unit in _RATES:
-        return 1 / float(record.value)
+        return 1 / record.number
     scale = _SECONDS.get(record.unit)
-    return None if scale is None else float(record.value) * scale
+    return None if scale is None else record.number * scale
 
 
 def read_operation(record: PublishedRecord) -> PublishedOperation | str:
@@ -141,25 +195,24 @@ def read_operation(record: PublishedRecord) -> PublishedOperation | str:
     if meant is None:
         return "no time or throughput of PBS"
     quantity, count, with_key_switch = meant
-    scale = _SECONDS.get(record.unit) if quantity is Quantity.SECONDS else 1.0
-    known_unit = quantity is Quantity.SECONDS or record.unit in _RATES
-    number = isinstance(record.value, int | float) and not isinstance(record.value, bool)
-    if scale is None or not known_unit or not number or not record.value > 0:
+    units = _SECONDS if quantity is Quantity.SECONDS else dict.fromkeys(_RATES, 1.0)
+    if record.number is None or record.unit not in units:
         return "a value or a unit that can't be read"
-    sets = _parameters(record.params or {}, with_key_switch)
-    if sets is None:
+    try:
+        pbs, key_switch = _parameters(record.params or {}, with_key_switch)
+    except ValidationError:
         return "no whole parameter set beside it"
     return PublishedOperation(
         record=record,
         quantity=quantity,
-        value=float(record.value) * scale,
+        value=record.number * units[record.unit],
         count=count,
-        pbs=sets[0],
-        key_switch=sets[1],
+        pbs=pbs,
+        key_switch=key_switch,
     )
 
 
-def _meaning(metric: str) -> tuple[Quantity, int | None, bool] | None:
+def _meaning(metric: str) -> tuple[Quantity, int, bool] | None:
     """Quantity, lookups at the same time, and whether each has its key switch."""
     batch, saturated = _BATCH.fullmatch(metric), _SATURATED.fullmatch(metric)
     if batch:
@@ -171,37 +224,34 @@ def _meaning(metric: str) -> tuple[Quantity, int | None, bool] | None:
         "latency PBS (single op)": (Quantity.SECONDS, 1, False),
         "latency KS-PBS (single op)": (Quantity.SECONDS, 1, True),
         "bootstrapping latency": (Quantity.SECONDS, 1, False),
-        "bootstrapping throughput": (Quantity.PER_SECOND, None, False),
-        "PBS throughput as cited": (Quantity.PER_SECOND, None, False),
+        "bootstrapping throughput": (Quantity.PER_SECOND, _FULL, False),
+        "PBS throughput as cited": (Quantity.PER_SECOND, _FULL, False),
     }.get(metric)
 
 
 def _parameters(
-    params: Mapping[str, Any], with_key_switch: bool
-) -> tuple[PbsParameters, KeySwitchParameters | None] | None:
-    wanted = ("n", "k", "N", "pbs_level", *(("ks_level",) if with_key_switch else ()))
-    if any(not isinstance(params.get(name), int) for name in wanted):
-        return None
-    n, k, size = params["n"], params["k"], params["N"]
-    try:
-        pbs = PbsParameters(
-            lwe_dimension=n,
-            glwe_dimension=k,
-            polynomial_size=size,
-            level_count=params["pbs_level"],
-            base_log=_base(params.get("pbs_base_log")),
-        )
-        if not with_key_switch:
-            return pbs, None
-        return pbs, KeySwitchParameters(
-            input_lwe_dimension=k * size,
-            output_lwe_dimension=n,
-            level_count=params["ks_level"],
-            base_log=_base(params.get("ks_base_log")),
-        )
-    except ValidationError:
-        return None
-
-
-def _base(published: Any) -> Any:
-    return _ANY_BASE_LOG if published is None else published
+    published: Mapping[str, Any], with_key_switch: bool
+) -> tuple[PbsParameters, KeySwitchParameters | None]:
+    told = {name: value for name, value in published.items() if value is not None}
+    params = {"pbs_base_log": _ANY_BASE_LOG, "ks_base_log": _ANY_BASE_LOG, **told}
+    pbs = PbsParameters.model_validate(
+        {
+            "lwe_dimension": params.get("n"),
+            "glwe_dimension": params.get("k"),
+            "polynomial_size": params.get("N"),
+            "level_count": params.get("pbs_level"),
+            "base_log": params["pbs_base_log"],
+        },
+        strict=True,
+    )
+    if not with_key_switch:
+        return pbs, None
+    return pbs, KeySwitchParameters.model_validate(
+        {
+            "input_lwe_dimension": pbs.glwe_dimension * pbs.polynomial_size,
+            "output_lwe_dimension": pbs.lwe_dimension,
+            "level_count": params.get("ks_level"),
+            "base_log": params["ks_base_log"],
+        },
+        strict=True,
+    )

@@ -14,7 +14,6 @@ from functools import cache
 from fhecost.circuits.profile import CircuitProfile, load_profile
 from fhecost.data import data_folder
 from fhecost.errors import ImpossibleError
-from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.latency_model import Case
 from fhecost.hardware.profile import HardwareProfile
@@ -23,16 +22,8 @@ from fhecost.validation.published import PUBLISHED_FOLDER
 METRIC = "FHE time"
 
 
-class PredictedRun(Frozen):
-    """Seconds of key generation and a first run; its figures promise them between low and high."""
-
-    seconds: float
-    low_s: float
-    high_s: float
-
-
-def predicted_run(circuit: CircuitProfile, hardware: HardwareProfile) -> PredictedRun:
-    """Key generation and the first run of ``circuit``.
+def predicted_run(circuit: CircuitProfile, hardware: HardwareProfile) -> Mapping[Case, float]:
+    """Seconds of key generation and the first run of ``circuit``, likely and at both ends.
 
     Raises:
         ImpossibleError: the machine can't run it, or nothing is known of its keys.
@@ -40,10 +31,7 @@ def predicted_run(circuit: CircuitProfile, hardware: HardwareProfile) -> Predict
     found = Estimator(hardware).preparations(circuit)
     if found is None:
         raise ImpossibleError(f"{hardware.name}: nothing is known of key generation")
-    seconds = {case: made.keygen_s + made.cold_s for case, made in found.items()}
-    return PredictedRun(
-        seconds=seconds[Case.LIKELY], low_s=seconds[Case.FAST], high_s=seconds[Case.SLOW]
-    )
+    return {case: made.keygen_s + made.cold_s for case, made in found.items()}
 
 
 @cache
