@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from fhecost.circuits.description import KeylessMode
 from fhecost.errors import UsageError, first_validation_error
 from fhecost.files import read_json
 from fhecost.frozen import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Mode = Literal["disable", "simulate"]
 
 
 class AccuracyRow(Frozen):
@@ -31,7 +31,7 @@ class AccuracyRow(Frozen):
     heads: str
     bits: int
     seq_len: int
-    mode: Mode
+    mode: KeylessMode
     variant: str
     sentences: int
     positions: int

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fhecost.accuracy.records import Mode
+from fhecost.circuits.description import KeylessMode
 from fhecost.cli.options import (
     FormatOption,
     LayerOption,
@@ -35,7 +35,7 @@ def accuracy(
     seq_len: Annotated[str, typer.Option(help="Lengths in tokens, with commas.")] = "32",
     variant: VariantOption = "compact",
     mode: Annotated[
-        Mode, typer.Option(help="Clear integers, or Concrete's simulation.")
+        KeylessMode, typer.Option(help="Clear integers, or Concrete's simulation.")
     ] = "disable",
     sweep_heads: Annotated[
         bool, typer.Option("--sweep-heads", help="Every head of every layer, one at a time.")

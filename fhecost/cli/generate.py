@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fhecost.circuits.description import FheMode
 from fhecost.cli.options import (
     BitsOption,
     FormatOption,
@@ -28,9 +29,6 @@ from fhecost.files import check_can_write
 if TYPE_CHECKING:
     from fhecost.generation import GeneratedToken
 
-# As fhecost.gpt2.hybrid has it, which is too much to import for --help.
-Mode = Literal["disable", "simulate", "execute"]
-
 
 def generate(
     text: Annotated[str, typer.Argument(help="What to go on from.")],
@@ -40,7 +38,7 @@ def generate(
     heads: HeadsOption = "all",
     variant: VariantOption = "compact",
     mode: Annotated[
-        Mode, typer.Option(help="Clear integers, Concrete's simulation, or really encrypted.")
+        FheMode, typer.Option(help="Clear integers, Concrete's simulation, or really encrypted.")
     ] = "disable",
     tokens: Annotated[int, typer.Option(help="How many tokens to generate.")] = 12,
     hardware: Annotated[

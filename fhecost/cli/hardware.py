@@ -9,6 +9,7 @@ import typer
 
 from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
 from fhecost.files import check_can_write
+from fhecost.hardware.library import MEASURED
 
 app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
 
@@ -63,7 +64,7 @@ def new(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The file to write.")],
     template: Annotated[
         str, typer.Option("--from", help="The machine whose figures it starts with.")
-    ] = "epyc-zen4-2",
+    ] = MEASURED,
     hardware_path: HardwarePathOption = None,
 ) -> None:
     """Write a commented template for a machine of yours."""

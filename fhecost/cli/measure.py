@@ -24,6 +24,7 @@ from fhecost.cli.options import (
 from fhecost.cli.parsing import parse_hardware, parse_heads
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.files import check_can_write
+from fhecost.hardware.library import MEASURED
 from fhecost.measurement.cases import Operation
 
 app = typer.Typer(help="Time operations on this machine.", no_args_is_help=True)
@@ -97,7 +98,7 @@ def head(
     runs: Annotated[int, typer.Option(help="Warm runs, after the cold one.")] = 3,
     hardware: Annotated[
         str, typer.Option(help="Machines that predict the run before it starts.")
-    ] = "epyc-zen4-2",
+    ] = MEASURED,
     hardware_path: HardwarePathOption = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add the run record to this file.")

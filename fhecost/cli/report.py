@@ -12,6 +12,7 @@ from fhecost.cli.options import HardwarePathOption
 from fhecost.cli.parsing import parse_duration, parse_hardware, parse_lengths, parse_years
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write
+from fhecost.hardware.library import MEASURED
 
 
 @takes_circuit
@@ -32,7 +33,7 @@ def report(
     ] = None,
     validated: Annotated[
         str, typer.Option(help="The machine that measured runs are held against.")
-    ] = "epyc-zen4-2",
+    ] = MEASURED,
     lengths: Annotated[
         str | None, typer.Option(metavar="FIRST..LAST", help="Sequence lengths to project to.")
     ] = None,

@@ -9,6 +9,7 @@ import typer
 
 from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
 from fhecost.files import check_can_write, write_atomically
+from fhecost.hardware.library import MEASURED
 
 
 def validate(
@@ -16,7 +17,7 @@ def validate(
         list[Path] | None,
         typer.Option(metavar="FILE.jsonl", help="Run records; fhecost's own when left out."),
     ] = None,
-    hardware: Annotated[str, typer.Option(help="The machine that predicts.")] = "epyc-zen4-2",
+    hardware: Annotated[str, typer.Option(help="The machine that predicts.")] = MEASURED,
     hardware_path: HardwarePathOption = None,
     tolerance: Annotated[
         float | None,

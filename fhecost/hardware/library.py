@@ -28,7 +28,7 @@ MEASURED = "epyc-zen4-2"
 HardwareNames = str | Sequence[str | HardwareProfile]
 """The name of a machine, ``all`` or ``default``, or names and hardware profiles one by one."""
 
-_ONE_OF_EACH_KIND = frozenset({"epyc-zen4-2", "h100", "strix"})
+_ONE_OF_EACH_KIND = frozenset({MEASURED, "h100", "strix"})
 
 
 def own_hardware_file(name: str) -> Path:
