@@ -1,17 +1,19 @@
-"""``fhecost generate``."""
+"""What is left of a language model: ``fhecost accuracy`` and ``generate``."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhecost.circuits.description import FheMode
+from fhecost.circuits.description import FheMode, KeylessMode
 from fhecost.cli.options import (
     BitsOption,
+    DefaultHardwareOption,
     FormatOption,
     HardwarePathOption,
     HeadsOption,
@@ -20,11 +22,68 @@ from fhecost.cli.options import (
     OutputOption,
     VariantOption,
     deliver,
+    prints,
+    refuse_options,
 )
-from fhecost.cli.parsing import parse_hardware, parse_heads
-from fhecost.cli.progress import timed_progress
+from fhecost.cli.parsing import parse_hardware, parse_heads, parse_numbers
+from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.errors import ImpossibleError
-from fhecost.files import check_can_write
+from fhecost.files import check_can_write, write_atomically
+from fhecost.report.document import Document
+
+
+@prints("plot")
+def accuracy(
+    context: typer.Context,
+    model: ModelOption = "embedded",
+    layer: LayerOption = 0,
+    heads: Annotated[
+        list[str] | None,
+        typer.Option(help="Heads that are quantized together: 0, or 0,2, or all. Repeatable."),
+    ] = None,
+    bits: Annotated[str, typer.Option(help="Widths, with commas between them.")] = "2,3,4,5,6,7,8",
+    seq_len: Annotated[str, typer.Option(help="Lengths in tokens, with commas.")] = "32",
+    variant: VariantOption = "compact",
+    mode: Annotated[
+        KeylessMode, typer.Option(help="Clear integers, or Concrete's simulation.")
+    ] = "disable",
+    sweep_heads: Annotated[
+        bool, typer.Option("--sweep-heads", help="Every head of every layer, one at a time.")
+    ] = False,
+    sentences: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sentences to judge on, one a line.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw the figures there.")
+    ] = None,
+) -> Iterator[Document]:
+    """Measure how much of the float model's behaviour quantized heads keep."""
+    from fhecost.accuracy.sweep import measure_accuracy
+    from fhecost.report.accuracy_document import accuracy_document
+
+    if sweep_heads:
+        why = "--sweep-heads takes every one; leave it out"
+        refuse_options(context, ("layer", "heads"), why)
+    with counted_progress("accuracy") as progress:
+        report = measure_accuracy(
+            model,
+            layer=layer,
+            heads=[parse_heads(group) for group in heads or ["0", "all"]],
+            bits=parse_numbers("--bits", bits),
+            seq_lens=parse_numbers("--seq-len", seq_len),
+            variant=variant,
+            mode=mode,
+            sweep_heads=sweep_heads,
+            sentences=sentences,
+            progress=progress,
+            expect=progress.expect,
+        )
+    if plot is not None:
+        from fhecost.report.accuracy_figures import accuracy_page
+
+        write_atomically(plot, accuracy_page(report))
+    yield accuracy_document(report)
+
 
 if TYPE_CHECKING:
     from fhecost.generation import GeneratedToken
@@ -41,9 +100,7 @@ def generate(
         FheMode, typer.Option(help="Clear integers, Concrete's simulation, or really encrypted.")
     ] = "disable",
     tokens: Annotated[int, typer.Option(help="How many tokens to generate.")] = 12,
-    hardware: Annotated[
-        str, typer.Option(help="Machines with commas, all, or default: three kinds and your own.")
-    ] = "default",
+    hardware: DefaultHardwareOption = "default",
     hardware_path: HardwarePathOption = None,
     format: FormatOption = "table",
     output: OutputOption = None,
