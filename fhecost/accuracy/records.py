@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from fhecost.circuits.description import KeylessMode
-from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import read_json
+from fhecost.files import read_model
 from fhecost.frozen import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -79,7 +78,4 @@ def load_accuracy(path: Path) -> AccuracyReport:
     Raises:
         UsageError: the file is missing, no JSON, or breaks the schema.
     """
-    try:
-        return AccuracyReport.model_validate(read_json(path))
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+    return read_model(path, AccuracyReport)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from fhecost.circuits.profile import Stage
 from fhecost.circuits.workload import Workload
@@ -24,15 +24,17 @@ def dependency_levels(circuit: Workload) -> list[tuple[Stage, ...]]:
     return [tuple(level) for level in levels]
 
 
-def critical_path(circuit: Workload, seconds: Mapping[str, float]) -> float:
+def critical_path(circuit: Workload, seconds: Callable[[Stage], float | None]) -> float | None:
     """Seconds of the longest chain of stages that wait for each other.
 
     Args:
         circuit: its stages come after those that they wait for.
-        seconds: of each stage, by name.
+        seconds: of a stage; None where nothing is known, and then the chain is unknown too.
     """
     end: dict[str, float] = {}
     for stage in circuit.stages:
-        start = max((end[name] for name in stage.predecessors), default=0.0)
-        end[stage.name] = start + seconds[stage.name]
+        alone_s = seconds(stage)
+        if alone_s is None:
+            return None
+        end[stage.name] = max((end[name] for name in stage.predecessors), default=0.0) + alone_s
     return max(end.values(), default=0.0)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from fhecost.measurement.cases import Operation
-from fhecost.measurement.fit import CpuFit
-from fhecost.measurement.key_fit import KeyFit
+from fhecost.measurement.fit import CpuFit, KeyFit
 from fhecost.measurement.results import MicrobenchmarkResults
 from fhecost.report.columns import Table, column, numbers, records
 from fhecost.report.document import Document, Text
@@ -139,7 +138,7 @@ def _cpu_constants(fit: CpuFit) -> dict[str, tuple[str, str]]:
 
 def _key_constants(fit: KeyFit) -> dict[str, tuple[str, str]]:
     return {
-        name: (f"{getattr(fit, name):.5g}", _spread(spread)) for name, spread in fit.spreads.items()
+        name: (f"{value:.5g}", _spread(fit.spreads[name])) for name, value in fit.constants.items()
     }
 
 
