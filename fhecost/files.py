@@ -46,17 +46,6 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise UsageError(f"{path}: can't be written: {error.strerror}") from error
 
 
-def write_new(path: Path, text: str) -> None:
-    """Write a file that isn't there yet, whole or not at all.
-
-    Raises:
-        UsageError: it is there, or can't be written.
-    """
-    if path.exists():
-        raise UsageError(f"{path}: is already there; name a new file")
-    write_atomically(path, text)
-
-
 def read_text(path: Path) -> str:
     """The text of ``path``.
 

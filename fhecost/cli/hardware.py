@@ -10,7 +10,7 @@ import typer
 
 from fhecost.cli.options import HardwarePathOption, prints
 from fhecost.errors import UsageError
-from fhecost.files import write_new
+from fhecost.files import write_atomically
 from fhecost.hardware.library import (
     MEASURED,
     find_hardware,
@@ -68,5 +68,7 @@ def new(
     """Write a commented template for a machine of yours."""
     from fhecost.hardware.template import hardware_template
 
-    write_new(file, hardware_template(find_hardware(template, hardware_path or ())))
+    if file.exists():
+        raise UsageError(f"{file}: is already there; name a new file")
+    write_atomically(file, hardware_template(find_hardware(template, hardware_path or ())))
     typer.echo(f"written: {file}; fill it in, then: fhecost hardware check {file}")

@@ -105,8 +105,8 @@ def head(
     Leave the machine alone meanwhile. Bits and length start small: keys and minutes grow fast.
     """
     from fhecost.gpt2.head_circuit import expected_seconds
-    from fhecost.measurement.head_run import measure_heads
     from fhecost.measurement.run_record import append_record
+    from fhecost.measurement.timed_run import measure_heads
     from fhecost.report.run_document import run_document
 
     request = circuit.head_request()

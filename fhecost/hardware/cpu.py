@@ -28,6 +28,7 @@ from fhecost.hardware.latency_model import (
     LatencyModel,
     largest_size,
     memory_refusal,
+    optional,
 )
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
 
@@ -46,28 +47,20 @@ class CpuFigures(ExtrapolatedFigures):
     linear_element_s: PositiveFigure = Field(
         description="a linear operation, by torus element of its ciphertext"
     )
-    keygen_bsk_byte_s: Figure | None = Field(
-        default=None, description="making a byte of a bootstrap key"
+    keygen_bsk_byte_s: Figure | None = optional("making a byte of a bootstrap key")
+    keygen_product_unit_s: Figure | None = optional(
+        "a multiplication of the products that make a bootstrap key"
     )
-    keygen_product_unit_s: Figure | None = Field(
-        default=None, description="a multiplication of the products that make a bootstrap key"
+    keygen_ksk_byte_s: Figure | None = optional("making a byte of a key-switch key")
+    conversion_unit_s: Figure | None = optional("a unit of the bootstrap keys' Fourier transforms")
+    conversion_byte_s: Figure | None = optional("a byte of the bootstrap keys' first use")
+    bsk_copies: Figure | None = optional("how often memory holds the BSK")
+    ksk_copies: Figure | None = optional("how often memory holds the KSK")
+    process_memory_bytes: PositiveFigure | None = optional(
+        "what a process holds before it makes keys"
     )
-    keygen_ksk_byte_s: Figure | None = Field(
-        default=None, description="making a byte of a key-switch key"
-    )
-    conversion_unit_s: Figure | None = Field(
-        default=None, description="a unit of the bootstrap keys' Fourier transforms"
-    )
-    conversion_byte_s: Figure | None = Field(
-        default=None, description="a byte of the bootstrap keys' first use"
-    )
-    bsk_copies: Figure | None = Field(default=None, description="how often memory holds the BSK")
-    ksk_copies: Figure | None = Field(default=None, description="how often memory holds the KSK")
-    process_memory_bytes: PositiveFigure | None = Field(
-        default=None, description="what a process holds before it makes keys"
-    )
-    probe_s: PositiveFigure | None = Field(
-        default=None, description="one fixed computation at the speed that the figures hold for"
+    probe_s: PositiveFigure | None = optional(
+        "one fixed computation at the speed that the figures hold for"
     )
 
 

@@ -22,7 +22,6 @@ from fhecost.hardware.latency_model import (
     largest_size,
     streamed_linear_cost,
 )
-from fhecost.hardware.schedule import dependency_levels
 from fhecost.provenance import (
     CountFigure,
     FractionFigure,
@@ -108,7 +107,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     def costs(self, circuit: Workload, figures: GpuFigures, case: Case) -> list[Cost]:
         """Costs by stage; a level's time is shared out by the time its stages would take alone."""
         costs: list[Cost] = []
-        for level in dependency_levels(circuit):
+        for level in _levels(circuit):
             costs += _level_costs(level, figures, case)
             costs += [
                 streamed_linear_cost(
@@ -126,6 +125,22 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
             Cost(HOST_TRANSFER, "transfer", moved_s, Bottleneck.TRANSFER, link.source, busy_s=0.0)
         )
         return costs
+
+
+def _levels(circuit: Workload) -> list[tuple[Stage, ...]]:
+    """Stages by the length of their longest chain of predecessors.
+
+    The stages of one level wait for nothing in it, so they can run together.
+    """
+    level_of: dict[str, int] = {}
+    levels: list[list[Stage]] = []
+    for stage in circuit.stages:
+        level = 1 + max((level_of[name] for name in stage.predecessors), default=-1)
+        level_of[stage.name] = level
+        if level == len(levels):
+            levels.append([])
+        levels[level].append(stage)
+    return [tuple(level) for level in levels]
 
 
 @dataclass(frozen=True)

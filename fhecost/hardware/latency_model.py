@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import Field
 
@@ -32,7 +32,6 @@ from fhecost.hardware.estimate import (
     StageEstimate,
 )
 from fhecost.hardware.profile import HardwareProfile, PbsKind
-from fhecost.hardware.schedule import critical_path
 from fhecost.provenance import (
     AtLeastOneFigure,
     Figure,
@@ -71,27 +70,26 @@ HOST_TRANSFER = "(host transfer)"
 """What belongs to no stage of the circuit; the parentheses keep it apart from every stage."""
 
 
+def optional(description: str) -> Any:
+    """The field of a figure that a machine may leave out: None then."""
+    return Field(default=None, description=description)
+
+
 class Figures(Frozen):
     """Base of the figures that a latency model needs, by name; all in SI units.
 
     Those here describe a machine of any kind; a model that computes with one asks for it anew.
     """
 
-    clock_hz: PositiveFigure | None = Field(default=None, description="clock frequency")
-    cache_bytes: PositiveFigure | None = Field(default=None, description="on-chip memory")
-    memory_bytes: PositiveFigure | None = Field(
-        default=None, description="memory for keys and ciphertexts"
-    )
-    memory_bandwidth_bytes_per_s: PositiveFigure | None = Field(
-        default=None, description="bandwidth of that memory"
-    )
-    host_link_bytes_per_s: PositiveFigure | None = Field(
-        default=None, description="bandwidth between host and device"
-    )
-    power_w: PositiveFigure | None = Field(default=None, description="power at full load")
-    area_mm2: PositiveFigure | None = Field(default=None, description="silicon area")
-    price_usd_per_hour: PositiveFigure | None = Field(
-        default=None, description="what an hour of the machine costs to rent"
+    clock_hz: PositiveFigure | None = optional("clock frequency")
+    cache_bytes: PositiveFigure | None = optional("on-chip memory")
+    memory_bytes: PositiveFigure | None = optional("memory for keys and ciphertexts")
+    memory_bandwidth_bytes_per_s: PositiveFigure | None = optional("bandwidth of that memory")
+    host_link_bytes_per_s: PositiveFigure | None = optional("bandwidth between host and device")
+    power_w: PositiveFigure | None = optional("power at full load")
+    area_mm2: PositiveFigure | None = optional("silicon area")
+    price_usd_per_hour: PositiveFigure | None = optional(
+        "what an hour of the machine costs to rent"
     )
 
 
@@ -199,13 +197,7 @@ class LatencyModel(ABC, Generic[F]):
     def estimate(
         self, circuit: CircuitProfile, hardware: HardwareProfile, figures: F, hardware_hash: str
     ) -> Estimate:
-        """The estimate for ``circuit`` on ``hardware``.
-
-        Args:
-            circuit: what runs.
-            hardware: where it runs.
-            figures: those of ``hardware``, as :meth:`read_figures` reads them.
-            hardware_hash: of ``hardware``.
+        """The estimate for ``circuit`` on ``hardware``, whose figures and hash are given.
 
         Raises:
             ImpossibleError: the machine can't run the circuit.
@@ -227,7 +219,7 @@ class LatencyModel(ABC, Generic[F]):
             bottleneck=_largest(costs),
             by_stage=_by_stage(costs, self.left_out),
             idle_s=sum(cost.latency_s - cost.at_work_s for cost in costs),
-            critical_path_s=critical_path(circuit, lambda stage: self.alone_s(stage, figures)),
+            critical_path_s=_critical_path(circuit, lambda stage: self.alone_s(stage, figures)),
             by_operation_s=by_operation(costs, self.left_out),
             sources={source: by_source[source] / total for source in Source if source in by_source},
             assumptions=(*self.assumptions, *hardware.assumptions),
@@ -328,6 +320,17 @@ def _by_stage(costs: Sequence[Cost], left_out: frozenset[Operation]) -> tuple[St
         )
         for stage, members in grouped.items()
     )
+
+
+def _critical_path(circuit: Workload, seconds: Callable[[Stage], float | None]) -> float | None:
+    """Seconds of the longest chain of stages that wait for each other; None if unknown."""
+    end: dict[str, float] = {}
+    for stage in circuit.stages:
+        alone_s = seconds(stage)
+        if alone_s is None:
+            return None
+        end[stage.name] = max((end[name] for name in stage.predecessors), default=0.0) + alone_s
+    return max(end.values(), default=0.0)
 
 
 def _largest(costs: Sequence[Cost]) -> Bottleneck:

@@ -161,11 +161,11 @@ def load_hardware(
         own = {name for name, path in known.items() if path.parent != data_folder("hardware")}
         wanted = known if hardware == ALL else _ONE_OF_EACH_KIND | own
         read = []
-        for name in sorted(wanted):
+        for one in sorted(wanted):
             try:
-                read.append(read_hardware(known[name]))
+                read.append(read_hardware(known[one]))
             except UsageError as error:
-                if name not in own:
+                if one not in own:
                     raise
                 warnings.warn(f"{error}; this machine is left out", stacklevel=2)
         return read

@@ -28,6 +28,7 @@ from fhecost.hardware.latency_model import (
     LatencyModel,
     key_refusal,
     largest_size,
+    optional,
     streamed_linear_cost,
 )
 from fhecost.provenance import (
@@ -52,19 +53,17 @@ class PipelinedFigures(ExtrapolatedFigures):
     """
 
     devices: CountFigure = Field(description="devices, each with its own copy of the keys")
-    work_rate_units_per_s: PositiveFigure | None = Field(
-        default=None, description="PBS and KS work of a full device"
-    )
-    clock_hz: PositiveFigure | None = Field(default=None, description="clock frequency")
-    butterfly_units: PositiveFigure | None = Field(
-        default=None, description="complex butterflies that start in each cycle"
+    work_rate_units_per_s: PositiveFigure | None = optional("PBS and KS work of a full device")
+    clock_hz: PositiveFigure | None = optional("clock frequency")
+    butterfly_units: PositiveFigure | None = optional(
+        "complex butterflies that start in each cycle"
     )
     batch: CountFigure = Field(description="ciphertexts of one batch step")
-    shortest_step_share: FractionFigure | None = Field(
-        default=None, description="shortest batch step, relative to a full one; 1 when left out"
+    shortest_step_share: FractionFigure | None = optional(
+        "shortest batch step, relative to a full one; 1 when left out"
     )
-    on_chip_key_bytes: PositiveFigure | None = Field(
-        default=None, description="largest bootstrap key that stays on the chip"
+    on_chip_key_bytes: PositiveFigure | None = optional(
+        "largest bootstrap key that stays on the chip"
     )
     largest_polynomial_size: PowerOfTwoFigure = Field(description="the largest N that can run")
     key_switch_work_share: Figure = Field(

@@ -7,7 +7,7 @@ error probability gives a spread of sets for small tables, whose speed doesn't d
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.concrete.compilation import import_concrete
 from fhecost.concrete.reader import profile_circuit
-from fhecost.measurement.cases import Case, LinearCase, LookupCase
+from fhecost.measurement.cases import Case, LookupCase
 from fhecost.measurement.machine import available_threads
 from fhecost.measurement.records import LinearSample, LookupSample
 from fhecost.quantization import IntArray
@@ -30,31 +30,28 @@ _TARGET_RUN_UNITS = 2.5e9
 class SingleCircuit:
     """A compiled circuit, an input for it and the parameters that Concrete chose.
 
-    ``linear`` is the number of its linear operations and their LWE dimension, where these are what
-    it is there for.
+    Its times are those of a ``kind`` of sample, which says ``what`` was timed.
     """
 
     circuit: Any
     values: IntArray
     pbs: PbsParameters
     key_switch: KeySwitchParameters
-    linear: tuple[int, int] | None = None
+    kind: type[LookupSample | LinearSample]
+    what: Mapping[str, int]
 
     def sample(
         self, threads: int, seconds: Sequence[float], probes_s: Sequence[float]
     ) -> LookupSample | LinearSample:
         """The record of ``seconds``, one each run."""
-        common: dict[str, Any] = {
-            "threads": threads,
-            "seconds": tuple(seconds),
-            "probes_s": tuple(probes_s),
-            "pbs": self.pbs,
-            "key_switch": self.key_switch,
-        }
-        if self.linear is None:
-            return LookupSample(elements=self.values.size, **common)
-        operations, dimension = self.linear
-        return LinearSample(operations=operations, lwe_dimension=dimension, **common)
+        return self.kind(
+            threads=threads,
+            seconds=tuple(seconds),
+            probes_s=tuple(probes_s),
+            pbs=self.pbs,
+            key_switch=self.key_switch,
+            **self.what,
+        )
 
 
 def compile_case(case: Case) -> SingleCircuit | None:
@@ -72,11 +69,13 @@ def compile_case(case: Case) -> SingleCircuit | None:
     chosen = (pbs.parameters.glwe_dimension, pbs.parameters.polynomial_size)
     if chosen != (case.glwe_dimension, case.polynomial_size):
         return None
-    linear = None
-    if isinstance(case, LinearCase):
-        (dimension,) = {use.lwe_dimension for use in stage.linear}
-        linear = sum(use.count for use in stage.linear), dimension
-    return SingleCircuit(circuit, values, pbs.parameters, switch.parameters, linear)
+    sets = (pbs.parameters, switch.parameters)
+    if isinstance(case, LookupCase):
+        return SingleCircuit(circuit, values, *sets, LookupSample, {"elements": values.size})
+    (dimension,) = {use.lwe_dimension for use in stage.linear}
+    operations = sum(use.count for use in stage.linear)
+    what = {"operations": operations, "lwe_dimension": dimension}
+    return SingleCircuit(circuit, values, *sets, LinearSample, what)
 
 
 _Function = tuple[Callable[[Any], Any], IntArray, IntArray]
