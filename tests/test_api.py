@@ -214,12 +214,14 @@ def test_measure_head(printed, monkeypatch, saved_profile):
         inputset: tuple[IntArray, ...] = (np.arange(4),)
         circuit = None
 
+        def profile(self):
+            return saved_profile
+
     def run_once(circuit, inputs, options, progress):
         asked.append(options)
         return times, np.arange(4)
 
     monkeypatch.setattr(timed_run, "compile_heads", lambda *_: Compiled())
-    monkeypatch.setattr(timed_run, "profile_of", lambda *_: saved_profile)
     monkeypatch.setattr(timed_run, "run_once", run_once)
     command = ("measure", "head", "--heads", "0,2", "--threads", "1", "--runs", "2")
     told = printed(*command, "--hardware", "epyc-zen4-2,strix")

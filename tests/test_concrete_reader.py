@@ -8,7 +8,6 @@ from fhecost.circuits.profile import LINEAR_OPERATIONS
 from fhecost.circuits.work import key_switch_units, pbs_units
 from fhecost.concrete.compilation import compile_circuit, import_concrete
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
-from fhecost.gpt2.model import find_model
 
 pytest.importorskip("concrete", reason="needs the extra [concrete]")
 pytest.importorskip("transformers", reason="needs the extra [gpt2]")
@@ -102,7 +101,7 @@ def test_operations_that_the_compiler_unfolds_wait_for_each_other(function, step
 )
 def test_counts_of_a_head_add_up(seq_len, bits, layer, head):
     request = HeadRequest(seq_len=seq_len, bits=bits, layer=layer, heads=(head,))
-    circuit = compile_heads(request, find_model("embedded")).circuit
+    circuit = compile_heads(request).circuit
     profile = fhecost.profile_circuit(circuit)
     assert_adds_up(profile, circuit)
     names = [stage.name for stage in profile.stages]

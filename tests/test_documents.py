@@ -11,16 +11,16 @@ import pytest
 from fhecost.accuracy.records import load_accuracy
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
-from fhecost.generation import GenerationRequest, TokenEstimate, generate
+from fhecost.generation import TokenEstimate, generate
 from fhecost.hardware.comparison import compare
 from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all
-from fhecost.hardware.library import load_hardware, load_machine
+from fhecost.hardware.library import find_hardware, load_hardware
 from fhecost.measurement.records import load_microbenchmark
 from fhecost.measurement.results import results_of
 from fhecost.measurement.run_record import load_records
 from fhecost.models.shape import SHAPES
-from fhecost.projection.projection import ProjectionRequest, project
+from fhecost.projection.projection import project
 from fhecost.report.accuracy_document import accuracy_document
 from fhecost.report.backtest_document import backtest_document
 from fhecost.report.columns import Table, column, names, numbers, records
@@ -39,8 +39,7 @@ from fhecost.report.validation_document import validation_document
 from fhecost.report.years_document import years_document
 from fhecost.units import duration
 from fhecost.validation.backtest import backtest
-from fhecost.validation.comparison import read_runs, validate
-from fhecost.validation.published import read_records
+from fhecost.validation.comparison import validate
 
 TOY = Document(
     blocks=(
@@ -136,7 +135,7 @@ def test_a_table_is_spread_after_its_fixed_columns():
 @pytest.fixture(scope="module")
 def generated():
     """Two tokens as if they had been compiled, the second one without a count."""
-    made = generate(GenerationRequest("The ship was\nlost", heads=(0, 1), tokens=2))
+    made = generate("The ship was\nlost", heads=(0, 1), tokens=2)
     latency = TokenEstimate(hardware="h100", latency_s=1.0, low_s=0.5, high_s=2.0)
     first, second = made.tokens
     tokens = (
@@ -153,8 +152,7 @@ def documents(saved_profile, generated):
     times = load_microbenchmark(data_folder("experiments/microbenchmarks") / "epyc-zen4-2.json")
     run = load_records(data_folder("experiments/runs") / "epyc-zen4-2.jsonl")[0]
     shape = ShapeRequest(SHAPES["gpt2"], "head", 1, 4, "compact")
-    request = ProjectionRequest(shape, (2, 4, 8, 16), "all", (2026, 2027), 5.0)
-    projection = project(request)
+    projection = project(shape, (2, 4, 8, 16), "all", years=(2026, 2027), target_s=5.0)
     estimates = estimate_all(saved_profile, machines, skip_impossible=True)
     made = {
         "estimate": estimate_document(estimates),
@@ -165,11 +163,11 @@ def documents(saved_profile, generated):
             load_accuracy(data_folder("experiments/accuracy") / "simulated.json")
         ),
         "generate": generation_document(generated),
-        "backtest": backtest_document(backtest(read_records(), machines)),
-        "validate": validation_document(validate(read_runs(), load_machine("epyc-zen4-2"))),
+        "backtest": backtest_document(backtest()),
+        "validate": validation_document(validate()),
         "measure head": run_document(run),
         "hardware list": list_document(machines),
-        "hardware show": machine_document(load_machine("h100")),
+        "hardware show": machine_document(find_hardware("h100")),
     }
     for operation in ("pbs", "ks", "linear", "keygen"):
         made[f"measure {operation}"] = microbenchmark_document(results_of(times, operation))

@@ -139,7 +139,7 @@ def test_published_counts_are_those_of_the_facts(facts):
 
 
 def decrypts_to_the_clear_head(request):
-    compiled = compile_heads(request, find_model("embedded"))
+    compiled = compile_heads(request)
     sentence = compiled.inputset[-1]
     decrypted = compiled.circuit.encrypt_run_decrypt(sentence)
     clear = compiled.heads.run(sentence, ClearOperators())

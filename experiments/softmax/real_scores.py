@@ -21,7 +21,7 @@ import numpy as np
 
 from fhecost.heads.attention_head import causal_mask
 from fhecost.heads.compact import KEPT_BITS, SPARE, WIDER, best_shift
-from fhecost.heads.compact_circuit import CompactHead, exponential
+from fhecost.heads.compact_circuit import CompactHead
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.reference import quantized_softmax
 from fhecost.quantization import FloatArray, Quantizer, calibrate
@@ -126,7 +126,7 @@ def compact_softmax(calibration: FloatArray, n_bits: int, wider: int | None = No
         limit = 2 ** (FINE_BITS - 1) - 1
         doubled = np.clip(np.rint(scores / (unit / 2)), -limit, limit).astype(np.int64)
         rounded = ClearOperators().accumulator("scores", doubled, FINE_BITS, kept_bits)
-        weights = exponential(head, rounded) * causal_mask(scores.shape[-1])
+        weights = head.exponential(rounded) * causal_mask(scores.shape[-1])
         probabilities: FloatArray = weights / np.maximum(weights.sum(-1, keepdims=True), 1)
         return probabilities
 

@@ -20,7 +20,9 @@ from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
 from fhecost.errors import UsageError
 from fhecost.files import cache_folder
 
-_PACKAGES_THAT_SHAPE_A_CIRCUIT = ("quantization", "gpt2", "circuits", "closed_form")
+_PACKAGES_THAT_SHAPE_A_CIRCUIT = (
+    "quantization", "models", "heads", "circuits", "concrete", "gpt2", "closed_form",
+)  # fmt: skip
 
 
 @cache

@@ -202,22 +202,22 @@ class CircuitOptions(HeadOptions):
             if self.scope not in (None, "head"):
                 raise UsageError(f"--scope {self.scope}: only heads are compiled; add --no-compile")
             return CompiledHeads(self.head_request())
-        from fhecost.closed_form.requests import closed_form_request
+        from fhecost.closed_form.requests import shape_request, widths_of
 
-        found = closed_form_request(
+        scope = self.scope or "head"
+        if widths_of(self.model, scope, self.widths) == "calibrated":
+            return PredictedHeads(self.head_request())
+        found = shape_request(
             self.model,
-            scope=self.scope or "head",
-            widths=self.widths,
+            scope,
             seq_len=self.seq_len,
             bits=self.bits,
             variant=self.variant,
             heads=parse_heads(self.heads),
         )
-        if found is None:
-            return PredictedHeads(self.head_request())
         self._refuse(["text", "layer"], "a shape alone has no text and no layer")
-        if found.scope != "head":
-            self._refuse(["heads", "variant"], f"--scope {found.scope} has all heads, compact")
+        if scope != "head":
+            self._refuse(["heads", "variant"], f"--scope {scope} has all heads, compact")
         return PredictedShape(found)
 
     def _refuse(self, useless: Sequence[str], why: str) -> None:

@@ -15,10 +15,41 @@ from fhecost.circuits.work import (
     key_switch_units,
     pbs_units,
 )
-from fhecost.closed_form.parameter_sets import ParameterSets
-from fhecost.closed_form.partitions import Partitions
+from fhecost.closed_form.cost_error import cost_error
+from fhecost.closed_form.parameter_sets import ParameterSets, origin_of, predict_sets
+from fhecost.closed_form.partitions import Partitions, partition
 from fhecost.closed_form.plan import Plan, Wire
 from fhecost.concrete.compilation import GLOBAL_P_ERROR
+
+
+def predicted_profile(
+    plan: Plan, name: str, description: CircuitDescription, sharing_tokens: int | None = None
+) -> CircuitProfile:
+    """The circuit profile of ``plan`` with predicted sets.
+
+    Args:
+        plan: the circuit.
+        name: a short name for reports.
+        description: what it computes, as far as it is known before its sets are.
+        sharing_tokens: how many tokens share the cost; None where that is no question.
+
+    Raises:
+        ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
+    """
+    partitions = partition(plan)
+    parameters = predict_sets(description.variant or "", plan, partitions)
+    return circuit_profile(
+        plan,
+        partitions,
+        parameters,
+        name=name,
+        description=description.changed(
+            parameter_sets=origin_of(parameters),
+            pbs_per_token=sharing_tokens and math.ceil(_lookups(partitions) / sharing_tokens),
+            cached_bytes=sum(_input_bytes(plan, partitions, parameters)[1:]) or None,
+        ),
+        cost_error=cost_error(parameters, stated=description.widths == "stated"),
+    )
 
 
 def circuit_profile(
@@ -52,7 +83,6 @@ def circuit_profile(
     # A circuit of more lookups than the one that its sets were solved for gets that one's error a
     # lookup, and so a larger one in all.
     p_error = GLOBAL_P_ERROR / max(1, min(pbs_count, parameters.solved_for))
-    inputs = [wire for wire in plan.wires if wire.kind == "input"]
     return CircuitProfile(
         name=name,
         source="closed form",
@@ -68,7 +98,7 @@ def circuit_profile(
         ),
         bsk_bytes=sum(bootstrap_key_bytes(use) for use in set(parameters.sets.values())),
         ksk_bytes=sum(map(key_switch_key_bytes, key_switches)),
-        input_bytes=sum(w.count * ciphertext_bytes(dimension[w.index]) for w in inputs),
+        input_bytes=sum(_input_bytes(plan, partitions, parameters)),
         output_bytes=plan.output.count * ciphertext_bytes(dimension[plan.output.index]),
         max_bit_width=max(partitions.width),
         complexity=complexity,
@@ -76,6 +106,19 @@ def circuit_profile(
         global_p_error=any_error(p_error, pbs_count),
         cost_error=cost_error,
     )
+
+
+def _input_bytes(plan: Plan, partitions: Partitions, parameters: ParameterSets) -> list[int]:
+    """What each input takes as ciphertexts: the tokens first, then what is kept of those before."""
+    return [
+        wire.count * ciphertext_bytes(ciphertext_dimension(parameters, partitions, wire))
+        for wire in plan.wires
+        if wire.kind == "input"
+    ]
+
+
+def _lookups(partitions: Partitions) -> int:
+    return sum(lookup.wire.count for lookup in partitions.lookups)
 
 
 def any_error(p_error: float, lookups: int) -> float:

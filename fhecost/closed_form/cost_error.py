@@ -29,7 +29,7 @@ def cost_error(parameters: ParameterSets, *, stated: bool) -> float:
 
     Args:
         parameters: the predicted sets.
-        stated: whether the widths were stated rather than measured on the weights.
+        stated: whether the widths were stated rather than calibrated on sentences.
     """
     errors = _measured()
     distance = parameters.distance

@@ -71,7 +71,10 @@ class Held(Protocol):
         """Rounded to multiples of 2^``dropped``."""
 
     def within(self, low: int, high: int) -> Self:
-        """The same, known to lie from ``low`` to ``high``."""
+        """The same, known to reach from ``low`` to ``high``."""
+
+    def clipped(self, low: int, high: int) -> Self:
+        """The same, known not to go beyond ``low`` and ``high``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +125,9 @@ class Sampled:
         return Sampled(rounded_half_up(self.values, dropped))
 
     def within(self, low: int, high: int) -> Sampled:
+        return self
+
+    def clipped(self, low: int, high: int) -> Sampled:
         return self
 
 
@@ -230,8 +236,10 @@ class Stated:
         return replace(self, range=self.range.rounded(dropped))
 
     def within(self, low: int, high: int) -> Stated:
-        within = self.range.clipped(low, high)
-        return Stated(self.shape, within, self.mean, self.spread, self.sum)
+        return Stated(self.shape, Range(low, high), self.mean, self.spread, self.sum)
+
+    def clipped(self, low: int, high: int) -> Stated:
+        return self.within(*self.range.clipped(low, high))
 
     def _sum_of(self, terms: int, shape: Shape) -> Stated:
         mean, spread = terms * self.mean, math.sqrt(terms) * self.spread

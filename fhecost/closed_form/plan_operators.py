@@ -2,8 +2,8 @@
 
 A tensor carries its wire and what it holds (:mod:`fhecost.closed_form.held`). What Concrete does
 with constants is done here: a lookup whose table returns one integer, whatever it reads, becomes
-that constant; what led to it is left out, and the same constants of several heads are computed
-once.
+that constant; what led to it is left out, and the same constants of several heads, and what is made
+of them alone, are computed once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fhecost.closed_form.held import Bounds, Held, Shape, column_norm2
 from fhecost.closed_form.plan import LinearCounts, Plan, Wire
 from fhecost.closed_form.plan_writer import PlanWriter
 from fhecost.closed_form.ranges import Range
-from fhecost.heads.operators import Head, Operators, Table
+from fhecost.heads.operators import DirectOperators, Head, Operators, Table
 from fhecost.heads.pairs import Pairs, Rows
 
 WIDEST_CONSTANT = 8
@@ -48,8 +48,7 @@ class PlanTensor:
     """One encrypted tensor: its wire, and what it holds.
 
     ``kept`` bits of it are left by an exact rounding, ``dropped`` will be by an approximate one;
-    ``constant`` is whether it is one integer whatever goes in, ``fixed`` whether it comes from such
-    tensors alone.
+    ``fixed`` is whether it is the same whatever goes in.
     """
 
     __array_ufunc__ = None
@@ -62,12 +61,10 @@ class PlanTensor:
         *,
         kept: int | None = None,
         dropped: int = 0,
-        constant: bool = False,
         fixed: bool = False,
     ) -> None:
         self._operators, self.wire, self.held = operators, wire, held
-        self.kept, self.dropped = kept, dropped
-        self.constant, self.fixed = constant, constant or fixed
+        self.kept, self.dropped, self.fixed = kept, dropped, fixed
 
     @property
     def shape(self) -> Shape:
@@ -120,7 +117,9 @@ class PlanTensor:
         self, function: Any, types: Any, arguments: Any, options: Any
     ) -> PlanTensor:
         if function is np.sum:
-            return self._summed(*arguments[1:], **options)
+            axis = options["axis"]
+            held = self.held.summed(axis, options.get("keepdims", False))
+            return self.added_up(held, self.shape[axis])
         if function is np.transpose:
             return self.moved(self.shape[::-1], lambda values: np.swapaxes(values, -1, -2))
         if function is np.concatenate:
@@ -155,14 +154,8 @@ class PlanTensor:
             ),
         )  # fmt: skip
 
-    def _summed(self, axis: int, keepdims: bool = False) -> PlanTensor:
-        held, terms = self.held.summed(axis, keepdims), self.shape[axis]
-        if self.constant and terms == 1:
-            return self._operators.same_constant(self, held)
-        return self.added_up(held, terms)
 
-
-class PlanOperators:
+class PlanOperators(DirectOperators):
     """Each operation writes down, in ``plan``, what Concrete would make of it."""
 
     def __init__(self) -> None:
@@ -208,7 +201,7 @@ class PlanOperators:
         """What is known of ``values``."""
         held = values.held.within(low, high)
         wire = self.plan.narrowed(values.wire, held.range)
-        return PlanTensor(self, wire, held, constant=values.constant, fixed=values.fixed)
+        return PlanTensor(self, wire, held, fixed=values.fixed)
 
     def rounded(self, values: PlanTensor, dropped: int) -> PlanTensor:
         """An approximate rounding that the lookup after it makes."""
@@ -219,8 +212,6 @@ class PlanOperators:
         """A table lookup, or the constant that it comes to."""
         held = values.held.looked_up(table, bounds)
         result, source = held.range, values.wire
-        if values.constant:
-            return self.same_constant(values, held)
         if result.low == result.high and _always(table, values, result.low):
             return self.once(("constant", held.shape, result), lambda: self._constant(source, held))
 
@@ -248,22 +239,14 @@ class PlanOperators:
         if _all_one(heads):
             with self.plan.repeated(times=len(heads)):
                 return [run(heads[0], "")] * len(heads)
-        several = len(heads) > 1
-        return [run(head, f"head{i}." if several else "") for i, head in enumerate(heads)]
+        return super().side_by_side(heads, run)
 
-    def in_turn(
-        self,
-        layers: Sequence[Head],
-        run: Callable[[Head, PlanTensor], PlanTensor],
-        values: PlanTensor,
-    ) -> PlanTensor:
+    def in_turn(self, layers: Sequence[Head], run: Callable[[Head, Any], Any], values: Any) -> Any:
         """Each layer; one and the same layer is written down once, for as many as there are."""
         if _all_one(layers):
             with self.plan.repeated(turns=len(layers)):
                 return run(layers[0], values)
-        for layer in layers:
-            values = run(layer, values)
-        return values
+        return super().in_turn(layers, run, values)
 
     def linear(
         self,
@@ -287,13 +270,6 @@ class PlanOperators:
         )
         return PlanTensor(self, wire, held)
 
-    def same_constant(self, values: PlanTensor, held: Held) -> PlanTensor:
-        """What is left of one constant: the sum of it alone, or what it is looked up to."""
-        return self.once(
-            ("same", values.wire.index, held.shape, held.range),
-            lambda: PlanTensor(self, self.linear((values,), held, 1.0).wire, held, constant=True),
-        )
-
     def once(self, key: tuple[Any, ...] | None, make: Callable[[], PlanTensor]) -> PlanTensor:
         """What ``make`` gives, made once for each key; each time without one."""
         if key is None:
@@ -303,14 +279,14 @@ class PlanOperators:
         return self._known[key]
 
     def _hinted(self, values: PlanTensor, bits: int, *, signed: bool) -> PlanTensor:
-        held = values.held.within(*_widest(bits, signed=signed))
+        held = values.held.clipped(*_widest(bits, signed=signed))
         source = self.plan.narrowed(values.wire, held.range)
         return self.linear((PlanTensor(self, source, held),), held, source.norm2, width=bits)
 
     def _constant(self, after: Wire, held: Held) -> PlanTensor:
         n = math.prod(held.shape)
         wire = self.plan.linear((), n, held.range, 1.0, awaits=(after,), clear_addition=n)
-        return PlanTensor(self, wire, held, constant=True)
+        return PlanTensor(self, wire, held, fixed=True)
 
 
 def _all_one(parts: Sequence[object]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fhecost.circuits.description import Scope
+from fhecost.circuits.description import Scope, Widths
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import FieldError
@@ -13,40 +13,30 @@ from fhecost.models.shape import EMBEDDED, Heads, find_shape, head_numbers
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 
 
-def closed_form_request(
-    model: str,
-    *,
-    scope: Scope = "head",
-    widths: str | None = None,
-    seq_len: int = 6,
-    bits: int = 4,
-    variant: str = "reference",
-    heads: Heads = (0,),
-) -> ShapeRequest | None:
-    """The request for ``model`` by its shape; None where its weights are to set the widths.
+def widths_of(model: str, scope: Scope = "head", widths: Widths | None = None) -> Widths:
+    """Where the widths of a part of ``model`` come from, if they may come from ``widths``.
 
-    Weights set the widths of heads when they are at hand, unless ``widths`` is ``stated``.
+    Weights set those of heads when they are at hand, unless stated ones are asked for.
 
     Raises:
-        FieldError: no such shape, or calibrated widths without weights to calibrate.
+        FieldError: calibrated widths are asked for, and there are no weights to calibrate.
     """
-    has_weights = weights_at_hand(model)
+    folder = data_folder("models/embedded") if model == EMBEDDED else Path(model)
+    has_weights = any((folder / name).is_file() for name in WEIGHT_FILES)
     if scope == "head" and widths != "stated" and has_weights:
-        return None
+        return "calibrated"
     if widths == "calibrated":
         why = f"scope {scope} has stated widths only"
-        if not has_weights:
-            why = f"model {model} has no weights at hand"
-        raise FieldError("widths", why, widths)
-    return shape_request(
-        model, scope=scope, seq_len=seq_len, bits=bits, variant=variant, heads=heads
-    )
+        raise FieldError(
+            "widths", why if has_weights else f"model {model} has no weights at hand", widths
+        )
+    return "stated"
 
 
 def shape_request(
     model: str,
-    *,
     scope: Scope = "head",
+    *,
     seq_len: int = 6,
     bits: int = 4,
     variant: str = "reference",
@@ -60,9 +50,3 @@ def shape_request(
     shape = find_shape(model)
     count = len(head_numbers(shape, heads))
     return ShapeRequest(shape, scope, seq_len, bits, variant, count)
-
-
-def weights_at_hand(model: str) -> bool:
-    """Whether ``model`` is the embedded one or a folder with weights in it."""
-    folder = data_folder("models/embedded") if model == EMBEDDED else Path(model)
-    return any((folder / name).is_file() for name in WEIGHT_FILES)

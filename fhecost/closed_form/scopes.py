@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fhecost.circuits.description import SCOPES, CircuitDescription, Scope
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.circuits.work import ciphertext_bytes
-from fhecost.closed_form.circuit import ciphertext_dimension, circuit_profile
-from fhecost.closed_form.cost_error import cost_error
+from fhecost.closed_form.circuit import predicted_profile
 from fhecost.closed_form.held import Stated
-from fhecost.closed_form.parameter_sets import origin_of, predict_sets
-from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.plan_operators import PlanOperators, PlanTensor, plan_of
 from fhecost.closed_form.ranges import Range
@@ -70,45 +65,25 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
         ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
     """
     check_request(request)
-    plan = plan_of_shape(request)
-    partitions = partition(plan)
-    variant = request.variant if request.scope == "head" else ATTENTION
-    parameters = predict_sets(variant, plan, partitions)
-    shape, name = request.shape, CIRCUITS[request.scope]
-    pbs_per_token = cached_bytes = None
-    if request.scope in ("model", "token", "cached-token"):
-        lookups = sum(lookup.wire.count for lookup in partitions.lookups)
-        # A text in one go shares its cost among its tokens; a token of its own bears all of it.
-        tokens = request.seq_len if request.scope == "model" else 1
-        pbs_per_token = math.ceil(lookups / tokens)
-    if request.scope == "cached-token":
-        # Its first input is the token.
-        cached_bytes = sum(
-            wire.count * ciphertext_bytes(ciphertext_dimension(parameters, partitions, wire))
-            for wire in plan.wires[1:]
-            if wire.kind == "input"
-        )
-    return circuit_profile(
-        plan,
-        partitions,
-        parameters,
-        name=f"{request.variant} {name}" if request.scope == "head" else name,
-        description=CircuitDescription(
+    shape, of_head, scope = request.shape, request.scope == "head", request.scope
+    # A text in one go shares its cost among its tokens; a token of its own bears all of it.
+    sharing = {"model": request.seq_len, "token": 1, "cached-token": 1}.get(scope)
+    return predicted_profile(
+        plan_of_shape(request),
+        f"{request.variant} {CIRCUITS[scope]}" if of_head else CIRCUITS[scope],
+        CircuitDescription(
             model=shape.name,
-            scope=request.scope,
+            scope=scope,
             seq_len=request.seq_len,
             bits=request.bits,
-            variant=variant,
-            heads=tuple(range(request.heads)) if request.scope == "head" else None,
+            variant=request.variant if of_head else ATTENTION,
+            heads=tuple(range(request.heads)) if of_head else None,
             width=shape.width,
             head_dimension=shape.dimension,
             shape_from=shape.reference,
             widths="stated",
-            parameter_sets=origin_of(parameters),
-            pbs_per_token=pbs_per_token,
-            cached_bytes=cached_bytes,
         ),
-        cost_error=cost_error(parameters, stated=True),
+        sharing_tokens=sharing,
     )
 
 

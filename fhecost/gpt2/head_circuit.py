@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from fhecost.gpt2.model import (
 from fhecost.heads.variants import QuantizedHeads, variant_named
 from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
 from fhecost.progress import Progress, silent
-from fhecost.quantization import FloatArray, IntArray, check_bits
+from fhecost.quantization import IntArray, check_bits
 
 DEFAULT_TEXT = (
     "The clerk who keeps the books of the bank need never learn what the numbers in them mean."
@@ -62,12 +62,85 @@ def expected_seconds(request: HeadRequest) -> float:
 
 
 @dataclass(frozen=True)
+class LocatedHeads:
+    """A request for heads whose model is there and has them: its ``folder``, ``shape``, numbers."""
+
+    request: HeadRequest
+    folder: Path
+    shape: ModelShape
+    numbers: tuple[int, ...]
+
+    @property
+    def model_name(self) -> str:
+        """The folder's name, not its path: a profile is made to be shared."""
+        embedded = self.request.model == EMBEDDED
+        return EMBEDDED if embedded else self.folder.resolve().name
+
+    @property
+    def circuit_name(self) -> str:
+        """What the circuit is called."""
+        return f"{self.request.variant} head{'s' if len(self.numbers) > 1 else ''}"
+
+    @property
+    def text(self) -> str:
+        """The sentence that goes in."""
+        return DEFAULT_TEXT if self.request.text is None else self.request.text
+
+    @property
+    def description(self) -> CircuitDescription:
+        """What a circuit profile says of the heads."""
+        return CircuitDescription(
+            model=self.model_name,
+            model_sha256=fingerprint(self.folder),
+            scope="head",
+            variant=self.request.variant,
+            layer=self.request.layer,
+            heads=self.numbers,
+            seq_len=self.request.seq_len,
+            bits=self.request.bits,
+            width=self.shape.width,
+            head_dimension=self.shape.dimension,
+            text=self.text,
+        )
+
+    def through_cache(self, make: Callable[[], CircuitProfile], made: str) -> CircuitProfile:
+        """The profile from the cache, or what ``make`` gives, which is kept.
+
+        ``made`` tells profiles apart that were made in different ways.
+        """
+        said = self.description.model_dump_json()
+        key = cache_key({"made": made, "said": said, "own_text": self.request.text is not None})
+        cached = cached_profile(key)
+        if cached is not None:
+            return cached
+        profile = make()
+        keep_profile(key, profile)
+        return profile
+
+
+def locate(request: HeadRequest) -> LocatedHeads:
+    """Find the model of ``request`` and the heads in it.
+
+    Raises:
+        UsageError: there is no such model, or the request doesn't fit it.
+    """
+    folder = find_model(request.model)
+    shape = model_shape(folder)
+    check_bits(request.bits)
+    variant_named(request.variant)
+    check_layer(shape, request.layer)
+    check_seq_len(shape, request.seq_len)
+    return LocatedHeads(request, folder, shape, head_numbers(shape, request.heads))
+
+
+@dataclass(frozen=True)
 class HeadInputs:
     """Quantized heads and the inputs that set their bit widths.
 
     ``inputset`` holds the integers of the calibration sentences and, last, of the request's text.
     """
 
+    located: LocatedHeads
     heads: QuantizedHeads
     inputset: tuple[IntArray, ...]
 
@@ -78,36 +151,50 @@ class HeadCircuit(HeadInputs):
 
     circuit: Any
 
+    def profile(self) -> CircuitProfile:
+        """The circuit profile of the compiled heads."""
+        from fhecost.concrete.reader import profile_circuit
 
-def compile_heads(request: HeadRequest, folder: Path, progress: Progress = silent) -> HeadCircuit:
-    """Quantize and compile the heads of ``request`` from the model in ``folder``.
+        return profile_circuit(
+            self.circuit,
+            name=self.located.circuit_name,
+            source="compiled Concrete circuit",
+            description=self.located.description,
+            packages=("concrete-python", "numpy", "torch", "transformers"),
+        )
+
+
+def compile_heads(request: HeadRequest, progress: Progress = silent) -> HeadCircuit:
+    """Quantize and compile the heads of ``request``.
 
     Raises:
         UsageError: the request doesn't fit the model, or the text is too short.
         ImpossibleError: nothing is left of the head at this width, or Concrete can't compile it.
     """
-    quantized = quantize_heads(request, folder, progress)
+    quantized = quantize_heads(locate(request), progress)
     progress("compiling the circuit")
     circuit = compile_circuit(quantized.heads.run, quantized.inputset)
-    return HeadCircuit(quantized.heads, quantized.inputset, circuit)
+    return HeadCircuit(quantized.located, quantized.heads, quantized.inputset, circuit)
 
 
-def quantize_heads(request: HeadRequest, folder: Path, progress: Progress = silent) -> HeadInputs:
-    """Quantize the heads of ``request`` from the model in ``folder``.
+def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadInputs:
+    """Quantize heads with scales that the calibration sentences give.
 
     Raises:
-        UsageError: the request doesn't fit the model, or the text is too short.
-        ImpossibleError: nothing is left of the head at this width.
+        UsageError: the text is too short.
+        ImpossibleError: nothing is left of a head at this width.
     """
-    _check(request, model_shape(folder))
+    request = located.request
     progress("loading the model")
-    model = load_gpt2(folder)
+    model = load_gpt2(located.folder)
     progress("calibrating the heads")
-    calibration, judged = _hidden_states(model, request)
-    floats = [model.head(request.layer, head) for head in head_numbers(model.shape, request.heads)]
+    windows = calibration_windows(model, request.seq_len)
+    calibration = model.hidden_states(windows, request.layer)
+    judged = model.hidden_states([_tokens(model, located)], request.layer)[0]
+    floats = [model.head(request.layer, head) for head in located.numbers]
     heads = variant_named(request.variant).quantize(floats, calibration, request.bits)
     inputset = tuple(heads.quantize_input(hidden) for hidden in [*calibration, judged])
-    return HeadInputs(heads, inputset)
+    return HeadInputs(located, heads, inputset)
 
 
 def profile_heads(
@@ -119,128 +206,22 @@ def profile_heads(
         UsageError: the request is out of range or doesn't fit the model.
         ImpossibleError: the head can't be compiled.
     """
-    folder = find_model(request.model)
-    _check(request, model_shape(folder))
+    located = locate(request)
 
     def compiled() -> CircuitProfile:
-        circuit = compile_heads(request, folder, progress)
+        circuit = compile_heads(request, progress)
         progress("reading the profile")
-        return profile_of(circuit, request, folder)
+        return circuit.profile()
 
-    return through_cache(compiled, request, folder) if use_cache else compiled()
-
-
-def through_cache(
-    make: Callable[[], CircuitProfile], request: HeadRequest, folder: Path, made: str = "compiled"
-) -> CircuitProfile:
-    """The profile of ``request`` from the cache, or what ``make`` gives, which is kept.
-
-    ``made`` tells profiles apart that were made in different ways.
-    """
-    key = cache_key(
-        {
-            "made": made,
-            "model": fingerprint(folder),
-            "model_name": _name(request, folder),
-            "text": _text(request),
-            "text_is_default": int(request.text is None),
-            "layer": request.layer,
-            "heads": ", ".join(map(str, head_numbers(model_shape(folder), request.heads))),
-            "seq_len": request.seq_len,
-            "bits": request.bits,
-            "variant": request.variant,
-        }
-    )
-    cached = cached_profile(key)
-    if cached is not None:
-        return cached
-    profile = make()
-    keep_profile(key, profile)
-    return profile
+    return located.through_cache(compiled, "compiled") if use_cache else compiled()
 
 
-def profile_of(compiled: HeadCircuit, request: HeadRequest, folder: Path) -> CircuitProfile:
-    """The circuit profile of heads that were compiled for ``request`` from ``folder``."""
-    from fhecost.concrete.reader import profile_circuit
-
-    return profile_circuit(
-        compiled.circuit,
-        name=name_of_heads(request, folder),
-        source="compiled Concrete circuit",
-        description=describe_request(request, folder),
-        packages=("concrete-python", "numpy", "torch", "transformers"),
-    )
-
-
-def name_of_heads(request: HeadRequest, folder: Path) -> str:
-    """What the circuit of a request for heads of the model in ``folder`` is called."""
-    several = len(head_numbers(model_shape(folder), request.heads)) > 1
-    return f"{request.variant} head{'s' if several else ''}"
-
-
-def describe_request(request: HeadRequest, folder: Path) -> CircuitDescription:
-    """What a circuit profile says of a request for heads of the model in ``folder``."""
-    shape = model_shape(folder)
-    return describe_heads(
-        shape,
-        _name(request, folder),
-        request.layer,
-        head_numbers(shape, request.heads),
-        request.seq_len,
-        request.bits,
-        request.variant,
-    ).changed(text=_text(request), model_sha256=fingerprint(folder))
-
-
-def _name(request: HeadRequest, folder: Path) -> str:
-    # The folder's name, not its path: a profile is made to be shared.
-    return EMBEDDED if request.model == EMBEDDED else folder.resolve().name
-
-
-def _text(request: HeadRequest) -> str:
-    return request.text if request.text is not None else DEFAULT_TEXT
-
-
-def describe_heads(
-    shape: ModelShape,
-    name: str,
-    layer: int,
-    heads: Sequence[int],
-    seq_len: int,
-    bits: int,
-    variant: str,
-) -> CircuitDescription:
-    """What a circuit profile says of the heads that it was compiled from."""
-    return CircuitDescription(
-        model=name,
-        scope="head",
-        layer=layer,
-        heads=tuple(heads),
-        seq_len=seq_len,
-        bits=bits,
-        variant=variant,
-        width=shape.width,
-        head_dimension=shape.dimension,
-    )
-
-
-def _check(request: HeadRequest, shape: ModelShape) -> None:
-    """Raise a UsageError unless ``request`` is in range and fits the model."""
-    check_bits(request.bits)
-    variant_named(request.variant)
-    check_layer(shape, request.layer)
-    check_seq_len(shape, request.seq_len)
-    head_numbers(shape, request.heads)
-
-
-def _hidden_states(model: GPT2, request: HeadRequest) -> tuple[FloatArray, FloatArray]:
-    """Hidden states of the calibration windows, shape (windows, L, E), and of the text, (L, E)."""
-    length = request.seq_len
-    windows = calibration_windows(model, length)
-    text = model.tokens(_text(request))
-    if len(text) < length and request.text is None:
+def _tokens(model: GPT2, located: LocatedHeads) -> list[int]:
+    """The first tokens of the text, as many as are asked for."""
+    length, own = located.request.seq_len, located.request.text is not None
+    text = model.tokens(located.text)
+    if len(text) < length and not own:
         text = [*text, *sentence_windows(model, calibration_sentences(), length)[0]]
     if len(text) < length:
         raise FieldError("text", f"has {len(text)} tokens, at least {length} are needed")
-    calibration = model.hidden_states(windows, request.layer)
-    return calibration, model.hidden_states([text[:length]], request.layer)[0]
+    return text[:length]

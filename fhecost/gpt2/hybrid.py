@@ -15,12 +15,11 @@ from typing import Any, Self, get_args
 
 import numpy as np
 
-from fhecost.circuits.description import FheMode
+from fhecost.circuits.description import CircuitDescription, FheMode
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import GLOBAL_P_ERROR, compile_circuit
 from fhecost.errors import FieldError, UsageError
 from fhecost.gpt2 import attention_interface
-from fhecost.gpt2.head_circuit import describe_heads
 from fhecost.gpt2.model import (
     GPT2,
     calibration_windows,
@@ -200,14 +199,16 @@ class MultiHeadsQGPT2Model:
         return profile_circuit(
             self._circuit,
             name=f"{self.variant} heads",
-            description=describe_heads(
-                self.gpt2.shape,
-                self.gpt2.shape.name,
+            description=CircuitDescription(
+                model=self.gpt2.shape.name,
+                scope="head",
+                variant=self.variant,
                 layer=self.layer,
                 heads=self.heads,
                 seq_len=self._circuit_length,
                 bits=self.n_bits,
-                variant=self.variant,
+                width=self.gpt2.shape.width,
+                head_dimension=self.gpt2.shape.dimension,
             ),
         )
 

@@ -47,6 +47,13 @@ class CompactHead:
         """d, the head dimension."""
         return int(self.weight.shape[1] // 3)
 
+    def exponential(self, doubled_scores: Any) -> Any:
+        """E of the integers that stand for twice a score."""
+        largest = 2**self.exponential_bits - 1
+        # The bound keeps the exponential finite on integers that no score reaches.
+        exponent = np.minimum(doubled_scores * (self.score_unit / 2) - self.exponential_shift, 1.0)
+        return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)
+
 
 @dataclass(frozen=True)
 class Earlier:
@@ -91,7 +98,7 @@ class HeadRun:
         """Twice the weighted sums of values and the sums of weights, shapes (L, d) and (L, 1)."""
         scores, value = self.scores_and_value(values)
         with self.tag("softmax.exponential"):
-            weights = self.operators.lookup(scores, self._exponential)
+            weights = self.operators.lookup(scores, self.head.exponential)
         total = self.sum_of_exponentials(scores)
         attended = self.weighted_values(weights, self.head.exponential_bits, value)
         with self.tag("weighted_values"):
@@ -122,7 +129,7 @@ class HeadRun:
         """The sum of e over j, shape (L, 1)."""
         with self.tag("softmax.sum"):
             # Looked up for the sum alone: a sum of many is wide, and what it sums up is as wide.
-            summed = self.operators.lookup(scores, self._exponential)
+            summed = self.operators.lookup(scores, self.head.exponential)
             total = self.operators.row_sums(summed.reshape((self.pairs.count, 1)), self.pairs)
             return self.operators.narrow(total, self.sum_bits)
 
@@ -171,10 +178,3 @@ class HeadRun:
         with self.tag(f"{name}.requantize"):
             product = self.accumulator("projection", product, self.projection_bits, self.kept_bits)
             return self.operators.lookup(product, lambda p: quantize(p * scale + offset))
-
-    def _exponential(self, doubled_scores: Any) -> Any:
-        """E of the integers that stand for twice a score."""
-        head, largest = self.head, 2**self.head.exponential_bits - 1
-        # The bound keeps the exponential finite on integers that no score reaches.
-        exponent = np.minimum(doubled_scores * (head.score_unit / 2) - head.exponential_shift, 1.0)
-        return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)

@@ -64,7 +64,7 @@ class Operators(Protocol):
         """``values``, a sum that can't need more than ``bits`` bits whatever goes in."""
 
     def within(self, values: Any, low: int, high: int) -> Any:
-        """``values``, which lie from ``low`` to ``high`` whatever goes in.
+        """``values``, which lie from ``low`` to ``high`` whatever goes in, and reach both.
 
         It changes nothing; a circuit from a shape alone has no other way to know.
         """

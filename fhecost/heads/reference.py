@@ -89,11 +89,12 @@ def _softmax(q: Mapping[str, Quantizer], scores: Any, stages: _Stages) -> Any:
         exponential = stages.lookup(
             "softmax.exponential",
             shifted,
-            lambda z: q["exponential"].quantize(np.exp(np.minimum(q["scores"].dequantize(z), 0.0))),
+            lambda z: q["exponential"].rounded(np.exp(np.minimum(q["scores"].dequantize(z), 0.0))),
         )
     with stages.tag("softmax.sum"):
         total = np.sum(exponential, axis=1, keepdims=True)
-        # The maximum of a row has the largest exponential; all may be as large.
+        # The maximum of a row has the largest exponential. In the first row it is the only one that
+        # counts; in another all may be as large.
         largest = q["exponential"].largest
         total = operators.within(total, largest, largest * length)
     with stages.tag("softmax.inverse"):
@@ -101,7 +102,7 @@ def _softmax(q: Mapping[str, Quantizer], scores: Any, stages: _Stages) -> Any:
         inverse = stages.lookup(
             "softmax.inverse",
             total,
-            lambda z: q["inverse"].quantize(
+            lambda z: q["inverse"].rounded(
                 1 / np.maximum(q["exponential"].dequantize(z), q["exponential"].scale)
             ),
         )
@@ -110,7 +111,7 @@ def _softmax(q: Mapping[str, Quantizer], scores: Any, stages: _Stages) -> Any:
     with stages.tag("softmax.requantize"):
         scale = q["exponential"].scale * q["inverse"].scale
         return stages.lookup(
-            "softmax.requantize", weights, lambda z: q["attention_weights"].quantize(z * scale)
+            "softmax.requantize", weights, lambda z: q["attention_weights"].rounded(z * scale)
         )
 
 
@@ -180,7 +181,7 @@ class ReferenceHead:
             projected = stages.lookup(
                 "projection.requantize",
                 product,
-                lambda z: q["projection"].quantize_from_zero(z * scale),
+                lambda z: q["projection"].rounded(z * scale) + q["projection"].largest,
             )
         with stages.tag("projection.bias"):
             projected = projected + (self.bias + q["projection"].largest)
@@ -197,7 +198,7 @@ class ReferenceHead:
             # Both terms start from zero: what is subtracted here is inside the lookups.
             part = projected[:, index * d : (index + 1) * d] - 2 * q["projection"].largest
             return stages.lookup(
-                stage, part, lambda z: q[name].quantize(q["projection"].dequantize(z))
+                stage, part, lambda z: q[name].rounded(q["projection"].dequantize(z))
             )
 
     def _scores(self, query: Any, key: Any, stages: _Stages) -> Any:
@@ -208,8 +209,8 @@ class ReferenceHead:
         unit = q["query"].scale * q["key"].scale / np.sqrt(self.dimension)
 
         def scaled_and_masked(products: Any) -> Any:
-            mask = causal_mask(scores.shape[0])
-            return q["scores"].quantize_from_zero(np.where(mask, products * unit, self.mask_value))
+            mask, largest = causal_mask(scores.shape[0]), q["scores"].largest
+            return q["scores"].rounded(np.where(mask, products * unit, self.mask_value)) + largest
 
         with stages.tag("scores.scale_and_mask"):
             bounds = (0, 2 * q["scores"].largest)

@@ -102,11 +102,6 @@ def register(variant: Variant) -> None:
     _VARIANTS[variant.name] = variant
 
 
-def unregister(name: str) -> None:
-    """Take the variant called ``name`` away again."""
-    del _VARIANTS[name]
-
-
 def variant_named(name: str) -> Variant:
     """The variant called ``name``.
 

@@ -19,8 +19,7 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath
-from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, profile_of
-from fhecost.gpt2.model import find_model
+from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
 from fhecost.hardware.library import MEASURED, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.operators import ClearOperators
@@ -67,8 +66,7 @@ def measure_heads(
         ImpossibleError: the heads can't be compiled, predicted or run.
     """
     profiles = load_hardware(hardware, hardware_path)
-    folder = find_model(request.model)
-    compiled = compile_heads(request, folder, progress)
+    compiled = compile_heads(request, progress)
     judged = compiled.inputset[-1]
     expected = np.asarray(compiled.heads.run(judged, ClearOperators()))
     return measure_circuit(
@@ -77,7 +75,7 @@ def measure_heads(
         expected,
         hardware=profiles,
         options=RunOptions(threads, warm_runs),
-        profile=profile_of(compiled, request, folder),
+        profile=compiled.profile(),
         progress=progress,
         expect=expect,
     )

@@ -36,13 +36,17 @@ class Quantizer:
 
     def quantize(self, values: Any) -> Any:
         """Integers for ``values``: an array of floats, or what Concrete traces through."""
-        return self._rounded(values).astype(np.int64)
+        return self.rounded(values).astype(np.int64)
 
     def quantize_from_zero(self, values: Any) -> Any:
         """The integers of :meth:`quantize` plus ``largest``: none is negative."""
-        return (self._rounded(values) + self.largest).astype(np.int64)
+        return (self.rounded(values) + self.largest).astype(np.int64)
 
-    def _rounded(self, values: Any) -> Any:
+    def rounded(self, values: Any) -> Any:
+        """The integers of :meth:`quantize` as floats, for a table that is cast as a whole.
+
+        A cast inside it would make two tables of it for Concrete.
+        """
         return np.clip(np.rint(values / self.scale), -self.largest, self.largest)
 
     def dequantize(self, integers: Any) -> Any:
