@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any, cast
 
 import typer
 
-from fhecost.cli import checks, costs, hardware, language, measure
+from fhecost.cli import costs, hardware, language, measure
 from fhecost.cli.options import option_of
-from fhecost.cli.usage import ClickUsageError, is_request_for_help, usage_line
 from fhecost.errors import FhecostError, FieldError, UsageError
 from fhecost.version import VERSION
+
+# Typer brings its own copy of click since 0.2x and uses click itself before; either way this is
+# the base of what is raised for a bad command line.
+_ClickUsageError = cast("type[Exception]", typer.BadParameter.__base__)
 
 app = typer.Typer(
     name="fhecost",
@@ -25,7 +29,7 @@ app = typer.Typer(
 for command in (
     *(costs.estimate, costs.compare, costs.project, costs.report),
     *(language.accuracy, language.generate),
-    *(measure.calibrate, checks.validate, checks.backtest),
+    *(measure.calibrate, measure.validate, measure.backtest),
 ):
     app.command()(command)
 app.add_typer(hardware.app, name="hardware")
@@ -72,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(141)
     except Exception as error:
-        if is_request_for_help(error):
+        # A group was called without a command; its help is printed by then.
+        if type(error).__name__ == "NoArgsIsHelpError":
             sys.exit(UsageError.exit_code)
         if debug:
             raise
@@ -89,7 +94,23 @@ def _failure(error: Exception) -> tuple[int, str]:
             return error.exit_code, error.called(option_of(field))
         case FhecostError():
             return error.exit_code, str(error)
-        case ClickUsageError():
-            return UsageError.exit_code, usage_line(error)
+        case _ClickUsageError():
+            return UsageError.exit_code, _usage_line(error)
     text = " ".join(str(error).split())
     return 1, f"unexpected {type(error).__name__}: {text}; --debug shows where"
+
+
+def _usage_line(error: Any) -> str:
+    """What is wrong, in which command, and what would be right."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    message = message.replace("Value error, ", "").replace("Input should", "input should")
+    message = message[:1].lower() + message[1:]
+    if error.ctx is None:
+        return message
+    path = error.ctx.command_path
+    commands = sorted(getattr(error.ctx.command, "commands", {}))
+    if commands and message.startswith("no such command"):
+        # The whole list is short, so click's guess at one of them is left out.
+        message = f"{message.partition('. ')[0]}; there is {', '.join(commands)}"
+    within = path.partition(" ")[2]
+    return f"{within + ': ' if within else ''}{message}; see {path} --help"

@@ -237,6 +237,5 @@ def report(
             figure_format=figure_format,
             progress=progress,
         )
-    typer.echo(f"{output}")
-    for path in written:
+    for path in (output, *written):
         typer.echo(f"{path}")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,77 +107,48 @@ def generate(
     """Generate text with quantized heads, and say how long their encrypted part takes."""
     from fhecost.generation import generate as generate_tokens
     from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds
-    from fhecost.report.generation_document import generation_document
+    from fhecost.report.generation_document import generation_document, token_line
 
     check_can_write(output)
     chosen = parse_heads(heads)
     # A rough idea is enough for a bar: the length is that of a short text.
     one_wait = expected_seconds(HeadRequest(seq_len=6 + tokens, heads=chosen))
     streams = format == "table" and output is None and sys.stdout.isatty()
-    with _Terminal(text, one_wait, in_lines=mode != "disable", shows_tokens=streams) as terminal:
-        report = generate_tokens(
-            text,
-            model,
-            bits=bits,
-            layer=layer,
-            heads=chosen,
-            variant=variant,
-            mode=mode,
-            tokens=tokens,
-            hardware=parse_hardware(hardware),
-            hardware_path=hardware_path or (),
-            progress=terminal.wait,
-            on_token=terminal.show,
-        )
+    # A bar takes a line of its own: where there is one for each token, tokens come line by line.
+    in_lines = mode != "disable"
+    shown = False
+
+    def show(token: GeneratedToken) -> None:
+        nonlocal shown
+        bar.hide()
+        if not streams:
+            return
+        if in_lines:
+            typer.echo(token_line(token))
+        else:
+            typer.echo(token.text if shown else text + token.text, nl=False)
+        shown = True
+
+    try:
+        with timed_progress(one_wait) as bar:
+            report = generate_tokens(
+                text,
+                model,
+                bits=bits,
+                layer=layer,
+                heads=chosen,
+                variant=variant,
+                mode=mode,
+                tokens=tokens,
+                hardware=parse_hardware(hardware),
+                hardware_path=hardware_path or (),
+                progress=bar,
+                on_token=show,
+            )
+    finally:
+        if shown:
+            # The report stands apart from what was streamed.
+            typer.echo("" if in_lines else "\n")
     deliver(generation_document(report), format, output)
     if report.stopped is not None:
         raise ImpossibleError(report.stopped)
-
-
-class _Terminal:
-    """Bars on stderr while something is waited for, tokens on stdout as they come.
-
-    A bar takes a line of its own: where there is one for each token, tokens come line by line.
-    """
-
-    def __init__(self, text: str, one_wait: float, *, in_lines: bool, shows_tokens: bool) -> None:
-        self._text = text
-        self._one_wait = one_wait
-        self._in_lines = in_lines
-        self._shows_tokens = shows_tokens
-        self._shown = False
-        self._bar = ExitStack()
-        self._begin: Callable[[str], None] | None = None
-
-    def __enter__(self) -> _Terminal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._take_bar_away()
-        if self._shown:
-            # The report stands apart from what was streamed.
-            typer.echo("" if self._in_lines else "\n")
-
-    def wait(self, step: str) -> None:
-        """Show ``step`` in a bar."""
-        if self._begin is None:
-            self._begin = self._bar.enter_context(timed_progress(self._one_wait))
-        self._begin(step)
-
-    def show(self, token: GeneratedToken) -> None:
-        """Take the bar away and show ``token``."""
-        from fhecost.report.generation_document import token_line
-
-        self._take_bar_away()
-        if not self._shows_tokens:
-            return
-        if self._in_lines:
-            typer.echo(token_line(token))
-        else:
-            typer.echo(token.text if self._shown else self._text + token.text, nl=False)
-            sys.stdout.flush()
-        self._shown = True
-
-    def _take_bar_away(self) -> None:
-        self._bar.close()
-        self._begin = None

@@ -1,4 +1,4 @@
-"""This machine: ``fhecost measure`` and ``calibrate``."""
+"""What was measured: ``fhecost measure``, ``calibrate``, ``validate`` and ``backtest``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from fhecost.cli.options import (
     BitsOption,
+    HardwareOption,
     HardwarePathOption,
     HeadOptions,
     SeqLenOption,
@@ -21,7 +22,7 @@ from fhecost.cli.options import (
 )
 from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, timed_progress
-from fhecost.files import check_can_write
+from fhecost.files import check_can_write, write_atomically
 from fhecost.hardware.library import MEASURED
 from fhecost.measurement.cases import Operation
 from fhecost.report.document import Document
@@ -150,3 +151,51 @@ def calibrate(
     calibrate_hardware(raw, path.stem, keep=path)
     deliver(microbenchmark_document(results_of(load_microbenchmark(raw))), "table")
     typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)
+
+
+@prints("plot")
+def validate(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.jsonl", help="Run records; fhecost's own when left out."),
+    ] = None,
+    hardware: Annotated[str, typer.Option(help="The machine that predicts.")] = MEASURED,
+    hardware_path: HardwarePathOption = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Largest error of a warm run, such as 0.2; exit 1 beyond it."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw predicted against measured.")
+    ] = None,
+) -> Iterator[Document]:
+    """Hold a machine's estimates against runs that were really measured."""
+    from fhecost.report.validation_document import validation_document
+    from fhecost.validation.comparison import check_tolerance
+    from fhecost.validation.comparison import validate as validate_runs
+
+    report = validate_runs(runs, hardware, hardware_path or ())
+    if plot is not None:
+        from fhecost.report.validation_figures import validation_page
+
+        write_atomically(plot, validation_page(report))
+    yield validation_document(report)
+    if tolerance is not None:
+        check_tolerance(report, tolerance)
+
+
+@prints()
+def backtest(
+    facts: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.json", help="Published figures; fhecost's own when left out."),
+    ] = None,
+    hardware: HardwareOption = "all",
+    hardware_path: HardwarePathOption = None,
+) -> Iterator[Document]:
+    """Hold the machines against published figures that they were not fitted to."""
+    from fhecost.report.backtest_document import backtest_document
+    from fhecost.validation.backtest import backtest as backtest_hardware
+
+    report = backtest_hardware(facts, parse_hardware(hardware), hardware_path or ())
+    yield backtest_document(report)

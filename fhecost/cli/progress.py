@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar to call with the name of each step, and to tell when the end is known better."""
+    """A bar to call with the name of each step, and to tell when the end is known better.
+
+    One that is hidden appears with the next step, as if that were the first.
+    """
 
     begin: Callable[[str], None]
     expect: Callable[[float], None]
+    hide: Callable[[], None]
 
     def __call__(self, step: str) -> None:
         """Show the name of the step."""
@@ -47,14 +51,18 @@ def timed_progress(expected_s: float) -> Iterator[Bar]:
         task = progress.add_task("", total=expected_s, start=False)
 
         def begin(step: str) -> None:
-            progress.start()
-            progress.start_task(task)
             progress.update(task, description=step)
+            progress.start_task(task)
+            progress.start()
 
         def expect(left_s: float) -> None:
             progress.update(task, total=(progress.tasks[0].elapsed or 0.0) + left_s)
 
-        yield Bar(begin, expect)
+        def hide() -> None:
+            _stop(progress)
+            progress.reset(task, start=False, total=expected_s)
+
+        yield Bar(begin, expect, hide)
 
 
 @contextmanager
@@ -73,6 +81,7 @@ def counted_progress(title: str, total: int | None = None) -> Iterator[Bar]:
         yield Bar(
             lambda step: progress.update(task, advance=1, description=step),
             lambda known: progress.update(task, total=known),
+            progress.stop,
         )
 
 
@@ -93,5 +102,10 @@ def _progress(*columns: ProgressColumn) -> Iterator[Progress]:
     try:
         yield progress
     finally:
-        if progress.live.is_started:
-            progress.stop()
+        _stop(progress)
+
+
+def _stop(progress: Progress) -> None:
+    # It would print an empty line where it never began.
+    if progress.live.is_started:
+        progress.stop()

@@ -107,18 +107,11 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     def costs(self, circuit: Workload, figures: GpuFigures, case: Case) -> list[Cost]:
         """Costs by stage; a level's time is shared out by the time its stages would take alone."""
         costs: list[Cost] = []
+        passes, devices = figures.ciphertext_passes_per_linear_operation, figures.devices.value
+        bandwidth = figures.memory_bandwidth_bytes_per_s
         for level in _levels(circuit):
             costs += _level_costs(level, figures, case)
-            costs += [
-                streamed_linear_cost(
-                    stage,
-                    figures.ciphertext_passes_per_linear_operation,
-                    figures.memory_bandwidth_bytes_per_s,
-                    case,
-                    devices=figures.devices.value,
-                )
-                for stage in level
-            ]
+            costs += [streamed_linear_cost(s, passes, bandwidth, case, devices) for s in level]
         link = figures.host_link_bytes_per_s
         moved_s = (circuit.input_bytes + circuit.output_bytes) / case.rate(link)
         costs.append(

@@ -257,7 +257,7 @@ def _times(quantity: float, figure: Figure | None) -> float | None:
 
 
 def streamed_linear_cost(
-    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: float = 1
+    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: float
 ) -> Cost:
     """Linear operations that stream each ciphertext ``passes`` times through memory."""
     touched = sum(use.count * ciphertext_bytes(use.lwe_dimension) for use in stage.linear)

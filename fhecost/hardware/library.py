@@ -49,12 +49,7 @@ def hardware_files(hardware_path: Iterable[AnyPath] = ()) -> dict[str, Path]:
         if not folder.is_dir():
             raise FieldError("hardware_path", "not a folder", folder)
     folders = [data_folder("hardware"), own_hardware_file("").parent, *extra]
-    return {
-        path.stem: path
-        for folder in folders
-        if folder.is_dir()
-        for path in sorted(folder.glob("*.yaml"))
-    }
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def read_hardware(path: AnyPath) -> HardwareProfile:

@@ -207,13 +207,9 @@ class _Steps:
         for switch in stage.key_switches:
             full_s, key_s = (exposed * seconds for seconds in self.key_switch(switch.parameters))
             yield self._cost(stage, "key_switch", switch.count, full_s, key_s)
-        yield streamed_linear_cost(
-            stage,
-            self.figures.ciphertext_passes_per_linear_operation,
-            self.figures.memory_bandwidth_bytes_per_s,
-            self.case,
-            devices=self.devices,
-        )
+        passes = self.figures.ciphertext_passes_per_linear_operation
+        bandwidth = self.figures.memory_bandwidth_bytes_per_s
+        yield streamed_linear_cost(stage, passes, bandwidth, self.case, self.devices)
 
     def _cost(
         self, stage: Stage, operation: Operation, count: int, full_s: float, key_s: float

@@ -138,12 +138,9 @@ def append_record(path: AnyPath, record: RunRecord) -> None:
     line = (record.model_dump_json() + "\n").encode()
     try:
         # One write at the end of the file: a killed process leaves all of the line or nothing.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            os.write(handle, line)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with Path(path).open("ab", buffering=0) as stream:
+            stream.write(line)
+            os.fsync(stream.fileno())
     except OSError as error:
         raise UsageError(f"{path}: can't be written: {error.strerror}") from error
 
