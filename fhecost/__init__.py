@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from fhecost.measurement.calibration import calibrate as calibrate
     from fhecost.measurement.fit import CpuFit as CpuFit
     from fhecost.measurement.fit import fit_cpu as fit_cpu
-    from fhecost.measurement.head_run import measure_heads as measure_heads
     from fhecost.measurement.microbenchmark import run_microbenchmark as run_microbenchmark
     from fhecost.measurement.records import Microbenchmark as Microbenchmark
     from fhecost.measurement.records import load_microbenchmark as load_microbenchmark
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from fhecost.measurement.run_record import load_records as load_records
     from fhecost.measurement.timed_run import RunOptions as RunOptions
     from fhecost.measurement.timed_run import measure_circuit as measure_circuit
+    from fhecost.measurement.timed_run import measure_heads as measure_heads
     from fhecost.models.shape import ModelShape as ModelShape
     from fhecost.models.shape import find_shape as find_shape
     from fhecost.pipeline import compare_circuit as compare_circuit
@@ -92,8 +92,7 @@ PUBLIC = {
     "generation": "GenerationReport generate",
     "validation.comparison": "ValidationReport check_tolerance validate",
     "validation.backtest": "BacktestReport backtest",
-    "measurement.head_run": "measure_heads",
-    "measurement.timed_run": "RunOptions measure_circuit",
+    "measurement.timed_run": "measure_heads RunOptions measure_circuit",
     "measurement.run_record": "RunRecord append_record load_records",
     "measurement.microbenchmark": "run_microbenchmark",
     "measurement.records": "Microbenchmark load_microbenchmark",

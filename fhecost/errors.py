@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 
@@ -49,7 +49,12 @@ def first_validation_error(errors: Iterable[Any]) -> str:
     Args:
         errors: what ``pydantic.ValidationError.errors()`` returns, at least one.
     """
-    first, *others = all_validation_errors(errors)
+    return first_of(all_validation_errors(errors))
+
+
+def first_of(faults: Sequence[str]) -> str:
+    """The first of several faults, and how many more there are."""
+    first, *others = faults
     return f"{first} (and {len(others)} more)" if others else first
 
 

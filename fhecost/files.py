@@ -6,12 +6,16 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from fhecost.errors import UsageError
+from pydantic import BaseModel, ValidationError
+
+from fhecost.errors import UsageError, first_validation_error
 
 AnyPath = str | os.PathLike[str]
 """A path as a caller writes it."""
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -42,17 +46,6 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise UsageError(f"{path}: can't be written: {error.strerror}") from error
 
 
-def write_new(path: Path, text: str) -> None:
-    """Write a file that isn't there yet, whole or not at all.
-
-    Raises:
-        UsageError: it is there, or can't be written.
-    """
-    if path.exists():
-        raise UsageError(f"{path}: is already there; name a new file")
-    write_atomically(path, text)
-
-
 def read_text(path: Path) -> str:
     """The text of ``path``.
 
@@ -79,6 +72,27 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"{path}: not JSON: line {error.lineno}: {error.msg}") from error
     except (RecursionError, ValueError) as error:
         raise UsageError(f"{path}: not JSON that can be read: {error}") from error
+
+
+def read_model(path: AnyPath, kind: type[Model]) -> Model:
+    """What the JSON in ``path`` says, as one of ``kind``.
+
+    Raises:
+        UsageError: as for :func:`read_json`, or a field is missing, unknown or out of range.
+    """
+    return checked(kind, read_json(Path(path)), f"{path}: ")
+
+
+def checked(kind: type[Model], content: Any, where: str) -> Model:
+    """One of ``kind`` with this content.
+
+    Raises:
+        UsageError: a field is missing, unknown or out of range: ``where``, its path, what is wrong.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{where}{first_validation_error(error.errors())}") from error
 
 
 def _integer(digits: str) -> int:

@@ -13,6 +13,16 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def like(cls, source: object, **others: Any) -> Self:
+        """One with the values ``others``, and in all other fields what ``source`` calls the same.
+
+        Raises:
+            pydantic.ValidationError: a value is none that its field can have.
+        """
+        same = {name: getattr(source, name) for name in cls.model_fields if name not in others}
+        return cls.model_validate({**same, **others})
+
     def changed(self, **values: Any) -> Self:
         """A copy with other values in some fields, checked as if it were read from a file.
 

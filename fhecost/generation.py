@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fhecost.circuits.description import FheMode
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import FieldError, ImpossibleError, UsageError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.gpt2 import attention_interface
-from fhecost.gpt2.hybrid import FheMode, MultiHeadsQGPT2Model
+from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
 from fhecost.gpt2.model import GPT2, check_layer, find_model, fingerprint, load_gpt2, model_shape
 from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all

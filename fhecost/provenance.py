@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -70,22 +70,6 @@ class Figure(BaseModel):
         return self.value if self.high is None else self.high
 
 
-class AtLeastOneFigure(Figure):
-    """A factor that only ever makes something larger, or leaves it."""
-
-    value: Annotated[float, Field(ge=1, allow_inf_nan=False)]
-    low: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    high: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-
-
-class FractionFigure(Figure):
-    """A figure between zero, excluded, and one."""
-
-    value: Annotated[float, Field(gt=0, le=1)]
-    low: Annotated[float, Field(gt=0, le=1)] | None = None
-    high: Annotated[float, Field(gt=0, le=1)] | None = None
-
-
 class PositiveFigure(Figure):
     """A figure that divides or limits: zero would be nonsense, not a small value."""
 
@@ -93,17 +77,25 @@ class PositiveFigure(Figure):
     low: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
-class CountFigure(PositiveFigure):
-    """A count of whole things, such as threads: its value and its bounds are whole, from 1."""
-
-    value: WholeFloat
-    low: WholeFloat | None = None
-    high: WholeFloat | None = None
+Number = TypeVar("Number", bound=float)
 
 
-class PowerOfTwoFigure(CountFigure):
-    """A count that is a power of two, its bounds too, such as the largest polynomial size."""
+class FigureOf(Figure, Generic[Number]):
+    """A figure whose value and bounds are numbers of one kind."""
 
-    value: PowerOfTwoFloat
-    low: PowerOfTwoFloat | None = None
-    high: PowerOfTwoFloat | None = None
+    value: Number
+    low: Number | None = None
+    high: Number | None = None
+
+
+AtLeastOneFigure = FigureOf[Annotated[float, Field(ge=1, allow_inf_nan=False)]]
+"""A factor that only ever makes something larger, or leaves it."""
+
+FractionFigure = FigureOf[Annotated[float, Field(gt=0, le=1)]]
+"""A figure between zero, excluded, and one."""
+
+CountFigure = FigureOf[WholeFloat]
+"""A count of whole things, such as threads: its value and its bounds are whole, from 1."""
+
+PowerOfTwoFigure = FigureOf[PowerOfTwoFloat]
+"""A count that is a power of two, its bounds too, such as the largest polynomial size."""

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-_TIME = ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"))
+from collections.abc import Mapping
+
 _YEAR = 365.25 * 86400
-_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_TIMES = {1.0: "s", 1e-3: "ms", 1e-6: "µs", 1e-9: "ns"}
+_PREFIXES = {1e15: "P", 1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k", 1.0: ""}
 
 
 def duration(seconds: float) -> str:
     """Three significant digits: ``3.21 ms``, ``47.0 s``, ``7 min 52 s``, ``2 h 5 min``, years."""
-    if seconds >= 99.95:
-        whole = round(seconds)
-        if whole < 3600:
-            return f"{whole // 60} min {whole % 60} s"
-        minutes = round(seconds / 60)
-        if minutes < 100 * 60:
-            return f"{minutes // 60} h {minutes % 60} min"
-        if seconds < 2 * _YEAR:
-            return f"{seconds / 86400:,.1f} days"
-        return (
-            f"{_three_digits(seconds / _YEAR)} years"
-            if seconds < 1000 * _YEAR
-            else (f"{amount(seconds / _YEAR)} years")
-        )
     if seconds <= 0:
         return "0 s"
-    for scale, unit in _TIME:
-        if seconds < 999.5 * scale or unit == "s":
-            return f"{_three_digits(seconds / scale)} {unit}"
-    raise AssertionError("unreachable")
+    if seconds < 99.95:
+        return _scaled(seconds, _TIMES)
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    if minutes < 100 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    if seconds < 2 * _YEAR:
+        return f"{seconds / 86400:,.1f} days"
+    years = seconds / _YEAR
+    return f"{_three_digits(years) if years < 1000 else amount(years)} years"
 
 
 def amount(value: float, unit: str = "") -> str:
     """Three significant digits with a prefix: ``2.96 GB``, ``902 G``."""
-    for scale, prefix in _PREFIXES:
-        if value >= 0.9995 * scale:
-            return f"{_three_digits(value / scale)} {prefix}{unit}".rstrip()
-    return f"{_three_digits(value)} {unit}".rstrip()
+    return _scaled(value, _PREFIXES, unit)
 
 
 def share(fraction: float) -> str:
@@ -52,6 +45,12 @@ def deviation(fraction: float) -> str:
 def span(low_s: float, high_s: float) -> str:
     """Two durations as a range."""
     return f"{duration(low_s)} to {duration(high_s)}"
+
+
+def _scaled(value: float, names: Mapping[float, str], unit: str = "") -> str:
+    """Three digits, in the largest of the scales that leaves one in front of the point."""
+    scale = next((scale for scale in names if value >= 0.9995 * scale), min(names))
+    return f"{_three_digits(value / scale)} {names[scale]}{unit}".rstrip()
 
 
 def _three_digits(value: float) -> str:

@@ -199,7 +199,7 @@ def test_measure_operations(printed, monkeypatch):
 
 def test_measure_head(printed, monkeypatch, saved_profile):
     """Without keys: the run stands aside, all else is as it is."""
-    from fhecost.measurement import head_run, timed_run
+    from fhecost.measurement import timed_run
     from fhecost.measurement.run_record import RunTimes
     from fhecost.quantization import IntArray
 
@@ -221,7 +221,7 @@ def test_measure_head(printed, monkeypatch, saved_profile):
         asked.append(options)
         return times, np.arange(4)
 
-    monkeypatch.setattr(head_run, "compile_heads", lambda *_: Compiled())
+    monkeypatch.setattr(timed_run, "compile_heads", lambda *_: Compiled())
     monkeypatch.setattr(timed_run, "run_once", run_once)
     command = ("measure", "head", "--heads", "0,2", "--threads", "1", "--runs", "2")
     told = printed(*command, "--hardware", "epyc-zen4-2,strix")

@@ -20,8 +20,7 @@ from fhecost.circuits.work import (
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import read_hardware
-from fhecost.measurement.fit import fit_cpu
-from fhecost.measurement.key_fit import fit_keys
+from fhecost.measurement.fit import fit_cpu, fit_keys
 from fhecost.measurement.machine import available_threads, this_machine
 from fhecost.measurement.records import (
     KeySample,
@@ -31,9 +30,8 @@ from fhecost.measurement.records import (
     save_microbenchmark,
 )
 from fhecost.measurement.repeats import is_tight, median_interval
-from fhecost.measurement.results import results_of
+from fhecost.measurement.results import key_switch_times, results_of
 from fhecost.measurement.run_record import RunTimes
-from fhecost.measurement.single_operations import key_switch_times
 from fhecost.report.measurement_document import microbenchmark_document
 from fhecost.report.render import as_csv, as_json, as_markdown, as_table
 from fhecost.schemas import schema_path
@@ -153,15 +151,15 @@ def imagined_keys(constants=(2e-9, 3e-11, 1e-9, 5e-11, 2e-10, 2.0, 1.5)) -> list
 
 def test_the_key_fit_finds_the_constants_of_a_known_machine():
     fit = fit_keys(imagined_keys())
-    assert fit.keygen_bsk_byte_s == pytest.approx(2e-9, rel=1e-4)
-    assert fit.keygen_product_unit_s == pytest.approx(3e-11, rel=1e-4)
-    assert fit.keygen_ksk_byte_s == pytest.approx(1e-9, rel=1e-4)
-    assert fit.conversion_unit_s == pytest.approx(5e-11, rel=1e-4)
-    assert fit.conversion_byte_s == pytest.approx(2e-10, rel=1e-4)
-    assert fit.bsk_copies == pytest.approx(2.0, rel=1e-4)
-    assert fit.ksk_copies == pytest.approx(1.5, rel=1e-4)
+    assert fit.constants["keygen_bsk_byte_s"] == pytest.approx(2e-9, rel=1e-4)
+    assert fit.constants["keygen_product_unit_s"] == pytest.approx(3e-11, rel=1e-4)
+    assert fit.constants["keygen_ksk_byte_s"] == pytest.approx(1e-9, rel=1e-4)
+    assert fit.constants["conversion_unit_s"] == pytest.approx(5e-11, rel=1e-4)
+    assert fit.constants["conversion_byte_s"] == pytest.approx(2e-10, rel=1e-4)
+    assert fit.constants["bsk_copies"] == pytest.approx(2.0, rel=1e-4)
+    assert fit.constants["ksk_copies"] == pytest.approx(1.5, rel=1e-4)
     assert fit.process_memory_bytes == 345_000_000
-    assert max(fit.keygen_spread, fit.cold_spread, fit.memory_spread) < 1e-6
+    assert max(fit.spreads.values()) < 1e-6
     assert [residual.sample for residual in fit.residuals] == imagined_keys()
 
 

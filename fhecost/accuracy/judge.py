@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from fhecost.accuracy.agreement import TOP_K, compare
-from fhecost.accuracy.records import AccuracyRow, Mode
+from fhecost.accuracy.records import AccuracyRow
+from fhecost.circuits.description import KeylessMode
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.model import GPT2, calibration_windows, find_model, load_gpt2, sentence_windows
 from fhecost.heads.operators import ClearOperators
@@ -29,7 +30,7 @@ class Setting:
     heads: tuple[int, ...]
     bits: int
     seq_len: int
-    mode: Mode
+    mode: KeylessMode
     variant: str
 
     @property

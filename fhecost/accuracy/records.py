@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import read_json
+from fhecost.circuits.description import KeylessMode
+from fhecost.files import read_model
 from fhecost.frozen import Frozen
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Mode = Literal["disable", "simulate"]
 
 
 class AccuracyRow(Frozen):
@@ -31,7 +30,7 @@ class AccuracyRow(Frozen):
     heads: str
     bits: int
     seq_len: int
-    mode: Mode
+    mode: KeylessMode
     variant: str
     sentences: int
     positions: int
@@ -79,7 +78,4 @@ def load_accuracy(path: Path) -> AccuracyReport:
     Raises:
         UsageError: the file is missing, no JSON, or breaks the schema.
     """
-    try:
-        return AccuracyReport.model_validate(read_json(path))
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+    return read_model(path, AccuracyReport)

@@ -15,8 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from fhecost.accuracy.judge import Setting, judge
-from fhecost.accuracy.records import AccuracyReport, AccuracyRow, Mode
+from fhecost.accuracy.records import AccuracyReport, AccuracyRow
 from fhecost.circuits.cache import code_fingerprint
+from fhecost.circuits.description import KeylessMode
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath, cache_folder, read_text
 from fhecost.gpt2.model import (
@@ -69,7 +70,7 @@ def measure_accuracy(
     bits: Iterable[int] = range(2, 9),
     seq_lens: Iterable[int] = (32,),
     variant: str = "compact",
-    mode: Mode = "disable",
+    mode: KeylessMode = "disable",
     sweep_heads: bool = False,
     sentences: Sequence[str] | AnyPath | None = None,
     progress: Progress = silent,

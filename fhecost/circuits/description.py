@@ -19,6 +19,11 @@ for a text, for one more token, and for one more token with what is kept of thos
 Widths = Literal["calibrated", "stated"]
 """Whether bit widths are what calibration sentences show, or stated from the shape alone."""
 
+FheMode = Literal["disable", "simulate", "execute"]
+"""How quantized heads run: on clear integers, in Concrete's simulation, or really encrypted."""
+
+KeylessMode = Literal["disable", "simulate"]
+"""Those of them that need no keys."""
 
 _NUMBERS = re.compile(r"\s*\d+\s*(,\s*\d+\s*)*")
 

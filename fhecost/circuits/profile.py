@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from fhecost.circuits.description import CircuitDescription
-from fhecost.errors import UsageError, first_validation_error
+from fhecost.errors import UsageError
 from fhecost.fields import (
     Count,
     FiniteNonNegative,
@@ -20,7 +20,7 @@ from fhecost.fields import (
     Probability,
     VersionTwo,
 )
-from fhecost.files import read_json, write_atomically
+from fhecost.files import checked, read_json, write_atomically
 from fhecost.frozen import Frozen
 
 LinearOperation = Literal[
@@ -268,10 +268,7 @@ def load_profile(path: Path) -> CircuitProfile:
             f"{path}: schema_version: this fhecost reads circuit profiles of versions 1 and 2, "
             f"not {content.get('schema_version')!r}; save it anew, or update fhecost"
         )
-    try:
-        return CircuitProfile.model_validate(content)
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+    return checked(CircuitProfile, content, f"{path}: ")
 
 
 def _version(content: Mapping[str, Any]) -> int | None:

@@ -5,24 +5,18 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any, cast
 
 import typer
 
-from fhecost.cli import accuracy as _accuracy
-from fhecost.cli import backtest as _backtest
-from fhecost.cli import calibrate as _calibrate
-from fhecost.cli import compare as _compare
-from fhecost.cli import estimate as _estimate
-from fhecost.cli import generate as _generate
-from fhecost.cli import hardware as _hardware
-from fhecost.cli import measure as _measure
-from fhecost.cli import project as _project
-from fhecost.cli import report as _report
-from fhecost.cli import validate as _validate
+from fhecost.cli import costs, hardware, language, measure
 from fhecost.cli.options import option_of
-from fhecost.cli.usage import ClickUsageError, is_request_for_help, usage_line
 from fhecost.errors import FhecostError, FieldError, UsageError
 from fhecost.version import VERSION
+
+# Typer brings its own copy of click since 0.2x and uses click itself before; either way this is
+# the base of what is raised for a bad command line.
+_ClickUsageError = cast("type[Exception]", typer.BadParameter.__base__)
 
 app = typer.Typer(
     name="fhecost",
@@ -32,17 +26,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("estimate")(_estimate.estimate)
-app.command("compare")(_compare.compare)
-app.command("project")(_project.project)
-app.command("report")(_report.report)
-app.command("accuracy")(_accuracy.accuracy)
-app.command("generate")(_generate.generate)
-app.command("calibrate")(_calibrate.calibrate)
-app.command("validate")(_validate.validate)
-app.command("backtest")(_backtest.backtest)
-app.add_typer(_hardware.app, name="hardware")
-app.add_typer(_measure.app, name="measure")
+for command in (
+    *(costs.estimate, costs.compare, costs.project, costs.report),
+    *(language.accuracy, language.generate),
+    *(measure.calibrate, measure.validate, measure.backtest),
+):
+    app.command()(command)
+app.add_typer(hardware.app, name="hardware")
+app.add_typer(measure.app, name="measure")
 
 
 def _print_version(wanted: bool) -> None:
@@ -78,18 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         # Not standalone: its usage errors would be boxes of several lines.
         status = app(args=given, prog_name="fhecost", standalone_mode=False)
-    except ClickUsageError as error:
-        if not is_request_for_help(error):
-            if debug:
-                raise
-            print(f"fhecost: {usage_line(error)}", file=sys.stderr)
-        sys.exit(UsageError.exit_code)
-    except FhecostError as error:
-        if debug:
-            raise
-        line = error.called(option_of(error.field)) if isinstance(error, FieldError) else error
-        print(f"fhecost: {line}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("fhecost: interrupted", file=sys.stderr)
         sys.exit(130)
@@ -97,11 +76,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(141)
     except Exception as error:
+        # A group was called without a command; its help is printed by then.
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.exit(UsageError.exit_code)
         if debug:
             raise
-        kind = type(error).__name__
-        text = " ".join(str(error).split())
-        print(f"fhecost: unexpected {kind}: {text}; --debug shows where", file=sys.stderr)
-        sys.exit(1)
+        status, line = _failure(error)
+        print(f"fhecost: {line}", file=sys.stderr)
     if status:
         sys.exit(status)
+
+
+def _failure(error: Exception) -> tuple[int, str]:
+    """The exit status and the line of an error."""
+    match error:
+        case FieldError(field=field):
+            return error.exit_code, error.called(option_of(field))
+        case FhecostError():
+            return error.exit_code, str(error)
+        case _ClickUsageError():
+            return UsageError.exit_code, _usage_line(error)
+    text = " ".join(str(error).split())
+    return 1, f"unexpected {type(error).__name__}: {text}; --debug shows where"
+
+
+def _usage_line(error: Any) -> str:
+    """What is wrong, in which command, and what would be right."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    message = message.replace("Value error, ", "").replace("Input should", "input should")
+    message = message[:1].lower() + message[1:]
+    if error.ctx is None:
+        return message
+    path = error.ctx.command_path
+    commands = sorted(getattr(error.ctx.command, "commands", {}))
+    if commands and message.startswith("no such command"):
+        # The whole list is short, so click's guess at one of them is left out.
+        message = f"{message.partition('. ')[0]}; there is {', '.join(commands)}"
+    within = path.partition(" ")[2]
+    return f"{within + ': ' if within else ''}{message}; see {path} --help"

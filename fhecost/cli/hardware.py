@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fhecost.cli.options import FormatOption, HardwarePathOption, OutputOption, deliver
-from fhecost.files import check_can_write
+from fhecost.cli.options import HardwarePathOption, prints
+from fhecost.errors import UsageError
+from fhecost.files import write_atomically
+from fhecost.hardware.library import (
+    MEASURED,
+    find_hardware,
+    hardware_faults,
+    load_hardware,
+    read_hardware,
+)
+from fhecost.report.document import Document
 
 app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_hardware(
-    hardware_path: HardwarePathOption = None,
-    format: FormatOption = "table",
-    output: OutputOption = None,
-) -> None:
+@prints()
+def list_hardware(hardware_path: HardwarePathOption = None) -> Iterator[Document]:
     """List the known machines."""
-    from fhecost.hardware.library import load_hardware
     from fhecost.report.hardware_document import list_document
 
-    check_can_write(output)
-    deliver(list_document(load_hardware(hardware_path=hardware_path or ())), format, output)
+    yield list_document(load_hardware(hardware_path=hardware_path or ()))
 
 
 @app.command()
+@prints()
 def show(
     name: Annotated[str, typer.Argument(help="The machine's name.")],
     hardware_path: HardwarePathOption = None,
-    format: FormatOption = "table",
-    output: OutputOption = None,
-) -> None:
+) -> Iterator[Document]:
     """Show one machine: every figure with its source, and the assumptions."""
-    from fhecost.hardware.library import find_hardware
     from fhecost.report.hardware_document import machine_document
 
-    check_can_write(output)
-    deliver(machine_document(find_hardware(name, hardware_path or ())), format, output)
+    yield machine_document(find_hardware(name, hardware_path or ()))
 
 
 @app.command()
@@ -47,9 +49,6 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files to check.")],
 ) -> None:
     """Check hardware profiles; every missing or odd value is named by its path."""
-    from fhecost.errors import UsageError
-    from fhecost.hardware.library import hardware_faults, read_hardware
-
     faults = [f"{file}: {fault}" for file in files for fault in hardware_faults(file)]
     if faults:
         raise UsageError("\n".join(faults))
@@ -63,13 +62,13 @@ def new(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The file to write.")],
     template: Annotated[
         str, typer.Option("--from", help="The machine whose figures it starts with.")
-    ] = "epyc-zen4-2",
+    ] = MEASURED,
     hardware_path: HardwarePathOption = None,
 ) -> None:
     """Write a commented template for a machine of yours."""
-    from fhecost.files import write_new
-    from fhecost.hardware.library import find_hardware
     from fhecost.hardware.template import hardware_template
 
-    write_new(file, hardware_template(find_hardware(template, hardware_path or ())))
+    if file.exists():
+        raise UsageError(f"{file}: is already there; name a new file")
+    write_atomically(file, hardware_template(find_hardware(template, hardware_path or ())))
     typer.echo(f"written: {file}; fill it in, then: fhecost hardware check {file}")

@@ -1,8 +1,9 @@
-"""``fhecost measure``."""
+"""What was measured: ``fhecost measure``, ``calibrate``, ``validate`` and ``backtest``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,29 +11,23 @@ import typer
 
 from fhecost.cli.options import (
     BitsOption,
-    FormatOption,
+    HardwareOption,
     HardwarePathOption,
-    HeadsOption,
-    LayerOption,
-    ModelOption,
-    OutputOption,
+    HeadOptions,
     SeqLenOption,
-    TextOption,
     VariantOption,
     deliver,
+    prints,
+    takes_circuit,
 )
-from fhecost.cli.parsing import parse_hardware, parse_heads
+from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, timed_progress
-from fhecost.files import check_can_write
+from fhecost.files import check_can_write, write_atomically
+from fhecost.hardware.library import MEASURED
 from fhecost.measurement.cases import Operation
+from fhecost.report.document import Document
 
 app = typer.Typer(help="Time operations on this machine.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    pass
-
 
 _HELP: Mapping[Operation, str] = {
     "pbs": (
@@ -50,6 +45,7 @@ def _add_command(operation: Operation) -> None:
     """Add the command that times ``operation``; all of them have the same options."""
 
     @app.command(operation, help=_HELP[operation])
+    @prints("save")
     def measure(
         quick: Annotated[
             bool, typer.Option("--quick", help="Only sets with N up to 4096, under three minutes.")
@@ -60,62 +56,61 @@ def _add_command(operation: Operation) -> None:
         save: Annotated[
             Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
         ] = None,
-        format: FormatOption = "table",
-        output: OutputOption = None,
-    ) -> None:
+    ) -> Iterator[Document]:
         from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
         from fhecost.measurement.records import save_microbenchmark
         from fhecost.measurement.results import results_of
         from fhecost.report.measurement_document import microbenchmark_document
 
-        check_can_write(save, output)
         with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
             measured = run_microbenchmark(
                 operation, quick=quick, minutes=minutes, progress=progress
             )
         if save is not None:
             save_microbenchmark(measured, save)
-        deliver(microbenchmark_document(results_of(measured, operation)), format, output)
+        yield microbenchmark_document(results_of(measured, operation))
 
 
 for _operation in _HELP:
     _add_command(_operation)
 
 
+@dataclass(frozen=True)
+class _MeasuredHeads(HeadOptions):
+    """Small ones, unless more is asked for."""
+
+    seq_len: SeqLenOption = 2
+    bits: BitsOption = 3
+    variant: VariantOption = "compact"
+
+
 @app.command()
+@takes_circuit
+@prints("record")
 def head(
-    model: ModelOption = "embedded",
-    text: TextOption = None,
-    layer: LayerOption = 0,
-    heads: HeadsOption = "0",
-    seq_len: SeqLenOption = 2,
-    bits: BitsOption = 3,
-    variant: VariantOption = "compact",
+    circuit: _MeasuredHeads,
     threads: Annotated[
         int | None, typer.Option(help="Threads of the run; all when left out.")
     ] = None,
     runs: Annotated[int, typer.Option(help="Warm runs, after the cold one.")] = 3,
     hardware: Annotated[
         str, typer.Option(help="Machines that predict the run before it starts.")
-    ] = "epyc-zen4-2",
+    ] = MEASURED,
     hardware_path: HardwarePathOption = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add the run record to this file.")
     ] = None,
-    format: FormatOption = "table",
-    output: OutputOption = None,
-) -> None:
+) -> Iterator[Document]:
     """Run a quantized head in FHE on this machine and set it beside its estimate.
 
     Leave the machine alone meanwhile. Bits and length start small: keys and minutes grow fast.
     """
-    from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds
-    from fhecost.measurement.head_run import measure_heads
+    from fhecost.gpt2.head_circuit import expected_seconds
     from fhecost.measurement.run_record import append_record
+    from fhecost.measurement.timed_run import measure_heads
     from fhecost.report.measurement_document import run_document
 
-    check_can_write(record, output)
-    request = HeadRequest(model, text, layer, parse_heads(heads), seq_len, bits, variant)
+    request = circuit.head_request()
     with timed_progress(expected_seconds(request)) as progress:
         measured = measure_heads(
             request,
@@ -128,4 +123,79 @@ def head(
         )
     if record is not None:
         append_record(record, measured)
-    deliver(run_document(measured), format, output)
+    yield run_document(measured)
+
+
+def calibrate(
+    raw: Annotated[
+        Path, typer.Argument(metavar="RAW.json", help="Raw times from fhecost measure pbs --save.")
+    ],
+    name: Annotated[str, typer.Option(help="What the machine is to be called.")] = "local",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.yaml", help="Write there instead."),
+    ] = None,
+) -> None:
+    """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
+    from fhecost.hardware.library import own_hardware_file
+    from fhecost.measurement.calibration import calibrate as calibrate_hardware
+    from fhecost.measurement.records import load_microbenchmark
+    from fhecost.measurement.results import results_of
+    from fhecost.report.measurement_document import microbenchmark_document
+
+    path = output
+    if path is None:
+        path = own_hardware_file(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    check_can_write(path)
+    calibrate_hardware(raw, path.stem, keep=path)
+    deliver(microbenchmark_document(results_of(load_microbenchmark(raw))), "table")
+    typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)
+
+
+@prints("plot")
+def validate(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.jsonl", help="Run records; fhecost's own when left out."),
+    ] = None,
+    hardware: Annotated[str, typer.Option(help="The machine that predicts.")] = MEASURED,
+    hardware_path: HardwarePathOption = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Largest error of a warm run, such as 0.2; exit 1 beyond it."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw predicted against measured.")
+    ] = None,
+) -> Iterator[Document]:
+    """Hold a machine's estimates against runs that were really measured."""
+    from fhecost.report.validation_document import validation_document
+    from fhecost.validation.comparison import check_tolerance
+    from fhecost.validation.comparison import validate as validate_runs
+
+    report = validate_runs(runs, hardware, hardware_path or ())
+    if plot is not None:
+        from fhecost.report.validation_document import validation_page
+
+        write_atomically(plot, validation_page(report))
+    yield validation_document(report)
+    if tolerance is not None:
+        check_tolerance(report, tolerance)
+
+
+@prints()
+def backtest(
+    facts: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.json", help="Published figures; fhecost's own when left out."),
+    ] = None,
+    hardware: HardwareOption = "all",
+    hardware_path: HardwarePathOption = None,
+) -> Iterator[Document]:
+    """Hold the machines against published figures that they were not fitted to."""
+    from fhecost.report.backtest_document import backtest_document
+    from fhecost.validation.backtest import backtest as backtest_hardware
+
+    report = backtest_hardware(facts, parse_hardware(hardware), hardware_path or ())
+    yield backtest_document(report)

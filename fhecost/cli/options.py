@@ -1,21 +1,41 @@
-"""Options that several commands share."""
+"""Options that several commands share: which circuit, which machines, how to print."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import MISSING, dataclass, fields
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from fhecost.circuit_request import (
+    CircuitRequest,
+    CompiledHeads,
+    PredictedHeads,
+    PredictedShape,
+    SavedCircuit,
+)
+from fhecost.circuits.description import Scope, Widths
+from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
-from fhecost.files import write_atomically
+from fhecost.files import check_can_write, write_atomically
 from fhecost.report.document import Document
 from fhecost.report.render import RENDERERS, Format
+
+if TYPE_CHECKING:
+    from fhecost.gpt2.head_circuit import HeadRequest
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the figures.")]
 OutputOption = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")
+]
+HardwareOption = Annotated[str, typer.Option(help="Machines, comma-separated, or all.")]
+DefaultHardwareOption = Annotated[
+    str, typer.Option(help="Machines with commas, all, or default: three kinds and your own.")
 ]
 HardwarePathOption = Annotated[
     list[Path] | None,
@@ -23,9 +43,6 @@ HardwarePathOption = Annotated[
 ]
 
 ModelOption = Annotated[str, typer.Option(help="embedded, a Hugging Face name, or a folder.")]
-TextOption = Annotated[
-    str | None, typer.Option(help="The sentence that goes in; its first tokens are used.")
-]
 LayerOption = Annotated[int, typer.Option(help="Which layer, from 0.")]
 HeadsOption = Annotated[
     str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
@@ -51,6 +68,50 @@ def option_of(field: str) -> str:
     return _OPTIONS.get(field, f"--{field.replace('_', '-')}")
 
 
+def option(name: str, default: Any, annotation: Any) -> Parameter:
+    """The parameter of a command that is the option ``name``."""
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def parameters_of(command: Callable[..., Any]) -> dict[str, Parameter]:
+    """The arguments and options of ``command`` by name."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    return {one.name: one.replace(kind=Parameter.KEYWORD_ONLY) for one in parameters}
+
+
+def with_parameters(
+    command: Callable[..., Any], run: Callable[..., None], parameters: Iterable[Parameter]
+) -> Callable[..., None]:
+    """``run`` as a command that is called and explained as ``command`` is, with ``parameters``."""
+    functools.update_wrapper(run, command)
+    signature = inspect.Signature(list(parameters))
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
+    return run
+
+
+def prints(*written: str) -> Callable[[Callable[..., Iterator[Document]]], Callable[..., None]]:
+    """Print what a command yields, by the options ``--format`` and ``--output`` that it is given.
+
+    Args:
+        written: the command's own parameters for files that it writes. Before it begins, it must be
+            sure that these and the output can be written, each to a place of its own.
+    """
+
+    def printing(command: Callable[..., Iterator[Document]]) -> Callable[..., None]:
+        def run(*, format: Format, output: Path | None, **values: Any) -> None:
+            check_can_write(*(values[name] for name in written), output)
+            for document in command(**values):
+                deliver(document, format, output)
+
+        own = parameters_of(command)
+        own["format"] = option("format", "table", FormatOption)
+        own["output"] = option("output", None, OutputOption)
+        return with_parameters(command, run, own.values())
+
+    return printing
+
+
 def deliver(document: Document, format: Format, output: Path | None = None) -> None:
     """Write ``document`` to a file, whole or not at all, or print it."""
     text = RENDERERS[format](document)
@@ -60,27 +121,122 @@ def deliver(document: Document, format: Format, output: Path | None = None) -> N
         write_atomically(output, text)
 
 
-def options_given(context: typer.Context, parameters: Iterable[str]) -> frozenset[str]:
-    """Which of ``parameters`` were given on the command line rather than left at their default."""
-    sources = {name: context.get_parameter_source(name) for name in parameters}
-    return frozenset(
-        name
-        for name, source in sources.items()
-        if source is not None and source.name == "COMMANDLINE"
-    )
-
-
-def refuse_options(given: frozenset[str], parameters: Sequence[str], why: str) -> None:
+def refuse_options(context: typer.Context, parameters: Sequence[str], why: str) -> None:
     """Refuse options that would have no effect.
 
     Args:
-        given: the parameters that were given.
+        context: of the command; what it has from the command line was given.
         parameters: those that are of no use, in the order in which to name them.
         why: what makes them useless.
 
     Raises:
         UsageError: one of them was given; all that were are named.
     """
-    useless = [option_of(name) for name in parameters if name in given]
+    useless = []
+    for name in parameters:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            useless.append(option_of(name))
     if useless:
         raise UsageError(f"{', '.join(useless)}: {why}")
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """What is said of heads to be compiled, on the command line of ``context``."""
+
+    context: typer.Context
+    model: ModelOption = "embedded"
+    text: Annotated[
+        str | None, typer.Option(help="The sentence that goes in; its first tokens are used.")
+    ] = None
+    layer: LayerOption = 0
+    heads: HeadsOption = "0"
+    seq_len: SeqLenOption = 6
+    bits: BitsOption = 4
+    variant: VariantOption = "reference"
+
+    def head_request(self) -> HeadRequest:
+        """The heads that these options name."""
+        from fhecost.gpt2.head_circuit import HeadRequest
+
+        heads = parse_heads(self.heads)
+        return HeadRequest(
+            self.model, self.text, self.layer, heads, self.seq_len, self.bits, self.variant
+        )
+
+
+@dataclass(frozen=True)
+class CircuitOptions(HeadOptions):
+    """What is said of any circuit: compiled, in closed form, or saved."""
+
+    no_compile: Annotated[
+        bool, typer.Option("--no-compile", help="Count by closed form, in milliseconds.")
+    ] = False
+    scope: Annotated[
+        Scope | None,
+        typer.Option(help="How much of the model; all but head go with --no-compile."),
+    ] = None
+    widths: Annotated[
+        Widths | None,
+        typer.Option(help="With --no-compile: bit widths from the weights, or the shape alone."),
+    ] = None
+    profile: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="A saved circuit profile, instead of a model."),
+    ] = None
+
+    def request(self) -> CircuitRequest:
+        """The circuit that these options name.
+
+        Raises:
+            UsageError: options that don't go together, or a model or head that isn't there.
+        """
+        if self.profile is not None:
+            others = [field.name for field in fields(self)]
+            others.remove("profile")
+            self._refuse(others, "the circuit is that of --profile")
+            return SavedCircuit(self.profile)
+        if not self.no_compile:
+            refuse_options(self.context, ["widths"], "add --no-compile")
+            if self.scope not in (None, "head"):
+                raise UsageError(f"--scope {self.scope}: only heads are compiled; add --no-compile")
+            return CompiledHeads(self.head_request())
+        from fhecost.closed_form.requests import shape_request, widths_of
+
+        scope = self.scope or "head"
+        if widths_of(self.model, scope, self.widths) == "calibrated":
+            return PredictedHeads(self.head_request())
+        found = shape_request(
+            self.model,
+            scope,
+            seq_len=self.seq_len,
+            bits=self.bits,
+            variant=self.variant,
+            heads=parse_heads(self.heads),
+        )
+        self._refuse(["text", "layer"], "a shape alone has no text and no layer")
+        if scope != "head":
+            self._refuse(["heads", "variant"], f"--scope {scope} has all heads, compact")
+        return PredictedShape(found)
+
+    def _refuse(self, useless: Sequence[str], why: str) -> None:
+        refuse_options(self.context, useless, f"{why}; leave these out")
+
+
+def takes_circuit(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command`` the fields of its parameter ``circuit`` as options, one by one."""
+    own = parameters_of(command)
+    group = own.pop("circuit").annotation
+    hints = get_type_hints(group, include_extras=True)
+    defaults = {
+        field.name: Parameter.empty if field.default is MISSING else field.default
+        for field in fields(group)
+    }
+
+    def run(**values: Any) -> None:
+        circuit = group(**{name: values.pop(name) for name in defaults})
+        command(circuit=circuit, **values)
+
+    options = [option(name, default, hints[name]) for name, default in defaults.items()]
+    return with_parameters(command, run, [*options, *own.values()])

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn, Task
+    from rich.text import Text
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar to call with the name of each step, and to tell when the end is known better."""
+    """A bar to call with the name of each step, and to tell when the end is known better.
+
+    One that is hidden appears with the next step, as if that were the first.
+    """
 
     begin: Callable[[str], None]
     expect: Callable[[float], None]
+    hide: Callable[[], None]
 
     def __call__(self, step: str) -> None:
         """Show the name of the step."""
@@ -26,8 +35,7 @@ def timed_progress(expected_s: float) -> Iterator[Bar]:
     Yields:
         a bar that appears when the first step begins.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import ProgressColumn
     from rich.text import Text
 
     class Left(ProgressColumn):
@@ -39,34 +47,22 @@ def timed_progress(expected_s: float) -> Iterator[Bar]:
                 return Text(f"{elapsed:.0f} s, about {total - elapsed:.0f} s left")
             return Text(f"{elapsed:.0f} s, longer than usual")
 
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        Left(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    task = progress.add_task("", total=expected_s, start=False)
-    started = False
+    with _progress(Left()) as progress:
+        task = progress.add_task("", total=expected_s, start=False)
 
-    def begin(step: str) -> None:
-        nonlocal started
-        if not started:
-            progress.start()
+        def begin(step: str) -> None:
+            progress.update(task, description=step)
             progress.start_task(task)
-            started = True
-        progress.update(task, description=step)
+            progress.start()
 
-    def expect(left_s: float) -> None:
-        progress.update(task, total=(progress.tasks[0].elapsed or 0.0) + left_s)
+        def expect(left_s: float) -> None:
+            progress.update(task, total=(progress.tasks[0].elapsed or 0.0) + left_s)
 
-    try:
-        yield Bar(begin, expect)
-    finally:
-        if started:
-            progress.stop()
+        def hide() -> None:
+            _stop(progress)
+            progress.reset(task, start=False, total=expected_s)
+
+        yield Bar(begin, expect, hide)
 
 
 @contextmanager
@@ -76,30 +72,40 @@ def counted_progress(title: str, total: int | None = None) -> Iterator[Bar]:
     Yields:
         a bar to call with the name of each step when it has ended.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
+    left = (TextColumn("left"), TimeRemainingColumn())
+    with _progress(MofNCompleteColumn(), TimeElapsedColumn(), *left) as progress:
+        progress.start()
         task = progress.add_task(title, total=total)
         yield Bar(
             lambda step: progress.update(task, advance=1, description=step),
             lambda known: progress.update(task, total=known),
+            progress.stop,
         )
+
+
+@contextmanager
+def _progress(*columns: ProgressColumn) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    try:
+        yield progress
+    finally:
+        _stop(progress)
+
+
+def _stop(progress: Progress) -> None:
+    # It would print an empty line where it never began.
+    if progress.live.is_started:
+        progress.stop()

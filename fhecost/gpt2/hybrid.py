@@ -11,11 +11,11 @@ import hashlib
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 
-from fhecost.circuits.description import CircuitDescription
+from fhecost.circuits.description import CircuitDescription, FheMode
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import GLOBAL_P_ERROR, compile_circuit
 from fhecost.errors import FieldError, UsageError
@@ -34,7 +34,6 @@ from fhecost.heads.variants import QuantizedHeads, variant_named
 from fhecost.models.shape import EMBEDDED, Heads, head_numbers
 from fhecost.quantization import FloatArray, IntArray, check_bits
 
-FheMode = Literal["disable", "simulate", "execute"]
 CALIBRATION_LENGTH = 32
 
 

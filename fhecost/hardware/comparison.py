@@ -88,21 +88,11 @@ def compare(
     if base is None:
         base = max(report.estimates, key=lambda made: made.latency_s)
     rows = [
-        ComparisonRow(
-            hardware=made.hardware,
-            title=made.title,
+        ComparisonRow.like(
+            made,
             kind=by_name[made.hardware].kind,
             year=by_name[made.hardware].year,
-            latency_s=made.latency_s,
-            low_s=made.low_s,
-            high_s=made.high_s,
-            utilization=made.utilization,
-            critical_path_s=made.critical_path_s,
-            bottleneck=made.bottleneck,
             speed_up=base.latency_s / made.latency_s,
-            energy_j=made.energy_j,
-            price_usd=made.price_usd,
-            sources=made.sources,
         )
         for made in report.estimates
     ]

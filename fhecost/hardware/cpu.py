@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import ClassVar
 
 from pydantic import Field
 
-from fhecost.circuits.profile import KeySwitchParameters, PbsParameters, Stage
+from fhecost.circuits.profile import Stage
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     external_product_units,
@@ -26,7 +26,9 @@ from fhecost.hardware.latency_model import (
     Cost,
     ExtrapolatedFigures,
     LatencyModel,
+    largest_size,
     memory_refusal,
+    optional,
 )
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
 
@@ -45,29 +47,28 @@ class CpuFigures(ExtrapolatedFigures):
     linear_element_s: PositiveFigure = Field(
         description="a linear operation, by torus element of its ciphertext"
     )
-    keygen_bsk_byte_s: Figure | None = Field(
-        default=None, description="making a byte of a bootstrap key"
+    keygen_bsk_byte_s: Figure | None = optional("making a byte of a bootstrap key")
+    keygen_product_unit_s: Figure | None = optional(
+        "a multiplication of the products that make a bootstrap key"
     )
-    keygen_product_unit_s: Figure | None = Field(
-        default=None, description="a multiplication of the products that make a bootstrap key"
+    keygen_ksk_byte_s: Figure | None = optional("making a byte of a key-switch key")
+    conversion_unit_s: Figure | None = optional("a unit of the bootstrap keys' Fourier transforms")
+    conversion_byte_s: Figure | None = optional("a byte of the bootstrap keys' first use")
+    bsk_copies: Figure | None = optional("how often memory holds the BSK")
+    ksk_copies: Figure | None = optional("how often memory holds the KSK")
+    process_memory_bytes: PositiveFigure | None = optional(
+        "what a process holds before it makes keys"
     )
-    keygen_ksk_byte_s: Figure | None = Field(
-        default=None, description="making a byte of a key-switch key"
+    probe_s: PositiveFigure | None = optional(
+        "one fixed computation at the speed that the figures hold for"
     )
-    conversion_unit_s: Figure | None = Field(
-        default=None, description="a unit of the bootstrap keys' Fourier transforms"
-    )
-    conversion_byte_s: Figure | None = Field(
-        default=None, description="a byte of the bootstrap keys' first use"
-    )
-    bsk_copies: Figure | None = Field(default=None, description="how often memory holds the BSK")
-    ksk_copies: Figure | None = Field(default=None, description="how often memory holds the KSK")
-    process_memory_bytes: PositiveFigure | None = Field(
-        default=None, description="what a process holds before it makes keys"
-    )
-    probe_s: PositiveFigure | None = Field(
-        default=None, description="one fixed computation at the speed that the figures hold for"
-    )
+
+
+_PREPARATION = (
+    *("keygen_bsk_byte_s", "keygen_product_unit_s", "keygen_ksk_byte_s"),
+    *("conversion_unit_s", "conversion_byte_s", "bsk_copies", "ksk_copies", "process_memory_bytes"),
+)
+"""The figures that tell what comes before a warm run, if they are all there."""
 
 
 class CpuLatencyModel(LatencyModel[CpuFigures]):
@@ -101,7 +102,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         cold run       = warm run + (h per key-conversion unit) + (i per byte of BSK)
         peak memory    = process + ``bsk_copies`` * BSK + ``ksk_copies`` * KSK + ciphertexts
 
-    fitted by ``fhecost.measurement.key_fit``; a machine without these figures predicts none.
+    fitted by ``fhecost.measurement.fit``; a machine without these figures predicts none.
 
     All constants hold at the speed that the machine had when it was calibrated. ``probe_s``, where
     it is known, is what one fixed computation took then: ``fhecost.measurement.prediction``
@@ -129,150 +130,115 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         self, circuit: Workload, figures: CpuFigures, warm_s: float, case: Case = Case.LIKELY
     ) -> Preparation | None:
         """Key generation, the first run and memory; None without figures for them."""
-        known = (
-            figures.keygen_bsk_byte_s,
-            figures.keygen_product_unit_s,
-            figures.keygen_ksk_byte_s,
-            figures.conversion_unit_s,
-            figures.conversion_byte_s,
-            figures.bsk_copies,
-            figures.ksk_copies,
-            figures.process_memory_bytes,
-        )
-        values = [case.cost(figure) for figure in known if figure is not None]
-        if len(values) < len(known):
+        known = {
+            name: case.cost(figure)
+            for name in _PREPARATION
+            if (figure := getattr(figures, name)) is not None
+        }
+        if len(known) < len(_PREPARATION):
             return None
-        bsk_s, product_s, ksk_s, conversion_s, converted_byte_s, bsk_copies, ksk_copies, process = (
-            values
-        )
         sets = {use.parameters for stage in circuit.stages for use in stage.pbs}
         products = sum(key_product_units(parameters) for parameters in sets)
         conversions = sum(key_conversion_units(parameters) for parameters in sets)
+        bsk_s = known["keygen_bsk_byte_s"] * circuit.bsk_bytes
+        bsk_s += known["keygen_product_unit_s"] * products
         return Preparation(
-            keygen_s=(bsk_s * circuit.bsk_bytes + product_s * products) / figures.threads.value
-            + ksk_s * circuit.ksk_bytes,
-            cold_s=warm_s + conversion_s * conversions + converted_byte_s * circuit.bsk_bytes,
-            peak_memory_bytes=process
-            + bsk_copies * circuit.bsk_bytes
-            + ksk_copies * circuit.ksk_bytes
+            keygen_s=bsk_s / figures.threads.value + known["keygen_ksk_byte_s"] * circuit.ksk_bytes,
+            cold_s=warm_s
+            + known["conversion_unit_s"] * conversions
+            + known["conversion_byte_s"] * circuit.bsk_bytes,
+            peak_memory_bytes=known["process_memory_bytes"]
+            + known["bsk_copies"] * circuit.bsk_bytes
+            + known["ksk_copies"] * circuit.ksk_bytes
             + circuit.input_bytes
             + circuit.output_bytes,
         )
 
     def alone_s(self, stage: Stage, figures: CpuFigures) -> float:
         """Seconds of one lookup of the stage, as often as its steps wait for each other."""
-        seconds = sum(use.count * pbs_seconds(use.parameters, figures) for use in stage.pbs)
-        seconds += sum(
-            use.count * key_switch_seconds(use.parameters, figures) for use in stage.key_switches
-        )
-        lookups = _lookups(stage)
-        return stage.depth * seconds / lookups.count if lookups else 0.0
+        count, _ = _lookups(stage)
+        seconds = sum(_one_thread_s(stage, figures, Case.LIKELY).values())
+        return stage.depth * seconds / count if count else 0.0
 
     def costs(self, circuit: Workload, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""
-        costs = [cost for stage in circuit.stages for cost in _stage_costs(stage, figures, case)]
-        keys_s = case.cost(figures.key_byte_s) * (circuit.bsk_bytes + circuit.ksk_bytes)
-        if keys_s > 0:
-            source = figures.key_byte_s.source
-            costs.append(Cost(ALL_KEYS, "keys", keys_s, Bottleneck.MEMORY_BANDWIDTH, source))
-        return costs
+        costs: list[Cost] = []
+        for stage in circuit.stages:
+            costs += _lookup_costs(stage, figures, case)
+            elements = sum(use.count * (use.lwe_dimension + 1) for use in stage.linear)
+            costs.append(_streamed(stage.name, "linear", elements, figures.linear_element_s, case))
+        key_bytes = circuit.bsk_bytes + circuit.ksk_bytes
+        return [*costs, _streamed(ALL_KEYS, "keys", key_bytes, figures.key_byte_s, case)]
 
 
-def pbs_seconds(parameters: PbsParameters, figures: CpuFigures, case: Case = Case.LIKELY) -> float:
-    """Seconds of one PBS on one thread."""
-    seconds = case.cost(figures.fourier_unit_s) * fourier_units(parameters)
-    seconds += case.cost(figures.external_product_unit_s) * external_product_units(parameters)
-    return seconds * figures.stretch(parameters.polynomial_size, case)
+def _streamed(stage: str, operation: Operation, count: int, one: Figure, case: Case) -> Cost:
+    seconds = count * case.cost(one)
+    return Cost(stage, operation, seconds, Bottleneck.MEMORY_BANDWIDTH, one.source)
 
 
-def key_switch_seconds(
-    parameters: KeySwitchParameters, figures: CpuFigures, case: Case = Case.LIKELY
-) -> float:
-    """Seconds of one KS on one thread."""
-    return case.cost(figures.key_switch_unit_s) * key_switch_units(parameters)
-
-
-@dataclass(frozen=True)
-class _Lookups:
-    """The ``count`` lookups of a stage, at most ``at_once`` of them at the same time."""
-
-    count: int
-    at_once: int
-
-
-def _lookups(stage: Stage) -> _Lookups | None:
-    """What the threads share out of ``stage``; None where there is nothing but linear operations.
+def _lookups(stage: Stage) -> tuple[int, int]:
+    """How many lookups the threads share out of ``stage``, and how many of them at the same time.
 
     The PBS, each with its part of the KS. KS that belong to no PBS are lookups of their own, but no
     more of them than the stage has values: what one value needs, one thread does.
     """
     count = stage.pbs_count or stage.key_switch_count
-    if not count:
-        return None
     at_once = min(stage.parallel_width, math.ceil(count / stage.depth))
-    return _Lookups(min(count, stage.depth * at_once), at_once)
+    return min(count, stage.depth * at_once), at_once
 
 
-def _stage_costs(stage: Stage, figures: CpuFigures, case: Case) -> list[Cost]:
-    lookups = _lookups(stage)
-    costs = [] if lookups is None else _lookup_costs(stage, lookups, figures, case)
-    linear_s = sum(use.count * (use.lwe_dimension + 1) for use in stage.linear) * case.cost(
-        figures.linear_element_s
-    )
-    if linear_s > 0:
-        source = figures.linear_element_s.source
-        costs.append(Cost(stage.name, "linear", linear_s, Bottleneck.MEMORY_BANDWIDTH, source))
-    return costs
+def _one_thread_s(stage: Stage, figures: CpuFigures, case: Case) -> dict[Operation, float]:
+    """Seconds of all lookups of ``stage`` on one thread."""
+    fourier_unit_s = case.cost(figures.fourier_unit_s)
+    product_unit_s = case.cost(figures.external_product_unit_s)
+    pbs_s = 0.0
+    for use in stage.pbs:
+        one_s = fourier_unit_s * fourier_units(use.parameters)
+        one_s += product_unit_s * external_product_units(use.parameters)
+        pbs_s += use.count * (one_s * figures.stretch(use.parameters.polynomial_size, case))
+    switch_unit_s = case.cost(figures.key_switch_unit_s)
+    switches = ((use.count, key_switch_units(use.parameters)) for use in stage.key_switches)
+    return {
+        "pbs": pbs_s,
+        "key_switch": sum(count * (switch_unit_s * units) for count, units in switches),
+    }
 
 
-def _lookup_costs(stage: Stage, lookups: _Lookups, figures: CpuFigures, case: Case) -> list[Cost]:
+def _lookup_costs(stage: Stage, figures: CpuFigures, case: Case) -> Iterator[Cost]:
+    count, at_once = _lookups(stage)
+    if not count:
+        return
     threads = figures.threads.value
     together = case.rate(figures.thread_efficiency)
-    efficiency = together if min(lookups.at_once, threads) > 1 else 1.0
+    efficiency = together if min(at_once, threads) > 1 else 1.0
     # Seconds of one thread become seconds of the stage: rounds * (time of one lookup).
-    rounds = stage.depth * math.ceil(lookups.at_once / threads)
-    share = rounds / lookups.count / efficiency
+    rounds = stage.depth * math.ceil(at_once / threads)
+    share = rounds / count / efficiency
     full_share = 1 / threads / (together if threads > 1 else 1.0)
-    narrow = lookups.count / (rounds * threads) <= NARROW
-    lookup_bottleneck = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
-    one_thread: dict[Operation, float] = {
-        "pbs": sum(use.count * pbs_seconds(use.parameters, figures, case) for use in stage.pbs),
-        "key_switch": sum(
-            use.count * key_switch_seconds(use.parameters, figures, case)
-            for use in stage.key_switches
-        ),
-    }
-    source_of: dict[Operation, Source] = {
+    narrow = count / (rounds * threads) <= NARROW
+    source: dict[Operation, Source] = {
         "pbs": figures.source_at(
-            max((use.parameters.polynomial_size for use in stage.pbs), default=1),
+            largest_size(stage),
             figures.fourier_unit_s,
             figures.external_product_unit_s,
             figures.thread_efficiency,
         ),
         "key_switch": weakest(figures.key_switch_unit_s, figures.thread_efficiency),
     }
-    costs = []
-    for operation, seconds in one_thread.items():
-        if seconds <= 0:
-            continue
-        streaming_s = _streaming_seconds(stage, figures, case) if operation == "pbs" else 0.0
-        bound_by_memory = streaming_s > seconds * share
-        costs.append(
-            Cost(
-                stage=stage.name,
-                operation=operation,
-                latency_s=max(seconds * share, streaming_s),
-                bottleneck=Bottleneck.MEMORY_BANDWIDTH if bound_by_memory else lookup_bottleneck,
-                source=source_of[operation],
-                busy_s=max(seconds * full_share, streaming_s),
-            )
+    bandwidth, streaming_s = figures.memory_bandwidth_bytes_per_s, 0.0
+    if bandwidth is not None:
+        moved = sum(use.count * bootstrap_key_bytes(use.parameters) for use in stage.pbs)
+        streaming_s = moved / case.rate(bandwidth)
+    for operation, seconds in _one_thread_s(stage, figures, case).items():
+        least_s = streaming_s if operation == "pbs" else 0.0
+        bottleneck = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
+        if least_s > seconds * share:
+            bottleneck = Bottleneck.MEMORY_BANDWIDTH
+        yield Cost(
+            stage=stage.name,
+            operation=operation,
+            latency_s=max(seconds * share, least_s),
+            bottleneck=bottleneck,
+            source=source[operation],
+            busy_s=max(seconds * full_share, least_s),
         )
-    return costs
-
-
-def _streaming_seconds(stage: Stage, figures: CpuFigures, case: Case) -> float:
-    """Seconds of streaming the bootstrap key for each PBS; 0 where no bandwidth is known."""
-    if figures.memory_bandwidth_bytes_per_s is None:
-        return 0.0
-    moved = sum(use.count * bootstrap_key_bytes(use.parameters) for use in stage.pbs)
-    return moved / case.rate(figures.memory_bandwidth_bytes_per_s)

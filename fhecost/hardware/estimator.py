@@ -143,23 +143,8 @@ def estimate_all(
 
 def summarize(circuit: CircuitProfile) -> CircuitSummary:
     """What a report says of the circuit."""
-    return CircuitSummary(
-        source=circuit.source,
-        name=circuit.name,
-        description=circuit.description,
-        hash=circuit.hash,
-        pbs_count=circuit.pbs_count,
-        key_switch_count=circuit.key_switch_count,
+    return CircuitSummary.like(
+        circuit,
         linear_counts={name: circuit.linear_count(name) for name in LINEAR_OPERATIONS},
-        max_bit_width=circuit.max_bit_width,
-        complexity=circuit.complexity,
-        p_error=circuit.p_error,
-        global_p_error=circuit.global_p_error,
-        bsk_bytes=circuit.bsk_bytes,
-        ksk_bytes=circuit.ksk_bytes,
-        input_bytes=circuit.input_bytes,
-        output_bytes=circuit.output_bytes,
         widest_stage_bytes=widest_stage_bytes(circuit.stages),
-        versions=circuit.versions,
-        stages=circuit.stages,
     )

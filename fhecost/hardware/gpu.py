@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import Field
 
-from fhecost.circuits.profile import PbsParameters, Stage
+from fhecost.circuits.profile import Stage
 from fhecost.circuits.work import TORUS_BYTES, bootstrap_key_bytes, key_switch_units, pbs_units
 from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation
@@ -16,11 +18,10 @@ from fhecost.hardware.latency_model import (
     Cost,
     ExtrapolatedFigures,
     LatencyModel,
-    largest_set_refusal,
-    memory_refusal,
+    key_refusal,
+    largest_size,
     streamed_linear_cost,
 )
-from fhecost.hardware.schedule import dependency_levels
 from fhecost.provenance import (
     CountFigure,
     FractionFigure,
@@ -96,150 +97,122 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
 
     def refusal(self, circuit: Workload, figures: GpuFigures) -> str | None:
         """A set beyond the backend's largest N, or keys beyond the memory, can't be run."""
-        too_large = largest_set_refusal(circuit, figures.largest_polynomial_size.value)
-        if too_large is not None:
-            return too_large
-        return memory_refusal(
-            circuit.bsk_bytes + circuit.ksk_bytes, figures.memory_bytes, "the keys"
-        )
+        limit = figures.largest_polynomial_size.value
+        return key_refusal(circuit, limit, figures.memory_bytes)
 
     def alone_s(self, stage: Stage, figures: GpuFigures) -> float:
         """Seconds of the stage's chain of lookups."""
-        return _chain_seconds(stage, figures, Case.LIKELY)
+        return _load(stage, figures, Case.LIKELY).chain_s
 
     def costs(self, circuit: Workload, figures: GpuFigures, case: Case) -> list[Cost]:
         """Costs by stage; a level's time is shared out by the time its stages would take alone."""
         costs: list[Cost] = []
-        for level in dependency_levels(circuit):
+        passes, devices = figures.ciphertext_passes_per_linear_operation, figures.devices.value
+        bandwidth = figures.memory_bandwidth_bytes_per_s
+        for level in _levels(circuit):
             costs += _level_costs(level, figures, case)
-            for stage in level:
-                costs += streamed_linear_cost(
-                    stage,
-                    figures.ciphertext_passes_per_linear_operation,
-                    figures.memory_bandwidth_bytes_per_s,
-                    case,
-                    devices=figures.devices.value,
-                )
-        moved = circuit.input_bytes + circuit.output_bytes
-        if moved:
-            link = figures.host_link_bytes_per_s
-            costs.append(
-                Cost(
-                    HOST_TRANSFER,
-                    "transfer",
-                    moved / case.rate(link),
-                    Bottleneck.TRANSFER,
-                    link.source,
-                    busy_s=0.0,
-                )
-            )
+            costs += [streamed_linear_cost(s, passes, bandwidth, case, devices) for s in level]
+        link = figures.host_link_bytes_per_s
+        moved_s = (circuit.input_bytes + circuit.output_bytes) / case.rate(link)
+        costs.append(
+            Cost(HOST_TRANSFER, "transfer", moved_s, Bottleneck.TRANSFER, link.source, busy_s=0.0)
+        )
         return costs
 
 
-def one_pbs_seconds(
-    parameters: PbsParameters, figures: GpuFigures, case: Case = Case.LIKELY
-) -> float:
-    """Seconds of one PBS alone on a device."""
-    rate = case.rate(figures.single_pbs_rate_units_per_s)
-    if _spills(parameters, figures):
-        rate *= case.rate(figures.spilled_rate_share)
-    overhead = parameters.lwe_dimension * case.cost(figures.step_overhead_s)
-    stretch = figures.stretch(parameters.polynomial_size, case)
-    return stretch * (overhead + pbs_units(parameters) / rate)
+def _levels(circuit: Workload) -> list[tuple[Stage, ...]]:
+    """Stages by the length of their longest chain of predecessors.
+
+    The stages of one level wait for nothing in it, so they can run together.
+    """
+    level_of: dict[str, int] = {}
+    levels: list[list[Stage]] = []
+    for stage in circuit.stages:
+        level = 1 + max((level_of[name] for name in stage.predecessors), default=-1)
+        level_of[stage.name] = level
+        if level == len(levels):
+            levels.append([])
+        levels[level].append(stage)
+    return [tuple(level) for level in levels]
 
 
-def _step_bytes(parameters: PbsParameters) -> int:
-    """Bytes of the Fourier digits and the accumulator of one step."""
-    polynomials = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
-    return polynomials * parameters.polynomial_size * TORUS_BYTES
+@dataclass(frozen=True)
+class _Load:
+    """The lookups of a stage: seconds on devices that are full, and in a chain, each one alone."""
+
+    stage: str
+    full_s: Mapping[Operation, float]
+    chain_s: float
+    streamed: bool
+
+    @property
+    def busy_s(self) -> float:
+        return sum(self.full_s.values())
+
+    @property
+    def alone_s(self) -> float:
+        return max(self.busy_s, self.chain_s)
 
 
-def _spills(parameters: PbsParameters, figures: GpuFigures) -> bool:
-    return _step_bytes(parameters) > figures.shared_memory_bytes.value
+def _load(stage: Stage, figures: GpuFigures, case: Case) -> _Load:
+    work = moved = one_pbs_s = 0.0
+    for use in stage.pbs:
+        parameters = use.parameters
+        stretch = figures.stretch(parameters.polynomial_size, case)
+        units = pbs_units(parameters)
+        work += use.count * units * stretch
+        moved += use.count / figures.concurrent_pbs.value * bootstrap_key_bytes(parameters)
+        single_rate = case.rate(figures.single_pbs_rate_units_per_s)
+        # The Fourier digits and the accumulator of one step.
+        polynomials = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
+        step_bytes = polynomials * parameters.polynomial_size * TORUS_BYTES
+        if step_bytes > figures.shared_memory_bytes.value:
+            moved += use.count * parameters.lwe_dimension * 2 * step_bytes
+            single_rate *= case.rate(figures.spilled_rate_share)
+        overhead_s = parameters.lwe_dimension * case.cost(figures.step_overhead_s)
+        one_pbs_s = max(one_pbs_s, stretch * (overhead_s + units / single_rate))
+    compute_s = work / case.rate(figures.saturated_rate_units_per_s)
+    stream_s = moved / case.rate(figures.memory_bandwidth_bytes_per_s)
+    switches = [(use.count, key_switch_units(use.parameters)) for use in stage.key_switches]
+    switch_s = sum(count * units for count, units in switches) / case.rate(
+        figures.key_switch_rate_units_per_s
+    )
+    one_switch_s = max((units for _, units in switches), default=0.0) / case.rate(
+        figures.single_key_switch_rate_units_per_s
+    )
+    devices = figures.devices.value
+    return _Load(
+        stage.name,
+        {"pbs": max(compute_s, stream_s) / devices, "key_switch": switch_s / devices},
+        chain_s=stage.depth * (one_pbs_s + one_switch_s),
+        streamed=stream_s > compute_s,
+    )
 
 
 def _level_costs(level: tuple[Stage, ...], figures: GpuFigures, case: Case) -> list[Cost]:
     """Costs of the lookups of stages that run together."""
-    full = {stage.name: _full_seconds(stage, figures, case) for stage in level}
-    full = {name: parts for name, parts in full.items() if sum(parts.values()) > 0}
-    if not full:
+    loads = [_load(stage, figures, case) for stage in level if stage.pbs or stage.key_switches]
+    if not loads:
         return []
-    chain = {stage.name: _chain_seconds(stage, figures, case) for stage in level}
-    streamed = {stage.name: _is_streamed(stage, figures, case) for stage in level}
-    busy = sum(sum(parts.values()) for parts in full.values())
-    longest = max(chain[name] for name in full)
-    level_s = max(busy, longest)
-    alone = {name: max(sum(full[name].values()), chain[name]) for name in full}
-    scale = level_s / sum(alone.values())
-    bound_by_work = busy >= longest
-    rates = (
+    busy_s = sum(load.busy_s for load in loads)
+    longest_s = max(load.chain_s for load in loads)
+    scale = max(busy_s, longest_s) / sum(load.alone_s for load in loads)
+    full = busy_s >= longest_s
+    pbs_rate, switch_rate = (
         (figures.saturated_rate_units_per_s, figures.key_switch_rate_units_per_s)
-        if bound_by_work
+        if full
         else (figures.single_pbs_rate_units_per_s, figures.single_key_switch_rate_units_per_s)
     )
-    largest = max(
-        (use.parameters.polynomial_size for stage in level for use in stage.pbs), default=1
-    )
     source: dict[Operation, Source] = {
-        "pbs": figures.source_at(largest, rates[0]),
-        "key_switch": weakest(rates[1], figures.key_switch_rate_units_per_s),
+        "pbs": figures.source_at(largest_size(*level), pbs_rate),
+        "key_switch": weakest(switch_rate, figures.key_switch_rate_units_per_s),
     }
     costs = []
-    for name, parts in full.items():
-        work = Bottleneck.MEMORY_BANDWIDTH if streamed[name] else Bottleneck.COMPUTE
-        for operation, seconds in parts.items():
-            if seconds > 0:
-                costs.append(
-                    Cost(
-                        stage=name,
-                        operation=operation,
-                        latency_s=alone[name] * scale * seconds / sum(parts.values()),
-                        bottleneck=work if bound_by_work else Bottleneck.PARALLEL_WIDTH,
-                        source=source[operation],
-                        busy_s=seconds,
-                    )
-                )
+    for load in loads:
+        work = Bottleneck.MEMORY_BANDWIDTH if load.streamed else Bottleneck.COMPUTE
+        bound_by = work if full else Bottleneck.PARALLEL_WIDTH
+        for operation, seconds in load.full_s.items():
+            latency_s = load.alone_s * scale * seconds / load.busy_s
+            cost = Cost(load.stage, operation, latency_s, bound_by, source[operation], seconds)
+            costs.append(cost)
     return costs
-
-
-def _full_seconds(stage: Stage, figures: GpuFigures, case: Case) -> dict[Operation, float]:
-    """Seconds of all lookups of ``stage`` on devices that are full."""
-    devices = figures.devices.value
-    switches = sum(use.count * key_switch_units(use.parameters) for use in stage.key_switches)
-    return {
-        "pbs": max(_compute_seconds(stage, figures, case), _stream_seconds(stage, figures, case))
-        / devices,
-        "key_switch": switches / case.rate(figures.key_switch_rate_units_per_s) / devices,
-    }
-
-
-def _compute_seconds(stage: Stage, figures: GpuFigures, case: Case) -> float:
-    work = sum(
-        use.count
-        * pbs_units(use.parameters)
-        * figures.stretch(use.parameters.polynomial_size, case)
-        for use in stage.pbs
-    )
-    return work / case.rate(figures.saturated_rate_units_per_s)
-
-
-def _stream_seconds(stage: Stage, figures: GpuFigures, case: Case) -> float:
-    """Seconds that the keys, and polynomials that spill, take through the device's memory."""
-    moved = 0.0
-    for use in stage.pbs:
-        moved += use.count / figures.concurrent_pbs.value * bootstrap_key_bytes(use.parameters)
-        if _spills(use.parameters, figures):
-            steps = use.parameters.lwe_dimension
-            moved += use.count * steps * 2 * _step_bytes(use.parameters)
-    return moved / case.rate(figures.memory_bandwidth_bytes_per_s)
-
-
-def _is_streamed(stage: Stage, figures: GpuFigures, case: Case) -> bool:
-    return _stream_seconds(stage, figures, case) > _compute_seconds(stage, figures, case)
-
-
-def _chain_seconds(stage: Stage, figures: GpuFigures, case: Case) -> float:
-    """Seconds of the longest chain of lookups of ``stage``, each alone on the device."""
-    pbs = max((one_pbs_seconds(use.parameters, figures, case) for use in stage.pbs), default=0.0)
-    switch = max((key_switch_units(use.parameters) for use in stage.key_switches), default=0.0)
-    return stage.depth * (pbs + switch / case.rate(figures.single_key_switch_rate_units_per_s))

@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import ciphertext_bytes
 from fhecost.circuits.workload import Workload
-from fhecost.errors import ImpossibleError, UsageError, first_validation_error
+from fhecost.errors import ImpossibleError
+from fhecost.files import checked
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import (
     OPERATIONS,
@@ -31,7 +32,6 @@ from fhecost.hardware.estimate import (
     StageEstimate,
 )
 from fhecost.hardware.profile import HardwareProfile, PbsKind
-from fhecost.hardware.schedule import critical_path
 from fhecost.provenance import (
     AtLeastOneFigure,
     Figure,
@@ -70,27 +70,26 @@ HOST_TRANSFER = "(host transfer)"
 """What belongs to no stage of the circuit; the parentheses keep it apart from every stage."""
 
 
+def optional(description: str) -> Any:
+    """The field of a figure that a machine may leave out: None then."""
+    return Field(default=None, description=description)
+
+
 class Figures(Frozen):
     """Base of the figures that a latency model needs, by name; all in SI units.
 
     Those here describe a machine of any kind; a model that computes with one asks for it anew.
     """
 
-    clock_hz: PositiveFigure | None = Field(default=None, description="clock frequency")
-    cache_bytes: PositiveFigure | None = Field(default=None, description="on-chip memory")
-    memory_bytes: PositiveFigure | None = Field(
-        default=None, description="memory for keys and ciphertexts"
-    )
-    memory_bandwidth_bytes_per_s: PositiveFigure | None = Field(
-        default=None, description="bandwidth of that memory"
-    )
-    host_link_bytes_per_s: PositiveFigure | None = Field(
-        default=None, description="bandwidth between host and device"
-    )
-    power_w: PositiveFigure | None = Field(default=None, description="power at full load")
-    area_mm2: PositiveFigure | None = Field(default=None, description="silicon area")
-    price_usd_per_hour: PositiveFigure | None = Field(
-        default=None, description="what an hour of the machine costs to rent"
+    clock_hz: PositiveFigure | None = optional("clock frequency")
+    cache_bytes: PositiveFigure | None = optional("on-chip memory")
+    memory_bytes: PositiveFigure | None = optional("memory for keys and ciphertexts")
+    memory_bandwidth_bytes_per_s: PositiveFigure | None = optional("bandwidth of that memory")
+    host_link_bytes_per_s: PositiveFigure | None = optional("bandwidth between host and device")
+    power_w: PositiveFigure | None = optional("power at full load")
+    area_mm2: PositiveFigure | None = optional("silicon area")
+    price_usd_per_hour: PositiveFigure | None = optional(
+        "what an hour of the machine costs to rent"
     )
 
 
@@ -149,6 +148,7 @@ class Cost:
 
 
 F = TypeVar("F", bound=Figures)
+K = TypeVar("K", bound=Hashable)
 
 
 class LatencyModel(ABC, Generic[F]):
@@ -166,7 +166,7 @@ class LatencyModel(ABC, Generic[F]):
 
     @abstractmethod
     def costs(self, circuit: Workload, figures: F, case: Case) -> list[Cost]:
-        """The costs of ``circuit``; they add up to its latency."""
+        """The costs of ``circuit``; they add up to its latency. What takes no time may be there."""
 
     def alone_s(self, stage: Stage, figures: F) -> float | None:
         """Seconds of the lookups of ``stage`` with nothing else to do and no lack of lanes.
@@ -188,35 +188,27 @@ class LatencyModel(ABC, Generic[F]):
         Raises:
             UsageError: a figure is missing, unknown or out of range; the field's path is named.
         """
-        try:
-            content = {
-                name: figure.model_dump(exclude_none=True)
-                for name, figure in hardware.figures.items()
-            }
-            figures: F = self.figures_type.model_validate(content)  # type: ignore[assignment]
-        except ValidationError as error:
-            problem = first_validation_error(error.errors())
-            raise UsageError(f"{hardware.name}: figures.{problem}") from error
-        return figures
+        content = {
+            name: figure.model_dump(exclude_none=True) for name, figure in hardware.figures.items()
+        }
+        figures = checked(self.figures_type, content, f"{hardware.name}: figures.")
+        return cast("F", figures)
 
     def estimate(
         self, circuit: CircuitProfile, hardware: HardwareProfile, figures: F, hardware_hash: str
     ) -> Estimate:
-        """The estimate for ``circuit`` on ``hardware``.
-
-        Args:
-            circuit: what runs.
-            hardware: where it runs.
-            figures: those of ``hardware``, as :meth:`read_figures` reads them.
-            hardware_hash: of ``hardware``.
+        """The estimate for ``circuit`` on ``hardware``, whose figures and hash are given.
 
         Raises:
             ImpossibleError: the machine can't run the circuit.
         """
         costs = self.likely_costs(circuit, hardware, figures)
         total = sum(cost.latency_s for cost in costs)
-        low = sum(cost.latency_s for cost in self.costs(circuit, figures, Case.FAST))
-        high = sum(cost.latency_s for cost in self.costs(circuit, figures, Case.SLOW))
+        low, high = (
+            sum(cost.latency_s for cost in self.costs(circuit, figures, case))
+            for case in (Case.FAST, Case.SLOW)
+        )
+        by_source = _seconds_by(costs, lambda cost: cost.source)
         return Estimate(
             hardware=hardware.name,
             title=hardware.title,
@@ -227,9 +219,9 @@ class LatencyModel(ABC, Generic[F]):
             bottleneck=_largest(costs),
             by_stage=_by_stage(costs, self.left_out),
             idle_s=sum(cost.latency_s - cost.at_work_s for cost in costs),
-            critical_path_s=self._critical_path_s(circuit, figures),
+            critical_path_s=_critical_path(circuit, lambda stage: self.alone_s(stage, figures)),
             by_operation_s=by_operation(costs, self.left_out),
-            sources=_source_shares(costs, total),
+            sources={source: by_source[source] / total for source in Source if source in by_source},
             assumptions=(*self.assumptions, *hardware.assumptions),
             references=hardware.references,
             hardware_hash=hardware_hash,
@@ -253,19 +245,11 @@ class LatencyModel(ABC, Generic[F]):
         reason = self.refusal(circuit, figures)
         if reason is not None:
             raise ImpossibleError(f"{hardware.name}: {reason}")
-        costs = self.costs(circuit, figures, Case.LIKELY)
+        every = self.costs(circuit, figures, Case.LIKELY)
+        costs = [cost for cost in every if cost.latency_s > 0]
         if not costs:
             raise ImpossibleError(f"{hardware.name}: the circuit has no operation with a cost")
         return costs
-
-    def _critical_path_s(self, circuit: CircuitProfile, figures: F) -> float | None:
-        seconds: dict[str, float] = {}
-        for stage in circuit.stages:
-            alone_s = self.alone_s(stage, figures)
-            if alone_s is None:
-                return None
-            seconds[stage.name] = alone_s
-        return critical_path(circuit, seconds)
 
 
 def _times(quantity: float, figure: Figure | None) -> float | None:
@@ -273,19 +257,17 @@ def _times(quantity: float, figure: Figure | None) -> float | None:
 
 
 def streamed_linear_cost(
-    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: float = 1
-) -> list[Cost]:
+    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: float
+) -> Cost:
     """Linear operations that stream each ciphertext ``passes`` times through memory."""
     touched = sum(use.count * ciphertext_bytes(use.lwe_dimension) for use in stage.linear)
-    if not touched:
-        return []
     seconds = touched * case.cost(passes) / case.rate(bandwidth) / devices
     source = weakest(passes, bandwidth)
-    return [Cost(stage.name, "linear", seconds, Bottleneck.MEMORY_BANDWIDTH, source)]
+    return Cost(stage.name, "linear", seconds, Bottleneck.MEMORY_BANDWIDTH, source)
 
 
-def largest_set_refusal(circuit: Workload, limit: float) -> str | None:
-    """Why a machine whose polynomials end at ``limit`` can't run ``circuit``, naming the set."""
+def key_refusal(circuit: Workload, limit: float, memory: Figure | None) -> str | None:
+    """Why a device whose polynomials end at ``limit`` can't run ``circuit``, or hold its keys."""
     too_large = {
         use.parameters: stage.name
         for stage in circuit.stages
@@ -293,12 +275,17 @@ def largest_set_refusal(circuit: Workload, limit: float) -> str | None:
         if use.parameters.polynomial_size > limit
     }
     if not too_large:
-        return None
+        return memory_refusal(circuit.bsk_bytes + circuit.ksk_bytes, memory, "the keys")
     worst = max(too_large, key=lambda parameters: parameters.polynomial_size)
     return (
         f"can't hold the parameter set {worst} of stage {too_large[worst]!r}: "
         f"its largest N is {limit:,.0f}; fewer bits or a shorter sequence give smaller sets"
     )
+
+
+def largest_size(*stages: Stage) -> int:
+    """The largest N of a PBS in ``stages``; 1 where there is none."""
+    return max((use.parameters.polynomial_size for s in stages for use in s.pbs), default=1)
 
 
 def memory_refusal(needed_bytes: float, memory: Figure | None, what: str) -> str | None:
@@ -311,23 +298,12 @@ def memory_refusal(needed_bytes: float, memory: Figure | None, what: str) -> str
     )
 
 
-def _largest(costs: Sequence[Cost]) -> Bottleneck:
-    by_bottleneck: dict[Bottleneck, float] = defaultdict(float)
-    for cost in costs:
-        by_bottleneck[cost.bottleneck] += cost.latency_s
-    return max(by_bottleneck, key=lambda name: by_bottleneck[name])
-
-
 def by_operation(
     costs: Sequence[Cost], left_out: frozenset[Operation]
 ) -> dict[Operation, float | None]:
     """Seconds by operation; None for those ``left_out``, of which nothing is known."""
-    return {
-        operation: None
-        if operation in left_out
-        else sum(cost.latency_s for cost in costs if cost.operation == operation)
-        for operation in OPERATIONS
-    }
+    seconds = _seconds_by(costs, lambda cost: cost.operation)
+    return {name: None if name in left_out else seconds.get(name, 0.0) for name in OPERATIONS}
 
 
 def _by_stage(costs: Sequence[Cost], left_out: frozenset[Operation]) -> tuple[StageEstimate, ...]:
@@ -346,8 +322,24 @@ def _by_stage(costs: Sequence[Cost], left_out: frozenset[Operation]) -> tuple[St
     )
 
 
-def _source_shares(costs: Sequence[Cost], total: float) -> dict[Source, float]:
-    by_source: dict[Source, float] = defaultdict(float)
+def _critical_path(circuit: Workload, seconds: Callable[[Stage], float | None]) -> float | None:
+    """Seconds of the longest chain of stages that wait for each other; None if unknown."""
+    end: dict[str, float] = {}
+    for stage in circuit.stages:
+        alone_s = seconds(stage)
+        if alone_s is None:
+            return None
+        end[stage.name] = max((end[name] for name in stage.predecessors), default=0.0) + alone_s
+    return max(end.values(), default=0.0)
+
+
+def _largest(costs: Sequence[Cost]) -> Bottleneck:
+    seconds = _seconds_by(costs, lambda cost: cost.bottleneck)
+    return max(seconds, key=seconds.__getitem__)
+
+
+def _seconds_by(costs: Sequence[Cost], part: Callable[[Cost], K]) -> dict[K, float]:
+    seconds: dict[K, float] = defaultdict(float)
     for cost in costs:
-        by_source[cost.source] += cost.latency_s
-    return {source: by_source[source] / total for source in Source if by_source[source] > 0}
+        seconds[part(cost)] += cost.latency_s
+    return seconds

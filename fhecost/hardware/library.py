@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError, UsageError, all_validation_errors, first_validation_error
+from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
 from fhecost.files import AnyPath, configuration_folder, read_text
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
@@ -28,7 +28,7 @@ MEASURED = "epyc-zen4-2"
 HardwareNames = str | Sequence[str | HardwareProfile]
 """The name of a machine, ``all`` or ``default``, or names and hardware profiles one by one."""
 
-_ONE_OF_EACH_KIND = frozenset({"epyc-zen4-2", "h100", "strix"})
+_ONE_OF_EACH_KIND = frozenset({MEASURED, "h100", "strix"})
 
 
 def own_hardware_file(name: str) -> Path:
@@ -49,12 +49,7 @@ def hardware_files(hardware_path: Iterable[AnyPath] = ()) -> dict[str, Path]:
         if not folder.is_dir():
             raise FieldError("hardware_path", "not a folder", folder)
     folders = [data_folder("hardware"), own_hardware_file("").parent, *extra]
-    return {
-        path.stem: path
-        for folder in folders
-        if folder.is_dir()
-        for path in sorted(folder.glob("*.yaml"))
-    }
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def read_hardware(path: AnyPath) -> HardwareProfile:
@@ -67,16 +62,9 @@ def read_hardware(path: AnyPath) -> HardwareProfile:
         UsageError: the file can't be read, or a field is missing, unknown or out of range; the
             field's path is named.
     """
-    path = Path(path)
-    content = _read_mapping(path)
-    try:
-        profile = HardwareProfile.model_validate({"name": path.stem, **content})
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
-    try:
-        latency_model_named(profile.latency_model).read_figures(profile)
-    except UsageError as error:
-        raise UsageError(f"{path}: {str(error).removeprefix(profile.name + ': ')}") from error
+    profile, faults = _read(Path(path))
+    if profile is None or faults:
+        raise UsageError(f"{path}: {first_of(faults)}")
     return profile
 
 
@@ -89,25 +77,28 @@ def hardware_faults(path: AnyPath) -> list[str]:
     Raises:
         UsageError: the file can't be read at all.
     """
-    path = Path(path)
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> tuple[HardwareProfile | None, list[str]]:
     content = _read_mapping(path)
-    faults: list[str] = []
+    profile, faults = None, []
     try:
-        HardwareProfile.model_validate({"name": path.stem, **content})
+        profile = HardwareProfile.model_validate({"name": path.stem, **content})
     except ValidationError as error:
         faults += all_validation_errors(error.errors())
+    latency_model, figures = content.get("latency_model"), content.get("figures")
     try:
-        model = latency_model_named(str(content.get("latency_model")))
+        if isinstance(latency_model, str):
+            figures_type = latency_model_named(latency_model).figures_type
+            if isinstance(figures, dict):
+                figures_type.model_validate(figures)
     except UsageError as error:
-        return [*faults, str(error)] if "latency_model" in content else faults
-    figures = content.get("figures")
-    if isinstance(figures, dict):
-        try:
-            model.figures_type.model_validate(figures)
-        except ValidationError as error:
-            faults += [f"figures.{fault}" for fault in all_validation_errors(error.errors())]
+        faults.append(str(error))
+    except ValidationError as error:
+        faults += [f"figures.{fault}" for fault in all_validation_errors(error.errors())]
     # What both find is one fault.
-    return list(dict.fromkeys(faults))
+    return profile, list(dict.fromkeys(faults))
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
@@ -164,21 +155,18 @@ def load_hardware(
     if hardware in (ALL, DEFAULT):
         own = {name for name, path in known.items() if path.parent != data_folder("hardware")}
         wanted = known if hardware == ALL else _ONE_OF_EACH_KIND | own
-        read = [_read_or_leave_out(known[name]) for name in sorted(wanted)]
-        return [profile for profile in read if profile is not None]
+        read = []
+        for one in sorted(wanted):
+            try:
+                read.append(read_hardware(known[one]))
+            except UsageError as error:
+                if one not in own:
+                    raise
+                warnings.warn(f"{error}; this machine is left out", stacklevel=2)
+        return read
     given = [hardware] if isinstance(hardware, str) else list(hardware)
     for name in given:
         if isinstance(name, str) and name not in known:
             raise UsageError(f"{name}: unknown machine; there are {', '.join(sorted(known))}")
     by_name = {one if isinstance(one, str) else one.name: one for one in given}
     return [read_hardware(known[o]) if isinstance(o, str) else o for o in by_name.values()]
-
-
-def _read_or_leave_out(path: Path) -> HardwareProfile | None:
-    try:
-        return read_hardware(path)
-    except UsageError as error:
-        if path.parent == data_folder("hardware"):
-            raise
-        warnings.warn(f"{error}; this machine is left out", stacklevel=3)
-        return None

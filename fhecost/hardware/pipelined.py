@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cache
 from typing import ClassVar
 
@@ -25,8 +26,9 @@ from fhecost.hardware.latency_model import (
     Cost,
     ExtrapolatedFigures,
     LatencyModel,
-    largest_set_refusal,
-    memory_refusal,
+    key_refusal,
+    largest_size,
+    optional,
     streamed_linear_cost,
 )
 from fhecost.provenance import (
@@ -51,19 +53,17 @@ class PipelinedFigures(ExtrapolatedFigures):
     """
 
     devices: CountFigure = Field(description="devices, each with its own copy of the keys")
-    work_rate_units_per_s: PositiveFigure | None = Field(
-        default=None, description="PBS and KS work of a full device"
-    )
-    clock_hz: PositiveFigure | None = Field(default=None, description="clock frequency")
-    butterfly_units: PositiveFigure | None = Field(
-        default=None, description="complex butterflies that start in each cycle"
+    work_rate_units_per_s: PositiveFigure | None = optional("PBS and KS work of a full device")
+    clock_hz: PositiveFigure | None = optional("clock frequency")
+    butterfly_units: PositiveFigure | None = optional(
+        "complex butterflies that start in each cycle"
     )
     batch: CountFigure = Field(description="ciphertexts of one batch step")
-    shortest_step_share: FractionFigure | None = Field(
-        default=None, description="shortest batch step, relative to a full one; 1 when left out"
+    shortest_step_share: FractionFigure | None = optional(
+        "shortest batch step, relative to a full one; 1 when left out"
     )
-    on_chip_key_bytes: PositiveFigure | None = Field(
-        default=None, description="largest bootstrap key that stays on the chip"
+    on_chip_key_bytes: PositiveFigure | None = optional(
+        "largest bootstrap key that stays on the chip"
     )
     largest_polynomial_size: PowerOfTwoFigure = Field(description="the largest N that can run")
     key_switch_work_share: Figure = Field(
@@ -123,76 +123,20 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
 
     def refusal(self, circuit: Workload, figures: PipelinedFigures) -> str | None:
         """A set with a larger N than the hardware's, or keys beyond its memory, can't be run."""
-        too_large = largest_set_refusal(circuit, figures.largest_polynomial_size.value)
-        if too_large is not None:
-            return too_large
-        return memory_refusal(
-            circuit.bsk_bytes + circuit.ksk_bytes, figures.memory_bytes, "the keys"
-        )
+        return key_refusal(circuit, figures.largest_polynomial_size.value, figures.memory_bytes)
 
     def alone_s(self, stage: Stage, figures: PipelinedFigures) -> float:
         """Seconds of the shortest batch step, as often as the stage's steps wait for each other."""
-        case, least = Case.LIKELY, _shortest(figures)
-        pbs = max(
-            (least * _full_pbs_step_s(use.parameters, figures, case) for use in stage.pbs),
-            default=0.0,
-        )
-        exposed = _exposed(stage, figures, case)
-        switch = max(
-            (
-                least * exposed * _full_key_switch_step_s(use.parameters, figures, case)
-                for use in stage.key_switches
-            ),
-            default=0.0,
-        )
-        return stage.depth * (pbs + switch)
+        steps = _Steps(figures, Case.LIKELY)
+        pbs_s = max((steps.pbs(use.parameters)[0] for use in stage.pbs), default=0.0)
+        switches = (steps.key_switch(use.parameters)[0] for use in stage.key_switches)
+        switch_s = steps.exposed(stage) * max(switches, default=0.0)
+        return stage.depth * (steps.shortest * pbs_s + steps.shortest * switch_s)
 
     def costs(self, circuit: Workload, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
         steps = _Steps(figures, case)
-        return [cost for stage in circuit.stages for cost in _stage_costs(stage, steps)]
-
-
-def _shortest(figures: PipelinedFigures) -> float:
-    """The shortest batch step, relative to a full one, that a single ciphertext takes."""
-    least = 1.0 if figures.shortest_step_share is None else figures.shortest_step_share.value
-    return max(least, 1 / figures.batch.value)
-
-
-def _exposed(stage: Stage, figures: PipelinedFigures, case: Case) -> float:
-    """The share of the stage's key switches that takes time: all, where no PBS hides it."""
-    return case.cost(figures.key_switch_work_share) if stage.pbs else 1.0
-
-
-def _full_pbs_step_s(parameters: PbsParameters, figures: PipelinedFigures, case: Case) -> float:
-    """Seconds of the blind rotations of a full batch."""
-    stretch = figures.stretch(parameters.polynomial_size, case)
-    return stretch * figures.batch.value * _pbs_s(parameters, figures, case)
-
-
-def _pbs_s(parameters: PbsParameters, figures: PipelinedFigures, case: Case) -> float:
-    if figures.work_rate_units_per_s is not None:
-        return pbs_units(parameters) / case.rate(figures.work_rate_units_per_s)
-    return butterflies(parameters) / _butterflies_per_s(figures, case)
-
-
-def _full_key_switch_step_s(
-    parameters: KeySwitchParameters, figures: PipelinedFigures, case: Case
-) -> float:
-    """Seconds of the key switches of a full batch."""
-    if figures.work_rate_units_per_s is not None:
-        one = key_switch_units(parameters) / case.rate(figures.work_rate_units_per_s)
-    else:
-        rate = MULTIPLIERS_PER_BUTTERFLY * _butterflies_per_s(figures, case)
-        one = key_switch_multiplications(parameters) / rate
-    return figures.batch.value * one
-
-
-def _butterflies_per_s(figures: PipelinedFigures, case: Case) -> float:
-    clock, units = figures.clock_hz, figures.butterfly_units
-    if clock is None or units is None:
-        raise TypeError("checked when the figures were read")
-    return case.rate(clock) * case.rate(units)
+        return [cost for stage in circuit.stages for cost in steps.costs(stage)]
 
 
 class _Steps:
@@ -204,96 +148,92 @@ class _Steps:
 
     def __init__(self, figures: PipelinedFigures, case: Case) -> None:
         self.figures, self.case = figures, case
-        self.shortest = _shortest(figures)
-        bandwidth = case.rate(figures.memory_bandwidth_bytes_per_s)
-        kept = figures.on_chip_key_bytes
+        self.batch, self.devices = figures.batch.value, figures.devices.value
+        shortest = figures.shortest_step_share
+        # Relative to a full step, what a single ciphertext takes.
+        self.shortest = max(1.0 if shortest is None else shortest.value, 1 / self.batch)
+        self.bandwidth = case.rate(figures.memory_bandwidth_bytes_per_s)
+        self.pbs, self.key_switch = cache(self._pbs), cache(self._key_switch)
+        self.source = cache(self._source)
 
-        def pbs(parameters: PbsParameters) -> tuple[float, float]:
-            key_bytes = bootstrap_key_bytes(parameters)
-            stays = kept is not None and key_bytes <= kept.value
-            key_s = 0.0 if stays else key_bytes / bandwidth
-            return _full_pbs_step_s(parameters, figures, case), key_s
+    def _pbs(self, parameters: PbsParameters) -> tuple[float, float]:
+        one_s = self._seconds(pbs_units(parameters), butterflies(parameters))
+        stretch = self.figures.stretch(parameters.polynomial_size, self.case)
+        key_bytes, kept = bootstrap_key_bytes(parameters), self.figures.on_chip_key_bytes
+        stays = kept is not None and key_bytes <= kept.value
+        return stretch * self.batch * one_s, 0.0 if stays else key_bytes / self.bandwidth
 
-        def key_switch(parameters: KeySwitchParameters) -> tuple[float, float]:
-            full_s = _full_key_switch_step_s(parameters, figures, case)
-            return full_s, key_switch_key_bytes(parameters) / bandwidth
+    def _key_switch(self, parameters: KeySwitchParameters) -> tuple[float, float]:
+        multiplications = key_switch_multiplications(parameters)
+        one_s = self._seconds(
+            key_switch_units(parameters), multiplications / MULTIPLIERS_PER_BUTTERFLY
+        )
+        return self.batch * one_s, key_switch_key_bytes(parameters) / self.bandwidth
 
-        def source(operation: Operation, streaming: bool, largest: int | None) -> Source:
-            return _source(operation, streaming, largest, figures)
+    def _seconds(self, units: float, butterflies: float) -> float:
+        figures, rate = self.figures, self.case.rate
+        if figures.work_rate_units_per_s is not None:
+            return units / rate(figures.work_rate_units_per_s)
+        if figures.clock_hz is None or figures.butterfly_units is None:
+            raise TypeError("checked when the figures were read")
+        return butterflies / (rate(figures.clock_hz) * rate(figures.butterfly_units))
 
-        self.pbs, self.key_switch, self.source = cache(pbs), cache(key_switch), cache(source)
+    def _source(self, operation: Operation, streaming: bool, largest: int | None) -> Source:
+        """What the time of batch steps rests on: their number on the batch, their length on a rate.
 
+        ``largest`` is the largest N of the stage, None where it has no PBS: nothing hides its KS.
+        """
+        figures = self.figures
+        speed: tuple[Figure | None, ...] = (figures.clock_hz, figures.butterfly_units)
+        if streaming:
+            speed = (figures.memory_bandwidth_bytes_per_s,)
+        elif figures.work_rate_units_per_s is not None:
+            speed = (figures.work_rate_units_per_s,)
+        known = [figure for figure in (figures.batch, *speed) if figure is not None]
+        if largest is None:
+            return weakest(*known)
+        if operation == "key_switch":
+            return weakest(*known, figures.key_switch_work_share)
+        return figures.source_at(largest, *known)
 
-def _stage_costs(stage: Stage, steps: _Steps) -> list[Cost]:
-    largest = max((use.parameters.polynomial_size for use in stage.pbs), default=None)
-    costs = [
-        _steps_cost(stage, "pbs", use.count, *steps.pbs(use.parameters), largest, steps)
-        for use in stage.pbs
-    ]
-    exposed = _exposed(stage, steps.figures, steps.case)
-    for switch in stage.key_switches if exposed > 0 else ():
-        full_s, key_s = (exposed * seconds for seconds in steps.key_switch(switch.parameters))
-        costs.append(_steps_cost(stage, "key_switch", switch.count, full_s, key_s, largest, steps))
-    return costs + streamed_linear_cost(
-        stage,
-        steps.figures.ciphertext_passes_per_linear_operation,
-        steps.figures.memory_bandwidth_bytes_per_s,
-        steps.case,
-        devices=steps.figures.devices.value,
-    )
+    def exposed(self, stage: Stage) -> float:
+        """The share of the stage's key switches that takes time: all, where no PBS hides it."""
+        return self.case.cost(self.figures.key_switch_work_share) if stage.pbs else 1.0
 
+    def costs(self, stage: Stage) -> Iterator[Cost]:
+        for use in stage.pbs:
+            yield self._cost(stage, "pbs", use.count, *self.pbs(use.parameters))
+        exposed = self.exposed(stage)
+        for switch in stage.key_switches:
+            full_s, key_s = (exposed * seconds for seconds in self.key_switch(switch.parameters))
+            yield self._cost(stage, "key_switch", switch.count, full_s, key_s)
+        passes = self.figures.ciphertext_passes_per_linear_operation
+        bandwidth = self.figures.memory_bandwidth_bytes_per_s
+        yield streamed_linear_cost(stage, passes, bandwidth, self.case, self.devices)
 
-def _steps_cost(
-    stage: Stage,
-    operation: Operation,
-    count: int,
-    full_s: float,
-    key_s: float,
-    largest: int | None,
-    steps: _Steps,
-) -> Cost:
-    """The batch steps of ``count`` operations; a full step takes ``full_s`` and ``key_s``."""
-    batch, devices = steps.figures.batch.value, steps.figures.devices.value
-    per_depth = math.ceil(count / stage.depth)
-    on_one = math.ceil(per_depth / devices)
-    full_steps, rest = divmod(on_one, int(batch))
-    last_s = max(steps.shortest, rest / batch) * full_s if rest else 0.0
-    compute_s = full_steps * max(full_s, key_s) + (max(last_s, key_s) if rest else 0.0)
-    lanes = math.ceil(on_one / batch) * batch * devices
-    busy_s = count / (batch * devices) * max(full_s, key_s)
-    if key_s > full_s:
-        bottleneck = Bottleneck.MEMORY_BANDWIDTH
-    elif per_depth <= NARROW * lanes:
-        bottleneck = Bottleneck.PARALLEL_WIDTH
-    else:
-        bottleneck = Bottleneck.COMPUTE
-    return Cost(
-        stage=stage.name,
-        operation=operation,
-        latency_s=stage.depth * compute_s,
-        bottleneck=bottleneck,
-        source=steps.source(operation, key_s > full_s, largest),
-        busy_s=busy_s,
-    )
-
-
-def _source(
-    operation: Operation, streaming: bool, largest: int | None, figures: PipelinedFigures
-) -> Source:
-    """What the time of batch steps rests on: their number on the batch, their length on a rate.
-
-    ``largest`` is the largest N of the stage, None where it has no PBS: nothing hides its KS.
-    """
-    speed: tuple[Figure | None, ...] = (
-        figures.work_rate_units_per_s,
-        *((figures.clock_hz,) if figures.butterfly_units else ()),
-        figures.butterfly_units,
-    )
-    if streaming:
-        speed = (figures.memory_bandwidth_bytes_per_s,)
-    known = [figure for figure in (figures.batch, *speed) if figure is not None]
-    if largest is None:
-        return weakest(*known)
-    if operation == "key_switch":
-        return weakest(*known, figures.key_switch_work_share)
-    return figures.source_at(largest, *known)
+    def _cost(
+        self, stage: Stage, operation: Operation, count: int, full_s: float, key_s: float
+    ) -> Cost:
+        """The batch steps of ``count`` operations; a full step takes ``full_s`` and ``key_s``."""
+        batch, devices = self.batch, self.devices
+        per_depth = math.ceil(count / stage.depth)
+        on_one = math.ceil(per_depth / devices)
+        full_steps, rest = divmod(on_one, int(batch))
+        last_s = max(self.shortest, rest / batch) * full_s if rest else 0.0
+        compute_s = full_steps * max(full_s, key_s) + (max(last_s, key_s) if rest else 0.0)
+        lanes = math.ceil(on_one / batch) * batch * devices
+        if key_s > full_s:
+            bottleneck = Bottleneck.MEMORY_BANDWIDTH
+        elif per_depth <= NARROW * lanes:
+            bottleneck = Bottleneck.PARALLEL_WIDTH
+        else:
+            bottleneck = Bottleneck.COMPUTE
+        largest = largest_size(stage) if stage.pbs else None
+        return Cost(
+            stage=stage.name,
+            operation=operation,
+            latency_s=stage.depth * compute_s,
+            bottleneck=bottleneck,
+            source=self.source(operation, key_s > full_s, largest),
+            busy_s=count / (batch * devices) * max(full_s, key_s),
+        )

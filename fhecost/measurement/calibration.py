@@ -11,8 +11,7 @@ from pydantic import ValidationError
 from fhecost.errors import FieldError
 from fhecost.files import AnyPath, check_can_write, write_atomically
 from fhecost.hardware.profile import HardwareFile, HardwareProfile
-from fhecost.measurement.fit import fit_cpu
-from fhecost.measurement.key_fit import fit_keys
+from fhecost.measurement.fit import fit_cpu, fit_keys
 from fhecost.measurement.records import Microbenchmark, load_microbenchmark
 
 _EXTRAPOLATION = (
@@ -62,43 +61,39 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
     """
     fit, machine = fit_cpu(microbenchmark), microbenchmark.machine
 
-    def calibrated(value: float, spread: float) -> dict[str, Any]:
-        return _figure(value, "calibrated", ref, value * (1 - spread), value * (1 + spread))
+    def calibrated(value: float, low: float, high: float) -> dict[str, Any]:
+        figure = _figure(value, "calibrated", ref)
+        low, high = min(_rounded(low), figure["value"]), max(_rounded(high), figure["value"])
+        return {**figure, "low": low, "high": high}
 
+    def spread_out(value: float, spread: float) -> dict[str, Any]:
+        return calibrated(value, value * (1 - spread), value * (1 + spread))
+
+    largest = max(sample.pbs.polynomial_size for sample in microbenchmark.lookups)
     figures: dict[str, Any] = {
         "threads": _figure(fit.threads, "measured", ref),
-        "thread_efficiency": _figure(
-            fit.thread_efficiency,
-            "calibrated",
-            ref,
-            fit.thread_efficiency_low,
-            fit.thread_efficiency_high,
+        "thread_efficiency": calibrated(
+            fit.thread_efficiency, fit.thread_efficiency_low, fit.thread_efficiency_high
         ),
-        "fourier_unit_s": calibrated(fit.fourier_unit_s, fit.spread),
-        "external_product_unit_s": calibrated(fit.external_product_unit_s, fit.spread),
-        "key_switch_unit_s": calibrated(fit.key_switch_unit_s, fit.spread),
-        "key_byte_s": calibrated(fit.key_byte_s, fit.spread),
-        "linear_element_s": _figure(
-            fit.linear_element_s,
-            "calibrated",
-            ref,
-            fit.linear_element_low_s,
-            fit.linear_element_high_s,
+        "fourier_unit_s": spread_out(fit.fourier_unit_s, fit.spread),
+        "external_product_unit_s": spread_out(fit.external_product_unit_s, fit.spread),
+        "key_switch_unit_s": spread_out(fit.key_switch_unit_s, fit.spread),
+        "key_byte_s": spread_out(fit.key_byte_s, fit.spread),
+        "linear_element_s": calibrated(
+            fit.linear_element_s, fit.linear_element_low_s, fit.linear_element_high_s
         ),
-        "trusted_polynomial_size": _figure(
-            max(sample.pbs.polynomial_size for sample in microbenchmark.lookups), "measured", ref
-        ),
+        "trusted_polynomial_size": _figure(largest, "measured", ref),
         "extrapolation_per_doubling": {
             "value": 1.15,
             "source": "assumed",
             "rationale": _EXTRAPOLATION,
         },
-        "memory_bytes": _figure(float(machine.memory_bytes), "measured", ref),
+        "memory_bytes": _figure(machine.memory_bytes, "measured", ref),
     }
     if microbenchmark.keys:
         keys = fit_keys(microbenchmark.keys)
-        for name, spread in keys.spreads.items():
-            figures[name] = calibrated(getattr(keys, name), min(spread, 1.0))
+        for name, value in keys.constants.items():
+            figures[name] = spread_out(value, min(keys.spreads[name], 1.0))
         figures["process_memory_bytes"] = _figure(keys.process_memory_bytes, "measured", ref)
     if microbenchmark.usual_probe_s is not None:
         figures["probe_s"] = _figure(microbenchmark.usual_probe_s, "measured", ref)
@@ -127,16 +122,10 @@ def as_yaml(profile: HardwareFile) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _figure(
-    value: float, source: str, ref: str, low: float | None = None, high: float | None = None
-) -> dict[str, Any]:
-    """A figure with five digits: no fit is surer than that."""
-    figure: dict[str, Any] = {"value": _rounded(value), "source": source, "ref": ref}
-    if low is not None and high is not None:
-        figure |= {"low": min(_rounded(low), figure["value"])}
-        figure |= {"high": max(_rounded(high), figure["value"])}
-    return figure
+def _figure(value: float, source: str, ref: str) -> dict[str, Any]:
+    return {"value": _rounded(value), "source": source, "ref": ref}
 
 
 def _rounded(value: float) -> float:
+    """Five digits: no fit is surer than that."""
     return float(f"{value:.5g}")

@@ -38,6 +38,9 @@ class LinearCase:
 
     polynomial_size: int
     glwe_dimension: int = 1
+    level_count: int = 1
+    key_switch_levels: None = None
+    lwe_dimension: None = None
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,24 @@ Non-negative least squares on relative errors, on one thread::
 so that the smallest set counts as much as the largest. The thread efficiency is the median speed-up
 of the lookups over the thread count; the linear constant is the median time of one torus element
 over all products and thread counts, after the fitted time of their one lookup is taken off.
+
+What keys cost - making them, their first use, and the memory that they take - is fitted in the same
+way, over all parameter sets of a microbenchmark::
+
+    key generation = (a * bytes of BSK + b * key-product units) / threads + c * bytes of KSK
+    cold run - warm run = d * key-conversion units + e * bytes of BSK
+    peak memory - that of the process before = f * bytes of BSK + g * bytes of KSK
+
+The units are those of ``fhecost.circuits.work``. Bootstrap keys are made on all threads; key-switch
+keys and the conversion to the Fourier domain take one whatever there are. Once it has been used,
+the bootstrap key is there twice: as generated, and in the Fourier domain.
 """
 
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +35,13 @@ from fhecost.circuits.work import (
     bootstrap_key_bytes,
     external_product_units,
     fourier_units,
+    key_conversion_units,
+    key_product_units,
     key_switch_key_bytes,
     key_switch_units,
 )
 from fhecost.errors import UsageError
-from fhecost.measurement.records import LinearSample, LookupSample, Microbenchmark
+from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.quantization import FloatArray
 
 
@@ -67,6 +82,30 @@ class CpuFit:
     residuals: tuple[Residual, ...]
 
 
+@dataclass(frozen=True)
+class KeyResidual:
+    """One sample and the fit's relative errors for its three quantities."""
+
+    sample: KeySample
+    keygen_error: float
+    cold_error: float
+    memory_error: float
+
+
+@dataclass(frozen=True)
+class KeyFit:
+    """The constants by name and, as ``spreads``, the 90th percentile of the relative residuals.
+
+    Residuals of the cold run are relative to the whole run, those of memory to the whole process.
+    ``process_memory_bytes`` is what a process with Concrete loaded holds before it makes keys.
+    """
+
+    constants: Mapping[str, float]
+    spreads: Mapping[str, float]
+    process_memory_bytes: float
+    residuals: tuple[KeyResidual, ...]
+
+
 def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
     """Fit the CPU model's constants.
 
@@ -78,19 +117,15 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
         raise UsageError("a fit needs lookups with at least 5 parameter sets on one thread")
     measured = np.array([microbenchmark.corrected_median_s(sample) for sample in single])
     work = np.array([_work(sample, sample.elements) for sample in single])
-    constants, _ = nnls(work / measured[:, None], np.ones(len(single)))
-    fitted = work @ constants
-    residuals = tuple(
-        Residual(sample, float(m), float(f))
-        for sample, m, f in zip(single, measured, fitted, strict=True)
-    )
+    constants, errors = _fit(work, measured, measured)
     threads = max(sample.threads for sample in microbenchmark.lookups)
     efficiencies = _efficiencies(microbenchmark, threads, float(constants[3]))
-    elements = sorted(
-        _seconds_per_element(s, microbenchmark.corrected_median_s(s), constants)
-        for s in microbenchmark.linear
-    )
-    if not elements or elements[0] <= 0:
+    elements = []
+    for sample in microbenchmark.linear:
+        of_lookup = float(np.dot(_work(sample, 1), constants))
+        seconds = microbenchmark.corrected_median_s(sample) - of_lookup
+        elements.append(seconds / sample.operations / (sample.lwe_dimension + 1))
+    if not elements or min(elements) <= 0:
         raise UsageError("a fit needs products that take longer than the lookup behind them")
     return CpuFit(
         threads=threads,
@@ -102,11 +137,74 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
         key_switch_unit_s=float(constants[2]),
         key_byte_s=float(constants[3]),
         linear_element_s=statistics.median(elements),
-        linear_element_low_s=elements[0],
-        linear_element_high_s=elements[-1],
-        spread=float(np.quantile([abs(residual.error) for residual in residuals], 0.9)),
-        residuals=residuals,
+        linear_element_low_s=min(elements),
+        linear_element_high_s=max(elements),
+        spread=_spread(errors),
+        residuals=tuple(map(Residual, single, measured.tolist(), (work @ constants).tolist())),
     )
+
+
+def fit_keys(samples: Sequence[KeySample]) -> KeyFit:
+    """Fit the constants of keys.
+
+    Raises:
+        UsageError: fewer than five parameter sets.
+    """
+    if len(samples) < 5:
+        raise UsageError("a fit needs keys of at least 5 parameter sets")
+    sets, times = [sample.pbs for sample in samples], [sample.times for sample in samples]
+    bsk = _array(map(bootstrap_key_bytes, sets))
+    ksk = _array(key_switch_key_bytes(sample.key_switch) for sample in samples)
+    threads = _array(made.threads for made in times)
+    cold = _array(made.cold_s for made in times)
+    started = _array(made.start_memory_bytes for made in times)
+    memory = _array(made.peak_memory_bytes for made in times)
+    of_keygen = {
+        "keygen_bsk_byte_s": bsk / threads,
+        "keygen_product_unit_s": _array(map(key_product_units, sets)) / threads,
+        "keygen_ksk_byte_s": ksk,
+    }
+    of_cold = {
+        "conversion_unit_s": _array(map(key_conversion_units, sets)),
+        "conversion_byte_s": bsk,
+    }
+    of_memory = {"bsk_copies": bsk, "ksk_copies": ksk}
+    keygen = _array(made.keygen_s for made in times)
+    extra = np.maximum(cold - _array(made.warm_median_s for made in times), 0.0)
+    constants: dict[str, float] = {}
+    spreads: dict[str, float] = {}
+    errors = []
+    for terms, measured, relative_to in (
+        (of_keygen, keygen, keygen),
+        (of_cold, extra, cold),
+        (of_memory, memory - started, memory),
+    ):
+        fitted, off = _fit(np.stack(list(terms.values()), axis=1), measured, relative_to)
+        constants |= zip(terms, fitted.tolist(), strict=True)
+        spreads |= dict.fromkeys(terms, _spread(off))
+        errors.append(off.tolist())
+    return KeyFit(
+        constants=constants,
+        spreads=spreads,
+        process_memory_bytes=float(np.median(started)),
+        residuals=tuple(map(KeyResidual, samples, *errors)),
+    )
+
+
+def _fit(
+    terms: FloatArray, measured: FloatArray, relative_to: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Non-negative constants, and the signed relative residuals."""
+    constants, _ = nnls(terms / relative_to[:, None], measured / relative_to)
+    return constants, (terms @ constants - measured) / relative_to
+
+
+def _spread(errors: FloatArray) -> float:
+    return float(np.quantile(np.abs(errors), 0.9))
+
+
+def _array(values: Iterable[float]) -> FloatArray:
+    return np.fromiter(values, dtype=np.float64)
 
 
 def _efficiencies(microbenchmark: Microbenchmark, threads: int, key_byte_s: float) -> list[float]:
@@ -114,19 +212,14 @@ def _efficiencies(microbenchmark: Microbenchmark, threads: int, key_byte_s: floa
 
     The time of handing over the keys doesn't shrink with threads; it is taken off both sides.
     """
-    by_set = {
-        (
-            sample.pbs,
-            sample.key_switch,
-            sample.elements,
-            sample.threads,
-        ): microbenchmark.corrected_median_s(sample) - key_byte_s * _key_bytes(sample)
-        for sample in microbenchmark.lookups
-    }
+    seconds: dict[tuple[object, ...], dict[int, float]] = defaultdict(dict)
+    for sample in microbenchmark.lookups:
+        of_lookups = microbenchmark.corrected_median_s(sample) - key_byte_s * _key_bytes(sample)
+        seconds[sample.pbs, sample.key_switch, sample.elements][sample.threads] = of_lookups
     return [
-        alone / (threads * by_set[pbs, key_switch, elements, threads])
-        for (pbs, key_switch, elements, count), alone in by_set.items()
-        if count == 1 and (pbs, key_switch, elements, threads) in by_set
+        by_threads[1] / (threads * by_threads[threads])
+        for by_threads in seconds.values()
+        if {1, threads} <= by_threads.keys()
     ]
 
 
@@ -138,12 +231,6 @@ def _work(sample: LookupSample | LinearSample, lookups: int) -> tuple[float, ...
         lookups * key_switch_units(sample.key_switch),
         _key_bytes(sample),
     )
-
-
-def _seconds_per_element(sample: LinearSample, seconds: float, constants: FloatArray) -> float:
-    """Seconds of one linear operation on one torus element."""
-    of_lookup = float(np.dot(_work(sample, 1), constants))
-    return (seconds - of_lookup) / sample.operations / (sample.lwe_dimension + 1)
 
 
 def _key_bytes(sample: LookupSample | LinearSample) -> int:

@@ -60,7 +60,10 @@ def available_threads() -> int:
 
 def peak_memory_bytes() -> int:
     """The most that this process has held, without what its parent had."""
-    return _process_memory("VmHWM")
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise OSError("/proc/self/status has no VmHWM")
 
 
 def probe_seconds() -> float:
@@ -81,13 +84,6 @@ def probe_seconds() -> float:
 def settled_probe_seconds() -> float:
     """Median of some probes in a row: the machine's speed now, without its hiccups."""
     return statistics.median(probe_seconds() for _ in range(_PROBES_IN_A_ROW))
-
-
-def _process_memory(field: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {field}")
 
 
 def _processor_info() -> dict[str, str]:

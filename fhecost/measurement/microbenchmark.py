@@ -13,7 +13,6 @@ where no other keys have left memory to use again.
 
 from __future__ import annotations
 
-import datetime
 import importlib.metadata
 import statistics
 import time
@@ -23,8 +22,9 @@ from typing import Any
 
 from fhecost.concrete.compilation import import_concrete
 from fhecost.errors import FieldError
-from fhecost.measurement.cases import Case, KeyCase, Operation, cases, key_cases
+from fhecost.measurement.cases import Case, Operation, cases, key_cases
 from fhecost.measurement.machine import available_threads, probe_seconds, this_machine
+from fhecost.measurement.prediction import now
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.measurement.repeats import is_tight
 from fhecost.measurement.single_circuits import SingleCircuit, compile_case
@@ -61,15 +61,6 @@ class _Prepared:
                 self.run()
                 self.seconds.setdefault(threads, []).append(self.run())
 
-    def settled(self) -> bool:
-        return all(is_tight(times) for times in self.seconds.values())
-
-    def samples(self) -> list[LookupSample | LinearSample]:
-        return [
-            self.single.sample(threads, times, self.probes)
-            for threads, times in self.seconds.items()
-        ]
-
 
 def run_microbenchmark(
     operation: Operation = "pbs",
@@ -96,13 +87,15 @@ def run_microbenchmark(
         raise FieldError("minutes", "must be more than 0", f"{minutes:g}")
     import_concrete()
     start = time.monotonic()
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    started = now()
     machine = this_machine()
     keys = []
     for key_case in key_cases(operation, quick):
-        made = _measure_keys(key_case)
-        if made is not None:
-            keys.append(made)
+        single = compile_case(key_case.lookup)
+        if single is not None:
+            options = RunOptions(threads=1 if key_case.single_thread else None, warm_runs=2)
+            times, _ = run_once(single.circuit, [single.values], options)
+            keys.append(KeySample(pbs=single.pbs, key_switch=single.key_switch, times=times))
         progress(f"keys in a process of their own, N={key_case.lookup.polynomial_size}")
     samples: list[LookupSample | LinearSample] = []
     groups = cases(operation, quick)
@@ -113,7 +106,10 @@ def run_microbenchmark(
         # What is left is shared out by sets, so that the large ones at the end get their rounds.
         behind = sum(map(len, groups[: index + 1])) / sets
         for item in _measure_group(group, rounds_start + left * behind, progress):
-            samples += item.samples()
+            samples += [
+                item.single.sample(threads, times, item.probes)
+                for threads, times in item.seconds.items()
+            ]
     return Microbenchmark(
         started=started,
         machine=machine,
@@ -129,15 +125,6 @@ def step_count(operation: Operation, quick: bool) -> int:
     groups = cases(operation, quick)
     rounds = _MOST_ROUNDS * len(groups)
     return len(key_cases(operation, quick)) + sum(map(len, groups)) + rounds
-
-
-def _measure_keys(case: KeyCase) -> KeySample | None:
-    single = compile_case(case.lookup)
-    if single is None:
-        return None
-    options = RunOptions(threads=1 if case.single_thread else None, warm_runs=2)
-    times, _ = run_once(single.circuit, [single.values], options)
-    return KeySample(pbs=single.pbs, key_switch=single.key_switch, times=times)
 
 
 def _measure_group(group: Sequence[Case], until: float, progress: Progress) -> list[_Prepared]:
@@ -159,7 +146,8 @@ def _measure_group(group: Sequence[Case], until: float, progress: Progress) -> l
             item.visit(counts)
         for item in restless:
             item.probes.append(statistics.median(probes))
-        restless, done = [item for item in restless if not item.settled()], done + 1
+        restless = [one for one in restless if not all(map(is_tight, one.seconds.values()))]
+        done += 1
         progress("timing")
     for _ in range(_MOST_ROUNDS - done):
         progress("timing")

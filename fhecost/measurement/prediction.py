@@ -35,7 +35,8 @@ def predict(
     if "threads" in hardware.figures:
         hardware = with_figures(hardware, {"threads": threads})
     made = estimate(profile, hardware)
-    pace = _pace(hardware, probe_s)
+    usual = hardware.figures.get("probe_s")
+    pace = 1.0 if probe_s is None or usual is None else probe_s / usual.value
     keys = made.preparation
     if keys is not None:
         keys = keys.changed(keygen_s=keys.keygen_s * pace, cold_s=keys.cold_s * pace)
@@ -49,11 +50,6 @@ def predict(
         warm_high_s=made.high_s * pace,
         preparation=keys,
     )
-
-
-def _pace(hardware: HardwareProfile, probe_s: float | None) -> float:
-    usual = hardware.figures.get("probe_s")
-    return 1.0 if probe_s is None or usual is None else probe_s / float(usual.value)
 
 
 def now() -> str:

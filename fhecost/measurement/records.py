@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
-from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import AnyPath, read_json, write_atomically
+from fhecost.files import AnyPath, read_model, write_atomically
 from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
 from fhecost.measurement.run_record import RunTimes, Seconds
@@ -103,7 +102,4 @@ def load_microbenchmark(path: AnyPath) -> Microbenchmark:
     Raises:
         UsageError: the file is missing or no such record.
     """
-    try:
-        return Microbenchmark.model_validate(read_json(Path(path)))
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+    return read_model(path, Microbenchmark)

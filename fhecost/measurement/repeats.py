@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
-from scipy.stats import binom
+from scipy.stats import quantile_test
 
 CONFIDENCE = 0.95
 TIGHT = 0.02
@@ -19,13 +20,8 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     (Conover, Practical Nonparametric Statistics, section 3.2). Fewer than six values give None:
     even their whole range is less sure than that.
     """
-    count = len(values)
-    # The k-th smallest lies above the median when fewer than k of the values are below it.
-    cut = int(binom.ppf((1 - CONFIDENCE) / 2, count, 0.5))
-    if 2 * binom.cdf(cut - 1, count, 0.5) > 1 - CONFIDENCE or cut == 0:
-        return None
-    ordered = sorted(values)
-    return ordered[cut - 1], ordered[count - cut]
+    low, high = quantile_test(values, p=0.5).confidence_interval(CONFIDENCE)
+    return None if math.isnan(low) else (low, high)
 
 
 def is_tight(values: Sequence[float]) -> bool:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import AnyPath, read_text
+from fhecost.errors import UsageError
+from fhecost.files import AnyPath, checked, read_text
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Preparation
 from fhecost.measurement.machine import Machine
@@ -138,12 +138,9 @@ def append_record(path: AnyPath, record: RunRecord) -> None:
     line = (record.model_dump_json() + "\n").encode()
     try:
         # One write at the end of the file: a killed process leaves all of the line or nothing.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            os.write(handle, line)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with Path(path).open("ab", buffering=0) as stream:
+            stream.write(line)
+            os.fsync(stream.fileno())
     except OSError as error:
         raise UsageError(f"{path}: can't be written: {error.strerror}") from error
 
@@ -159,12 +156,10 @@ def load_records(path: AnyPath) -> list[RunRecord]:
         if not line.strip():
             continue
         try:
-            records.append(RunRecord.model_validate(json.loads(line)))
+            content = json.loads(line)
         except json.JSONDecodeError as error:
             raise UsageError(f"{path}: line {number}: not JSON: {error.msg}") from error
-        except ValidationError as error:
-            problem = first_validation_error(error.errors())
-            raise UsageError(f"{path}: line {number}: {problem}") from error
+        records.append(checked(RunRecord, content, f"{path}: line {number}: "))
     if not records:
         raise UsageError(f"{path}: holds no run record")
     return records

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,14 @@ import numpy as np
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError, ImpossibleError
+from fhecost.files import AnyPath
+from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
+from fhecost.hardware.library import MEASURED, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.heads.operators import ClearOperators
 from fhecost.measurement.machine import available_threads, this_machine
 from fhecost.measurement.prediction import now, predict
-from fhecost.measurement.run_record import Prediction, RunRecord, RunTimes
+from fhecost.measurement.run_record import RunRecord, RunTimes
 from fhecost.progress import Expect, Progress, silent
 from fhecost.version import VERSION
 
@@ -32,6 +36,49 @@ class RunOptions:
 
     threads: int | None = None
     warm_runs: int = 3
+
+
+def measure_heads(
+    request: HeadRequest,
+    hardware: HardwareNames = MEASURED,
+    hardware_path: Iterable[AnyPath] = (),
+    *,
+    threads: int | None = None,
+    warm_runs: int = 3,
+    progress: Progress = silent,
+    expect: Expect = silent,
+) -> RunRecord:
+    """What ``fhecost measure head`` does: run heads encrypted, beside what is predicted for them.
+
+    Args:
+        request: which heads, on which sentence. Keys and minutes grow fast with both bits and
+            length.
+        hardware: machines whose prediction is written down before the run starts: names or
+            hardware profiles, ``all`` or ``default``.
+        hardware_path: folders of further machines.
+        threads: of the run; all that there are when None.
+        warm_runs: how often it is run after the first time.
+        progress: called with the name of each step when it begins.
+        expect: called with the seconds that the run will take, once it is compiled.
+
+    Raises:
+        UsageError: the request doesn't fit the model, or the options the machine.
+        ImpossibleError: the heads can't be compiled, predicted or run.
+    """
+    profiles = load_hardware(hardware, hardware_path)
+    compiled = compile_heads(request, progress)
+    judged = compiled.inputset[-1]
+    expected = np.asarray(compiled.heads.run(judged, ClearOperators()))
+    return measure_circuit(
+        compiled.circuit,
+        [judged],
+        expected,
+        hardware=profiles,
+        options=RunOptions(threads, warm_runs),
+        profile=compiled.profile(),
+        progress=progress,
+        expect=expect,
+    )
 
 
 def measure_circuit(
@@ -70,9 +117,11 @@ def measure_circuit(
     started = now()
     # At the speed of the calibration: a probe now says little of a run that takes minutes.
     predictions = tuple(predict(profile, predicting, threads) for predicting in hardware)
-    seconds = _expected_seconds(predictions, options)
-    if seconds is not None:
-        expect(seconds)
+    for made in predictions:
+        if made.preparation is not None:
+            keys_s = made.preparation.keygen_s + made.preparation.cold_s
+            expect(keys_s + options.warm_runs * made.warm_s)
+            break
     times, outputs = run_once(circuit, inputs, options, progress)
     return RunRecord(
         fhecost_version=VERSION,
@@ -88,14 +137,6 @@ def measure_circuit(
         values=outputs.size,
         wrong_values=int(np.count_nonzero(outputs != np.asarray(expected))),
     )
-
-
-def _expected_seconds(predictions: Sequence[Prediction], options: RunOptions) -> float | None:
-    for made in predictions:
-        if made.preparation is not None:
-            keys = made.preparation
-            return keys.keygen_s + keys.cold_s + options.warm_runs * made.warm_s
-    return None
 
 
 def run_once(

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from fhecost.measurement.cases import Operation
-from fhecost.measurement.fit import CpuFit
-from fhecost.measurement.key_fit import KeyFit
+from fhecost.measurement.fit import CpuFit, KeyFit
 from fhecost.measurement.results import MicrobenchmarkResults
 from fhecost.measurement.run_record import Compared, RunRecord
 from fhecost.report.circuit_lines import described

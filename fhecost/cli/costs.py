@@ -1,0 +1,241 @@
+"""What circuits cost: ``fhecost estimate``, ``compare``, ``project`` and ``report``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from fhecost.circuits.description import Scope
+from fhecost.cli.options import (
+    BitsOption,
+    CircuitOptions,
+    DefaultHardwareOption,
+    FormatOption,
+    HardwareOption,
+    HardwarePathOption,
+    HeadsOption,
+    VariantOption,
+    deliver,
+    prints,
+    refuse_options,
+    takes_circuit,
+)
+from fhecost.cli.parsing import (
+    parse_duration,
+    parse_hardware,
+    parse_heads,
+    parse_lengths,
+    parse_what_if,
+    parse_years,
+    words,
+)
+from fhecost.cli.progress import timed_progress
+from fhecost.files import check_can_write, write_atomically
+from fhecost.hardware.comparison import SortKey
+from fhecost.hardware.library import MEASURED
+from fhecost.hardware.profile import Kind
+from fhecost.report.document import Document
+
+
+@takes_circuit
+@prints("save_profile")
+def estimate(
+    circuit: CircuitOptions,
+    hardware: DefaultHardwareOption = "default",
+    hardware_path: HardwarePathOption = None,
+    save_profile: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Keep the circuit profile there.")
+    ] = None,
+) -> Iterator[Document]:
+    """Estimate how long an encrypted attention head, layer or model takes, on each machine."""
+    from fhecost.circuit_request import expected_seconds
+    from fhecost.pipeline import estimate_circuit
+    from fhecost.report.estimate_document import estimate_document
+
+    request = circuit.request()
+    with timed_progress(expected_seconds(request)) as progress:
+        report = estimate_circuit(
+            request,
+            parse_hardware(hardware),
+            hardware_path or (),
+            progress,
+            keep_profile=save_profile,
+        )
+    yield estimate_document(report)
+
+
+@takes_circuit
+@prints("plot")
+def compare(
+    circuit: CircuitOptions,
+    hardware: HardwareOption = "all",
+    hardware_path: HardwarePathOption = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only such machines: cpu, gpu, fpga, asic, with commas.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="What speed-ups are over; the slowest when left out.")
+    ] = None,
+    sort: Annotated[SortKey, typer.Option(help="What the rows are sorted by.")] = "latency",
+    what_if: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIGURE=VALUE,…",
+            help="Figures to set, in SI units, such as cores=64 or clock_hz=2e9.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw latencies and their ranges.")
+    ] = None,
+) -> Iterator[Document]:
+    """Hold machines against each other: latency, utilization, energy, price, sources."""
+    from fhecost.circuit_request import expected_seconds
+    from fhecost.pipeline import compare_circuit
+    from fhecost.report.comparison_document import comparison_document
+
+    request = circuit.request()
+    with timed_progress(expected_seconds(request)) as progress:
+        report = compare_circuit(
+            request,
+            parse_hardware(hardware),
+            hardware_path or (),
+            progress,
+            kinds=cast("list[Kind]", words(kind)) if kind else (),
+            base=base,
+            sort=sort,
+            what_if=parse_what_if(what_if) if what_if else None,
+        )
+    if plot is not None:
+        from fhecost.report.comparison_document import comparison_page
+
+        write_atomically(plot, comparison_page(report))
+    yield comparison_document(report)
+
+
+def project(
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Option(help="embedded, gpt2 (-medium, -large, -xl), gpt3-175b, or a config.json."),
+    ] = "gpt2",
+    scope: Annotated[Scope, typer.Option(help="How much of the model.")] = "head",
+    seq_len: Annotated[
+        str, typer.Option(help="Tokens: FIRST..LAST, or numbers with commas.")
+    ] = "1..1024",
+    bits: BitsOption = 4,
+    variant: VariantOption = "compact",
+    heads: HeadsOption = "0",
+    hardware: DefaultHardwareOption = "default",
+    hardware_path: HardwarePathOption = None,
+    years: Annotated[
+        str | None,
+        typer.Option(metavar="FIRST..LAST", help="Also these years, at the last length."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Up to which length, and when: 100ms, 2s, 5min."),
+    ] = None,
+    format: FormatOption = "table",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write there; a FILE.html gets the figures."
+        ),
+    ] = None,
+) -> None:
+    """Project PBS and latency to longer sequences, larger scopes and later years."""
+    from fhecost.closed_form.requests import shape_request
+    from fhecost.projection.projection import project as project_circuit
+    from fhecost.report.projection_document import projection_document
+
+    check_can_write(output)
+    if scope != "head":
+        refuse_options(context, ("heads", "variant"), f"--scope {scope} has all heads, compact")
+    report = project_circuit(
+        shape_request(model, scope=scope, bits=bits, variant=variant, heads=parse_heads(heads)),
+        parse_lengths("--seq-len", seq_len),
+        parse_hardware(hardware),
+        hardware_path or (),
+        years=parse_years(years) if years else (),
+        target_s=parse_duration(target) if target else None,
+    )
+    if output is not None and output.suffix == ".html":
+        from fhecost.report.projection_document import projection_page
+
+        write_atomically(output, projection_page(report))
+        output = None
+    deliver(projection_document(report), format, output)
+
+
+@takes_circuit
+def report(
+    circuit: CircuitOptions,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.html", help="The page.")
+    ] = Path("report.html"),
+    hardware: HardwareOption = "all",
+    hardware_path: HardwarePathOption = None,
+    accuracy: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.json", help="From fhecost accuracy; else fhecost's own."),
+    ] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.jsonl", help="Measured runs; else fhecost's own."),
+    ] = None,
+    validated: Annotated[
+        str, typer.Option(help="The machine that measured runs are held against.")
+    ] = MEASURED,
+    lengths: Annotated[
+        str | None, typer.Option(metavar="FIRST..LAST", help="Sequence lengths to project to.")
+    ] = None,
+    years: Annotated[
+        str, typer.Option(metavar="FIRST..LAST", help="Years to project to.")
+    ] = "2023..2035",
+    projected: Annotated[
+        str, typer.Option(help="Machines to project: names, all, or default.")
+    ] = "default",
+    target: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Up to which length, and when: 100ms.")
+    ] = None,
+    save_figures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also write each figure there.")
+    ] = None,
+    figure_format: Annotated[
+        Literal["svg", "png"], typer.Option(help="Of the figures written there.")
+    ] = "svg",
+) -> None:
+    """Write one page that holds everything: circuit, machines, accuracy, errors, projections."""
+    from fhecost.circuit_request import expected_seconds
+    from fhecost.full_report import make_report
+    from fhecost.pipeline import write_report
+
+    check_can_write(output)
+    request = circuit.request()
+    expected_s = expected_seconds(request) + (20 if save_figures else 3)
+    with timed_progress(expected_s) as progress:
+        made = make_report(
+            request,
+            parse_hardware(hardware),
+            hardware_path or (),
+            progress,
+            accuracy=accuracy or (),
+            runs=runs or (),
+            validated=validated,
+            lengths=parse_lengths("--lengths", lengths) if lengths else None,
+            years=parse_years(years),
+            projected=parse_hardware(projected),
+            target_s=parse_duration(target) if target else None,
+        )
+        written = write_report(
+            made,
+            output,
+            figures_folder=save_figures,
+            figure_format=figure_format,
+            progress=progress,
+        )
+    for path in (output, *written):
+        typer.echo(f"{path}")

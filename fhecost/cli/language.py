@@ -1,0 +1,154 @@
+"""What is left of a language model: ``fhecost accuracy`` and ``generate``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fhecost.circuits.description import FheMode, KeylessMode
+from fhecost.cli.options import (
+    BitsOption,
+    DefaultHardwareOption,
+    FormatOption,
+    HardwarePathOption,
+    HeadsOption,
+    LayerOption,
+    ModelOption,
+    OutputOption,
+    VariantOption,
+    deliver,
+    prints,
+    refuse_options,
+)
+from fhecost.cli.parsing import parse_hardware, parse_heads, parse_numbers
+from fhecost.cli.progress import counted_progress, timed_progress
+from fhecost.errors import ImpossibleError
+from fhecost.files import check_can_write, write_atomically
+from fhecost.report.document import Document
+
+
+@prints("plot")
+def accuracy(
+    context: typer.Context,
+    model: ModelOption = "embedded",
+    layer: LayerOption = 0,
+    heads: Annotated[
+        list[str] | None,
+        typer.Option(help="Heads that are quantized together: 0, or 0,2, or all. Repeatable."),
+    ] = None,
+    bits: Annotated[str, typer.Option(help="Widths, with commas between them.")] = "2,3,4,5,6,7,8",
+    seq_len: Annotated[str, typer.Option(help="Lengths in tokens, with commas.")] = "32",
+    variant: VariantOption = "compact",
+    mode: Annotated[
+        KeylessMode, typer.Option(help="Clear integers, or Concrete's simulation.")
+    ] = "disable",
+    sweep_heads: Annotated[
+        bool, typer.Option("--sweep-heads", help="Every head of every layer, one at a time.")
+    ] = False,
+    sentences: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sentences to judge on, one a line.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Draw the figures there.")
+    ] = None,
+) -> Iterator[Document]:
+    """Measure how much of the float model's behaviour quantized heads keep."""
+    from fhecost.accuracy.sweep import measure_accuracy
+    from fhecost.report.accuracy_document import accuracy_document
+
+    if sweep_heads:
+        why = "--sweep-heads takes every one; leave it out"
+        refuse_options(context, ("layer", "heads"), why)
+    with counted_progress("accuracy") as progress:
+        report = measure_accuracy(
+            model,
+            layer=layer,
+            heads=[parse_heads(group) for group in heads or ["0", "all"]],
+            bits=parse_numbers("--bits", bits),
+            seq_lens=parse_numbers("--seq-len", seq_len),
+            variant=variant,
+            mode=mode,
+            sweep_heads=sweep_heads,
+            sentences=sentences,
+            progress=progress,
+            expect=progress.expect,
+        )
+    if plot is not None:
+        from fhecost.report.accuracy_document import accuracy_page
+
+        write_atomically(plot, accuracy_page(report))
+    yield accuracy_document(report)
+
+
+if TYPE_CHECKING:
+    from fhecost.generation import GeneratedToken
+
+
+def generate(
+    text: Annotated[str, typer.Argument(help="What to go on from.")],
+    model: ModelOption = "embedded",
+    bits: BitsOption = 4,
+    layer: LayerOption = 0,
+    heads: HeadsOption = "all",
+    variant: VariantOption = "compact",
+    mode: Annotated[
+        FheMode, typer.Option(help="Clear integers, Concrete's simulation, or really encrypted.")
+    ] = "disable",
+    tokens: Annotated[int, typer.Option(help="How many tokens to generate.")] = 12,
+    hardware: DefaultHardwareOption = "default",
+    hardware_path: HardwarePathOption = None,
+    format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Generate text with quantized heads, and say how long their encrypted part takes."""
+    from fhecost.generation import generate as generate_tokens
+    from fhecost.gpt2.head_circuit import HeadRequest, expected_seconds
+    from fhecost.report.generation_document import generation_document, token_line
+
+    check_can_write(output)
+    chosen = parse_heads(heads)
+    # A rough idea is enough for a bar: the length is that of a short text.
+    one_wait = expected_seconds(HeadRequest(seq_len=6 + tokens, heads=chosen))
+    streams = format == "table" and output is None and sys.stdout.isatty()
+    # A bar takes a line of its own: where there is one for each token, tokens come line by line.
+    in_lines = mode != "disable"
+    shown = False
+
+    def show(token: GeneratedToken) -> None:
+        nonlocal shown
+        bar.hide()
+        if not streams:
+            return
+        if in_lines:
+            typer.echo(token_line(token))
+        else:
+            typer.echo(token.text if shown else text + token.text, nl=False)
+        shown = True
+
+    try:
+        with timed_progress(one_wait) as bar:
+            report = generate_tokens(
+                text,
+                model,
+                bits=bits,
+                layer=layer,
+                heads=chosen,
+                variant=variant,
+                mode=mode,
+                tokens=tokens,
+                hardware=parse_hardware(hardware),
+                hardware_path=hardware_path or (),
+                progress=bar,
+                on_token=show,
+            )
+    finally:
+        if shown:
+            # The report stands apart from what was streamed.
+            typer.echo("" if in_lines else "\n")
+    deliver(generation_document(report), format, output)
+    if report.stopped is not None:
+        raise ImpossibleError(report.stopped)
