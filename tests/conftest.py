@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fhecost.circuits.profile import CircuitProfile, load_profile
+from fhecost.heads.operators import ClearOperators
 
 ROOT = Path(__file__).parent.parent
 SAVED_PROFILE = ROOT / "tests" / "data" / "reference_head_l6_b3.json"
@@ -76,3 +77,9 @@ def edited_profile(tmp_path):
         return path
 
     return write
+
+
+def attend_quantized(heads, hidden, operators=None):
+    """The values of quantized heads in the clear, (L, E) to (heads, L, d)."""
+    integers = heads.run(heads.quantize_input(hidden), operators or ClearOperators())
+    return heads.dequantize_output(integers)

@@ -13,7 +13,7 @@ from fhecost.gpt2.model import calibration_sentences, find_model, load_gpt2
 from fhecost.heads.attention_head import AttentionHead, attend
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.reference import quantize_reference_heads
-from fhecost.heads.variants import attend_quantized
+from tests.conftest import attend_quantized
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
 pytest.importorskip("concrete", reason="needs the extra [concrete]")

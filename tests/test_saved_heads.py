@@ -7,7 +7,7 @@ import pytest
 
 import fhecost
 from fhecost.errors import UsageError
-from fhecost.heads.variants import attend_quantized
+from tests.conftest import attend_quantized
 
 pytest.importorskip("transformers", reason="needs the extra [gpt2]")
 

@@ -23,7 +23,7 @@ from fhecost.heads.attention_head import causal_mask
 from fhecost.heads.compact import KEPT_BITS, SPARE, WIDER, best_shift
 from fhecost.heads.compact_circuit import CompactHead
 from fhecost.heads.operators import ClearOperators
-from fhecost.heads.reference import quantized_softmax
+from fhecost.heads.reference import Stages, quantized_softmax
 from fhecost.quantization import FloatArray, Quantizer, calibrate
 from fhecost.report.columns import Table, column, numbers
 from fhecost.report.render import markdown_table
@@ -97,7 +97,7 @@ def reference_softmax(calibration: FloatArray, n_bits: int) -> Softmax:
         entering = np.where(causal_mask(length), scores, mask_value)
         integers = quantizers["scores"].quantize_from_zero(entering)
         weights: FloatArray = quantizers["attention_weights"].dequantize(
-            quantized_softmax(quantizers, integers)
+            quantized_softmax(quantizers, integers, Stages(ClearOperators()))
         )
         return weights
 

@@ -78,11 +78,7 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
     # The model runs with these in place of its heads, window by window.
     values = map(heads.dequantize_output, outputs)
     attention_interface.install(
-        gpt2.model,
-        setting.layer,
-        setting.heads,
-        lambda _: next(values),
-        projected=heads.projected,
+        gpt2.model, setting.layer, setting.heads, lambda _: next(values), projected=heads.projected
     )
     try:
         logits = _logits(gpt2.model, tokens)

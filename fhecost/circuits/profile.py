@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
@@ -26,12 +26,7 @@ from fhecost.frozen import Frozen
 LinearOperation = Literal[
     "clear_addition", "encrypted_addition", "clear_multiplication", "encrypted_negation"
 ]
-LINEAR_OPERATIONS: tuple[LinearOperation, ...] = (
-    "clear_addition",
-    "encrypted_addition",
-    "clear_multiplication",
-    "encrypted_negation",
-)
+LINEAR_OPERATIONS: tuple[LinearOperation, ...] = get_args(LinearOperation)
 
 
 _WRONG_HASH = "hash doesn't match the content; if you edited the file on purpose, remove its hash"

@@ -174,8 +174,7 @@ class CircuitOptions(HeadOptions):
         bool, typer.Option("--no-compile", help="Count by closed form, in milliseconds.")
     ] = False
     scope: Annotated[
-        Scope | None,
-        typer.Option(help="How much of the model; all but head go with --no-compile."),
+        Scope | None, typer.Option(help="How much of the model; all but head go with --no-compile.")
     ] = None
     widths: Annotated[
         Widths | None,

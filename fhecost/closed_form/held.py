@@ -16,11 +16,11 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from fhecost.closed_form.ranges import Range
 from fhecost.heads.operators import Table, rounded_half_up
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import REACH, StatedMatrix
 from fhecost.quantization import FloatArray, IntArray
+from fhecost.quantization.ranges import Range
 
 Shape = tuple[int, ...]
 Bounds = tuple[int, int] | None

@@ -105,10 +105,7 @@ def predict_sets(
 
 
 def _decomposition(
-    chosen: Mapping[int, SolvedCircuit],
-    rows: Sequence[SolvedCircuit],
-    source: int,
-    own: int,
+    chosen: Mapping[int, SolvedCircuit], rows: Sequence[SolvedCircuit], source: int, own: int
 ) -> Decomposition:
     """Levels and base of the key switch before a lookup that reads ``own``."""
     row = chosen[own]

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
-from fhecost.closed_form.ranges import Range
+from fhecost.quantization.ranges import Range
 
 ROUNDING = 0
 """The precision that stands for lookups on one bit of a sum that is being rounded."""

@@ -18,9 +18,9 @@ import numpy as np
 from fhecost.closed_form.held import Bounds, Held, Shape, column_norm2
 from fhecost.closed_form.plan import LinearCounts, Plan, Wire
 from fhecost.closed_form.plan_writer import PlanWriter
-from fhecost.closed_form.ranges import Range
 from fhecost.heads.operators import DirectOperators, Head, Operators, Table
 from fhecost.heads.pairs import Pairs, Rows
+from fhecost.quantization.ranges import Range
 
 WIDEST_CONSTANT = 8
 """Bits of the widest source of which every entry of a table is looked at."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal, Unpack
 
 from fhecost.closed_form.plan import ROUNDING, LinearCounts, LinearWork, Plan, Wire, stages_of
-from fhecost.closed_form.ranges import Range, reaching
+from fhecost.quantization.ranges import Range
 
 NARROWED_UP_TO = 8
 """Bits of the widest source that a lookup reads at its own width."""
@@ -143,8 +143,8 @@ class PlanWriter:
         norm2 = first.norm2 + second.norm2
         # A sum is of a signed type when a term is, a difference always, whatever values they have.
         low = -1 if first.signed or second.signed else 0
-        sums = reaching(first.range + second.range, low)
-        differences = reaching(first.range + -second.range, -1)
+        sums = (first.range + second.range).reaching(low)
+        differences = (first.range + -second.range).reaching(-1)
         both = (first, second)
         factors = (
             self.linear(both, n, sums, norm2, encrypted_addition=n),
@@ -203,7 +203,7 @@ class PlanWriter:
         wire = self.linear(
             (source,),
             n,
-            reaching(rounded, -1) if source.signed else rounded,
+            rounded.reaching(-1) if source.signed else rounded,
             source.norm2,
             width=source.width + overflows,
             clear_addition=n,
@@ -235,14 +235,7 @@ class PlanWriter:
         """A lookup of the top ``precision`` bits of ``source``; None for its block's width."""
         n = source.size
         wire = self._add(
-            "lookup",
-            (source,),
-            n,
-            values,
-            reads=precision,
-            shiftable=shiftable,
-            tensor=n,
-            steps=1,
+            "lookup", (source,), n, values, reads=precision, shiftable=shiftable, tensor=n, steps=1
         )
         if source.signed:
             self._count(source, wire, clear_addition=n)

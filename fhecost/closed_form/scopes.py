@@ -11,7 +11,6 @@ from fhecost.closed_form.circuit import predicted_profile
 from fhecost.closed_form.held import Stated
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.plan_operators import PlanOperators, PlanTensor, plan_of
-from fhecost.closed_form.ranges import Range
 from fhecost.errors import FieldError
 from fhecost.heads.compact_attention import NAME as ATTENTION
 from fhecost.heads.compact_circuit import CompactHead, Earlier
@@ -20,6 +19,7 @@ from fhecost.heads.stated import StatedHeads, StatedShape
 from fhecost.heads.variants import variant_named
 from fhecost.models.shape import ModelShape
 from fhecost.quantization import check_bits, largest_integer
+from fhecost.quantization.ranges import Range
 
 CIRCUITS: Mapping[Scope, str] = {
     "head": "head",

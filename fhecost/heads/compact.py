@@ -33,13 +33,7 @@ from fhecost.heads.attention_head import AttentionHead, causal_mask
 from fhecost.heads.compact_circuit import CompactHead, Earlier, HeadRun
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.stated import (
-    REACH,
-    StatedHeads,
-    StatedMatrix,
-    StatedShape,
-    least_error_spread,
-)
+from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
 from fhecost.quantization import (
     FloatArray,
     IntArray,

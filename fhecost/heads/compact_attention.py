@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from fhecost.errors import FieldError
-from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.attention_head import AttentionHead, attend
 from fhecost.heads.compact import (
     SPARE,
     UNBOUNDED,
@@ -34,13 +34,7 @@ from fhecost.heads.compact import (
 from fhecost.heads.compact_circuit import CompactHead, Earlier, HeadRun
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.stated import (
-    REACH,
-    StatedHeads,
-    StatedMatrix,
-    StatedShape,
-    least_error_spread,
-)
+from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -206,7 +200,10 @@ def quantize_compact_attention(
         attended_bits=UNBOUNDED,
         product_bits=UNBOUNDED,
     )
-    exact = _exact_outputs(heads, compact, hidden)
+    # The float heads' values without the quantized ones' means, shape (sentences, L, E).
+    both = zip(heads, compact.heads, strict=True)
+    parts = [attend(head, hidden) - quantized.value_mean for head, quantized in both]
+    exact = np.concatenate(parts, axis=-1)
     integers = compact.quantize_input(hidden)
 
     def outputs(attention: CompactAttention) -> tuple[FloatArray, int]:
@@ -285,18 +282,3 @@ def _output_weight(head: AttentionHead) -> FloatArray:
     if head.output_weight is None or head.output_bias is None:
         raise FieldError("heads", f"{NAME} needs their output projection, and they come without")
     return head.output_weight
-
-
-def _exact_outputs(
-    heads: Sequence[AttentionHead], compact: CompactHeads, hidden: FloatArray
-) -> FloatArray:
-    """The float heads' values without the quantized ones' means, shape (sentences, L, E)."""
-    from fhecost.heads.attention_head import attend
-
-    return np.concatenate(
-        [
-            attend(head, hidden) - quantized.value_mean
-            for head, quantized in zip(heads, compact.heads, strict=True)
-        ],
-        axis=-1,
-    )

@@ -45,7 +45,7 @@ from fhecost.quantization import (
 
 
 @dataclass(frozen=True)
-class _Stages:
+class Stages:
     """The stages of one head: what ``prefix`` they are called by, what their lookups drop."""
 
     operators: Operators
@@ -53,27 +53,23 @@ class _Stages:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def tag(self, stage: str) -> AbstractContextManager[Any]:
+        """The stage of the operations inside it."""
         return self.operators.tag(f"{self.prefix}{stage}")
 
     def lookup(
         self, stage: str, values: Any, table: Table, bounds: tuple[int, int] | None = None
     ) -> Any:
+        """A lookup of what the stage doesn't drop."""
         dropped = self.dropped.get(stage, 0)
         read = self.operators.rounded(values, dropped) if dropped else values
         return self.operators.lookup(read, table, bounds)
 
 
-def quantized_softmax(
-    quantizers: Mapping[str, Quantizer], scores: Any, operators: Operators | None = None
-) -> Any:
+def quantized_softmax(q: Mapping[str, Quantizer], scores: Any, stages: Stages) -> Any:
     """Quantized attention weights of quantized scores, both of shape (L, L).
 
-    ``quantizers`` holds those called scores, exponential, inverse and attention_weights.
+    ``q`` holds the quantizers called scores, exponential, inverse and attention_weights.
     """
-    return _softmax(quantizers, scores, _Stages(operators or ClearOperators()))
-
-
-def _softmax(q: Mapping[str, Quantizer], scores: Any, stages: _Stages) -> Any:
     operators, length = stages.operators, scores.shape[1]
     highest = 2 * q["scores"].largest
     with stages.tag("softmax.maximum"):
@@ -157,10 +153,10 @@ class ReferenceHead:
         Returns:
             integers of shape (L, d); :meth:`dequantize_output` gives their values.
         """
-        stages = _Stages(operators, prefix, self.dropped)
+        stages = Stages(operators, prefix, self.dropped)
         query, key, value = self.project(hidden, operators, prefix)
         scores = self._scores(query, key, stages)
-        weights = _softmax(self.quantizers, scores, stages)
+        weights = quantized_softmax(self.quantizers, scores, stages)
         q = self.quantizers
         with stages.tag("weighted_values"):
             # Concrete gives factors one bit beyond their own for a + b and a - b: too few where one
@@ -173,7 +169,7 @@ class ReferenceHead:
 
     def project(self, hidden: Any, operators: Operators, prefix: str = "") -> tuple[Any, Any, Any]:
         """Query, key and value on quantized hidden states, each of shape (L, d)."""
-        stages, q = _Stages(operators, prefix, self.dropped), self.quantizers
+        stages, q = Stages(operators, prefix, self.dropped), self.quantizers
         with stages.tag("projection"):
             product = hidden @ self.weight
         with stages.tag("projection.requantize"):
@@ -191,7 +187,7 @@ class ReferenceHead:
         )
         return query, key, value
 
-    def _part(self, name: str, index: int, projected: Any, stages: _Stages) -> Any:
+    def _part(self, name: str, index: int, projected: Any, stages: Stages) -> Any:
         """Query, key or value, requantized to a scale of its own, shape (L, d)."""
         q, d, stage = self.quantizers, self.dimension, f"{name}.requantize"
         with stages.tag(stage):
@@ -201,7 +197,7 @@ class ReferenceHead:
                 stage, part, lambda z: q[name].rounded(q["projection"].dequantize(z))
             )
 
-    def _scores(self, query: Any, key: Any, stages: _Stages) -> Any:
+    def _scores(self, query: Any, key: Any, stages: Stages) -> Any:
         """Scaled, masked scores, shape (L, L)."""
         q = self.quantizers
         with stages.tag("scores"):

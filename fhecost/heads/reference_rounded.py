@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from fhecost.heads.reference import (
 )
 from fhecost.heads.stated import ReadWidths, StatedHeads, StatedShape
 from fhecost.quantization import FloatArray
+from fhecost.quantization.ranges import Range
 
 KEPT_BITS = 6
 """Most significant bits that lookups read, as published."""
@@ -73,30 +74,19 @@ class _Reads(ClearOperators):
     def __init__(self) -> None:
         super().__init__()
         self._stage = ""
-        self._seen: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self._seen: dict[str, Range] = defaultdict(lambda: Range(0, 0))
 
     @property
     def widths(self) -> dict[str, int]:
         """By stage, the width of all that its lookups read."""
-        return {stage: _bits(*ends) for stage, ends in self._seen.items()}
-
-    def tag(self, name: str) -> AbstractContextManager[Any]:
-        return self._tagged(name)
+        return {stage: seen.bits for stage, seen in self._seen.items()}
 
     @contextmanager
-    def _tagged(self, name: str) -> Iterator[None]:
+    def tag(self, name: str) -> Iterator[None]:
         before, self._stage = self._stage, name
         yield
         self._stage = before
 
     def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
-        low, high = self._seen[self._stage]
-        self._seen[self._stage] = min(low, int(values.min())), max(high, int(values.max()))
+        self._seen[self._stage] = self._seen[self._stage].reaching(*Range.of(values))
         return super().lookup(values, table, bounds)
-
-
-def _bits(low: int, high: int) -> int:
-    """Width of the integers from ``low`` to ``high``, with a sign where there are negative ones."""
-    if low >= 0:
-        return max(1, high.bit_length())
-    return max((-low - 1).bit_length(), high.bit_length()) + 1

@@ -16,7 +16,7 @@ from fhecost.heads.compact_attention import (
     state_compact_attention,
 )
 from fhecost.heads.compact_circuit import CompactHead
-from fhecost.heads.operators import ClearOperators, Operators
+from fhecost.heads.operators import Operators
 from fhecost.heads.reference import (
     ReferenceHead,
     ReferenceHeads,
@@ -111,17 +111,6 @@ def variant_named(name: str) -> Variant:
     if name not in _VARIANTS:
         raise FieldError("variant", f"unknown; there is {', '.join(_VARIANTS)}", name)
     return _VARIANTS[name]
-
-
-def attend_quantized(
-    heads: QuantizedHeads, hidden: FloatArray, operators: ClearOperators | None = None
-) -> FloatArray:
-    """The values of quantized heads in the clear, (L, E) to (heads, L, d).
-
-    ``operators`` collects what the accumulators did.
-    """
-    integers = heads.run(heads.quantize_input(hidden), operators or ClearOperators())
-    return heads.dequantize_output(integers)
 
 
 for _variant in (

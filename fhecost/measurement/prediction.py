@@ -12,10 +12,7 @@ from fhecost.measurement.run_record import Prediction
 
 
 def predict(
-    profile: CircuitProfile,
-    hardware: HardwareProfile,
-    threads: int,
-    probe_s: float | None = None,
+    profile: CircuitProfile, hardware: HardwareProfile, threads: int, probe_s: float | None = None
 ) -> Prediction:
     """What ``hardware`` with ``threads`` threads says of a run of ``profile``.
 

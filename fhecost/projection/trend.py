@@ -144,10 +144,7 @@ def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
             if len(machines) > 1 or compared
             else f"one machine only: {next(iter(machines))}",
         ),
-        "p_fail": (
-            (sets or rates).term(_P_FAIL),
-            "moves together with the date, or has one value",
-        ),
+        "p_fail": ((sets or rates).term(_P_FAIL), "moves together with the date, or has one value"),
         "parameter_sets": (
             sets.term(_YEARS) if sets else None,
             "one choice of sets at each p_fail"
@@ -262,10 +259,7 @@ def _compare(figures: Sequence[DatedFigure]) -> list[GenerationStep]:
         return []
     pairs = [f"{figure.lineage}, {figure.software}, {figure.precision}" for figure in figures]
     fitted = fit_terms(
-        [math.log(figure.seconds) for figure in figures],
-        _machine_terms(figures),
-        pairs,
-        pairs,
+        [math.log(figure.seconds) for figure in figures], _machine_terms(figures), pairs, pairs
     )
     return _steps(fitted, machines) if fitted else []
 

@@ -10,13 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from fhecost.circuits.profile import (
-    KeySwitchParameters,
-    KeySwitchUse,
-    PbsParameters,
-    PbsUse,
-    Stage,
-)
+from fhecost.circuits.profile import KeySwitchParameters, KeySwitchUse, PbsParameters, PbsUse, Stage
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     key_switch_key_bytes,
@@ -159,9 +153,7 @@ def read_published(path: Path) -> list[PublishedRecord]:
     return records
 
 
-def read_records(
-    facts: Iterable[PublishedRecord | AnyPath] | None = None,
-) -> list[PublishedRecord]:
+def read_records(facts: Iterable[PublishedRecord | AnyPath] | None = None) -> list[PublishedRecord]:
     """Published records, and those in files; those that come with fhecost when None.
 
     Raises:

@@ -42,13 +42,6 @@ class Range(NamedTuple):
         """What of the range lies from ``low`` to ``high``."""
         return Range(min(max(self.low, low), high), max(min(self.high, high), low))
 
-
-def reaching(values: Range, low: int) -> Range:
-    """``values``, and ``low`` if all of them are above."""
-    return Range(min(values.low, low), values.high)
-
-
-def symmetric(bits: int) -> Range:
-    """The range of a signed integer of ``bits`` that is used symmetrically."""
-    largest = 2 ** (bits - 1) - 1
-    return Range(-largest, largest)
+    def reaching(self, *ends: int) -> Range:
+        """The range that holds ``ends`` too."""
+        return Range(min(self.low, *ends), max(self.high, *ends))
