@@ -87,7 +87,7 @@ def _key_fit(fit: KeyFit) -> Iterator[Table]:
         title="Keys, each in a process of its own, and the errors of the fit to them",
     )
     constants = {
-        name: (f"{getattr(fit, name):.5g}", _spread(spread)) for name, spread in fit.spreads.items()
+        name: (f"{value:.5g}", _spread(fit.spreads[name])) for name, value in fit.constants.items()
     }
     yield _constants("Constants fitted to these keys", constants)
 
