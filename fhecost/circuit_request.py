@@ -68,7 +68,7 @@ def find_circuit(request: CircuitRequest, progress: Progress = silent) -> Circui
 
             return profile_heads(heads, progress)
         case PredictedHeads(heads):
-            from fhecost.closed_form.weights import profile_of_weights
+            from fhecost.closed_form.requests import profile_of_weights
 
             return profile_of_weights(heads, progress)
         case PredictedShape(shape):

@@ -96,13 +96,13 @@ def test_every_part_of_it_counts():
 def test_layers_alike_are_written_down_once_and_counted_each():
     entering = Stated.symmetric((TOKENS, WIDTH), largest_integer(BITS + 2), 5.0)
     model = state_model(SHAPE, INNER, layers=3, vocabulary=50).heads
-    alike = plan_of(model, entering)
+    alike = plan_of(model.run, entering)
     # Distinct objects are written down one by one.
-    apart = plan_of(replace(model, layers=tuple(map(replace, model.layers))), entering)
+    apart = plan_of(replace(model, layers=tuple(map(replace, model.layers))).run, entering)
     assert len(alike.wires) < len(apart.wires) / 2
     assert pbs_by_stage(alike) == pbs_by_stage(apart)
     assert alike.output.count == 50
-    layer = plan_of(model.layers[0], entering)
+    layer = plan_of(model.layers[0].run, entering)
     assert alike.stages["mlp.gelu"].depth == 3 * layer.stages["mlp.gelu"].depth
     assert alike.stages["norm.mean"].depth == layer.stages["norm1.mean"].depth
 
@@ -119,7 +119,7 @@ def test_a_compiled_layer_has_the_counts_of_its_plan():
     inputs = sentences(generator)
     layer = calibrated(drawn(state_layer(SHAPE, INNER).heads, generator), inputs)
     compiled = profile_circuit(compile_circuit(layer.run, list(inputs)))
-    plan = plan_of(layer, Sampled(inputs))
+    plan = plan_of(layer.run, Sampled(inputs))
     partitions = partition(plan)
     found = circuit_profile(
         plan, partitions, predict_sets("compact-attention", plan, partitions), name="layer"

@@ -103,7 +103,7 @@ def test_a_rounding_that_could_overflow_takes_a_lookup_more(head_and_states, bit
     heads = quantize_reference_rounded([head], hidden, bits)
     sentences = np.stack([heads.quantize_input(one) for one in hidden])
     profile = profile_circuit(compile_circuit(heads.run, list(sentences)), name="head")
-    plan = plan_of(heads, Sampled(sentences))
+    plan = plan_of(heads.run, Sampled(sentences))
     counts = Counter[str]()
     for wire in plan.wires:
         if wire.kind == "lookup":

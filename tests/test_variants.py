@@ -144,7 +144,7 @@ def test_what_a_run_may_not_use_is_named():
             return np.sort(values)
 
     with pytest.raises(TypeError, match="a head's run may not use sort on encrypted tensors"):
-        plan_of(Wrong(), Sampled(np.ones((4, 2, 2), dtype=np.int64)))
+        plan_of(Wrong().run, Sampled(np.ones((4, 2, 2), dtype=np.int64)))
 
 
 class Constant:
@@ -161,7 +161,7 @@ class Constant:
 
 def test_constants_cost_what_the_compiler_leaves_of_them():
     sentences = np.random.default_rng(0).integers(0, 8, (32, 3))
-    plan = plan_of(Constant(), Sampled(sentences))
+    plan = plan_of(Constant().run, Sampled(sentences))
     circuit = profile_circuit(compile_circuit(Constant().run, list(sentences)))
     looked_up = {lookup.wire.stage for lookup in partition(plan).lookups}
     assert looked_up == {stage.name for stage in circuit.stages if stage.pbs_count} == {"real"}

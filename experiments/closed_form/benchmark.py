@@ -58,7 +58,7 @@ def row(variant: str, width: int, seq_len: int, bits: int, on_cpu: Estimator) ->
     circuit = profile_of_shape(request)
 
     def by_weights() -> None:
-        plan = plan_of(quantized, Sampled(sentences))
+        plan = plan_of(quantized.run, Sampled(sentences))
         partitions = partition(plan)
         parameters = predict_sets(variant, plan, partitions)
         circuit_profile(plan, partitions, parameters, name="")

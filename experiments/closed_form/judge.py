@@ -92,7 +92,7 @@ def main() -> None:
         heads, sentences = quantized_case(
             case["variant"], case["heads"], width, count, case["seq_len"], case["bits"]
         )
-        plan = plan_of(heads, Sampled(sentences))
+        plan = plan_of(heads.run, Sampled(sentences))
         for found in with_fewer_rows(plan, case["variant"], table, compiled):
             errors[class_of(found.distance)] += found.errors
     write({name: errors[name] for name in sorted(errors)})

@@ -70,7 +70,7 @@ def plan_of_case(case: dict[str, Any]) -> Plan:
     """The plan of a circuit that ``compile_grid.py`` or ``compile_products.py`` compiled."""
     if case["variant"] == "products":
         products = Products(case["reads"], case["norm"], bool(case["shared"]))
-        return plan_of(products, Sampled(products.inputs))
+        return plan_of(products.run, Sampled(products.inputs))
     heads, sentences = quantized_case(
         case["variant"],
         case["heads"],
@@ -79,7 +79,7 @@ def plan_of_case(case: dict[str, Any]) -> Plan:
         case["seq_len"],
         case["bits"],
     )
-    return plan_of(heads, Sampled(sentences))
+    return plan_of(heads.run, Sampled(sentences))
 
 
 def sets_of_partitions(partitions: Partitions, profile: CircuitProfile) -> dict[int, PbsParameters]:

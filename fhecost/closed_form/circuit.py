@@ -37,6 +37,7 @@ def predicted_profile(
         ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
     """
     partitions = partition(plan)
+    lookups = sum(lookup.wire.count for lookup in partitions.lookups)
     parameters = predict_sets(description.variant or "", plan, partitions)
     return circuit_profile(
         plan,
@@ -45,7 +46,7 @@ def predicted_profile(
         name=name,
         description=description.changed(
             parameter_sets=origin_of(parameters),
-            pbs_per_token=sharing_tokens and math.ceil(_lookups(partitions) / sharing_tokens),
+            pbs_per_token=sharing_tokens and math.ceil(lookups / sharing_tokens),
             cached_bytes=sum(_input_bytes(plan, partitions, parameters)[1:]) or None,
         ),
         cost_error=cost_error(parameters, stated=description.widths == "stated"),
@@ -103,7 +104,8 @@ def circuit_profile(
         max_bit_width=max(partitions.width),
         complexity=complexity,
         p_error=p_error,
-        global_p_error=any_error(p_error, pbs_count),
+        # That any lookup goes wrong; never quite sure.
+        global_p_error=min(-math.expm1(pbs_count * math.log1p(-p_error)), math.nextafter(1, 0)),
         cost_error=cost_error,
     )
 
@@ -115,15 +117,6 @@ def _input_bytes(plan: Plan, partitions: Partitions, parameters: ParameterSets) 
         for wire in plan.wires
         if wire.kind == "input"
     ]
-
-
-def _lookups(partitions: Partitions) -> int:
-    return sum(lookup.wire.count for lookup in partitions.lookups)
-
-
-def any_error(p_error: float, lookups: int) -> float:
-    """The probability that any of ``lookups`` goes wrong, each with ``p_error``."""
-    return min(-math.expm1(lookups * math.log1p(-p_error)), math.nextafter(1, 0))
 
 
 def _counts(

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -27,22 +27,15 @@ WIDEST_CONSTANT = 8
 """Bits of the widest source of which every entry of a table is looked at."""
 
 
-class Runs(Protocol):
-    """What can be written down: heads, a layer, a model."""
-
-    def run(self, values: Any, operators: Operators) -> Any:
-        """The result of encrypted ``values``."""
-
-
-def plan_of(program: Runs, entering: Held) -> Plan:
-    """The plan of the circuit that ``program`` compiles to.
+def plan_of(run: Callable[[Any, Operators], Any], entering: Held) -> Plan:
+    """The plan of the circuit that ``run`` compiles to, of heads, a layer or a model.
 
     Args:
-        program: its ``run`` is called once.
+        run: takes the encrypted input and operators, returns the output; called once.
         entering: what the encrypted input holds.
     """
     operators = PlanOperators()
-    return operators.finished(program.run(operators.input(entering), operators))
+    return operators.plan.finished(run(operators.input(entering), operators).wire)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +154,6 @@ class PlanOperators(DirectOperators):
     def input(self, held: Held, norm2: float = 1.0) -> PlanTensor:
         """An encrypted input that holds ``held``."""
         return PlanTensor(self, self.plan.input(math.prod(held.shape), held.range, norm2), held)
-
-    def finished(self, output: PlanTensor) -> Plan:
-        """The plan of the circuit that returns ``output``."""
-        return self.plan.finished(output.wire)
 
     @contextmanager
     def tag(self, name: str) -> Iterator[None]:

@@ -1,14 +1,22 @@
-"""Whether a circuit's widths come from a model's weights or from its shape alone."""
+"""Circuits without compiling: whether widths come from weights or from a shape, and the former."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from fhecost.circuits.description import Scope, Widths
+from fhecost.circuits.profile import CircuitProfile
+from fhecost.closed_form.circuit import predicted_profile
+from fhecost.closed_form.held import Sampled
+from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import FieldError
+from fhecost.gpt2.head_circuit import HeadRequest, locate, quantize_heads
 from fhecost.models.shape import EMBEDDED, Heads, find_shape, head_numbers
+from fhecost.progress import Progress, silent
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 
@@ -50,3 +58,25 @@ def shape_request(
     shape = find_shape(model)
     count = len(head_numbers(shape, heads))
     return ShapeRequest(shape, scope, seq_len, bits, variant, count)
+
+
+def profile_of_weights(
+    request: HeadRequest, progress: Progress = silent, *, use_cache: bool = True
+) -> CircuitProfile:
+    """The circuit profile that compiling the heads of ``request`` would give.
+
+    Raises:
+        UsageError: the request is out of range or doesn't fit the model.
+        ImpossibleError: nothing is left of the head at this width, or a lookup reads more than any
+            circuit in the table of parameter sets.
+    """
+    located = locate(request)
+
+    def predicted() -> CircuitProfile:
+        quantized = quantize_heads(located, progress)
+        progress("predicting the circuit")
+        plan = plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
+        description = located.description.changed(widths="calibrated")
+        return predicted_profile(plan, located.circuit_name, description)
+
+    return located.through_cache(predicted, "closed form") if use_cache else predicted()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fhecost.circuits.description import SCOPES, CircuitDescription, Scope
 from fhecost.circuits.profile import CircuitProfile
@@ -107,12 +108,14 @@ def plan_of_shape(request: ShapeRequest) -> Plan:
     else:
         heads = state_model(stated, shape.inner, shape.layers, shape.vocabulary)
     if scope != "cached-token" or stated.seq_len == 1:
-        return plan_of(heads.heads, _entering(stated, heads))
-    operators, earlier = PlanOperators(), stated.seq_len - 1
-    hidden = operators.input(_entering(replace(stated, seq_len=1), heads))
-    return operators.finished(
-        heads.heads.run(hidden, operators, lambda head: _earlier(operators, head, earlier))
-    )
+        return plan_of(heads.heads.run, _entering(stated, heads))
+
+    def run(hidden: Any, operators: Any) -> Any:
+        return heads.heads.run(
+            hidden, operators, lambda head: _earlier(operators, head, stated.seq_len - 1)
+        )
+
+    return plan_of(run, _entering(replace(stated, seq_len=1), heads))
 
 
 def _entering(shape: StatedShape, stated: StatedHeads) -> Stated:
@@ -123,7 +126,7 @@ def _entering(shape: StatedShape, stated: StatedHeads) -> Stated:
 
 def _widths_read(shape: StatedShape, stated: StatedHeads) -> dict[str, int]:
     """By stage, the width of what its lookups read."""
-    plan = plan_of(stated.heads, _entering(shape, stated))
+    plan = plan_of(stated.heads.run, _entering(shape, stated))
     read: dict[str, int] = {}
     for wire in plan.wires:
         if wire.kind == "lookup":

@@ -21,6 +21,7 @@ class LookupCase:
     """A table lookup of ``bits`` bits with one (k, N, l); KS levels and n where they are forced.
 
     ``scale`` times as many lookups as others have tell what a run costs from what a lookup costs.
+    ``single_thread`` is whether keys are used on one thread rather than on all.
     """
 
     bits: int
@@ -30,6 +31,7 @@ class LookupCase:
     key_switch_levels: int | None = None
     lwe_dimension: int | None = None
     scale: int = 1
+    single_thread: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,6 @@ class LinearCase:
     level_count: int = 1
     key_switch_levels: None = None
     lwe_dimension: None = None
-
-
-@dataclass(frozen=True)
-class KeyCase:
-    """Keys of a lookup's parameter set, used on one thread or on all."""
-
-    lookup: LookupCase
-    single_thread: bool = False
 
 
 Case = LookupCase | LinearCase
@@ -94,45 +88,43 @@ LARGE: tuple[LookupCase, ...] = (
     LookupCase(7, 1, 65536, 1),
 )
 LINEAR: tuple[LinearCase, ...] = (LinearCase(2048), LinearCase(8192), LinearCase(32768))
-KEYS_SMALL: tuple[KeyCase, ...] = (
-    KeyCase(LookupCase(2, 6, 256, 3)),
-    KeyCase(LookupCase(2, 4, 512, 2), single_thread=True),
-    KeyCase(LookupCase(3, 2, 1024, 2)),
-    KeyCase(LookupCase(3, 1, 2048, 1, lwe_dimension=1300), single_thread=True),
-    KeyCase(LookupCase(3, 1, 2048, 3)),
-    KeyCase(LookupCase(4, 1, 4096, 1, key_switch_levels=12)),
-    KeyCase(LookupCase(4, 1, 4096, 2), single_thread=True),
+KEYS_SMALL: tuple[LookupCase, ...] = (
+    LookupCase(2, 6, 256, 3),
+    LookupCase(2, 4, 512, 2, single_thread=True),
+    LookupCase(3, 2, 1024, 2),
+    LookupCase(3, 1, 2048, 1, lwe_dimension=1300, single_thread=True),
+    LookupCase(3, 1, 2048, 3),
+    LookupCase(4, 1, 4096, 1, key_switch_levels=12),
+    LookupCase(4, 1, 4096, 2, single_thread=True),
 )
-KEYS_LARGE: tuple[KeyCase, ...] = (
-    KeyCase(LookupCase(3, 2, 1024, 4, lwe_dimension=900)),
-    KeyCase(LookupCase(3, 2, 2048, 2)),
-    KeyCase(LookupCase(5, 1, 8192, 1)),
-    KeyCase(LookupCase(5, 1, 8192, 2), single_thread=True),
-    KeyCase(LookupCase(6, 1, 16384, 1)),
-    KeyCase(LookupCase(7, 1, 32768, 1)),
+KEYS_LARGE: tuple[LookupCase, ...] = (
+    LookupCase(3, 2, 1024, 4, lwe_dimension=900),
+    LookupCase(3, 2, 2048, 2),
+    LookupCase(5, 1, 8192, 1),
+    LookupCase(5, 1, 8192, 2, single_thread=True),
+    LookupCase(6, 1, 16384, 1),
+    LookupCase(7, 1, 32768, 1),
 )
 
 _FULL: Mapping[Operation, tuple[Case, ...]] = {
     "pbs": (*SMALL, *LARGE, *LINEAR),
     "ks": KEY_SWITCHES,
     "linear": LINEAR,
-    "keygen": (),
 }
 _QUICK: Mapping[Operation, tuple[Case, ...]] = {
     "pbs": (*SMALL, *LINEAR[:2]),
     "ks": KEY_SWITCHES[2:],
     "linear": LINEAR[:2],
-    "keygen": (),
 }
 
 
 def cases(operation: Operation, quick: bool) -> tuple[tuple[Case, ...], ...]:
     """The cases in groups whose keys fit in memory together; sets beyond 16,384 go by their N."""
-    chosen = sorted((_QUICK if quick else _FULL)[operation], key=_group)
+    chosen = sorted((_QUICK if quick else _FULL).get(operation, ()), key=_group)
     return tuple(tuple(group) for _, group in itertools.groupby(chosen, key=_group))
 
 
-def key_cases(operation: Operation, quick: bool) -> tuple[KeyCase, ...]:
+def key_cases(operation: Operation, quick: bool) -> tuple[LookupCase, ...]:
     """The sets whose keys are made, used and weighed in processes of their own."""
     if operation not in ("pbs", "keygen"):
         return ()

@@ -91,12 +91,12 @@ def run_microbenchmark(
     machine = this_machine()
     keys = []
     for key_case in key_cases(operation, quick):
-        single = compile_case(key_case.lookup)
+        single = compile_case(key_case)
         if single is not None:
             options = RunOptions(threads=1 if key_case.single_thread else None, warm_runs=2)
             times, _ = run_once(single.circuit, [single.values], options)
             keys.append(KeySample(pbs=single.pbs, key_switch=single.key_switch, times=times))
-        progress(f"keys in a process of their own, N={key_case.lookup.polynomial_size}")
+        progress(f"keys in a process of their own, N={key_case.polynomial_size}")
     samples: list[LookupSample | LinearSample] = []
     groups = cases(operation, quick)
     sets = sum(map(len, groups))

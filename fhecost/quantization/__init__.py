@@ -1,24 +1,11 @@
 """Post-training quantization: real tensors as integers with a scale."""
 
-from fhecost.quantization.clipping import least_error_quantizer, least_error_scales
-from fhecost.quantization.quantizer import (
-    FloatArray,
-    IntArray,
-    Quantizer,
-    calibrate,
-    check_bits,
-    largest_integer,
-    quantizer_for,
-)
-
-__all__ = [
-    "FloatArray",
-    "IntArray",
-    "Quantizer",
-    "calibrate",
-    "check_bits",
-    "largest_integer",
-    "least_error_quantizer",
-    "least_error_scales",
-    "quantizer_for",
-]
+from fhecost.quantization.clipping import least_error_quantizer as least_error_quantizer
+from fhecost.quantization.clipping import least_error_scales as least_error_scales
+from fhecost.quantization.quantizer import FloatArray as FloatArray
+from fhecost.quantization.quantizer import IntArray as IntArray
+from fhecost.quantization.quantizer import Quantizer as Quantizer
+from fhecost.quantization.quantizer import calibrate as calibrate
+from fhecost.quantization.quantizer import check_bits as check_bits
+from fhecost.quantization.quantizer import largest_integer as largest_integer
+from fhecost.quantization.quantizer import quantizer_for as quantizer_for
