@@ -70,13 +70,6 @@ class Figure(BaseModel):
         return self.value if self.high is None else self.high
 
 
-class PositiveFigure(Figure):
-    """A figure that divides or limits: zero would be nonsense, not a small value."""
-
-    value: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    low: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
 Number = TypeVar("Number", bound=float)
 
 
@@ -87,6 +80,9 @@ class FigureOf(Figure, Generic[Number]):
     low: Number | None = None
     high: Number | None = None
 
+
+PositiveFigure = FigureOf[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+"""A figure that divides or limits: zero would be nonsense, not a small value."""
 
 AtLeastOneFigure = FigureOf[Annotated[float, Field(ge=1, allow_inf_nan=False)]]
 """A factor that only ever makes something larger, or leaves it."""

@@ -14,11 +14,7 @@ from fhecost.accuracy.agreement import compare, wilson_interval
 from fhecost.accuracy.judge import Setting
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD
 from fhecost.accuracy.records import AccuracyReport
-from fhecost.accuracy.sweep import (
-    evaluation_sentences,
-    measure_accuracy,
-    read_sentences,
-)
+from fhecost.accuracy.sweep import evaluation_sentences, measure_accuracy, read_sentences
 from fhecost.errors import UsageError
 from fhecost.gpt2.head_circuit import HeadRequest, profile_heads
 from fhecost.gpt2.model import calibration_sentences

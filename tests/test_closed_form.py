@@ -56,10 +56,7 @@ def compiled():
 def predicted(plan, variant, table=None):
     partitions = partition(plan)
     return circuit_profile(
-        plan,
-        partitions,
-        predict_sets(variant, plan, partitions, table),
-        name="predicted",
+        plan, partitions, predict_sets(variant, plan, partitions, table), name="predicted"
     )
 
 

@@ -9,11 +9,7 @@ import jsonschema
 import pytest
 
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.generation import (
-    GenerationReport,
-    first_difference,
-    generate,
-)
+from fhecost.generation import GenerationReport, first_difference, generate
 from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
 from fhecost.gpt2.model import find_model, load_gpt2
 from fhecost.hardware.estimate import Refusal
@@ -54,10 +50,7 @@ def test_tokens_are_those_of_greedy_generation(report):
 
 def test_texts_of_tokens_add_up(report):
     gpt2 = load_gpt2(find_model("embedded"))
-    for tokens, text in (
-        (report.tokens, report.text),
-        (report.float_tokens, report.float_text),
-    ):
+    for tokens, text in ((report.tokens, report.text), (report.float_tokens, report.float_text)):
         assert "".join(token.text for token in tokens) == text
         assert gpt2.tokenizer.decode([token.token_id for token in tokens]) == text
 

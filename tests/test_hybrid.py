@@ -14,11 +14,7 @@ from fhecost.gpt2.model import find_model, load_gpt2
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
 
-SENTENCES = (
-    "The bell rang twice that night.",
-    "Nobody on the ship slept.",
-    "A letter had come.",
-)
+SENTENCES = ("The bell rang twice that night.", "Nobody on the ship slept.", "A letter had come.")
 FLOAT32 = 1e-4
 """Logits may differ so much when float32 sums are made in another order; one integer more or less
 in a quantized head changes them by about 1e-2."""
@@ -60,10 +56,7 @@ def padded(ids, side):
         rows.append(pad + sentence if side == "left" else sentence + pad)
         mask.append([0] * len(pad) + real if side == "left" else real + [0] * len(pad))
     positions = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
-    return rows, {
-        "attention_mask": torch.tensor(mask),
-        "position_ids": torch.from_numpy(positions),
-    }
+    return rows, {"attention_mask": torch.tensor(mask), "position_ids": torch.from_numpy(positions)}
 
 
 @pytest.mark.parametrize("layer", [0, 3])

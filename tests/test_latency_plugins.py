@@ -49,9 +49,7 @@ MACHINE = {
     "kind": "cpu",
     "latency_model": "abacus",
     "pbs_kind": "classic",
-    "figures": {
-        "pbs_s": assumed(2.0),
-    },
+    "figures": {"pbs_s": assumed(2.0)},
     "references": ["made up for the test"],
 }
 

@@ -59,10 +59,7 @@ def test_shipped_schemas_are_those_of_the_code(name):
         (lambda c: c.update(complexity=float("nan")), "complexity: .*finite number"),
         (lambda c: c.update(complexity="1e9"), "complexity: input should be a valid number"),
         (lambda c: c.update(p_error=True), "p_error: input should be a valid number"),
-        (
-            lambda c: c["description"].update(bits=True),
-            r"description\.bits: input should be",
-        ),
+        (lambda c: c["description"].update(bits=True), r"description\.bits: input should be"),
         (
             lambda c: c["stages"][1]["pbs"][0]["parameters"].update(polynomial_size=1000),
             r"stages\.1\.pbs\.0\.parameters\.polynomial_size: must be a power of two, not 1000",

@@ -46,12 +46,7 @@ def report():
 
 @pytest.mark.parametrize(
     ("text", "lengths"),
-    [
-        ("6", (6,)),
-        ("8,2,8", (2, 8)),
-        ("1..4", (1, 2, 3, 4)),
-        (" 3 .. 5 ", (3, 4, 5)),
-    ],
+    [("6", (6,)), ("8,2,8", (2, 8)), ("1..4", (1, 2, 3, 4)), (" 3 .. 5 ", (3, 4, 5))],
 )
 def test_lengths(text, lengths):
     assert parse_lengths("--seq-len", text) == lengths

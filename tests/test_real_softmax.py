@@ -6,12 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.softmax.real_scores import (
-    VARIANTS,
-    measure,
-    read_prompts,
-    row_variation,
-)
+from experiments.softmax.real_scores import VARIANTS, measure, read_prompts, row_variation
 from fhecost.heads.attention_head import causal_mask
 
 WIDTHS = range(2, 9)

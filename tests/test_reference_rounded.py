@@ -112,8 +112,7 @@ def test_a_rounding_that_could_overflow_takes_a_lookup_more(head_and_states, bit
 
 
 @pytest.mark.parametrize(
-    ("name", "count"),
-    [("GPT-2 single head, hpc7a", 19840), ("GPT-2 12-head MHA, hpc7a", 240128)],
+    ("name", "count"), [("GPT-2 single head, hpc7a", 19840), ("GPT-2 12-head MHA, hpc7a", 240128)]
 )
 def test_the_circuits_are_those_of_the_published_example(name, count):
     """Its notebook prints a width of 15 bits; counts follow the law of the reference variant."""

@@ -12,13 +12,7 @@ import numpy as np
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.stated import (
-    REACH,
-    StatedHeads,
-    StatedMatrix,
-    StatedShape,
-    least_error_spread,
-)
+from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
 from fhecost.heads.variants import Variant
 from fhecost.quantization import FloatArray, IntArray, Quantizer, least_error_quantizer
 

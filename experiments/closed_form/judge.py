@@ -31,10 +31,7 @@ from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest, plan_of_shape
-from fhecost.closed_form.solved_circuits import (
-    SolvedTable,
-    solved_circuits,
-)
+from fhecost.closed_form.solved_circuits import SolvedTable, solved_circuits
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import find_hardware
@@ -59,12 +56,7 @@ def judged(plan: Plan, variant: str, table: SolvedTable, compiled: CircuitProfil
         parameters = predict_sets(variant, plan, partitions, table)
     except ImpossibleError:
         return None
-    predicted = circuit_profile(
-        plan,
-        partitions,
-        parameters,
-        name="predicted",
-    )
+    predicted = circuit_profile(plan, partitions, parameters, name="predicted")
     errors = []
     for name in MACHINES:
         hardware = find_hardware(name)

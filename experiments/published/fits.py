@@ -11,12 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import nnls
 
-from fhecost.circuits.work import (
-    external_product_units,
-    fourier_units,
-    key_switch_units,
-    pbs_units,
-)
+from fhecost.circuits.work import external_product_units, fourier_units, key_switch_units, pbs_units
 from fhecost.hardware.library import find_hardware
 from fhecost.validation.published import PublishedOperation, read_operation, read_records
 

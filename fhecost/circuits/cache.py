@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -36,8 +36,13 @@ def code_fingerprint() -> str:
     return digest.hexdigest()
 
 
-def cache_key(parts: Mapping[str, str | int]) -> str:
-    """The name of a circuit in the cache."""
+def through_cache(
+    parts: Mapping[str, str | int], make: Callable[[], CircuitProfile]
+) -> CircuitProfile:
+    """The profile of what ``parts`` say from the cache, or what ``make`` gives, which is kept.
+
+    A damaged file in the cache, and a folder that can't be written, are warnings.
+    """
     versions = {"code": code_fingerprint()}
     for package in ("concrete-python", "numpy", "torch", "transformers"):
         try:
@@ -45,30 +50,17 @@ def cache_key(parts: Mapping[str, str | int]) -> str:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "absent"
     canonical = json.dumps({"parts": dict(parts), "versions": versions}, sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _path(key: str) -> Path:
-    return cache_folder() / "circuits" / f"{key}.json"
-
-
-def cached_profile(key: str) -> CircuitProfile | None:
-    """The profile under ``key``; None when there is none or when its file is damaged."""
-    path = _path(key)
-    if not path.is_file():
-        return None
-    try:
-        return load_profile(path)
-    except UsageError as error:
-        warnings.warn(f"damaged cache entry, compiling again: {error}", stacklevel=2)
-        return None
-
-
-def keep_profile(key: str, profile: CircuitProfile) -> None:
-    """Keep ``profile`` under ``key``; a cache folder that can't be written is a warning."""
-    path = _path(key)
+    key = hashlib.sha256(canonical.encode()).hexdigest()
+    path = cache_folder() / "circuits" / f"{key}.json"
+    if path.is_file():
+        try:
+            return load_profile(path)
+        except UsageError as error:
+            warnings.warn(f"damaged cache entry, compiling again: {error}", stacklevel=2)
+    profile = make()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_profile(profile, path)
     except (OSError, UsageError) as error:
         warnings.warn(f"the circuit profile can't be cached: {error}", stacklevel=2)
+    return profile

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, Unpack
 
 import numpy as np
@@ -44,6 +45,7 @@ def plan_of(program: Runs, entering: Held) -> Plan:
     return operators.finished(program.run(operators.input(entering), operators))
 
 
+@dataclass(frozen=True, eq=False)
 class PlanTensor:
     """One encrypted tensor: its wire, and what it holds.
 
@@ -51,20 +53,14 @@ class PlanTensor:
     ``fixed`` is whether it is the same whatever goes in.
     """
 
-    __array_ufunc__ = None
+    operators: PlanOperators
+    wire: Wire
+    held: Held
+    kept: int | None = None
+    dropped: int = 0
+    fixed: bool = False
 
-    def __init__(
-        self,
-        operators: PlanOperators,
-        wire: Wire,
-        held: Held,
-        *,
-        kept: int | None = None,
-        dropped: int = 0,
-        fixed: bool = False,
-    ) -> None:
-        self._operators, self.wire, self.held = operators, wire, held
-        self.kept, self.dropped, self.fixed = kept, dropped, fixed
+    __array_ufunc__ = None
 
     @property
     def shape(self) -> Shape:
@@ -86,7 +82,7 @@ class PlanTensor:
         rows, columns = other.shape
         held = self.held.matmul_clear(other)
         n = math.prod(held.shape) * rows
-        return self._operators.linear(
+        return self.operators.linear(
             (self,),
             held,
             column_norm2(other) * self.wire.norm2,
@@ -106,12 +102,12 @@ class PlanTensor:
 
     def moved(self, shape: Shape, move: Callable[[Any], Any]) -> PlanTensor:
         """The same integers in other places."""
-        return self._operators.linear((self,), self.held.moved(shape, move), self.wire.norm2)
+        return self.operators.linear((self,), self.held.moved(shape, move), self.wire.norm2)
 
     def added_up(self, held: Held, terms: int) -> PlanTensor:
         """Sums of ``terms`` of its integers."""
         n, norm2 = math.prod(self.shape), self.wire.norm2 * terms
-        return self._operators.linear((self,), held, norm2, encrypted_addition=n)
+        return self.operators.linear((self,), held, norm2, encrypted_addition=n)
 
     def __array_function__(
         self, function: Any, types: Any, arguments: Any, options: Any
@@ -125,11 +121,11 @@ class PlanTensor:
         if function is np.concatenate:
             (parts,), axis = arguments, options["axis"]
             held = parts[0].held.joined([part.held for part in parts[1:]], axis)
-            return self._operators.linear(parts, held, max(part.wire.norm2 for part in parts))
+            return self.operators.linear(parts, held, max(part.wire.norm2 for part in parts))
         raise TypeError(f"a head's run may not use {function.__name__} on encrypted tensors")
 
     def _plus(self, other: Any, sign: int) -> PlanTensor:
-        linear = self._operators.linear
+        linear = self.operators.linear
         if isinstance(other, PlanTensor):
             held, norm2 = self.held.plus(other.held, sign), self.wire.norm2 + other.wire.norm2
             n = math.prod(held.shape)
@@ -145,11 +141,11 @@ class PlanTensor:
         fixed = self.fixed and other.fixed
         key = ("product", self.wire.index, other.wire.index) if fixed else None
         n = math.prod(held.shape)
-        write = self._operators.plan.product
-        return self._operators.once(
+        write = self.operators.plan.product
+        return self.operators.once(
             key,
             lambda: PlanTensor(
-                self._operators, write(self.wire, other.wire, n, held.range, terms), held,
+                self.operators, write(self.wire, other.wire, n, held.range, terms), held,
                 fixed=fixed,
             ),
         )  # fmt: skip
@@ -172,19 +168,12 @@ class PlanOperators(DirectOperators):
 
     @contextmanager
     def tag(self, name: str) -> Iterator[None]:
-        """The stage of the operations inside it."""
         before, self.plan.stage = self.plan.stage, name
         yield
         self.plan.stage = before
 
     def accumulator(
-        self,
-        name: str,
-        values: PlanTensor,
-        bits: int,
-        kept_bits: int | None = None,
-        *,
-        signed: bool = True,
+        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
     ) -> PlanTensor:
         """The hint of a width, and exact rounding."""
         hinted = self._hinted(values, bits, signed=signed)
@@ -194,11 +183,9 @@ class PlanOperators(DirectOperators):
         return PlanTensor(self, wire, hinted.held.rounded(bits - kept_bits), kept=kept_bits)
 
     def narrow(self, values: PlanTensor, bits: int) -> PlanTensor:
-        """The hint of a width."""
         return self._hinted(values, bits, signed=values.wire.signed)
 
     def within(self, values: PlanTensor, low: int, high: int) -> PlanTensor:
-        """What is known of ``values``."""
         held = values.held.within(low, high)
         wire = self.plan.narrowed(values.wire, held.range)
         return PlanTensor(self, wire, held, fixed=values.fixed)
@@ -225,7 +212,6 @@ class PlanOperators(DirectOperators):
         return self.once(("lookup", source.index, result) if values.fixed else None, looked_up)
 
     def take(self, values: PlanTensor, rows: Rows) -> PlanTensor:
-        """Rows of the first axis, in other places."""
         return values.moved((rows.count, *values.shape[1:]), lambda v: v[:, rows.numbers])
 
     def row_sums(self, values: PlanTensor, pairs: Pairs) -> PlanTensor:

@@ -17,18 +17,11 @@ class TracedOperators(DirectOperators):
         self._fhe = fhe
 
     def tag(self, name: str) -> AbstractContextManager[Any]:
-        """Concrete's tag: it names the stage in the circuit profile."""
         tag: AbstractContextManager[Any] = self._fhe.tag(name)
         return tag
 
     def accumulator(
-        self,
-        name: str,
-        values: Any,
-        bits: int,
-        kept_bits: int | None = None,
-        *,
-        signed: bool = True,
+        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
     ) -> Any:
         """Concrete's exact rounding: one PBS on one bit for each bit dropped."""
         values = self._fhe.hint(values, bit_width=bits)
@@ -55,5 +48,4 @@ class TracedOperators(DirectOperators):
         )
 
     def narrow(self, values: Any, bits: int) -> Any:
-        """``values`` with a hint of their width."""
         return self._fhe.hint(values, bit_width=bits)

@@ -121,19 +121,26 @@ class _Keys:
 def _read_keys(circuit: Any) -> _Keys:
     keyset = circuit.server.program_info.get_keyset_info()
     secret = tuple(key.dimension() for key in keyset.secret_keys())
-    return _Keys(
-        secret=secret,
-        bootstrap=tuple(_pbs_parameters(key) for key in keyset.bootstrap_keys()),
-        key_switch=tuple(
-            KeySwitchParameters(
-                input_lwe_dimension=secret[key.input_secret_key_id()],
-                output_lwe_dimension=secret[key.output_secret_key_id()],
-                level_count=key.level(),
-                base_log=key.base_log(),
-            )
-            for key in keyset.keyswitch_keys()
-        ),
+    bootstrap = (
+        PbsParameters(
+            lwe_dimension=key.input_lwe_dimension(),
+            glwe_dimension=key.glwe_dimension(),
+            polynomial_size=key.polynomial_size(),
+            level_count=key.level(),
+            base_log=key.base_log(),
+        )
+        for key in keyset.bootstrap_keys()
     )
+    key_switch = (
+        KeySwitchParameters(
+            input_lwe_dimension=secret[key.input_secret_key_id()],
+            output_lwe_dimension=secret[key.output_secret_key_id()],
+            level_count=key.level(),
+            base_log=key.base_log(),
+        )
+        for key in keyset.keyswitch_keys()
+    )
+    return _Keys(secret, tuple(bootstrap), tuple(key_switch))
 
 
 def _counts_by_place(circuit: Any, keys: _Keys) -> dict[str, StageCounts]:
@@ -159,16 +166,6 @@ def _counts_by_place(circuit: Any, keys: _Keys) -> dict[str, StageCounts]:
         else:
             counts.linear[_LINEAR[operation], keys.secret[key_index]] += statistic.count
     return places
-
-
-def _pbs_parameters(key: Any) -> PbsParameters:
-    return PbsParameters(
-        lwe_dimension=key.input_lwe_dimension(),
-        glwe_dimension=key.glwe_dimension(),
-        polynomial_size=key.polynomial_size(),
-        level_count=key.level(),
-        base_log=key.base_log(),
-    )
 
 
 def _group_nodes(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fhecost.circuits.cache import cache_key, cached_profile, keep_profile
+from fhecost.circuits.cache import through_cache
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import compile_circuit
@@ -109,13 +109,8 @@ class LocatedHeads:
         ``made`` tells profiles apart that were made in different ways.
         """
         said = self.description.model_dump_json()
-        key = cache_key({"made": made, "said": said, "own_text": self.request.text is not None})
-        cached = cached_profile(key)
-        if cached is not None:
-            return cached
-        profile = make()
-        keep_profile(key, profile)
-        return profile
+        own_text = int(self.request.text is not None)
+        return through_cache({"made": made, "said": said, "own_text": own_text}, make)
 
 
 def locate(request: HeadRequest) -> LocatedHeads:
@@ -134,22 +129,17 @@ def locate(request: HeadRequest) -> LocatedHeads:
 
 
 @dataclass(frozen=True)
-class HeadInputs:
-    """Quantized heads and the inputs that set their bit widths.
+class HeadCircuit:
+    """Quantized heads, the inputs that set their bit widths, and the compiled Concrete circuit.
 
     ``inputset`` holds the integers of the calibration sentences and, last, of the request's text.
+    ``circuit`` is None where nothing is compiled.
     """
 
     located: LocatedHeads
     heads: QuantizedHeads
     inputset: tuple[IntArray, ...]
-
-
-@dataclass(frozen=True)
-class HeadCircuit(HeadInputs):
-    """Quantized heads, their inputs, and the compiled Concrete circuit."""
-
-    circuit: Any
+    circuit: Any = None
 
     def profile(self) -> CircuitProfile:
         """The circuit profile of the compiled heads."""
@@ -173,11 +163,10 @@ def compile_heads(request: HeadRequest, progress: Progress = silent) -> HeadCirc
     """
     quantized = quantize_heads(locate(request), progress)
     progress("compiling the circuit")
-    circuit = compile_circuit(quantized.heads.run, quantized.inputset)
-    return HeadCircuit(quantized.located, quantized.heads, quantized.inputset, circuit)
+    return replace(quantized, circuit=compile_circuit(quantized.heads.run, quantized.inputset))
 
 
-def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadInputs:
+def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadCircuit:
     """Quantize heads with scales that the calibration sentences give.
 
     Raises:
@@ -194,7 +183,7 @@ def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadIn
     floats = [model.head(request.layer, head) for head in located.numbers]
     heads = variant_named(request.variant).quantize(floats, calibration, request.bits)
     inputset = tuple(heads.quantize_input(hidden) for hidden in [*calibration, judged])
-    return HeadInputs(located, heads, inputset)
+    return HeadCircuit(located, heads, inputset)
 
 
 def profile_heads(

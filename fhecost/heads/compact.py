@@ -30,7 +30,7 @@ from scipy.linalg import block_diag, hadamard
 
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
-from fhecost.heads.compact_circuit import CompactHead, Earlier, HeadRun
+from fhecost.heads.compact_circuit import CompactHead, HeadRun
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
@@ -98,17 +98,9 @@ class CompactHeads:
         )
         return np.concatenate(tuple(output for part in parts for output in part), axis=1)
 
-    def of(
-        self,
-        head: CompactHead,
-        operators: Operators,
-        pairs: Pairs,
-        prefix: str = "",
-        earlier: Earlier | None = None,
-    ) -> HeadRun:
-        """``head``, one of these, on ``operators``."""
-        bits = self.projection_bits, self.kept_bits
-        return HeadRun(head, operators, pairs, *bits, prefix, earlier)
+    def of(self, head: CompactHead, operators: Operators, pairs: Pairs, *more: Any) -> HeadRun:
+        """``head``, one of these, on ``operators``; ``more`` are a prefix and earlier tokens."""
+        return HeadRun(head, operators, pairs, self.projection_bits, self.kept_bits, *more)
 
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (heads, L, d)."""

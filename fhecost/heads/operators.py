@@ -32,13 +32,7 @@ class Operators(Protocol):
         """The stage of the operations inside it."""
 
     def accumulator(
-        self,
-        name: str,
-        values: Any,
-        bits: int,
-        kept_bits: int | None = None,
-        *,
-        signed: bool = True,
+        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
     ) -> Any:
         """``values``, a sum that has ``bits`` bits in the circuit, rounded to ``kept_bits``.
 
@@ -89,15 +83,12 @@ class DirectOperators:
     """What clear integers and Concrete's tracers have in common: each operation is just done."""
 
     def within(self, values: Any, low: int, high: int) -> Any:
-        """``values``, unchanged."""
         return values
 
     def take(self, values: Any, rows: Rows) -> Any:
-        """The rows by their numbers."""
         return values[rows.numbers]
 
     def row_sums(self, values: Any, pairs: Pairs) -> Any:
-        """A sum for each row, one after the other."""
         rows = [
             np.sum(values[start:end], axis=0).reshape((1, values.shape[1]))
             for start, end in pairs.spans
@@ -110,7 +101,6 @@ class DirectOperators:
         return [run(head, f"head{i}." if several else "") for i, head in enumerate(heads)]
 
     def in_turn(self, layers: Sequence[Head], run: Callable[[Head, Any], Any], values: Any) -> Any:
-        """A plain loop."""
         for layer in layers:
             values = run(layer, values)
         return values
@@ -133,17 +123,10 @@ class ClearOperators(DirectOperators):
         return sum(self.exceeded.values()) if self.exceeded else None
 
     def tag(self, name: str) -> AbstractContextManager[Any]:
-        """No stages in the clear."""
         return nullcontext()
 
     def accumulator(
-        self,
-        name: str,
-        values: Any,
-        bits: int,
-        kept_bits: int | None = None,
-        *,
-        signed: bool = True,
+        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
     ) -> Any:
         """As Concrete's ``round_bit_pattern``, on values of any width."""
         rounded = self.rounded(values, 0 if kept_bits is None else max(0, bits - kept_bits))
@@ -155,7 +138,6 @@ class ClearOperators(DirectOperators):
         return rounded
 
     def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
-        """``table`` at once on all values."""
         return np.rint(table(values)).astype(np.int64)
 
     def rounded(self, values: Any, dropped: int) -> Any:
@@ -163,7 +145,6 @@ class ClearOperators(DirectOperators):
         return rounded_half_up(values, dropped)
 
     def narrow(self, values: Any, bits: int) -> Any:
-        """``values``, unchanged."""
         return values
 
 

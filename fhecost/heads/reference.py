@@ -333,14 +333,9 @@ def state_reference_heads(shape: StatedShape, _: object = None) -> StatedHeads:
     scales = {
         "input": 1.0,
         "weight": 1.0,
-        "projection": projected,
-        "query": projected,
-        "key": projected,
-        "value": projected,
+        **dict.fromkeys(("projection", "query", "key", "value"), projected),
         "scores": REACH / largest,
-        "exponential": 1 / largest,
-        "inverse": 1 / largest,
-        "attention_weights": 1 / largest,
+        **dict.fromkeys(("exponential", "inverse", "attention_weights"), 1 / largest),
     }
     # Biases of about half of what a product reaches, to both sides.
     bias = np.resize(np.array([-(largest // 2), largest // 2]), 3 * shape.dimension)

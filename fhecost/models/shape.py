@@ -39,32 +39,16 @@ class ModelShape:
     reference: str
 
 
-_GPT2_VOCABULARY = 50257
+_VOCABULARY = 50257
 _GPT2 = "Radford et al., Language Models are Unsupervised Multitask Learners, 2019, and its config"
 _GPT3 = "Brown et al., Language Models are Few-Shot Learners, 2020, table 2.1"
 
 
 def _gpt(
-    name: str,
-    layers: int,
-    heads: int,
-    width: int,
-    *,
-    context: int = 1024,
-    reference: str = f"{_GPT2}.json",
+    name: str, layers: int, heads: int, width: int, context: int = 1024, of: str = f"{_GPT2}.json"
 ) -> ModelShape:
-    return ModelShape(
-        name,
-        layers,
-        heads,
-        heads,
-        width // heads,
-        width,
-        4 * width,
-        _GPT2_VOCABULARY,
-        context,
-        reference,
-    )
+    sizes = (layers, heads, heads, width // heads, width, 4 * width, _VOCABULARY, context)
+    return ModelShape(name, *sizes, reference=of)
 
 
 SHAPES: Mapping[str, ModelShape] = {
@@ -74,7 +58,7 @@ SHAPES: Mapping[str, ModelShape] = {
         _gpt("gpt2-medium", 24, 16, 1024),
         _gpt("gpt2-large", 36, 20, 1280),
         _gpt("gpt2-xl", 48, 25, 1600),
-        _gpt("gpt3-175b", 96, 96, 12288, context=2048, reference=_GPT3),
+        _gpt("gpt3-175b", 96, 96, 12288, context=2048, of=_GPT3),
     )
 }
 
