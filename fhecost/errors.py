@@ -43,15 +43,6 @@ class FieldError(UsageError):
         return f"{name if self.value is None else f'{name} {self.value}'}: {self.message}"
 
 
-def first_validation_error(errors: Iterable[Any]) -> str:
-    """One line from pydantic's error list: the field's path, what is wrong, and how many more.
-
-    Args:
-        errors: what ``pydantic.ValidationError.errors()`` returns, at least one.
-    """
-    return first_of(all_validation_errors(errors))
-
-
 def first_of(faults: Sequence[str]) -> str:
     """The first of several faults, and how many more there are."""
     first, *others = faults

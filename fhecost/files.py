@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from fhecost.errors import UsageError, first_validation_error
+from fhecost.errors import UsageError, all_validation_errors, first_of
 
 AnyPath = str | os.PathLike[str]
 """A path as a caller writes it."""
@@ -92,7 +92,7 @@ def checked(kind: type[Model], content: Any, where: str) -> Model:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{where}{first_validation_error(error.errors())}") from error
+        raise UsageError(where + first_of(all_validation_errors(error.errors()))) from error
 
 
 def _integer(digits: str) -> int:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from fhecost.data import data_folder
-from fhecost.errors import UsageError, first_validation_error
+from fhecost.errors import UsageError, all_validation_errors
 from fhecost.hardware import library
 from fhecost.hardware.library import hardware_files, load_hardware, read_hardware
 from fhecost.hardware.profile import HardwareProfile
@@ -123,7 +123,7 @@ def test_a_broken_profile_is_refused_by_field_path(tmp_path, change, message):
 def test_a_count_is_whole_and_a_size_a_power_of_two(kind, bounds, message):
     with pytest.raises(ValidationError) as caught:
         kind(source="measured", ref="test", **bounds)
-    assert first_validation_error(caught.value.errors()) == message
+    assert all_validation_errors(caught.value.errors()) == [message]
 
 
 def test_counts_keep_their_value_and_bounds():

@@ -9,8 +9,7 @@ import pytest
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.library import find_hardware
 from fhecost.measurement.machine import this_machine
-from fhecost.measurement.prediction import predict
-from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records
+from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records, predict
 from fhecost.report.render import as_table
 from fhecost.report.validation_document import validation_document
 from fhecost.schemas import schema_path

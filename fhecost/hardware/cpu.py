@@ -105,7 +105,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     fitted by ``fhecost.measurement.fit``; a machine without these figures predicts none.
 
     All constants hold at the speed that the machine had when it was calibrated. ``probe_s``, where
-    it is known, is what one fixed computation took then: ``fhecost.measurement.prediction``
+    it is known, is what one fixed computation took then: ``fhecost.measurement.run_record``
     stretches a prediction for a machine that is slower now by the same ratio.
     """
 

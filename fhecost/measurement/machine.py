@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 import statistics
@@ -42,6 +43,11 @@ def this_machine() -> Machine:
         python=platform.python_version(),
         load_average=os.getloadavg()[0],
     )
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def available_threads() -> int:

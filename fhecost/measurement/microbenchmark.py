@@ -23,8 +23,7 @@ from typing import Any
 from fhecost.concrete.compilation import import_concrete
 from fhecost.errors import FieldError
 from fhecost.measurement.cases import Case, Operation, cases, key_cases
-from fhecost.measurement.machine import available_threads, probe_seconds, this_machine
-from fhecost.measurement.prediction import now
+from fhecost.measurement.machine import available_threads, now, probe_seconds, this_machine
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.measurement.repeats import is_tight
 from fhecost.measurement.single_circuits import SingleCircuit, compile_case

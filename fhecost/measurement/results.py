@@ -32,21 +32,6 @@ class KeySwitchTime:
 
 
 @dataclass(frozen=True)
-class LinearTime:
-    """Seconds of a run of so many linear operations, on so many threads, with one lookup behind."""
-
-    lwe_dimension: int
-    threads: int
-    operations: int
-    run_s: float
-
-    @property
-    def operation_s(self) -> float:
-        """Seconds of one operation at the most: the lookup is in."""
-        return self.run_s / self.operations
-
-
-@dataclass(frozen=True)
 class MicrobenchmarkResults:
     """Raw times, and what they say of the ``operation`` that they were made for.
 
@@ -58,7 +43,6 @@ class MicrobenchmarkResults:
     cpu: CpuFit | None
     keys: KeyFit | None
     key_switches: tuple[KeySwitchTime, ...]
-    linear: tuple[LinearTime, ...]
 
 
 def results_of(raw: Microbenchmark, operation: Operation = "pbs") -> MicrobenchmarkResults:
@@ -74,10 +58,6 @@ def results_of(raw: Microbenchmark, operation: Operation = "pbs") -> Microbenchm
         cpu=fit_cpu(raw) if fits else None,
         keys=fit_keys(raw.keys) if fits and raw.keys else None,
         key_switches=tuple(key_switch_times(raw)),
-        linear=tuple(
-            LinearTime(s.lwe_dimension, s.threads, s.operations, raw.corrected_median_s(s))
-            for s in raw.linear
-        ),
     )
 
 

@@ -23,9 +23,8 @@ from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
 from fhecost.hardware.library import MEASURED, HardwareNames, load_hardware
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.operators import ClearOperators
-from fhecost.measurement.machine import available_threads, this_machine
-from fhecost.measurement.prediction import now, predict
-from fhecost.measurement.run_record import RunRecord, RunTimes
+from fhecost.measurement.machine import available_threads, now, this_machine
+from fhecost.measurement.run_record import RunRecord, RunTimes, predict
 from fhecost.progress import Expect, Progress, silent
 from fhecost.version import VERSION
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from fhecost.data import data_folder
-from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import read_json
+from fhecost.errors import UsageError
+from fhecost.files import read_model
 from fhecost.frozen import Frozen
 from fhecost.hardware.profile import Kind
 from fhecost.validation.published import (
@@ -123,10 +123,7 @@ def read_dated(path: Path | None = None) -> DatedFigures:
         UsageError: the file can't be read, isn't of this form, or names an unknown record.
     """
     path = data_folder(PUBLISHED_FOLDER) / "dated.json" if path is None else path
-    try:
-        content = DatedFile.model_validate(read_json(path))
-    except ValidationError as error:
-        raise UsageError(f"{path}: {first_validation_error(error.errors())}") from error
+    content = read_model(path, DatedFile)
     records = {record.name: record for record in (*read_records(), *content.records)}
     figures: list[DatedFigure] = []
     repeated: list[DatedFigure] = []

@@ -119,13 +119,15 @@ def _key_switches(results: MicrobenchmarkResults) -> Iterator[Table]:
 
 
 def _linear(results: MicrobenchmarkResults) -> Iterator[Table]:
-    times = results.linear
+    samples = results.raw.linear
+    runs_s = [results.raw.corrected_median_s(sample) for sample in samples]
+    each_s = (run_s / made.operations for run_s, made in zip(runs_s, samples, strict=True))
     yield Table(
-        numbers("LWE dimension", (time.lwe_dimension for time in times), str),
-        numbers("threads", (time.threads for time in times)),
-        numbers("operations", (time.operations for time in times)),
-        numbers("run, with one lookup", (time.run_s for time in times), duration),
-        numbers("operation", (f"at most {duration(time.operation_s)}" for time in times)),
+        numbers("LWE dimension", (sample.lwe_dimension for sample in samples), str),
+        numbers("threads", (sample.threads for sample in samples)),
+        numbers("operations", (sample.operations for sample in samples)),
+        numbers("run, with one lookup", runs_s, duration),
+        numbers("operation", (f"at most {duration(one_s)}" for one_s in each_s)),
     )
 
 

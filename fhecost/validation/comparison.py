@@ -15,8 +15,7 @@ from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.library import MEASURED, find_hardware
 from fhecost.hardware.profile import HardwareProfile
-from fhecost.measurement.prediction import predict
-from fhecost.measurement.run_record import Prediction, RunRecord, load_records
+from fhecost.measurement.run_record import Prediction, RunRecord, load_records, predict
 from fhecost.version import VERSION
 
 RUNS_FOLDER = "experiments/runs"

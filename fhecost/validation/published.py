@@ -18,8 +18,8 @@ from fhecost.circuits.work import (
     pbs_units,
 )
 from fhecost.data import data_folder
-from fhecost.errors import UsageError, first_validation_error
-from fhecost.files import AnyPath, read_json
+from fhecost.errors import UsageError
+from fhecost.files import AnyPath, checked, read_json
 from fhecost.frozen import Frozen
 
 PUBLISHED_FOLDER = "experiments/published"
@@ -143,14 +143,10 @@ def read_published(path: Path) -> list[PublishedRecord]:
     content = read_json(path)
     if not isinstance(content, list) or not content:
         raise UsageError(f"{path}: must be a list of records, each with name, metric and value")
-    records = []
-    for number, item in enumerate(content):
-        try:
-            records.append(PublishedRecord.model_validate(item))
-        except ValidationError as error:
-            problem = first_validation_error(error.errors())
-            raise UsageError(f"{path}: record {number}: {problem}") from error
-    return records
+    return [
+        checked(PublishedRecord, item, f"{path}: record {number}: ")
+        for number, item in enumerate(content)
+    ]
 
 
 def read_records(facts: Iterable[PublishedRecord | AnyPath] | None = None) -> list[PublishedRecord]:
