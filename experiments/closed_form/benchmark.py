@@ -2,8 +2,8 @@
 
 Compiling and the closed form take turns in one process; medians over the rounds. ``by shape`` is
 ``profile_of_shape``; ``by weights`` adds running the calibration sentences through the head to see
-its widths; ``estimate`` is the latency model. The last lines are of
-10,000 circuits each.
+its widths; ``estimate`` is the latency model, the figures of the machine read anew. The last lines
+are of 10,000 circuits each.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import find_hardware
+from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.machine import settled_probe_seconds
 from fhecost.models.shape import SHAPES, ModelShape
 
@@ -50,7 +51,7 @@ def seconds(call: Callable[[], object], repeats: int = 1) -> float:
     return statistics.median(times)
 
 
-def row(variant: str, width: int, seq_len: int, bits: int, on_cpu: Estimator) -> str:
+def row(variant: str, width: int, seq_len: int, bits: int, cpu: HardwareProfile) -> str:
     """One circuit, compiled and counted in turns."""
     quantized, sentences = quantized_case(variant, 1, width, 4, seq_len, bits)
     shape = ModelShape("", 1, 4, 4, width // 4, width, 4 * width, 100, 1024, "")
@@ -66,7 +67,7 @@ def row(variant: str, width: int, seq_len: int, bits: int, on_cpu: Estimator) ->
     calls: tuple[tuple[Callable[[], object], int], ...] = (
         (lambda: compile_circuit(quantized.run, list(sentences)), 1),
         (lambda: profile_of_shape(request), REPEATS),
-        (lambda: on_cpu(circuit), REPEATS),
+        (lambda: Estimator(cpu)(circuit), REPEATS),
         (by_weights, 3),
     )
     rounds = [[seconds(call, repeats) for call, repeats in calls] for _ in range(ROUNDS)]
@@ -81,10 +82,10 @@ def row(variant: str, width: int, seq_len: int, bits: int, on_cpu: Estimator) ->
 def main(many: int = 10_000) -> None:
     """Print both comparisons."""
     cpu = find_hardware("epyc-zen4-2")
-    on_cpu, calibrated_probe_s = Estimator(cpu), float(cpu.figures["probe_s"].value)
+    calibrated_probe_s = float(cpu.figures["probe_s"].value)
     print("variant      E  L  bits  compiling   by shape  estimate   ratio  by weights   ratio")
     for case in CASES:
-        print(row(*case, on_cpu), flush=True)
+        print(row(*case, cpu), flush=True)
     # A machine that has the memory for any of them.
     on_machine = Estimator(find_hardware("flashtfhe"))
     for scope in ("head", "block"):

@@ -21,11 +21,15 @@ from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.version import VERSION
 
+REMEMBERED = 256
+"""Estimates that an estimator keeps: enough for a report, and no burden in a search of many."""
+
 
 class Estimator:
     """Estimates on one machine, whose figures are read and checked once for all circuits.
 
-    Each circuit is estimated once: what was made stays, and so does what was ``known`` before.
+    A circuit is estimated once: the last ``REMEMBERED`` estimates stay, and so does what was
+    ``known`` before.
 
     Args:
         hardware: the machine.
@@ -50,6 +54,8 @@ class Estimator:
         """
         if circuit.hash not in self._made:
             made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
+            if len(self._made) >= REMEMBERED:
+                del self._made[next(iter(self._made))]
             self._made[circuit.hash] = (
                 made if circuit.cost_error is None else _widened(made, circuit.cost_error)
             )
