@@ -6,17 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fhecost.circuits.work import ciphertext_bytes
 from fhecost.closed_form.circuit import circuit_profile
 from fhecost.closed_form.held import Sampled, Stated
 from fhecost.closed_form.parameter_sets import predict_sets
 from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan_operators import plan_of
+from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
+from fhecost.errors import FieldError
 from fhecost.heads.compact import SPARE, signed_bits
 from fhecost.heads.layer import gelu, state_layer, state_model
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.stated import StatedMatrix, StatedShape, least_error_spread
+from fhecost.models.shape import SHAPES
 from fhecost.quantization import largest_integer
 
 WIDTH, TOKENS, BITS, INNER = 8, 2, 3, 16
@@ -142,3 +146,41 @@ def counts(profile):
         )
         for stage in profile.stages
     }
+
+
+def test_a_model_returns_its_logits_and_nothing_else():
+    request = ShapeRequest(SHAPES["gpt2"], "model", 16, 4)
+    model = profile_of_shape(request)
+    (logits,) = (stage for stage in model.stages if stage.name == "logits")
+    (dimension,) = {use.lwe_dimension for use in logits.linear}
+    vocabulary = SHAPES["gpt2"].vocabulary
+    assert model.output_bytes == vocabulary * ciphertext_bytes(dimension)
+    assert logits.linear_count("clear_multiplication") == vocabulary * SHAPES["gpt2"].width
+    assert {"norm.mean", "norm.inverse", "norm.requantize"} <= {s.name for s in model.stages}
+    # A layer's output is its residual stream, under another key.
+    layer = profile_of_shape(replace(request, scope="layer"))
+    residual = next(stage for stage in layer.stages if stage.name == "mlp.residual")
+    (dimension,) = {use.lwe_dimension for use in residual.linear}
+    assert layer.output_bytes == 16 * SHAPES["gpt2"].width * ciphertext_bytes(dimension)
+
+
+def test_a_cached_token_takes_keys_values_and_their_squares():
+    request = ShapeRequest(SHAPES["gpt2"], "cached-token", 101, 4)
+    shape, profile = request.shape, profile_of_shape(request)
+    before = 100 * shape.layers
+    ciphertexts = before * (3 * shape.width + shape.heads)
+    sizes = {ciphertext_bytes(use.lwe_dimension) for s in profile.stages for use in s.linear}
+    cached = profile.description.cached_bytes
+    assert min(sizes) * ciphertexts <= cached <= max(sizes) * ciphertexts
+    assert profile.input_bytes > cached
+
+
+def test_some_heads_of_a_whole_attention_are_refused(run_fhecost):
+    with pytest.raises(FieldError, match="heads: compact-attention needs all heads of a layer"):
+        profile_of_shape(ShapeRequest(SHAPES["gpt2"], "head", 6, 4, "compact-attention", 1))
+    ran = run_fhecost(
+        "estimate", "--no-compile", "--model", "gpt2", "--variant", "compact-attention",
+        "--heads", "0",
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert ran.stderr == "fhecost: --heads: compact-attention needs all heads of a layer\n"

@@ -239,3 +239,15 @@ def test_bad_usage(run_fhecost, arguments, status, line):
     assert ran.returncode == status
     assert ran.stderr.startswith(f"fhecost: {line}")
     assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("heads", [(0, 1, 2), tuple(range(12))])
+def test_a_report_projects_as_many_heads_as_the_saved_circuit_has(heads, tmp_path):
+    request = ShapeRequest(SHAPES["gpt2"], "head", 6, 4, "compact", len(heads))
+    saved = fhecost.find_circuit(fhecost.PredictedShape(request))
+    assert saved.description.heads == heads
+    path = tmp_path / "heads.json"
+    fhecost.save_profile(saved, path)
+    report = fhecost.make_report(fhecost.SavedCircuit(path), ["h100"], lengths=[6])
+    (point,) = report.projection.lengths.points
+    assert point.pbs_count == saved.pbs_count
