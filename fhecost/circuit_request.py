@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhecost.circuits.profile import CircuitProfile, load_profile
+from fhecost.errors import FieldError
 from fhecost.files import AnyPath
 from fhecost.progress import Progress, silent
 
@@ -75,6 +76,12 @@ def find_circuit(request: CircuitRequest, progress: Progress = silent) -> Circui
             from fhecost.closed_form.scopes import profile_of_shape
 
             return profile_of_shape(shape)
+        case _:
+            right = (
+                "a circuit profile, a SavedCircuit of a file, CompiledHeads or PredictedHeads of a "
+                "HeadRequest, or a PredictedShape of a ShapeRequest"
+            )
+            raise FieldError("circuit", f"must be {right}, not a {type(request).__name__}")
 
 
 def expected_seconds(request: CircuitRequest) -> float:

@@ -286,3 +286,27 @@ def test_an_error_names_the_field_and_the_command_its_option(capsys):
     assert capsys.readouterr().err == f"fhecost: --seq-len 1: {error.message}\n"
     for field, option in (("kinds", "--kind"), ("target_s", "--target"), ("what_if", "--what-if")):
         assert option_of(field) == option
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (
+            lambda: fhecost.estimate_circuit("head.json"),
+            "circuit: must be a circuit profile, a SavedCircuit of a file, CompiledHeads or "
+            "PredictedHeads of a HeadRequest, or a PredictedShape of a ShapeRequest, not a str",
+        ),
+        (lambda: fhecost.load_hardware([]), "hardware: name at least one machine"),
+        (lambda: fhecost.spread_lengths(10, 3), "lengths: 10 to 3 is no range of tokens"),
+    ],
+)
+def test_a_first_mistake_is_one_clear_line(call, line):
+    with pytest.raises(fhecost.FieldError) as caught:
+        call()
+    assert str(caught.value) == line
+
+
+def test_paths_may_be_words(saved_profile, tmp_path):
+    path = str(tmp_path / "head.json")
+    fhecost.save_profile(saved_profile, path)
+    assert fhecost.load_profile(path) == saved_profile

@@ -11,7 +11,7 @@ from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan_operators import plan_of
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
-from fhecost.errors import FieldError
+from fhecost.errors import FieldError, ImpossibleError
 from fhecost.heads import variants
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.saved import load_heads, save_heads
@@ -165,3 +165,17 @@ def test_constants_cost_what_the_compiler_leaves_of_them():
     circuit = profile_circuit(compile_circuit(Constant().run, list(sentences)))
     looked_up = {lookup.wire.stage for lookup in partition(plan).lookups}
     assert looked_up == {stage.name for stage in circuit.stages if stage.pbs_count} == {"real"}
+
+
+def test_a_name_is_one_that_an_option_can_have():
+    for name in ("", "a b", "Toy"):
+        with pytest.raises(ValueError, match="a name has small letters, digits and dashes"):
+            variants.register(replace(toy_variant.VARIANT, name=name))
+
+
+def test_heads_that_could_not_be_loaded_are_not_saved(compiled, tmp_path):
+    variants._VARIANTS["toy"] = replace(toy_variant.VARIANT, parts=())
+    path = tmp_path / "heads.json"
+    with pytest.raises(ImpossibleError, match="ToyHead is no part of a registered variant"):
+        save_heads(compiled.heads, path, {})
+    assert not path.exists()

@@ -20,7 +20,7 @@ from fhecost.fields import (
     Probability,
     VersionTwo,
 )
-from fhecost.files import checked, read_json, write_atomically
+from fhecost.files import AnyPath, checked, read_json, write_atomically
 from fhecost.frozen import Frozen
 
 LinearOperation = Literal[
@@ -244,17 +244,18 @@ class CircuitProfile(Frozen):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def save_profile(profile: CircuitProfile, path: Path) -> None:
+def save_profile(profile: CircuitProfile, path: AnyPath) -> None:
     """Write ``profile`` to ``path`` as JSON, whole or not at all."""
-    write_atomically(path, profile.model_dump_json(indent=1) + "\n")
+    write_atomically(Path(path), profile.model_dump_json(indent=1) + "\n")
 
 
-def load_profile(path: Path) -> CircuitProfile:
+def load_profile(path: AnyPath) -> CircuitProfile:
     """Read a circuit profile that :func:`save_profile` wrote.
 
     Raises:
         UsageError: the file is missing, no JSON, of another schema version, or breaks the schema.
     """
+    path = Path(path)
     content: Any = read_json(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a circuit profile: the top level must be an object")

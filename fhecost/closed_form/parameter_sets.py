@@ -51,7 +51,8 @@ def origin_of(parameters: ParameterSets) -> str:
         return f"the nearest for each precision; noise is {parameters.beyond:.1f} bits beyond them"
     if parameters.distance is None:
         return "of several compiled circuits, the nearest for each precision"
-    return f"of the nearest compiled circuit of the same precisions, {parameters.distance:.2f} off"
+    nearest = f"{parameters.distance:.2f} bits off"
+    return f"of the nearest compiled circuit of the same precisions, {nearest}"
 
 
 def predict_sets(

@@ -19,6 +19,7 @@ from fhecost.circuits.description import CircuitDescription, FheMode
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import GLOBAL_P_ERROR, compile_circuit
 from fhecost.errors import FieldError, UsageError
+from fhecost.files import AnyPath
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.model import (
     GPT2,
@@ -86,7 +87,7 @@ class MultiHeadsQGPT2Model:
         heads: Heads | None = None,
         variant: str = "compact",
         calibration_length: int = CALIBRATION_LENGTH,
-        quantization: Path | None = None,
+        quantization: AnyPath | None = None,
     ) -> None:
         check_bits(n_bits)
         check_layer(gpt2.shape, layer)
@@ -107,7 +108,7 @@ class MultiHeadsQGPT2Model:
                 hidden = gpt2.hidden_states(windows, layer)
             self.quantized: QuantizedHeads = quantize(floats, hidden, n_bits)
         else:
-            self.quantized = load_heads(quantization, self._about())
+            self.quantized = load_heads(Path(quantization), self._about())
         attention_interface.install(
             self.model, layer, self.heads, self._attend, projected=self.quantized.projected
         )
@@ -195,9 +196,9 @@ class MultiHeadsQGPT2Model:
             ),
         )
 
-    def save_quantization(self, path: Path) -> None:
+    def save_quantization(self, path: AnyPath) -> None:
         """Keep the quantized heads, their scales and widths included, in a JSON file."""
-        save_heads(self.quantized, path, self._about())
+        save_heads(self.quantized, Path(path), self._about())
 
     def _about(self) -> dict[str, Any]:
         """What the quantized heads are made of."""

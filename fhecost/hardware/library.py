@@ -165,6 +165,8 @@ def load_hardware(
                 warnings.warn(f"{error}; this machine is left out", stacklevel=2)
         return read
     given = [hardware] if isinstance(hardware, str) else list(hardware)
+    if not given:
+        raise FieldError("hardware", "name at least one machine")
     for name in given:
         if isinstance(name, str) and name not in known:
             raise UsageError(f"{name}: unknown machine; there are {', '.join(sorted(known))}")

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from fhecost.errors import UsageError
+from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import read_json, write_atomically
 from fhecost.heads.variants import VARIANTS, QuantizedHeads
 from fhecost.quantization import Quantizer
@@ -25,6 +25,9 @@ def save_heads(heads: QuantizedHeads, path: Path, about: Mapping[str, Any]) -> N
         heads: what a variant made.
         path: a JSON file.
         about: what the heads were made of, so that they aren't put into another model.
+
+    Raises:
+        ImpossibleError: a data class of theirs is no part of a registered variant.
     """
     content = {"schema_version": SCHEMA_VERSION, "about": dict(about), "heads": _encoded(heads)}
     write_atomically(path, json.dumps(content) + "\n")
@@ -54,8 +57,11 @@ def load_heads(path: Path, about: Mapping[str, Any]) -> QuantizedHeads:
 
 def _encoded(value: Any) -> Any:
     if is_dataclass(value):
+        name = type(value).__name__
+        if _classes().get(name) is not type(value):
+            raise ImpossibleError(f"{name} is no part of a registered variant: none could load it")
         parts = {field.name: _encoded(getattr(value, field.name)) for field in fields(value)}
-        return {"class": type(value).__name__, **parts}
+        return {"class": name, **parts}
     if isinstance(value, np.ndarray):
         return {"array": value.tolist(), "dtype": value.dtype.name}
     if isinstance(value, tuple):

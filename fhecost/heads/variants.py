@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from types import MappingProxyType
@@ -84,8 +85,10 @@ def register(variant: Variant) -> None:
 
     Raises:
         TypeError: it is registered by half: what everything else relies on is missing.
-        ValueError: there is one of that name.
+        ValueError: there is one of that name, or it is no name.
     """
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", variant.name):
+        raise ValueError(f"variant {variant.name!r}: a name has small letters, digits and dashes")
     if variant.name in _VARIANTS:
         raise ValueError(f"variant {variant.name}: there is one of that name")
     declared = {*dir(variant.heads), *getattr(variant.heads, "__annotations__", {})}

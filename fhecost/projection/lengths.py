@@ -77,7 +77,12 @@ def spread_lengths(first: int, last: int) -> tuple[int, ...]:
     Args:
         first: the shortest, in tokens.
         last: the longest.
+
+    Raises:
+        FieldError: they are no range.
     """
+    if not 1 <= first <= last:
+        raise FieldError("lengths", f"{first} to {last} is no range of tokens")
     if last - first < POINTS:
         return tuple(range(first, last + 1))
     chosen = {int(length) for length in np.rint(np.geomspace(first, last, POINTS))}

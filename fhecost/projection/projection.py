@@ -105,6 +105,7 @@ def project(
             scope=circuit.scope,
             bits=circuit.bits,
             variant=circuit.variant if circuit.scope == "head" else None,
+            heads=tuple(range(circuit.heads)) if circuit.scope == "head" else None,
             widths="stated",
             shape_from=shape.reference,
         ),

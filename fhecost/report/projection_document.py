@@ -77,9 +77,10 @@ def machines_of(report: ProjectionReport) -> list[str]:
 def asked_line(report: ProjectionReport) -> str:
     """What was projected, in one sentence."""
     said = report.description
+    several = f"{len(said.heads)} heads" if said.heads and len(said.heads) > 1 else said.scope
     variant = f" ({said.variant})" if said.variant else ""
     return (
-        f"{said.model}, {said.scope}{variant}, {said.bits} bits; counts by closed form, "
+        f"{said.model}, {several}{variant}, {said.bits} bits; counts by closed form, "
         f"widths stated; shape: {said.shape_from}"
     )
 

@@ -87,8 +87,12 @@ def _parts(table: Table, width: int) -> list[list[Column]]:
         ]
     for index, column in enumerate(columns):
         if column.least is not None:
-            left = width - _total([*columns[:index], *columns[index + 1 :]]) - _BETWEEN
-            columns[index] = _cut(column, max(column.least, left))
+            others = [*columns[:index], *columns[index + 1 :]]
+            left = width - _total(others) - _BETWEEN
+            # In a table of those that are spread, it stands beside one of them at least.
+            beside = [*columns[1 : table.fixed], *sorted(columns[table.fixed :], key=_width)[-1:]]
+            room = width - _total(beside) - _BETWEEN if table.fixed else column.least
+            columns[index] = _cut(column, max(left, min(column.least, room)))
     if not table.fixed:
         return [columns]
     fixed, parts = columns[: table.fixed], [columns[: table.fixed]]
