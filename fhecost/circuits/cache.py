@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
+from fhecost.data import data_folder
 from fhecost.errors import UsageError
 from fhecost.files import cache_folder
 
@@ -33,6 +34,8 @@ def code_fingerprint() -> str:
         folder = Path(str(files("fhecost"))) / package
         for path in sorted([*folder.glob("*.py"), *folder.glob("*.txt")]):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name in ("circuits.json.gz", "errors.json"):
+        digest.update((data_folder("experiments/closed_form") / name).read_bytes())
     return digest.hexdigest()
 
 

@@ -69,8 +69,10 @@ class CircuitDescription(Frozen):
             name: value for name, value in said.items() if name in cls.model_fields
         }
         notes = {name: value for name, value in said.items() if name not in known}
+        if "notes" in known:
+            notes["notes"] = known.pop("notes")
         heads = known.get("heads")
-        if isinstance(heads, int):
+        if isinstance(heads, int) and not isinstance(heads, bool) and heads > 0:
             known["heads"] = tuple(range(heads))
         elif isinstance(heads, str) and _NUMBERS.fullmatch(heads):
             known["heads"] = tuple(int(part) for part in heads.split(","))

@@ -134,7 +134,7 @@ class Sampled:
 def column_norm2(weight: Any) -> float:
     """The largest sum of squares of a column of integers, or of what is stated of them."""
     stated = isinstance(weight, StatedMatrix)
-    return weight.norm2 if stated else float((weight**2).sum(axis=0).max())
+    return weight.norm2 if stated else float((weight.astype(float) ** 2).sum(axis=0).max())
 
 
 def _exact_product(first: IntArray, second: IntArray) -> IntArray:
@@ -181,7 +181,7 @@ class Stated:
             shape = _broadcast(self.shape, other.shape)
         else:
             added, mean, spread = Range.of(np.asarray(other)), float(np.mean(other)), 0.0
-            shape = self.shape
+            shape = _broadcast(self.shape, np.shape(other))
         ends = self.range + (added if sign > 0 else -added)
         mean, spread = self.mean + sign * mean, math.hypot(self.spread, spread)
         if not (isinstance(other, Stated) and self.sum and other.sum):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -22,9 +22,6 @@ from fhecost.closed_form.plan_writer import PlanWriter
 from fhecost.heads.operators import DirectOperators, Head, Operators, Table
 from fhecost.heads.pairs import Pairs, Rows
 from fhecost.quantization.ranges import Range
-
-WIDEST_CONSTANT = 8
-"""Bits of the widest source of which every entry of a table is looked at."""
 
 
 def plan_of(run: Callable[[Any, Operators], Any], entering: Held) -> Plan:
@@ -105,17 +102,18 @@ class PlanTensor:
     def __array_function__(
         self, function: Any, types: Any, arguments: Any, options: Any
     ) -> PlanTensor:
-        if function is np.sum:
-            axis = options["axis"]
+        given = dict(zip(("", "axis"), arguments, strict=False)) | options
+        if function is np.sum and isinstance(given.get("axis"), int):
+            axis = given["axis"] % len(self.shape)
             held = self.held.summed(axis, options.get("keepdims", False))
             return self.added_up(held, self.shape[axis])
-        if function is np.transpose:
+        if function is np.transpose and len(self.shape) == 2 and len(arguments) == 1:
             return self.moved(self.shape[::-1], lambda values: np.swapaxes(values, -1, -2))
         if function is np.concatenate:
-            (parts,), axis = arguments, options["axis"]
+            parts, axis = arguments[0], given.get("axis", 0) % len(self.shape)
             held = parts[0].held.joined([part.held for part in parts[1:]], axis)
             return self.operators.linear(parts, held, max(part.wire.norm2 for part in parts))
-        raise TypeError(f"a head's run may not use {function.__name__} on encrypted tensors")
+        raise TypeError(f"a head's run may not use {function.__name__} on encrypted tensors so")
 
     def _plus(self, other: Any, sign: int) -> PlanTensor:
         linear = self.operators.linear
@@ -132,7 +130,7 @@ class PlanTensor:
 
     def _times(self, other: PlanTensor, held: Held, terms: int | None) -> PlanTensor:
         fixed = self.fixed and other.fixed
-        key = ("product", self.wire.index, other.wire.index) if fixed else None
+        key = ("product", self.wire.index, other.wire.index, terms) if fixed else None
         n = math.prod(held.shape)
         write = self.operators.plan.product
         return self.operators.once(
@@ -168,16 +166,17 @@ class PlanOperators(DirectOperators):
         hinted = self._hinted(values, bits, signed=signed)
         if kept_bits is None or bits <= kept_bits:
             return hinted
-        wire = self.plan.rounded(hinted.wire, kept_bits)
-        return PlanTensor(self, wire, hinted.held.rounded(bits - kept_bits), kept=kept_bits)
+        dropped = bits - kept_bits
+        wire = self.plan.rounded(hinted.wire, dropped)
+        # More is kept of a sum that calibration didn't foresee.
+        return PlanTensor(self, wire, hinted.held.rounded(dropped), kept=wire.width - dropped)
 
     def narrow(self, values: PlanTensor, bits: int) -> PlanTensor:
         return self._hinted(values, bits, signed=values.wire.signed)
 
     def within(self, values: PlanTensor, low: int, high: int) -> PlanTensor:
         held = values.held.within(low, high)
-        wire = self.plan.narrowed(values.wire, held.range)
-        return PlanTensor(self, wire, held, fixed=values.fixed)
+        return replace(values, wire=self.plan.known(values.wire, held.range), held=held)
 
     def rounded(self, values: PlanTensor, dropped: int) -> PlanTensor:
         """An approximate rounding that the lookup after it makes."""
@@ -188,7 +187,7 @@ class PlanOperators(DirectOperators):
         """A table lookup, or the constant that it comes to."""
         held = values.held.looked_up(table, bounds)
         result, source = held.range, values.wire
-        if result.low == result.high and _always(table, values, result.low):
+        if result.low == result.high and np.all(_entries(table, values) == result.low):
             return self.once(("constant", held.shape, result), lambda: self._constant(source, held))
 
         def looked_up() -> PlanTensor:
@@ -198,7 +197,9 @@ class PlanOperators(DirectOperators):
                 wire = self.plan.lookup(source, result, kept=values.kept)
             return PlanTensor(self, wire, held, fixed=values.fixed)
 
-        return self.once(("lookup", source.index, result) if values.fixed else None, looked_up)
+        entries = _entries(table, values).tobytes() if values.fixed else b""
+        key = ("lookup", source.index, values.kept, values.dropped, entries)
+        return self.once(key if values.fixed else None, looked_up)
 
     def take(self, values: PlanTensor, rows: Rows) -> PlanTensor:
         return values.moved((rows.count, *values.shape[1:]), lambda v: v[:, rows.numbers])
@@ -234,6 +235,8 @@ class PlanOperators(DirectOperators):
         **counts: Unpack[LinearCounts],
     ) -> PlanTensor:
         """A tensor that linear operations make of others; without any, it costs nothing."""
+        if any(source.kept or source.dropped for source in sources):
+            raise TypeError("a rounding must come right before its lookup")
         wire = self.plan.linear(
             [source.wire for source in sources],
             math.prod(held.shape),
@@ -255,7 +258,7 @@ class PlanOperators(DirectOperators):
 
     def _hinted(self, values: PlanTensor, bits: int, *, signed: bool) -> PlanTensor:
         held = values.held.clipped(*_widest(bits, signed=signed))
-        source = self.plan.narrowed(values.wire, held.range)
+        source = self.plan.known(values.wire, held.range)
         return self.linear((PlanTensor(self, source, held),), held, source.norm2, width=bits)
 
     def _constant(self, after: Wire, held: Held) -> PlanTensor:
@@ -273,10 +276,8 @@ def _widest(bits: int, *, signed: bool) -> Range:
     return Range(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else Range(0, 2**bits - 1)
 
 
-def _always(table: Table, values: PlanTensor, result: int) -> bool:
-    """Whether ``table`` gives ``result`` for every integer of the type of ``values``."""
-    if values.wire.width > WIDEST_CONSTANT:
-        return False
+def _entries(table: Table, values: PlanTensor) -> Any:
+    """What ``table`` gives for every integer of the type of ``values``."""
     read = _widest(values.wire.width, signed=values.wire.signed)
-    every = range(read.low, read.high + 1)
-    return all(np.all(np.rint(table(np.full(values.shape, one))) == result) for one in every)
+    every = np.arange(read.low, read.high + 1).reshape(-1, *(1 for _ in values.shape))
+    return np.rint(table(every))

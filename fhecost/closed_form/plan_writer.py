@@ -111,9 +111,9 @@ class PlanWriter:
         self._count(wire, wire, **counts)
         return wire
 
-    def narrowed(self, wire: Wire, values: Range) -> Wire:
-        """``wire``, a sum of which more is known now: it holds no more than ``values``."""
-        if wire.kind == "linear" and values.bits < wire.width:
+    def known(self, wire: Wire, values: Range) -> Wire:
+        """``wire``, of which more is known now if it is a sum: it holds ``values``."""
+        if wire.kind == "linear" and values != wire.range and wire.width == wire.range.bits:
             wire = replace(wire, range=values, width=values.bits)
             self._wires[wire.index] = wire
         return wire
@@ -161,11 +161,9 @@ class PlanWriter:
             encrypted_addition=n if terms is None else 2 * n,
         )
 
-    def rounded(self, source: Wire, kept: int) -> Wire:
-        """``source`` rounded to its ``kept`` top bits, exactly: a lookup for each bit dropped."""
-        dropped, n = source.width - kept, source.size
-        if dropped <= 0:
-            return source
+    def rounded(self, source: Wire, dropped: int) -> Wire:
+        """``source`` without its ``dropped`` lowest bits, exactly: a lookup for each of them."""
+        n = source.size
         bits = self._add(
             "lookup", (source,), n * dropped, Range(0, 0), reads=ROUNDING, shiftable=True
         )
