@@ -106,6 +106,13 @@ def test_counts_are_those_of_compiled_circuits(variant, scripts, compiled):
     check_grid(scripts, entries)
 
 
+def test_counts_are_those_of_compiled_matrix_products(scripts):
+    content = json.loads(gzip.decompress((FOLDER / "compiled.json.gz").read_bytes()))
+    entries = [entry for entry in content["compiled"] if entry["case"]["variant"] == "products"]
+    assert len(entries) == 27
+    check_grid(scripts, entries)
+
+
 @pytest.mark.slow
 def test_counts_are_those_of_large_compiled_circuits(scripts, compiled):
     check_grid(scripts, [entry for entry in compiled if is_large(entry["case"])])

@@ -42,7 +42,7 @@ class CircuitDescription(Frozen):
     variant: str | None = None
     layer: Count | None = None
     heads: tuple[Count, ...] | None = None
-    seq_len: Positive | None = None
+    seq_len: Count | None = None
     bits: Positive | None = None
     width: Positive | None = None
     head_dimension: Positive | None = None
