@@ -51,7 +51,7 @@ def _add_command(operation: Operation) -> None:
             bool, typer.Option("--quick", help="Only sets with N up to 4096, under three minutes.")
         ] = False,
         minutes: Annotated[
-            float | None, typer.Option(help="No round starts later; 6.5, or 1.75 when quick.")
+            float | None, typer.Option(help="No round starts later; 12.5, or 2.25 when quick.")
         ] = None,
         save: Annotated[
             Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")

@@ -43,7 +43,7 @@ def _blocks(report: ProjectionReport) -> Iterator[Block]:
         fixed=2,
     )
     if len(shown) < len(points):
-        yield Note(f"{len(shown)} of {len(points)} lengths; --format csv or json has them all")
+        yield Note(f"{len(shown)} of {len(points)} lengths; `project --format csv` has them all")
     if report.lengths.laws:
         line = "power laws through the points, of shorter and of longer sequences:"
         yield Text(Listing(line, tuple(map(law_line, report.lengths.laws))))
