@@ -198,7 +198,7 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
 
     monkeypatch.setattr(MultiHeadsQGPT2Model, "compile", compile_once)
     monkeypatch.setattr(MultiHeadsQGPT2Model, "profile", lambda _: saved_profile)
-    asked = {"bits": 3, "heads": [0], "mode": "simulate", "tokens": 3, "hardware": "hpc7a"}
+    asked = {"bits": 3, "heads": [0], "mode": "simulate", "tokens": 3, "hardware": "hpc7a-96xlarge"}
     finished = generate("The ship", **asked)
     assert len(finished.tokens) == 1
     assert len(finished.float_tokens) == 3
