@@ -104,8 +104,7 @@ def with_fewer_rows(
     """Predictions from the whole table, then with the nearest rows taken out, farther each time."""
     partitions = partition(plan)
     needs = needs_of(plan, partitions)
-    lookups = sum(lookup.wire.count for lookup in partitions.lookups)
-    circuits, distances = table.distances(variant, needs, lookups)
+    circuits, distances = table.distances(variant, needs, partitions.lookup_count)
     apart = dict(zip(circuits, map(float, distances), strict=True))
     seen: set[float] = set()
     for least in (0.0, *WITHIN, math.inf):

@@ -37,7 +37,7 @@ def predicted_profile(
         ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
     """
     partitions = partition(plan)
-    lookups = sum(lookup.wire.count for lookup in partitions.lookups)
+    lookups = partitions.lookup_count
     parameters = predict_sets(description.variant or "", plan, partitions)
     return circuit_profile(
         plan,

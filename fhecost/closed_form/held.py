@@ -209,9 +209,7 @@ class Stated:
 
     def summed(self, axis: int, keepdims: bool) -> Stated:
         kept = (1,) if keepdims else ()
-        return self._sum_of(
-            self.shape[axis], (*self.shape[:axis], *kept, *self.shape[axis + 1 :])
-        )  # fmt: skip
+        return self._sum_of(self.shape[axis], (*self.shape[:axis], *kept, *self.shape[axis + 1 :]))
 
     def row_sums(self, pairs: Pairs) -> Stated:
         return self._sum_of(pairs.longest_row, (pairs.tokens, *self.shape[1:]))
@@ -228,9 +226,7 @@ class Stated:
         of_normal = results[1:-1].ravel()
         mean = float(of_normal.sum()) / of_normal.size
         squares = float(of_normal @ of_normal) / of_normal.size
-        return Stated(
-            self.shape, Range.of(results), mean, math.sqrt(max(0.0, squares - mean**2))
-        )  # fmt: skip
+        return Stated(self.shape, Range.of(results), mean, math.sqrt(max(0.0, squares - mean**2)))
 
     def rounded(self, dropped: int) -> Stated:
         return replace(self, range=self.range.rounded(dropped))

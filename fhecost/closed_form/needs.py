@@ -32,9 +32,7 @@ def needs_of(plan: Plan, partitions: Partitions) -> dict[int, Need]:
     for lookup in partitions.lookups:
         precision = partitions.precisions[lookup.own]
         noise[precision] = max(noise.get(precision, 0.0), _norm2_read(plan, partitions, lookup))
-        results[precision] = max(
-            results.get(precision, 1.0), passed_on.get(lookup.wire.index, 1.0)
-        )  # fmt: skip
+        results[precision] = max(results.get(precision, 1.0), passed_on.get(lookup.wire.index, 1.0))
         counts[precision] = counts.get(precision, 0) + lookup.wire.count
     total = sum(counts.values())
     return {
@@ -67,7 +65,5 @@ def _largest_norms(plan: Plan, partitions: Partitions) -> dict[int, float]:
             origins.append(frozenset([wire.index]))
     for lookup in partitions.lookups:
         for origin in origins[lookup.wire.sources[0]]:
-            largest[origin] = max(
-                largest.get(origin, 1.0), _norm2_read(plan, partitions, lookup)
-            )  # fmt: skip
+            largest[origin] = max(largest.get(origin, 1.0), _norm2_read(plan, partitions, lookup))
     return largest

@@ -71,7 +71,7 @@ def predict_sets(
     """
     table = solved_circuits() if table is None else table
     needs = needs_of(plan, partitions)
-    lookups = sum(lookup.wire.count for lookup in partitions.lookups)
+    lookups = partitions.lookup_count
     circuits, distances = table.distances(variant, needs, lookups)
     nearest = float(distances.min(initial=math.inf))
     distance = nearest if nearest <= NEAR_ENOUGH * len(needs) else None

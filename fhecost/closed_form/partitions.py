@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from fhecost.closed_form.plan import Plan, Wire
 from fhecost.errors import ImpossibleError
@@ -47,6 +48,11 @@ class Partitions:
     lookups: tuple[Lookups, ...]
     of_wire: tuple[int, ...]
     width: tuple[int, ...]
+
+    @cached_property
+    def lookup_count(self) -> int:
+        """Lookups in all."""
+        return sum(lookup.wire.count for lookup in self.lookups)
 
 
 def partition(plan: Plan) -> Partitions:
@@ -99,7 +105,7 @@ def partition(plan: Plan) -> Partitions:
             shared.add(source.aligned_by)
     return Partitions(
         precisions, tuple(lookups), of_wire, tuple(width[block[w.index]] for w in plan.wires)
-    )  # fmt: skip
+    )
 
 
 def _blocks(wires: Sequence[Wire]) -> list[int]:

@@ -118,18 +118,15 @@ class PlanWriter:
             self._wires[wire.index] = wire
         return wire
 
-    def lookup(
-        self, source: Wire, values: Range, *, kept: int | None = None, whole: bool = False
-    ) -> Wire:
+    def lookup(self, source: Wire, values: Range, *, kept: int | None = None) -> Wire:
         """A table lookup of each integer of ``source``, with results within ``values``.
 
         Args:
             source: what is looked up.
             values: the range of the results.
             kept: bits that a rounding before it left; without, the source's own width is read.
-            whole: whether it reads the block's width in any case, as the lookups of products do.
         """
-        own = kept is None and not whole and source.width <= NARROWED_UP_TO
+        own = kept is None and source.width <= NARROWED_UP_TO
         return self._read(source, values, source.width if own else kept, shiftable=own)
 
     def product(
@@ -150,8 +147,9 @@ class PlanWriter:
             self.linear(both, n, sums, norm2, encrypted_addition=n),
             self.linear(both, n, differences, norm2, encrypted_addition=n, encrypted_negation=n),
         )
-        # Their results join the block of the sum of products: no width of their own.
-        squares = [self.lookup(wire, Range(0, 0), whole=True) for wire in factors]
+        # They read the block's width in any case; their results join the block of the sum of
+        # products: no width of their own.
+        squares = [self._read(wire, Range(0, 0), None, shiftable=False) for wire in factors]
         return self.linear(
             squares,
             size,
@@ -262,6 +260,8 @@ class PlanWriter:
     ) -> Wire:
         index = len(self._wires)
         origins = tuple([source.index for source in sources])
+        if len(origins) > 1:
+            origins = tuple(dict.fromkeys(origins))
         wire = Wire(
             index,
             kind,
@@ -270,7 +270,7 @@ class PlanWriter:
             values,
             max(width, values.bits),
             norm2,
-            tuple(dict.fromkeys(origins)) if len(origins) > 1 else origins,
+            origins,
             reads,
             shiftable,
             index if aligned_by < 0 else aligned_by,

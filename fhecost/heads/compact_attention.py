@@ -15,7 +15,7 @@ is requantized to ``n_bits`` and multiplied by the quantized output projection i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from fhecost.heads.compact import (
     signed_bits,
     state_compact_heads,
 )
-from fhecost.heads.compact_circuit import CompactHead, Earlier, HeadRun
+from fhecost.heads.compact_circuit import CompactHead, EarlierOf, HeadRun
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
@@ -88,10 +88,15 @@ class CompactAttention:
 
     def run(self, values: Any, operators: Operators) -> Any:
         """Quantized hidden states to the integers of the projection, shapes (L, E)."""
-        outputs = self.outputs(values, operators)
+        products = self.products(values, operators)
         with operators.tag("output_projection"):
-            products = np.concatenate(tuple(outputs), axis=1) @ self.weight
             return operators.accumulator("output_projection", products, self.product_bits)
+
+    def products(self, values: Any, operators: Operators, earlier: EarlierOf | None = None) -> Any:
+        """The projection's products, shapes (L, E), of as many bits as they take."""
+        outputs = self.outputs(values, operators, earlier)
+        with operators.tag("output_projection"):
+            return np.concatenate(tuple(outputs), axis=1) @ self.weight
 
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (1, L, E)."""
@@ -99,10 +104,7 @@ class CompactAttention:
         return values[None]
 
     def outputs(
-        self,
-        values: Any,
-        operators: Operators,
-        earlier: Callable[[CompactHead], Earlier] | None = None,
+        self, values: Any, operators: Operators, earlier: EarlierOf | None = None
     ) -> list[Any]:
         """The heads' values as integers of ``output``, each of shape (L, d).
 
@@ -116,15 +118,15 @@ class CompactAttention:
             one = self.heads.of(head, operators, pairs, prefix, known)
             attended, share = self.attended(one, values)
             # The mean value is added after the projection, in the clear.
-            scale = head.value_scale / (2 * share[:, None] * self.output.scale)
             largest = self.output.largest
+
+            def output_of(sums: Any) -> Any:
+                scale = head.value_scale / (2 * share[:, None] * self.output.scale)
+                return np.clip(np.rint(sums * scale), -largest, largest)
+
             with one.tag("output.requantize"):
                 rounded = one.accumulator("attended", attended, self.attended_bits, one.kept_bits)
-                return operators.lookup(
-                    rounded,
-                    lambda sums: np.clip(np.rint(sums * scale), -largest, largest),
-                    (-largest, largest),
-                )
+                return operators.lookup(rounded, output_of, (-largest, largest))
 
         return operators.side_by_side(self.heads.heads, run)
 
@@ -148,8 +150,7 @@ class CompactAttention:
 
         with one.tag("softmax.logarithm"):
             if self.rounds_sums:
-                name = f"{one.prefix}total"
-                total = operators.accumulator(name, total, one.sum_bits, kept, signed=False)
+                total = one.accumulator("total", total, one.sum_bits, kept, signed=False)
             logarithm = operators.lookup(total, logarithm_of, (lowest, highest))
         with one.tag("softmax.score"):
             score = operators.lookup(scores, lambda s: np.rint(s / 2**dropped))

@@ -6,6 +6,7 @@ by row, L(L+1)/2 of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,10 @@ class Earlier:
     value_squares: Any
 
 
+EarlierOf = Callable[[CompactHead], Earlier]
+"""What is known of the tokens before those computed, by head."""
+
+
 @dataclass(frozen=True)
 class HeadRun:
     """One head on ``operators``, its stages' names behind ``prefix``.
@@ -90,9 +95,11 @@ class HeadRun:
         """The stage of the operations inside it."""
         return self.operators.tag(f"{self.prefix}{stage}")
 
-    def accumulator(self, name: str, values: Any, bits: int, kept_bits: int | None = None) -> Any:
+    def accumulator(
+        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
+    ) -> Any:
         """A sum of the head, see :class:`Operators`."""
-        return self.operators.accumulator(f"{self.prefix}{name}", values, bits, kept_bits)
+        return self.operators.accumulator(f"{self.prefix}{name}", values, bits, kept_bits, signed)
 
     def outputs(self, values: Any) -> tuple[Any, Any]:
         """Twice the weighted sums of values and the sums of weights, shapes (L, d) and (L, 1)."""

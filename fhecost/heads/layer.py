@@ -21,7 +21,6 @@ docs/closed_form.md counts the lookups of each.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,16 +33,13 @@ from fhecost.heads.compact_attention import (
     state_compact_attention,
     stated_projection,
 )
-from fhecost.heads.compact_circuit import CompactHead, Earlier
+from fhecost.heads.compact_circuit import EarlierOf
 from fhecost.heads.operators import Operators, Table
 from fhecost.heads.stated import REACH, StatedHeads, StatedShape, least_error_spread
 from fhecost.quantization import IntArray, largest_integer
 
 RESIDUAL_WIDER = 2
 """Bits that the residual stream has beyond those asked for."""
-
-EarlierOf = Callable[[CompactHead], Earlier]
-"""What is known of the tokens before those computed, by head."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +103,7 @@ class DecoderLayer:
     def run(self, hidden: Any, operators: Operators, earlier: EarlierOf | None = None) -> Any:
         """Integers of the residual stream, shapes (T, E)."""
         normalized = self.norm1.run(hidden, operators, "norm1")
-        outputs = self.attention.outputs(normalized, operators, earlier)
-        with operators.tag("output_projection"):
-            product = np.concatenate(tuple(outputs), axis=1) @ self.attention.weight
+        product = self.attention.products(normalized, operators, earlier)
         hidden = self._added(hidden, product, self.attended, operators, "attention")
         normalized = self.norm2.run(hidden, operators, "norm2")
         with operators.tag("mlp.up"):

@@ -154,7 +154,7 @@ class ReferenceHead:
             integers of shape (L, d); :meth:`dequantize_output` gives their values.
         """
         stages = Stages(operators, prefix, self.dropped)
-        query, key, value = self.project(hidden, operators, prefix)
+        query, key, value = self.project(hidden, stages)
         scores = self._scores(query, key, stages)
         weights = quantized_softmax(self.quantizers, scores, stages)
         q = self.quantizers
@@ -167,9 +167,9 @@ class ReferenceHead:
             most = q["attention_weights"].largest * q["value"].largest
             return operators.within(attended, -most, most)
 
-    def project(self, hidden: Any, operators: Operators, prefix: str = "") -> tuple[Any, Any, Any]:
+    def project(self, hidden: Any, stages: Stages) -> tuple[Any, Any, Any]:
         """Query, key and value on quantized hidden states, each of shape (L, d)."""
-        stages, q = Stages(operators, prefix, self.dropped), self.quantizers
+        q = self.quantizers
         with stages.tag("projection"):
             product = hidden @ self.weight
         with stages.tag("projection.requantize"):
@@ -309,10 +309,11 @@ def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int
 def _refuse_vanished(quantized: ReferenceHead, hidden: FloatArray) -> None:
     """Refuse a head of which quantization leaves too little: Concrete can't compile constants."""
     sentences, clear = list(quantized.quantize_input(hidden)), ClearOperators()
+    stages = Stages(clear)
     tensors = dict(
         zip(
             ("query", "key", "value"),
-            zip(*(quantized.project(sentence, clear) for sentence in sentences), strict=True),
+            zip(*(quantized.project(sentence, stages) for sentence in sentences), strict=True),
             strict=True,
         )
     )

@@ -57,7 +57,7 @@ def quantize_reference_rounded(
 def state_reference_rounded(shape: StatedShape, read_widths: ReadWidths) -> StatedHeads:
     """The reference heads of a shape, their lookups rounded."""
     stated = state_reference_heads(shape)
-    widths = read_widths(state_reference_heads(replace(shape, heads=1)))
+    widths = read_widths(replace(stated, heads=ReferenceHeads(stated.heads.heads[:1])))
     heads = tuple(_rounded(head, widths) for head in stated.heads.heads)
     return replace(stated, heads=ReferenceHeads(heads))
 
