@@ -17,7 +17,8 @@ from fhecost.files import AnyPath
 from fhecost.hardware.comparison import ComparisonReport, compare
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import estimate_all
-from fhecost.hardware.library import ALL, DEFAULT, MEASURED, HardwareNames, load_hardware
+from fhecost.hardware.library import HardwareNames, load_hardware
+from fhecost.hardware.names import ALL, DEFAULT, MEASURED
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.models.shape import find_shape
 from fhecost.progress import Progress, silent

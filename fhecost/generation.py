@@ -22,7 +22,8 @@ from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
 from fhecost.gpt2.model import GPT2, check_layer, find_model, fingerprint, load_gpt2, model_shape
 from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all
-from fhecost.hardware.library import DEFAULT, HardwareNames, load_hardware
+from fhecost.hardware.library import HardwareNames, load_hardware
+from fhecost.hardware.names import DEFAULT
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.variants import variant_named
 from fhecost.models.shape import EMBEDDED, Heads
@@ -169,10 +170,7 @@ def generate(
         calibration_length=max(2, len(prompt) + tokens - 1),
     )
     with attention_interface.floating_point(quantized.model):
-        float_tokens = [
-            Token(token_id=token.token_id, text=token.text)
-            for token in _continuation(quantized, prompt, tokens)
-        ]
+        float_tokens = [Token.like(token) for token in _continuation(quantized, prompt, tokens)]
     generated: list[GeneratedToken] = []
     stopped = None
     try:
@@ -233,9 +231,7 @@ def _continuation(
         if mode != "disable":
             at = f"token {number} of {tokens}"
             progress(f"{at}: compiling")
-            # The sentences that set bit widths have nothing to do with the circuit there is.
-            with attention_interface.floating_point(model.model):
-                circuit = model.compile([ids])
+            circuit = model.compile([ids])
             costs = _costs(model.profile(), hardware)
             if mode == "execute":
                 progress(f"{at}: generating keys")
@@ -267,9 +263,7 @@ def _costs(profile: CircuitProfile, hardware: Sequence[HardwareProfile]) -> dict
     }
     if hardware:
         report = estimate_all(profile, hardware, skip_impossible=True)
-        costs["estimates"] = tuple(
-            TokenEstimate.model_validate(each, from_attributes=True) for each in report.estimates
-        )
+        costs["estimates"] = tuple(TokenEstimate.like(each) for each in report.estimates)
         costs["refusals"] = report.refusals
     return costs
 

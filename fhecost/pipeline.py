@@ -10,10 +10,11 @@ from fhecost.circuit_request import CircuitRequest, find_circuit
 from fhecost.circuits.profile import save_profile
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write, write_atomically
-from fhecost.hardware.comparison import ComparisonReport, SortKey, check_sort, compare
+from fhecost.hardware.comparison import ComparisonReport, check_sort, compare
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import Estimator, estimate_all
-from fhecost.hardware.library import ALL, DEFAULT, HardwareNames, find_hardware, load_hardware
+from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware
+from fhecost.hardware.names import ALL, DEFAULT, SortKey
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.what_if import with_figures_where_known
 from fhecost.progress import Progress, silent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -34,10 +34,11 @@ from fhecost.cli.parsing import (
 )
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write, write_atomically
-from fhecost.hardware.comparison import SortKey
-from fhecost.hardware.library import MEASURED
-from fhecost.hardware.profile import Kind
+from fhecost.hardware.names import MEASURED, SortKey
 from fhecost.report.document import Document
+
+if TYPE_CHECKING:
+    from fhecost.hardware.profile import Kind
 
 
 @takes_circuit
@@ -94,7 +95,7 @@ def compare(
     """Hold machines against each other: latency, utilization, energy, price, sources."""
     from fhecost.circuit_request import expected_seconds
     from fhecost.pipeline import compare_circuit
-    from fhecost.report.comparison_document import comparison_document
+    from fhecost.report.comparison_document import comparison_document, comparison_page
 
     request = circuit.request()
     with timed_progress(expected_seconds(request)) as progress:
@@ -109,8 +110,6 @@ def compare(
             what_if=parse_what_if(what_if) if what_if else None,
         )
     if plot is not None:
-        from fhecost.report.comparison_document import comparison_page
-
         write_atomically(plot, comparison_page(report))
     yield comparison_document(report)
 
@@ -149,7 +148,7 @@ def project(
     """Project PBS and latency to longer sequences, larger scopes and later years."""
     from fhecost.closed_form.requests import shape_request
     from fhecost.projection.projection import project as project_circuit
-    from fhecost.report.projection_document import projection_document
+    from fhecost.report.projection_document import projection_document, projection_page
 
     check_can_write(output)
     if scope != "head":
@@ -163,8 +162,6 @@ def project(
         target_s=parse_duration(target) if target else None,
     )
     if output is not None and output.suffix == ".html":
-        from fhecost.report.projection_document import projection_page
-
         write_atomically(output, projection_page(report))
         output = None
     deliver(projection_document(report), format, output)

@@ -11,13 +11,7 @@ import typer
 from fhecost.cli.options import HardwarePathOption, prints
 from fhecost.errors import UsageError
 from fhecost.files import write_atomically
-from fhecost.hardware.library import (
-    MEASURED,
-    find_hardware,
-    hardware_faults,
-    load_hardware,
-    read_hardware,
-)
+from fhecost.hardware.names import MEASURED
 from fhecost.report.document import Document
 
 app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
@@ -27,6 +21,7 @@ app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
 @prints()
 def list_hardware(hardware_path: HardwarePathOption = None) -> Iterator[Document]:
     """List the known machines."""
+    from fhecost.hardware.library import load_hardware
     from fhecost.report.hardware_document import list_document
 
     yield list_document(load_hardware(hardware_path=hardware_path or ()))
@@ -39,6 +34,7 @@ def show(
     hardware_path: HardwarePathOption = None,
 ) -> Iterator[Document]:
     """Show one machine: every figure with its source, and the assumptions."""
+    from fhecost.hardware.library import find_hardware
     from fhecost.report.hardware_document import machine_document
 
     yield machine_document(find_hardware(name, hardware_path or ()))
@@ -49,6 +45,8 @@ def check(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files to check.")],
 ) -> None:
     """Check hardware profiles; every missing or odd value is named by its path."""
+    from fhecost.hardware.library import hardware_faults, read_hardware
+
     faults = [f"{file}: {fault}" for file in files for fault in hardware_faults(file)]
     if faults:
         raise UsageError("\n".join(faults))
@@ -66,6 +64,7 @@ def new(
     hardware_path: HardwarePathOption = None,
 ) -> None:
     """Write a commented template for a machine of yours."""
+    from fhecost.hardware.library import find_hardware
     from fhecost.hardware.template import hardware_template
 
     if file.exists():

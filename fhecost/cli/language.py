@@ -58,7 +58,7 @@ def accuracy(
 ) -> Iterator[Document]:
     """Measure how much of the float model's behaviour quantized heads keep."""
     from fhecost.accuracy.sweep import measure_accuracy
-    from fhecost.report.accuracy_document import accuracy_document
+    from fhecost.report.accuracy_document import accuracy_document, accuracy_page
 
     if sweep_heads:
         why = "--sweep-heads takes every one; leave it out"
@@ -78,8 +78,6 @@ def accuracy(
             expect=progress.expect,
         )
     if plot is not None:
-        from fhecost.report.accuracy_document import accuracy_page
-
         write_atomically(plot, accuracy_page(report))
     yield accuracy_document(report)
 

@@ -23,7 +23,7 @@ from fhecost.cli.options import (
 from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.files import check_can_write, write_atomically
-from fhecost.hardware.library import MEASURED
+from fhecost.hardware.names import MEASURED
 from fhecost.measurement.cases import Operation
 from fhecost.report.document import Document
 
@@ -170,14 +170,12 @@ def validate(
     ] = None,
 ) -> Iterator[Document]:
     """Hold a machine's estimates against runs that were really measured."""
-    from fhecost.report.validation_document import validation_document
+    from fhecost.report.validation_document import validation_document, validation_page
     from fhecost.validation.comparison import check_tolerance
     from fhecost.validation.comparison import validate as validate_runs
 
     report = validate_runs(runs, hardware, hardware_path or ())
     if plot is not None:
-        from fhecost.report.validation_document import validation_page
-
         write_atomically(plot, validation_page(report))
     yield validation_document(report)
     if tolerance is not None:

@@ -8,11 +8,10 @@ from typing import Literal, get_args
 from fhecost.errors import FieldError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Bottleneck, CircuitSummary, Estimate, EstimateReport, Refusal
+from fhecost.hardware.names import SortKey
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.provenance import Source
 from fhecost.version import VERSION
-
-SortKey = Literal["latency", "energy", "price", "utilization", "name"]
 
 
 class ComparisonRow(Frozen):

@@ -13,17 +13,9 @@ from pydantic import ValidationError
 from fhecost.data import data_folder
 from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
 from fhecost.files import AnyPath, configuration_folder, read_text
+from fhecost.hardware.names import ALL, DEFAULT, MEASURED
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
-
-ALL = "all"
-"""Stands for every known machine where names of machines are asked for."""
-
-DEFAULT = "default"
-"""Stands for one machine of each kind, and all that are the user's own."""
-
-MEASURED = "epyc-zen4-2"
-"""The machine that the measured runs which come with fhecost ran on."""
 
 HardwareNames = str | Sequence[str | HardwareProfile]
 """The name of a machine, ``all`` or ``default``, or names and hardware profiles one by one."""

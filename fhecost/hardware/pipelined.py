@@ -54,7 +54,6 @@ class PipelinedFigures(ExtrapolatedFigures):
 
     devices: CountFigure = Field(description="devices, each with its own copy of the keys")
     work_rate_units_per_s: PositiveFigure | None = optional("PBS and KS work of a full device")
-    clock_hz: PositiveFigure | None = optional("clock frequency")
     butterfly_units: PositiveFigure | None = optional(
         "complex butterflies that start in each cycle"
     )

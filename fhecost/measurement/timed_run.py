@@ -20,7 +20,8 @@ from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
-from fhecost.hardware.library import MEASURED, HardwareNames, load_hardware
+from fhecost.hardware.library import HardwareNames, load_hardware
+from fhecost.hardware.names import MEASURED
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.operators import ClearOperators
 from fhecost.measurement.machine import available_threads, now, this_machine

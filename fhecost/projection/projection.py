@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 from fhecost.circuits.description import CircuitDescription
@@ -14,7 +15,8 @@ from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
-from fhecost.hardware.library import ALL, DEFAULT, HardwareNames, load_hardware
+from fhecost.hardware.library import HardwareNames, load_hardware
+from fhecost.hardware.names import ALL, DEFAULT
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.projection.lengths import (
     LengthProjection,
@@ -23,6 +25,7 @@ from fhecost.projection.lengths import (
     longest_within,
     project_lengths,
 )
+from fhecost.projection.trend import fit_trend
 from fhecost.projection.years import YearsReport, check_years, project_years, year_of_target
 from fhecost.version import VERSION
 
@@ -129,6 +132,8 @@ def _years(
     target_s: float | None,
 ) -> tuple[YearsReport, dict[str, str]]:
     projections, without = [], {}
+    # One fit a kind of machine, as many machines as there are of it.
+    trend_of = cache(fit_trend)
     estimates, refused = estimates_or_refusals(
         circuit, {profile.name: estimators[profile.name] for profile in hardware}
     )
@@ -148,6 +153,7 @@ def _years(
                     name=profile.name,
                     price_usd=made.price_usd,
                     energy_j=made.energy_j,
+                    trend=trend_of(profile.kind),
                 )
             )
     targets = [] if target_s is None else [year_of_target(one, target_s) for one in projections]

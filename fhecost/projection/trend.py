@@ -171,10 +171,7 @@ def fit_trend(kind: Kind, dated: DatedFigures | None = None) -> KindTrend:
         last_date=last,
         scatter=rates.scatter_of_releases,
         releases=_levels(rates, chosen, line.intercept + line.slope * last if line else None),
-        figures=tuple(
-            FittedFigure(**{name: getattr(figure, name) for name in FittedFigure.model_fields})
-            for figure in chosen
-        ),
+        figures=tuple(FittedFigure.like(figure) for figure in chosen),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 UNKNOWN = "-"
@@ -25,7 +26,7 @@ class Column:
     least: int | None = None
     distinct: bool = False
 
-    @property
+    @cached_property
     def cells(self) -> list[str]:
         """The values in words."""
         return [self._cell(value) for value in self.values]
@@ -70,7 +71,7 @@ class Table:
         object.__setattr__(self, "title", title)
         object.__setattr__(self, "fixed", fixed)
 
-    @property
+    @cached_property
     def rows(self) -> list[tuple[str, ...]]:
         """The rows in words."""
         return list(zip(*(each.cells for each in self.columns), strict=True))

@@ -12,7 +12,8 @@ from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.latency_model import Case
-from fhecost.hardware.library import ALL, HardwareNames, load_hardware
+from fhecost.hardware.library import HardwareNames, load_hardware
+from fhecost.hardware.names import ALL
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.validation.published import (
     NotJudged,

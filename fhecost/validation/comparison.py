@@ -13,7 +13,8 @@ from fhecost.data import data_folder
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
-from fhecost.hardware.library import MEASURED, find_hardware
+from fhecost.hardware.library import find_hardware
+from fhecost.hardware.names import MEASURED
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.run_record import Prediction, RunRecord, load_records, predict
 from fhecost.version import VERSION

@@ -1,0 +1,15 @@
+"""Names that stand for machines and orders; the command line reads them before it needs more."""
+
+from typing import Literal
+
+ALL = "all"
+"""Stands for every known machine where names of machines are asked for."""
+
+DEFAULT = "default"
+"""Stands for one machine of each kind, and all that are the user's own."""
+
+MEASURED = "epyc-zen4-2"
+"""The machine that the measured runs which come with fhecost ran on."""
+
+SortKey = Literal["latency", "energy", "price", "utilization", "name"]
+"""What machines beside each other are sorted by."""
