@@ -36,9 +36,7 @@ def with_figures(machine: HardwareProfile, **values: float) -> HardwareProfile:
 
 def fitting(circuit: CircuitProfile) -> CircuitProfile:
     """The circuit with keys that fit every machine, so that only time is at stake."""
-    return CircuitProfile.model_validate(
-        {**circuit.model_dump(), "bsk_bytes": 10**9, "ksk_bytes": 10**9, "hash": ""}
-    )
+    return circuit.changed(bsk_bytes=10**9, ksk_bytes=10**9)
 
 
 def without_limits(machine: HardwareProfile) -> HardwareProfile:
@@ -65,17 +63,8 @@ def doubled(circuit: CircuitProfile) -> CircuitProfile:
 
 def test_cpu_time_by_hand(saved_profile):
     stage = next(s for s in saved_profile.stages if s.name == "scores")
-    only = CircuitProfile.model_validate(
-        {
-            **saved_profile.model_dump(),
-            "stages": [
-                {**stage.model_dump(), "predecessors": [], "linear": [], "key_switches": []}
-            ],
-            "bsk_bytes": 0,
-            "ksk_bytes": 0,
-            "hash": "",
-        }
-    )
+    alone = stage.changed(predecessors=(), linear=(), key_switches=())
+    only = saved_profile.changed(stages=(alone,), bsk_bytes=0, ksk_bytes=0)
     machine = with_figures(
         CPU, threads=4, thread_efficiency=0.5, fourier_unit_s=2e-10, external_product_unit_s=1e-30
     )
