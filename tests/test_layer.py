@@ -105,7 +105,7 @@ def test_layers_alike_are_written_down_once_and_counted_each():
     apart = plan_of(replace(model, layers=tuple(map(replace, model.layers))).run, entering)
     assert len(alike.wires) < len(apart.wires) / 2
     assert pbs_by_stage(alike) == pbs_by_stage(apart)
-    assert alike.output.count == 50
+    assert alike.output.integers == 50
     layer = plan_of(model.layers[0].run, entering)
     assert alike.stages["mlp.gelu"].depth == 3 * layer.stages["mlp.gelu"].depth
     assert alike.stages["norm.mean"].depth == layer.stages["norm1.mean"].depth
@@ -114,7 +114,7 @@ def test_layers_alike_are_written_down_once_and_counted_each():
 def pbs_by_stage(plan):
     counts = Counter()
     for lookup in partition(plan).lookups:
-        counts[lookup.wire.stage] += lookup.wire.count
+        counts[lookup.wire.stage] += lookup.wire.integers
     return counts
 
 

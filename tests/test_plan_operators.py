@@ -82,7 +82,7 @@ def test_a_plan_has_the_lookups_of_what_is_compiled(program):
     plan = plan_of(run, Sampled(sentences))
     found = Counter()
     for lookup in partition(plan).lookups:
-        found[lookup.wire.stage] += lookup.wire.count
+        found[lookup.wire.stage] += lookup.wire.integers
     assert found == {stage.name: stage.pbs_count for stage in compiled.stages if stage.pbs_count}
 
 

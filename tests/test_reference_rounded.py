@@ -109,7 +109,7 @@ def test_a_rounding_that_could_overflow_takes_a_lookup_more(head_and_states, bit
     counts = Counter[str]()
     for wire in plan.wires:
         if wire.kind == "lookup":
-            counts[wire.stage] += wire.count
+            counts[wire.stage] += wire.integers
     assert counts == {stage.name: stage.pbs_count for stage in profile.stages if stage.pbs_count}
 
 

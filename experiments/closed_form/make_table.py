@@ -111,7 +111,7 @@ def sets_of_partitions(partitions: Partitions, profile: CircuitProfile) -> dict[
 def _counted(lookups: list[Lookups], choice: tuple[PbsParameters, ...]) -> Counter[PbsParameters]:
     counts: Counter[PbsParameters] = Counter()
     for lookup in lookups:
-        counts[choice[lookup.own]] += lookup.wire.count
+        counts[choice[lookup.own]] += lookup.wire.integers
     return counts
 
 

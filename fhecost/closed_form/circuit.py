@@ -100,7 +100,7 @@ def circuit_profile(
         bsk_bytes=sum(bootstrap_key_bytes(use) for use in set(parameters.sets.values())),
         ksk_bytes=sum(map(key_switch_key_bytes, key_switches)),
         input_bytes=sum(_input_bytes(plan, partitions, parameters)),
-        output_bytes=plan.output.count * ciphertext_bytes(dimension[plan.output.index]),
+        output_bytes=plan.output.integers * ciphertext_bytes(dimension[plan.output.number]),
         max_bit_width=max(partitions.width),
         complexity=complexity,
         p_error=p_error,
@@ -113,7 +113,7 @@ def circuit_profile(
 def _input_bytes(plan: Plan, partitions: Partitions, parameters: ParameterSets) -> list[int]:
     """What each input takes as ciphertexts: the tokens first, then what is kept of those before."""
     return [
-        wire.count * ciphertext_bytes(ciphertext_dimension(parameters, partitions, wire))
+        wire.integers * ciphertext_bytes(ciphertext_dimension(parameters, partitions, wire))
         for wire in plan.wires
         if wire.kind == "input"
     ]
@@ -127,16 +127,16 @@ def _counts(
         wire, of_stage = lookup.wire, counts[lookup.wire.stage]
         own = partitions.precisions[lookup.own]
         source = plan.wires[wire.sources[0]]
-        of_stage.pbs[parameters.sets[own]] += wire.count
+        of_stage.pbs[parameters.sets[own]] += wire.integers
         switch = parameters.key_switches[partitions.precisions[lookup.source], own]
-        of_stage.key_switches[switch] += wire.count
+        of_stage.key_switches[switch] += wire.integers
         if lookup.own != lookup.target:
             conversion = parameters.conversions[own, partitions.precisions[lookup.target]]
             if conversion is not None:
-                of_stage.key_switches[conversion] += wire.count
+                of_stage.key_switches[conversion] += wire.integers
         if lookup.shifted:
-            of_stage.linear["clear_multiplication", dimension[source.index]] += source.count
-        of_stage.bit_width = max(of_stage.bit_width or 0, partitions.width[source.index])
+            of_stage.linear["clear_multiplication", dimension[source.number]] += source.integers
+        of_stage.bit_width = max(of_stage.bit_width or 0, partitions.width[source.number])
     for work in plan.linear_work:
         for operation in LINEAR_OPERATIONS:
             if count := work.counts.get(operation, 0):
@@ -146,5 +146,5 @@ def _counts(
 
 def ciphertext_dimension(parameters: ParameterSets, partitions: Partitions, wire: Wire) -> int:
     """The LWE dimension of the ciphertexts of ``wire``."""
-    own = parameters.sets[partitions.precisions[partitions.of_wire[wire.index]]]
+    own = parameters.sets[partitions.precisions[partitions.of_wire[wire.number]]]
     return own.output_lwe_dimension

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from statistics import NormalDist
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -143,8 +143,7 @@ def _exact_product(first: IntArray, second: IntArray) -> IntArray:
     return product
 
 
-@dataclass(frozen=True)
-class Stated:
+class Stated(NamedTuple):
     """What values are taken to be: independent, about normal around ``mean``, within ``range``.
 
     ``spread`` is their standard deviation. A ``sum`` of many reaches ``REACH`` of its own
@@ -163,7 +162,7 @@ class Stated:
         return cls(shape, Range(-largest, largest), 0.0, spread)
 
     def moved(self, shape: Shape, move: Callable[[Any], Any]) -> Stated:
-        return Stated(shape, self.range, self.mean, self.spread, self.sum)
+        return self._replace(shape=shape)
 
     def joined(self, others: Sequence[Stated], axis: int) -> Stated:
         parts = [self, *others]
@@ -179,9 +178,12 @@ class Stated:
         if isinstance(other, Stated):
             added, mean, spread = other.range, other.mean, other.spread
             shape = _broadcast(self.shape, other.shape)
+        elif isinstance(other, int):
+            added, mean, spread, shape = Range(other, other), float(other), 0.0, self.shape
         else:
-            added, mean, spread = Range.of(np.asarray(other)), float(np.mean(other)), 0.0
-            shape = _broadcast(self.shape, np.shape(other))
+            other = np.asarray(other)
+            added, mean, spread = Range.of(other), float(other.sum()) / other.size, 0.0
+            shape = _broadcast(self.shape, other.shape)
         ends = self.range + (added if sign > 0 else -added)
         mean, spread = self.mean + sign * mean, math.hypot(self.spread, spread)
         if not (isinstance(other, Stated) and self.sum and other.sum):
@@ -199,7 +201,7 @@ class Stated:
         terms = self.shape[-1]
         shape = (*self.shape[:-1], other.shape[-1])
         # The factors' own shapes don't fit each other element by element.
-        product = replace(self, shape=()).times(replace(other, shape=()))
+        product = self._replace(shape=()).times(other._replace(shape=()))
         return product._sum_of(terms, shape)
 
     def matmul_clear(self, weight: Any) -> Stated:
@@ -222,17 +224,17 @@ class Stated:
         points = np.rint(self.mean + self.spread * _normal_quantiles())
         points = np.minimum(np.maximum(points, low), high)
         points[0], points[-1] = low, high
-        results = np.rint(table(points.reshape(-1, *(1 for _ in self.shape))))
+        results = np.rint(table(points.reshape(-1, *[1] * len(self.shape))))
         of_normal = results[1:-1].ravel()
         mean = float(of_normal.sum()) / of_normal.size
         squares = float(of_normal @ of_normal) / of_normal.size
         return Stated(self.shape, Range.of(results), mean, math.sqrt(max(0.0, squares - mean**2)))
 
     def rounded(self, dropped: int) -> Stated:
-        return replace(self, range=self.range.rounded(dropped))
+        return self._replace(range=self.range.rounded(dropped))
 
     def within(self, low: int, high: int) -> Stated:
-        return Stated(self.shape, Range(low, high), self.mean, self.spread, self.sum)
+        return self._replace(range=Range(low, high))
 
     def clipped(self, low: int, high: int) -> Stated:
         return self.within(*self.range.clipped(low, high))

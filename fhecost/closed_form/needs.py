@@ -32,8 +32,8 @@ def needs_of(plan: Plan, partitions: Partitions) -> dict[int, Need]:
     for lookup in partitions.lookups:
         precision = partitions.precisions[lookup.own]
         noise[precision] = max(noise.get(precision, 0.0), _norm2_read(plan, partitions, lookup))
-        results[precision] = max(results.get(precision, 1.0), passed_on.get(lookup.wire.index, 1.0))
-        counts[precision] = counts.get(precision, 0) + lookup.wire.count
+        results[precision] = max(results.get(precision, 1.0), passed_on[lookup.wire.number])
+        counts[precision] = counts.get(precision, 0) + lookup.wire.integers
     total = sum(counts.values())
     return {
         precision: Need(
@@ -48,22 +48,18 @@ def needs_of(plan: Plan, partitions: Partitions) -> dict[int, Need]:
 def _norm2_read(plan: Plan, partitions: Partitions, lookup: Lookups) -> float:
     """The squared norm of what a lookup reads, in units of the precision at which it reads it."""
     source = plan.wires[lookup.wire.sources[0]]
-    narrowed_by = partitions.width[source.index] - source.width if lookup.narrowed else 0
+    narrowed_by = partitions.width[source.number] - source.width if lookup.narrowed else 0
     return float(source.norm2 * 4.0**narrowed_by)
 
 
-def _largest_norms(plan: Plan, partitions: Partitions) -> dict[int, float]:
-    """By lookup wire: the largest squared norm of what its results go into."""
-    largest: dict[int, float] = {}
-    origins: list[frozenset[int]] = []
-    for wire in plan.wires:
-        if wire.kind == "linear":
-            origins.append(frozenset().union(*(origins[source] for source in wire.sources)))
-            for origin in origins[-1]:
-                largest[origin] = max(largest.get(origin, 1.0), wire.norm2)
-        else:
-            origins.append(frozenset([wire.index]))
+def _largest_norms(plan: Plan, partitions: Partitions) -> list[float]:
+    """By wire: the largest squared norm of what it goes into before the next lookup."""
+    largest = [wire.norm2 if wire.kind == "linear" else 1.0 for wire in plan.wires]
     for lookup in partitions.lookups:
-        for origin in origins[lookup.wire.sources[0]]:
-            largest[origin] = max(largest.get(origin, 1.0), _norm2_read(plan, partitions, lookup))
+        (source,) = lookup.wire.sources
+        largest[source] = max(largest[source], _norm2_read(plan, partitions, lookup))
+    for wire in reversed(plan.wires):
+        if wire.kind == "linear":
+            for source in wire.sources:
+                largest[source] = max(largest[source], largest[wire.number])
     return largest

@@ -52,7 +52,7 @@ class Partitions:
     @cached_property
     def lookup_count(self) -> int:
         """Lookups in all."""
-        return sum(lookup.wire.count for lookup in self.lookups)
+        return sum(lookup.wire.integers for lookup in self.lookups)
 
 
 def partition(plan: Plan) -> Partitions:
@@ -64,7 +64,7 @@ def partition(plan: Plan) -> Partitions:
     block = _blocks(plan.wires)
     width: dict[int, int] = defaultdict(int)
     for wire in plan.wires:
-        width[block[wire.index]] = max(width[block[wire.index]], wire.width)
+        width[block[wire.number]] = max(width[block[wire.number]], wire.width)
     wires = [wire for wire in plan.wires if wire.kind == "lookup"]
     if not wires:
         raise ImpossibleError("the circuit has no table lookup: no parameter set to predict")
@@ -76,7 +76,7 @@ def partition(plan: Plan) -> Partitions:
     filled_by: dict[int, set[int]] = defaultdict(set)
     read_by: dict[int, set[int]] = defaultdict(set)
     for wire, of_lookup in zip(wires, own, strict=True):
-        filled_by[block[wire.index]].add(of_lookup)
+        filled_by[block[wire.number]].add(of_lookup)
         read_by[block[wire.sources[0]]].add(of_lookup)
 
     def of_block(index: int) -> int:
@@ -85,18 +85,18 @@ def partition(plan: Plan) -> Partitions:
             return min(filling)
         return next(iter(reading)) if len(reading) == 1 else 0
 
-    of_wire = tuple(of_block(block[wire.index]) for wire in plan.wires)
+    of_wire = tuple(of_block(block[wire.number]) for wire in plan.wires)
     shared: set[int] = set()
     lookups = []
     for wire, of_lookup in zip(wires, own, strict=True):
         source = plan.wires[wire.sources[0]]
-        narrowed = wire.shiftable and source.width < width[block[source.index]]
+        narrowed = wire.shiftable and source.width < width[block[source.number]]
         lookups.append(
             Lookups(
                 wire,
                 of_lookup,
-                of_wire[source.index],
-                of_wire[wire.index],
+                of_wire[source.number],
+                of_wire[wire.number],
                 narrowed,
                 shifted=narrowed and source.aligned_by not in shared,
             )
@@ -104,7 +104,7 @@ def partition(plan: Plan) -> Partitions:
         if narrowed:
             shared.add(source.aligned_by)
     return Partitions(
-        precisions, tuple(lookups), of_wire, tuple(width[block[w.index]] for w in plan.wires)
+        precisions, tuple(lookups), of_wire, tuple(width[block[w.number]] for w in plan.wires)
     )
 
 
@@ -121,7 +121,7 @@ def _blocks(wires: Sequence[Wire]) -> list[int]:
     for wire in wires:
         if wire.kind == "linear":
             for source in wire.sources:
-                parent[find(source)] = find(wire.index)
+                parent[find(source)] = find(wire.number)
     # Bits that a rounding reads come back into the block that they were taken from: its linear
     # wire has both as sources.
     return [find(index) for index in range(len(wires))]

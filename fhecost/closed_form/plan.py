@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 from fhecost.quantization.ranges import Range
 
@@ -38,11 +38,10 @@ class LinearCounts(TypedDict, total=False):
     encrypted_negation: int
 
 
-@dataclass(frozen=True)
-class Wire:
+class Wire(NamedTuple):
     """One encrypted tensor: ``size`` integers of a block, and how they came about.
 
-    It is there ``times`` side by side, in ``turns`` one after the other: ``count`` integers in all.
+    It is there ``times`` side by side, in ``turns`` one after the other: ``integers`` in all.
 
     ``width`` is what they need at least, ``norm2`` the largest sum of squared coefficients that one
     of them has of lookups' results: its noise in units of theirs. A lookup has its one source in
@@ -54,7 +53,7 @@ class Wire:
     ``steps``: its lookups that wait for each other. ``awaits`` are the wires that it comes after.
     """
 
-    index: int
+    number: int
     kind: Literal["input", "linear", "lookup"]
     stage: str
     size: int
@@ -72,8 +71,8 @@ class Wire:
     turns: int = 1
 
     @property
-    def count(self) -> int:
-        """Integers in all."""
+    def integers(self) -> int:
+        """How many in all."""
         return self.size * self.times * self.turns
 
     @property
@@ -82,8 +81,7 @@ class Wire:
         return self.range.low < 0
 
 
-@dataclass(frozen=True)
-class LinearWork:
+class LinearWork(NamedTuple):
     """Linear operations of a stage on the ciphertexts of one wire's block, done for another.
 
     The ``counts`` are there ``times`` as often.
@@ -124,32 +122,26 @@ def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
     What costs nothing makes no stage: it hands on what its sources wait for.
     """
     stages: dict[str, StageShape] = {}
-    behind: list[tuple[str, ...]] = []
-    # By wire, the lookups one after the other that lead to it inside the stage it comes from.
-    steps: list[dict[str, int]] = []
+    # By wire, the stages that it comes from, each with its lookups one after the other on the way.
+    behind: list[dict[str, int]] = []
     for wire in wires:
-        if len(wire.awaits) == 1:
-            (source,) = wire.awaits
-            before, counted = behind[source], steps[source]
-        else:
-            before = tuple(dict.fromkeys(name for index in wire.awaits for name in behind[index]))
-            counted = {}
-            for index in wire.awaits:
-                for name, count in steps[index].items():
-                    counted[name] = max(count, counted.get(name, 0))
-        if wire.index not in needed or not wire.tensor:
+        before = behind[wire.awaits[0]] if wire.awaits else {}
+        for index in wire.awaits[1:]:
+            if (other := behind[index]) is not before:
+                before = {**before, **{n: max(s, before.get(n, 0)) for n, s in other.items()}}
+        if not wire.tensor or wire.number not in needed:
             behind.append(before)
-            steps.append(counted)
             continue
         shape = stages.setdefault(wire.stage, StageShape())
-        shape.predecessors.update((name, None) for name in before if name != wire.stage)
+        for name in before:
+            if name != wire.stage:
+                shape.predecessors[name] = None
         shape.largest_tensor = max(shape.largest_tensor, wire.tensor * wire.times)
-        own = counted.get(wire.stage, 0) + wire.steps
+        own = before.get(wire.stage, 0) + wire.steps
         shape.depth = max(shape.depth, max(own, 1) * wire.turns)
-        behind.append((wire.stage,))
-        steps.append({wire.stage: own})
+        behind.append({wire.stage: own})
     for wire in wires:
-        if wire.index in needed and wire.stage in stages:
+        if wire.stage in stages and wire.number in needed:
             shape = stages[wire.stage]
             shape.largest_tensor = max(shape.largest_tensor, wire.size * wire.times)
     return stages

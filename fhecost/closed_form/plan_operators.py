@@ -35,7 +35,7 @@ def plan_of(run: Callable[[Any, Operators], Any], entering: Held) -> Plan:
     return operators.plan.finished(run(operators.input(entering), operators).wire)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PlanTensor:
     """One encrypted tensor: its wire, and what it holds.
 
@@ -83,7 +83,8 @@ class PlanTensor:
 
     def __getitem__(self, index: Any) -> PlanTensor:
         index = index if isinstance(index, tuple) else (index,)
-        shape = np.broadcast_to(np.int8(0), self.shape)[index].shape
+        # An array of that shape takes one byte, whatever it is indexed with.
+        shape = np.ndarray(self.shape, np.int8, b"0", strides=(0,) * len(self.shape))[index].shape
         return self.moved(shape, lambda values: values[(slice(None), *index)])
 
     def reshape(self, shape: Shape) -> PlanTensor:
@@ -125,12 +126,13 @@ class PlanTensor:
             return linear(both, held, norm2, encrypted_addition=n, encrypted_negation=negated)
         held = self.held.plus(other, sign)
         # Adding nothing costs nothing, but makes a result that a hint holds on.
-        added = math.prod(held.shape) if np.any(other) else 0
+        any_added = other != 0 if isinstance(other, int) else np.any(other)
+        added = math.prod(held.shape) if any_added else 0
         return linear((self,), held, self.wire.norm2, clear_addition=added)
 
     def _times(self, other: PlanTensor, held: Held, terms: int | None) -> PlanTensor:
         fixed = self.fixed and other.fixed
-        key = ("product", self.wire.index, other.wire.index, terms) if fixed else None
+        key = ("product", self.wire.number, other.wire.number, terms) if fixed else None
         n = math.prod(held.shape)
         write = self.operators.plan.product
         return self.operators.once(
@@ -176,7 +178,8 @@ class PlanOperators(DirectOperators):
 
     def within(self, values: PlanTensor, low: int, high: int) -> PlanTensor:
         held = values.held.within(low, high)
-        return replace(values, wire=self.plan.known(values.wire, held.range), held=held)
+        wire = self.plan.known(values.wire, held.range)
+        return replace(values, wire=wire, held=held)
 
     def rounded(self, values: PlanTensor, dropped: int) -> PlanTensor:
         """An approximate rounding that the lookup after it makes."""
@@ -198,7 +201,7 @@ class PlanOperators(DirectOperators):
             return PlanTensor(self, wire, held, fixed=values.fixed)
 
         entries = _entries(table, values).tobytes() if values.fixed else b""
-        key = ("lookup", source.index, values.kept, values.dropped, entries)
+        key = ("lookup", source.number, values.kept, values.dropped, entries)
         return self.once(key if values.fixed else None, looked_up)
 
     def take(self, values: PlanTensor, rows: Rows) -> PlanTensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Literal, Unpack
 
 from fhecost.closed_form.plan import ROUNDING, LinearCounts, LinearWork, Plan, Wire, stages_of
@@ -41,7 +40,7 @@ class PlanWriter:
     def finished(self, output: Wire) -> Plan:
         """The plan of what ``output``, the circuit's result, needs."""
         needed: set[int] = set()
-        open_ends = [output.index]
+        open_ends = [output.number]
         while open_ends:
             index = open_ends.pop()
             if index not in needed:
@@ -50,24 +49,23 @@ class PlanWriter:
         # What the compiler drops is left out; what comes after it still waits for what was before.
         stages = stages_of(self._wires, needed)
         if len(needed) == len(self._wires):
-            return Plan(tuple(self._wires), tuple(self._work), stages, self._wires[output.index])
+            return Plan(tuple(self._wires), tuple(self._work), stages, self._wires[output.number])
         new = {old: position for position, old in enumerate(sorted(needed))}
         wires = tuple(
-            replace(
-                self._wires[old],
-                index=index,
+            self._wires[old]._replace(
+                number=number,
                 sources=tuple(new[source] for source in self._wires[old].sources),
                 aligned_by=new[self._wires[old].aligned_by],
                 awaits=(),
             )
-            for old, index in new.items()
+            for old, number in new.items()
         )
         work = tuple(
-            replace(one, wire=new[one.wire], done_for=new[one.done_for])
+            one._replace(wire=new[one.wire], done_for=new[one.done_for])
             for one in self._work
             if one.done_for in needed
         )
-        return Plan(wires, work, stages, wires[new[output.index]])
+        return Plan(wires, work, stages, wires[new[output.number]])
 
     def input(self, size: int, values: Range, norm2: float = 1.0) -> Wire:
         """An encrypted input of the circuit, ``size`` integers within ``values``."""
@@ -97,7 +95,6 @@ class PlanWriter:
             awaits: what it comes after besides, though nothing of it goes in.
             counts: how many of each linear operation; none, and it costs nothing.
         """
-        costs = any(counts.values())
         wire = self._add(
             "linear",
             sources,
@@ -106,16 +103,17 @@ class PlanWriter:
             width,
             norm2=norm2,
             awaits=awaits,
-            tensor=max(size, tensor) if costs else 0,
+            tensor=max(size, tensor) if any(counts.values()) else 0,
         )
-        self._count(wire, wire, **counts)
+        if wire.tensor:
+            self._count(wire, wire, **counts)
         return wire
 
     def known(self, wire: Wire, values: Range) -> Wire:
         """``wire``, of which more is known now if it is a sum: it holds ``values``."""
         if wire.kind == "linear" and values != wire.range and wire.width == wire.range.bits:
-            wire = replace(wire, range=values, width=values.bits)
-            self._wires[wire.index] = wire
+            wire = wire._replace(range=values, width=values.bits)
+            self._wires[wire.number] = wire
         return wire
 
     def lookup(self, source: Wire, values: Range, *, kept: int | None = None) -> Wire:
@@ -221,7 +219,7 @@ class PlanWriter:
             source.range,
             source.width,
             norm2=source.norm2 + 1,
-            aligned_by=source.index,
+            aligned_by=source.number,
             tensor=n,
         )
         self._count(wire, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n)
@@ -240,7 +238,7 @@ class PlanWriter:
     def _count(self, wire: Wire, done_for: Wire, **counts: Unpack[LinearCounts]) -> None:
         if any(counts.values()):
             times = self._times * self._turns
-            self._work.append(LinearWork(self.stage, wire.index, done_for.index, times, counts))
+            self._work.append(LinearWork(self.stage, wire.number, done_for.number, times, counts))
 
     def _add(
         self,
@@ -258,12 +256,12 @@ class PlanWriter:
         tensor: int = 0,
         steps: int = 0,
     ) -> Wire:
-        index = len(self._wires)
-        origins = tuple([source.index for source in sources])
+        number = len(self._wires)
+        origins = tuple([source.number for source in sources])
         if len(origins) > 1:
             origins = tuple(dict.fromkeys(origins))
         wire = Wire(
-            index,
+            number,
             kind,
             self.stage,
             size,
@@ -273,8 +271,8 @@ class PlanWriter:
             origins,
             reads,
             shiftable,
-            index if aligned_by < 0 else aligned_by,
-            (*origins, *(wire.index for wire in awaits)) if awaits else origins,
+            number if aligned_by < 0 else aligned_by,
+            (*origins, *(wire.number for wire in awaits)) if awaits else origins,
             tensor,
             steps,
             self._times,

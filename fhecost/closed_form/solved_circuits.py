@@ -107,7 +107,7 @@ class SolvedTable:
                 f"{widest}; use fewer bits or a variant that rounds"
             )
         over = known[:, :2] - (need.noise, need.passed_on)
-        distance = np.where(over >= 0, over, -3 * over).sum(axis=1)
+        distance = np.maximum(over, -3 * over).sum(axis=1)
         distance += 0.25 * np.abs(known[:, 2] - need.share)
         return self._of_precision[precision][int(distance.argmin())]
 
