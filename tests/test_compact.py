@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
-from fhecost.heads.compact import UNBOUNDED, hadamard_rotation, signed_bits
 from fhecost.heads.compact_circuit import CompactHead, HeadRun
+from fhecost.heads.head_quantization import UNBOUNDED, signed_bits
+from fhecost.heads.low_rank import hadamard_rotation
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.pairs import Pairs
 from fhecost.quantization import Quantizer
@@ -17,7 +18,7 @@ from fhecost.quantization import Quantizer
 
 def lookups(head, kept_bits, projection_bits, seq_len):
     """PBS of each stage of a compact head; rounding costs one for each bit that it drops."""
-    d, L = head.dimension, seq_len
+    d, L = head.rank, seq_len
     pairs = L * (L + 1) // 2
     product = d * L * (1 + max(0, projection_bits - kept_bits))
     return {
@@ -71,6 +72,7 @@ def made_up_head(rng, *, n_bits, d=3, width=4):
         projection_bits=UNBOUNDED,
         score_bits=UNBOUNDED,
         attended_bits=UNBOUNDED,
+        rank=d,
     )
 
 
@@ -82,7 +84,7 @@ def rounded(values, bits, kept_bits):
 
 def plain_head(head, integers, kept_bits):
     """The head as its description has it, token by token, with products instead of squares."""
-    d, L = head.dimension, len(integers)
+    d, L = head.rank, len(integers)
     product = rounded(integers @ head.weight, head.projection_bits, kept_bits)
     query, key, value = np.split(product * head.column_scale + head.column_offset, 3, axis=1)
     query, key = head.query.quantize(query), head.key.quantize(key)

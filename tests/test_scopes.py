@@ -120,7 +120,7 @@ def test_heads_side_by_side_cost_what_each_costs(seq_len, heads):
         ({"seq_len": 1025}, "gpt2 takes 1 to 1024"),
         ({"seq_len": 0}, "takes 1 to 1024"),
         ({"bits": 1}, "bits 1: must be from 2 to 8"),
-        ({"variant": "fast"}, "variant fast: unknown; there is reference"),
+        ({"variant": "quick"}, "variant quick: unknown; there is reference"),
         ({"heads": 13}, "has 12 a layer"),
     ],
 )

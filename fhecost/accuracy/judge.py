@@ -15,7 +15,7 @@ from fhecost.accuracy.records import AccuracyRow
 from fhecost.circuits.description import KeylessMode
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.model import GPT2, calibration_windows, find_model, load_gpt2, sentence_windows
-from fhecost.heads.operators import ClearOperators
+from fhecost.heads.operators import ClearOperators, NoisyOperators
 from fhecost.heads.variants import QuantizedHeads, variant_named
 from fhecost.quantization import FloatArray, IntArray
 
@@ -67,11 +67,13 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
     )
     calibration = gpt2.hidden_states(calibration_windows(gpt2, setting.seq_len), setting.layer)
     floats = [gpt2.head(setting.layer, head) for head in setting.heads]
-    heads = variant_named(setting.variant).quantize(floats, calibration, setting.bits)
-    operators = ClearOperators()
+    variant = variant_named(setting.variant)
+    heads = variant.quantize(floats, calibration, setting.bits)
+    p_error = heads.tolerance.p_error if setting.mode == "disable" else None
+    operators = ClearOperators() if p_error is None else NoisyOperators(p_error)
     integers = [heads.quantize_input(hidden) for hidden in hidden_states]
     outputs = [np.asarray(heads.run(values, operators)) for values in integers]
-    simulated: dict[str, Any] = {}
+    simulated: dict[str, Any] = {} if p_error is None else {"p_error": p_error}
     if setting.mode == "simulate":
         inputset = [heads.quantize_input(hidden) for hidden in calibration]
         outputs, simulated = _simulate(heads, inputset, integers, outputs)
@@ -90,7 +92,7 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
         low, high = agreement.interval(k)
         shares |= {f"top{k}": agreement.share(k), f"top{k}_low": low, f"top{k}_high": high}
     return AccuracyRow(
-        **{**asdict(setting), "heads": setting.heads_text},
+        **{**asdict(setting), "heads": setting.heads_text, "variant": variant.name},
         sentences=len(tokens),
         positions=agreement.positions,
         **shares,
@@ -113,7 +115,7 @@ def _simulate(
     """Concrete's simulation with the circuit's own p_error, and what it got wrong."""
     from fhecost.concrete.compilation import compile_circuit
 
-    circuit = compile_circuit(heads.run, inputset, simulation_only=True)
+    circuit = compile_circuit(heads.run, inputset, heads.tolerance, simulation_only=True)
     outputs = [np.asarray(circuit.simulate(values)) for values in integers]
     wrong = [int(np.count_nonzero(a != b)) for a, b in zip(outputs, clear, strict=True)]
     pbs_count = int(circuit.programmable_bootstrap_count)

@@ -109,12 +109,13 @@ def measure_accuracy(
     else:
         named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
         groups = [(layer, head_numbers(shape, one)) for one in named]
+    own_bits = variant_named(variant).bits
+    bits = bits if own_bits is None else (own_bits,)
     # The longest last.
     wanted = [
         Setting(each, numbers, width, seq_len, mode, variant)
         for seq_len, width, (each, numbers) in itertools.product(sorted(seq_lens), bits, groups)
     ]
-    variant_named(variant)
     for setting in wanted:
         check_bits(setting.bits)
         check_seq_len(shape, setting.seq_len)

@@ -39,8 +39,8 @@ def plan_of(run: Callable[[Any, Operators], Any], entering: Held) -> Plan:
 class PlanTensor:
     """One encrypted tensor: its wire, and what it holds.
 
-    ``kept`` bits of it are left by an exact rounding, ``dropped`` will be by an approximate one;
-    ``fixed`` is whether it is the same whatever goes in.
+    ``kept`` bits of it are left by a rounding, ``exact`` or not; ``dropped`` will be by one that is
+    protected from overflow; ``fixed`` is whether it is the same whatever goes in.
     """
 
     operators: PlanOperators
@@ -49,6 +49,7 @@ class PlanTensor:
     kept: int | None = None
     dropped: int = 0
     fixed: bool = False
+    exact: bool = True
 
     __array_ufunc__ = None
 
@@ -162,16 +163,24 @@ class PlanOperators(DirectOperators):
         self.plan.stage = before
 
     def accumulator(
-        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
+        self,
+        name: str,
+        values: Any,
+        bits: int,
+        kept_bits: int | None = None,
+        signed: bool = True,
+        exact: bool = True,
     ) -> PlanTensor:
-        """The hint of a width, and exact rounding."""
+        """The hint of a width, and rounding."""
         hinted = self._hinted(values, bits, signed=signed)
         if kept_bits is None or bits <= kept_bits:
             return hinted
         dropped = bits - kept_bits
-        wire = self.plan.rounded(hinted.wire, dropped)
+        write = self.plan
+        wire = write.rounded(hinted.wire, dropped) if exact else write.nearly_rounded(hinted.wire)
+        held = hinted.held.rounded(dropped)
         # More is kept of a sum that calibration didn't foresee.
-        return PlanTensor(self, wire, hinted.held.rounded(dropped), kept=wire.width - dropped)
+        return PlanTensor(self, wire, held, kept=wire.width - dropped, exact=exact)
 
     def narrow(self, values: PlanTensor, bits: int) -> PlanTensor:
         return self._hinted(values, bits, signed=values.wire.signed)
@@ -196,6 +205,9 @@ class PlanOperators(DirectOperators):
         def looked_up() -> PlanTensor:
             if values.dropped:
                 wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
+            elif values.kept and not values.exact:
+                needed = values.held.range.bits
+                wire = self.plan.rounding_lookup(source, result, values.kept, needed)
             else:
                 wire = self.plan.lookup(source, result, kept=values.kept)
             return PlanTensor(self, wire, held, fixed=values.fixed)

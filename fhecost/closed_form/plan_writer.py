@@ -183,6 +183,21 @@ class PlanWriter:
         )
         return wire
 
+    def nearly_rounded(self, source: Wire) -> Wire:
+        """``source`` made ready for lookups that round it as they read it."""
+        n, norm2 = source.size, source.norm2
+        return self.linear((source,), n, source.range, norm2, width=source.width, clear_addition=n)
+
+    def rounding_lookup(self, source: Wire, values: Range, kept: int, needed: int) -> Wire:
+        """A lookup that reads, nearly, the ``kept`` top bits of ``source``.
+
+        ``needed`` are those that the rounded values have; fewer are narrowed to first.
+        """
+        wire = self._read(source, values, min(kept, needed), shiftable=True)
+        if needed < kept:
+            self._count(source, wire, clear_multiplication=source.size)
+        return wire
+
     def nearly_rounded_lookup(self, source: Wire, values: Range, dropped: int) -> Wire:
         """A lookup of ``source`` after an approximate rounding took away ``dropped`` bits of it.
 

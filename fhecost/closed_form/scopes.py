@@ -66,18 +66,20 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
         ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
     """
     check_request(request)
+    variant = variant_named(request.variant)
+    request = replace(request, bits=variant.bits or request.bits)
     shape, of_head, scope = request.shape, request.scope == "head", request.scope
     # A text in one go shares its cost among its tokens; a token of its own bears all of it.
     sharing = {"model": request.seq_len, "token": 1, "cached-token": 1}.get(scope)
     return predicted_profile(
         plan_of_shape(request),
-        f"{request.variant} {CIRCUITS[scope]}" if of_head else CIRCUITS[scope],
+        f"{variant.name} {CIRCUITS[scope]}" if of_head else CIRCUITS[scope],
         CircuitDescription(
             model=shape.name,
             scope=scope,
             seq_len=request.seq_len,
             bits=request.bits,
-            variant=request.variant if of_head else ATTENTION,
+            variant=variant.name if of_head else ATTENTION,
             heads=tuple(range(request.heads)) if of_head else None,
             width=shape.width,
             head_dimension=shape.dimension,
@@ -137,7 +139,7 @@ def _widths_read(shape: StatedShape, stated: StatedHeads) -> dict[str, int]:
 
 def _earlier(operators: PlanOperators, head: CompactHead, tokens: int) -> Earlier:
     """The encrypted inputs of one head that hold what is known of ``tokens`` before."""
-    d, most_key, most_value = head.dimension, head.key.largest, head.value.largest
+    d, v, most_key, most_value = head.rank, head.value_rank, head.key.largest, head.value.largest
 
     def input(shape: tuple[int, ...], high: int, norm2: float, low: int = 0) -> PlanTensor:
         middle = (low + high) / 2
@@ -146,8 +148,8 @@ def _earlier(operators: PlanOperators, head: CompactHead, tokens: int) -> Earlie
     return Earlier(
         key=input((tokens, d), most_key, 1.0, -most_key),
         key_squares=input((tokens,), d * most_key**2, float(d)),
-        value=input((tokens, d), 2 * most_value, 1.0),
-        value_squares=input((tokens, d), most_value**2, 1.0),
+        value=input((tokens, v), 2 * most_value, 1.0),
+        value_squares=input((tokens, v), most_value**2, 1.0),
     )
 
 

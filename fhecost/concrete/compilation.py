@@ -9,6 +9,7 @@ from typing import Any
 from fhecost.concrete.operators import TracedOperators
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.heads.operators import Operators
+from fhecost.heads.tolerance import USUAL, Tolerance
 from fhecost.quantization import IntArray
 
 GLOBAL_P_ERROR = 1e-5
@@ -35,16 +36,19 @@ def import_concrete() -> Any:
 def compile_circuit(
     run: Callable[[Any, Operators], Any],
     inputset: Sequence[IntArray],
+    tolerance: Tolerance = USUAL,
     *,
     global_p_error: float = GLOBAL_P_ERROR,
     simulation_only: bool = False,
 ) -> Any:
-    """Compile ``run`` with Concrete's default options.
+    """Compile ``run`` with Concrete's default options but for how wrong it may be.
 
     Args:
         run: takes the encrypted input and Concrete's operators, returns the output.
         inputset: sample inputs; every intermediate value gets the bit width that they show.
-        global_p_error: probability that any lookup of the circuit goes wrong.
+        tolerance: how often a lookup may go wrong, and which ones share parameters.
+        global_p_error: probability that any lookup of the circuit goes wrong, where ``tolerance``
+            leaves it open.
         simulation_only: a circuit to simulate, with the noise but without the keys of a real one.
 
     Returns:
@@ -61,7 +65,11 @@ def compile_circuit(
 
     # By default a failed compilation leaves a folder of artifacts where the user happens to be.
     configuration = fhe.Configuration(
-        global_p_error=global_p_error,
+        p_error=tolerance.p_error,
+        global_p_error=global_p_error if tolerance.p_error is None else None,
+        multi_parameter_strategy=fhe.MultiParameterStrategy.PRECISION_AND_NORM2
+        if tolerance.by_noise
+        else fhe.MultiParameterStrategy.PRECISION,
         fhe_simulation=simulation_only,
         fhe_execution=not simulation_only,
         dump_artifacts_on_unexpected_failures=False,

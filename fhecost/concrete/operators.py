@@ -21,16 +21,25 @@ class TracedOperators(DirectOperators):
         return tag
 
     def accumulator(
-        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
+        self,
+        name: str,
+        values: Any,
+        bits: int,
+        kept_bits: int | None = None,
+        signed: bool = True,
+        exact: bool = True,
     ) -> Any:
-        """Concrete's exact rounding: one PBS on one bit for each bit dropped."""
+        """Concrete's rounding: exact, one PBS on one bit for each bit dropped; none otherwise."""
         values = self._fhe.hint(values, bit_width=bits)
         if kept_bits is None or bits <= kept_bits:
             return values
         # The protection would widen every lookup by a bit against a carry out of the topmost one;
         # the width already has room for it.
         return self._fhe.round_bit_pattern(
-            values, lsbs_to_remove=bits - kept_bits, overflow_protection=False
+            values,
+            lsbs_to_remove=bits - kept_bits,
+            overflow_protection=False,
+            exactness=self._fhe.Exactness.EXACT if exact else self._fhe.Exactness.APPROXIMATE,
         )
 
     def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:

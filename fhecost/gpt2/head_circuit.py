@@ -24,7 +24,7 @@ from fhecost.gpt2.model import (
     model_shape,
     sentence_windows,
 )
-from fhecost.heads.variants import QuantizedHeads, variant_named
+from fhecost.heads.variants import QuantizedHeads, Variant, variant_named
 from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
 from fhecost.progress import Progress, silent
 from fhecost.quantization import IntArray, check_bits
@@ -69,6 +69,7 @@ class LocatedHeads:
     folder: Path
     shape: ModelShape
     numbers: tuple[int, ...]
+    variant: Variant
 
     @property
     def model_name(self) -> str:
@@ -79,7 +80,7 @@ class LocatedHeads:
     @property
     def circuit_name(self) -> str:
         """What the circuit is called."""
-        return f"{self.request.variant} head{'s' if len(self.numbers) > 1 else ''}"
+        return f"{self.variant.name} head{'s' if len(self.numbers) > 1 else ''}"
 
     @property
     def text(self) -> str:
@@ -93,7 +94,7 @@ class LocatedHeads:
             model=self.model_name,
             model_sha256=fingerprint(self.folder),
             scope="head",
-            variant=self.request.variant,
+            variant=self.variant.name,
             layer=self.request.layer,
             heads=self.numbers,
             seq_len=self.request.seq_len,
@@ -121,11 +122,12 @@ def locate(request: HeadRequest) -> LocatedHeads:
     """
     folder = find_model(request.model)
     shape = model_shape(folder)
+    variant = variant_named(request.variant)
+    request = replace(request, bits=variant.bits or request.bits)
     check_bits(request.bits)
-    variant_named(request.variant)
     check_layer(shape, request.layer)
     check_seq_len(shape, request.seq_len)
-    return LocatedHeads(request, folder, shape, head_numbers(shape, request.heads))
+    return LocatedHeads(request, folder, shape, head_numbers(shape, request.heads), variant)
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,9 @@ def compile_heads(request: HeadRequest, progress: Progress = silent) -> HeadCirc
     """
     quantized = quantize_heads(locate(request), progress)
     progress("compiling the circuit")
-    return replace(quantized, circuit=compile_circuit(quantized.heads.run, quantized.inputset))
+    heads = quantized.heads
+    circuit = compile_circuit(heads.run, quantized.inputset, heads.tolerance)
+    return replace(quantized, circuit=circuit)
 
 
 def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadCircuit:
@@ -181,7 +185,7 @@ def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadCi
     calibration = model.hidden_states(windows, request.layer)
     judged = model.hidden_states([_tokens(model, located)], request.layer)[0]
     floats = [model.head(request.layer, head) for head in located.numbers]
-    heads = variant_named(request.variant).quantize(floats, calibration, request.bits)
+    heads = located.variant.quantize(floats, calibration, request.bits)
     inputset = tuple(heads.quantize_input(hidden) for hidden in [*calibration, judged])
     return HeadCircuit(located, heads, inputset)
 

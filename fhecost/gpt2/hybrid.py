@@ -89,13 +89,14 @@ class MultiHeadsQGPT2Model:
         calibration_length: int = CALIBRATION_LENGTH,
         quantization: AnyPath | None = None,
     ) -> None:
+        chosen = variant_named(variant)
+        n_bits = chosen.bits or n_bits
         check_bits(n_bits)
         check_layer(gpt2.shape, layer)
         self.heads = head_numbers(gpt2.shape, "all" if heads is None else heads)
         check_seq_len(gpt2.shape, calibration_length)
-        quantize = variant_named(variant).quantize
         self.gpt2, self.model, self.tokenizer = gpt2, gpt2.model, gpt2.tokenizer
-        self.layer, self.n_bits, self.variant = layer, n_bits, variant
+        self.layer, self.n_bits, self.variant = layer, n_bits, chosen.name
         self.usage = Usage()
         self.last_run_s: float | None = None
         self._mode: FheMode = "disable"
@@ -106,7 +107,7 @@ class MultiHeadsQGPT2Model:
             floats = [gpt2.head(layer, head) for head in self.heads]
             with attention_interface.floating_point(self.model):
                 hidden = gpt2.hidden_states(windows, layer)
-            self.quantized: QuantizedHeads = quantize(floats, hidden, n_bits)
+            self.quantized: QuantizedHeads = chosen.quantize(floats, hidden, n_bits)
         else:
             self.quantized = load_heads(Path(quantization), self._about())
         attention_interface.install(
@@ -166,7 +167,9 @@ class MultiHeadsQGPT2Model:
         with attention_interface.floating_point(self.model):
             hidden = self.gpt2.hidden_states(windows, self.layer)
         inputset = [self.quantized.quantize_input(sentence) for sentence in hidden]
-        self._circuit = compile_circuit(self.quantized.run, inputset, global_p_error=global_p_error)
+        self._circuit = compile_circuit(
+            self.quantized.run, inputset, self.quantized.tolerance, global_p_error=global_p_error
+        )
         self._circuit_length = length
         return self._circuit
 

@@ -23,18 +23,13 @@ import numpy as np
 
 from fhecost.errors import FieldError
 from fhecost.heads.attention_head import AttentionHead, attend
-from fhecost.heads.compact import (
-    SPARE,
-    UNBOUNDED,
-    CompactHeads,
-    quantize_compact_heads,
-    signed_bits,
-    state_compact_heads,
-)
+from fhecost.heads.compact import CompactHeads, quantize_compact_heads, state_compact_heads
 from fhecost.heads.compact_circuit import CompactHead, EarlierOf, HeadRun
+from fhecost.heads.head_quantization import SPARE, UNBOUNDED, signed_bits
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
+from fhecost.heads.tolerance import Tolerance
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -72,6 +67,11 @@ class CompactAttention:
     rounds_sums: bool = False
 
     projected = True
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """That of its heads."""
+        return self.heads.tolerance
 
     @property
     def n_bits(self) -> int:
@@ -136,7 +136,7 @@ class CompactAttention:
         dropped = max(0, head.score_bits - kept)
         scores, value = one.scores_and_value(values)
         unit = head.score_unit / 2 * 2**dropped
-        total = one.sum_of_exponentials(scores)
+        total = one.sum_of_exponentials(scores, head.exponential)
         largest_sum = 2**head.exponential_bits - 1
         lowest, highest = -(2 ** (kept - 1)), 2 ** (kept - 1) - 1
         tokens = pairs.earlier + np.arange(1, pairs.tokens + 1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.heads.operators import Operators
+from fhecost.heads.operators import Operators, Table
 from fhecost.heads.pairs import Pairs
 from fhecost.quantization import FloatArray, IntArray, Quantizer
 
@@ -22,10 +22,15 @@ from fhecost.quantization import FloatArray, IntArray, Quantizer
 class CompactHead:
     """One head's integers, scales and widths.
 
-    ``weight`` holds the integers of the query, key and value columns, shape (E, 3d); a column's
-    product p stands for the real value p * ``column_scale`` + ``column_offset``.
+    ``weight`` holds the integers of ``rank`` query columns, as many key columns and v value
+    columns, shape (E, 2 rank + v); a column's product p stands for the real value
+    p * ``column_scale`` + ``column_offset``. Keys and queries of full rank have d columns, values
+    too; what v columns stand for is values @ ``value_basis``, shape (v, d); None for themselves.
     ``exponential_shift`` is c in e = 2^b exp(s - c), b = ``exponential_bits``; the products, the
     scores and the sums of values have ``projection_bits``, ``score_bits`` and ``attended_bits``.
+    Squares are looked up without their ``score_shift`` or ``value_shift`` lowest bits. Lookups read
+    ``kept_bits`` of a product and ``kept_score_bits`` of a score, where these are given; ``exact``
+    is whether their rounding is.
     """
 
     weight: IntArray
@@ -42,11 +47,29 @@ class CompactHead:
     projection_bits: int
     score_bits: int
     attended_bits: int
+    rank: int
+    value_basis: FloatArray | None = None
+    score_shift: int = 0
+    value_shift: int = 0
+    kept_bits: int | None = None
+    kept_score_bits: int | None = None
+    exact: bool = True
 
     @property
-    def dimension(self) -> int:
-        """d, the head dimension."""
-        return int(self.weight.shape[1] // 3)
+    def value_rank(self) -> int:
+        """V, the columns of value."""
+        return int(self.weight.shape[1] - 2 * self.rank)
+
+    def values_of(self, sums: Any, total: Any) -> FloatArray:
+        """Real values in v columns of what :meth:`HeadRun.outputs` returned, shape (L, v)."""
+        halves = np.asarray(sums, dtype=np.float64) * 2.0 ** (self.value_shift - 1)
+        values: FloatArray = halves / np.maximum(total, 1) * self.value_scale
+        return values
+
+    def real_values(self, sums: Any, total: Any) -> FloatArray:
+        """The head's real values of what :meth:`HeadRun.outputs` returned, shape (L, d)."""
+        values = self.values_of(sums, total)
+        return (values if self.value_basis is None else values @ self.value_basis) + self.value_mean
 
     def exponential(self, doubled_scores: Any) -> Any:
         """E of the integers that stand for twice a score."""
@@ -60,14 +83,20 @@ class CompactHead:
 class Earlier:
     """What a circuit takes, encrypted, of the tokens before those that it computes.
 
-    M of them: ``key`` has shape (M, d), ``key_squares`` the sum of each key's squares, (M,);
-    ``value``, from zero, and ``value_squares`` have shape (M, d).
+    M of them: ``key`` has shape (M, rank), ``key_squares`` the sum of each key's squares, (M,);
+    ``value``, from zero, and ``value_squares`` have shape (M, v).
     """
 
     key: Any
     key_squares: Any
     value: Any
     value_squares: Any
+
+
+def square_without(shift: int) -> Table:
+    """The table of squares without their ``shift`` lowest bits."""
+    # A product of integers would be a table of its own for Concrete.
+    return (lambda z: (z * 1.0) ** 2 / 2.0**shift) if shift else (lambda z: z**2)
 
 
 EarlierOf = Callable[[CompactHead], Earlier]
@@ -99,14 +128,19 @@ class HeadRun:
         self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
     ) -> Any:
         """A sum of the head, see :class:`Operators`."""
-        return self.operators.accumulator(f"{self.prefix}{name}", values, bits, kept_bits, signed)
+        name, exact = f"{self.prefix}{name}", self.head.exact
+        return self.operators.accumulator(name, values, bits, kept_bits, signed, exact)
 
     def outputs(self, values: Any) -> tuple[Any, Any]:
-        """Twice the weighted sums of values and the sums of weights, shapes (L, d) and (L, 1)."""
+        """Twice the weighted sums of values and the sums of weights, shapes (L, v) and (L, 1)."""
         scores, value = self.scores_and_value(values)
         with self.tag("softmax.exponential"):
             weights = self.operators.lookup(scores, self.head.exponential)
-        total = self.sum_of_exponentials(scores)
+        if self.head.exact:
+            total = self.sum_of_exponentials(scores, self.head.exponential)
+        else:
+            # Read from the scores again, some would be rounded to the other side.
+            total = self.sum_of_exponentials(weights, lambda e: e)
         attended = self.weighted_values(weights, self.head.exponential_bits, value)
         with self.tag("weighted_values"):
             return self.accumulator("attended", attended, self.head.attended_bits), total
@@ -114,7 +148,7 @@ class HeadRun:
     def scores_and_value(self, values: Any) -> tuple[Any, Any]:
         """Twice the scores of all pairs (i, j), rounded, shape (pairs,); and the value.
 
-        The value has shape (L, d) and is raised by its largest integer: none is negative.
+        The value has shape (L, v) and is raised by its largest integer: none is negative.
         """
         head, operators, pairs = self.head, self.operators, self.pairs
         query, key, value = (self._projected(part, values) for part in range(3))
@@ -123,20 +157,22 @@ class HeadRun:
             keys = self._with_earlier("key", key)
             sums = operators.take(query, pairs.attending) + operators.take(keys, pairs.attended)
             sums = operators.narrow(sums, head.query.n_bits + 1)
-            squares = np.sum(operators.lookup(sums, lambda z: z**2), axis=1)
-            own_query = np.sum(operators.lookup(query, lambda z: z**2), axis=1)
-            own_key = np.sum(operators.lookup(key, lambda z: z**2), axis=1)
+            square = square_without(head.score_shift)
+            squares = np.sum(operators.lookup(sums, square), axis=1)
+            own_query = np.sum(operators.lookup(query, square), axis=1)
+            own_key = np.sum(operators.lookup(key, square), axis=1)
             own_key = self._with_earlier("key_squares", own_key)
             scores = squares - operators.take(own_query, pairs.attending)
             scores = scores - operators.take(own_key, pairs.attended)
         with self.tag("scores.round"):
-            return self.accumulator("scores", scores, head.score_bits, self.kept_bits), value
+            kept = head.kept_score_bits or self.kept_bits
+            return self.accumulator("scores", scores, head.score_bits, kept), value
 
-    def sum_of_exponentials(self, scores: Any) -> Any:
-        """The sum of e over j, shape (L, 1)."""
+    def sum_of_exponentials(self, pairs: Any, table: Table) -> Any:
+        """The sum over j of e, which is ``table`` of what is known of ``pairs``, shape (L, 1)."""
         with self.tag("softmax.sum"):
             # Looked up for the sum alone: a sum of many is wide, and what it sums up is as wide.
-            summed = self.operators.lookup(scores, self.head.exponential)
+            summed = self.operators.lookup(pairs, table)
             total = self.operators.row_sums(summed.reshape((self.pairs.count, 1)), self.pairs)
             return self.operators.narrow(total, self.sum_bits)
 
@@ -146,7 +182,7 @@ class HeadRun:
         return int(self.pairs.longest_row * (2**self.head.exponential_bits - 1)).bit_length()
 
     def weighted_values(self, weights: Any, weight_bits: int, value: Any) -> Any:
-        """Twice the sum over j of weight times value, shapes (pairs,) and (L, d) to (L, d).
+        """Twice the sum over j of weight times value, shapes (pairs,) and (L, v) to (L, v).
 
         ``weights`` are unsigned integers of ``weight_bits``; ``value`` is raised by its largest.
         """
@@ -159,9 +195,10 @@ class HeadRun:
             all_values = self._with_earlier("value", value)
             sums = column + operators.take(all_values, pairs.attended)
             sums = operators.narrow(sums, most.bit_length())
-            squares = operators.lookup(sums, lambda z: (z - zero) ** 2)
-            own_weight = operators.lookup(column, lambda z: z**2)
-            own_value = operators.lookup(value, lambda z: (z - zero) ** 2)
+            square = square_without(self.head.value_shift)
+            squares = operators.lookup(sums, lambda z: square(z - zero))
+            own_weight = operators.lookup(column, square)
+            own_value = operators.lookup(value, lambda z: square(z - zero))
             own_value = self._with_earlier("value_squares", own_value)
             products = squares - own_weight - operators.take(own_value, pairs.attended)
             return operators.row_sums(products, pairs)
@@ -173,15 +210,16 @@ class HeadRun:
         return np.concatenate((getattr(self.earlier, name), own), axis=0)
 
     def _projected(self, part: int, values: Any) -> Any:
-        """Query, key or value (``part`` 0, 1, 2) as integers, shape (L, d); the value from zero."""
-        head, d, name = self.head, self.head.dimension, ("query", "key", "value")[part]
-        chosen = slice(part * d, (part + 1) * d)
+        """Query, key (``part`` 0, 1), shape (L, rank), or value (2), (L, v), from zero."""
+        head, r, name = self.head, self.head.rank, ("query", "key", "value")[part]
+        chosen = slice(part * r, (part + 1) * r) if part < 2 else slice(2 * r, None)
         with self.tag(name):
             product = values @ head.weight[:, chosen]
         scale, offset = head.column_scale[chosen], head.column_offset[chosen]
         quantize = (head.query.quantize, head.key.quantize, head.value.quantize_from_zero)[part]
         if part == 2:
             scale, offset = scale / head.value_scale, offset / head.value_scale
+        kept = head.kept_bits or self.kept_bits
         with self.tag(f"{name}.requantize"):
-            product = self.accumulator("projection", product, self.projection_bits, self.kept_bits)
+            product = self.accumulator("projection", product, self.projection_bits, kept)
             return self.operators.lookup(product, lambda p: quantize(p * scale + offset))

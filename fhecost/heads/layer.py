@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from fhecost.heads.compact import SPARE, signed_bits
 from fhecost.heads.compact_attention import (
     WIDER_OUTPUT,
     CompactAttention,
@@ -34,6 +33,7 @@ from fhecost.heads.compact_attention import (
     stated_projection,
 )
 from fhecost.heads.compact_circuit import EarlierOf
+from fhecost.heads.head_quantization import SPARE, signed_bits
 from fhecost.heads.operators import Operators, Table
 from fhecost.heads.stated import REACH, StatedHeads, StatedShape, least_error_spread
 from fhecost.quantization import IntArray, largest_integer

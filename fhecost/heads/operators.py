@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from statistics import NormalDist
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -32,11 +33,19 @@ class Operators(Protocol):
         """The stage of the operations inside it."""
 
     def accumulator(
-        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
+        self,
+        name: str,
+        values: Any,
+        bits: int,
+        kept_bits: int | None = None,
+        signed: bool = True,
+        exact: bool = True,
     ) -> Any:
         """``values``, a sum that has ``bits`` bits in the circuit, rounded to ``kept_bits``.
 
-        The result is the nearest multiple of 2^(bits - kept_bits), halves upwards.
+        The result is the nearest multiple of 2^(bits - kept_bits), halves upwards. Not ``exact``,
+        it is made by the lookups that follow and costs nothing; near the middle between two
+        multiples a circuit may take the other one.
         """
 
     def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
@@ -126,7 +135,13 @@ class ClearOperators(DirectOperators):
         return nullcontext()
 
     def accumulator(
-        self, name: str, values: Any, bits: int, kept_bits: int | None = None, signed: bool = True
+        self,
+        name: str,
+        values: Any,
+        bits: int,
+        kept_bits: int | None = None,
+        signed: bool = True,
+        exact: bool = True,
     ) -> Any:
         """As Concrete's ``round_bit_pattern``, on values of any width."""
         rounded = self.rounded(values, 0 if kept_bits is None else max(0, bits - kept_bits))
@@ -146,6 +161,41 @@ class ClearOperators(DirectOperators):
 
     def narrow(self, values: Any, bits: int) -> Any:
         return values
+
+
+class NoisyOperators(ClearOperators):
+    """Clear integers whose lookups go wrong as often as a circuit's may.
+
+    A lookup reads its integer, in steps of what a rounding before it left, with normal noise that
+    exceeds half a step with the probability ``p_error``: as the noisiest lookups of an encrypted
+    circuit do, the others less often. Values near the middle between two steps go either way.
+    """
+
+    def __init__(self, p_error: float, seed: int = 0) -> None:
+        super().__init__()
+        self._spread = -0.5 / NormalDist().inv_cdf(p_error / 2)
+        self._random = np.random.default_rng(seed)
+        self._rounded: dict[int, tuple[Any, Any, int]] = {}
+
+    def accumulator(
+        self,
+        name: str,
+        values: Any,
+        bits: int,
+        kept_bits: int | None = None,
+        signed: bool = True,
+        exact: bool = True,
+    ) -> Any:
+        rounded = super().accumulator(name, values, bits, kept_bits, signed)
+        step = 1 << max(0, bits - (bits if kept_bits is None else kept_bits))
+        # With the rounded values, so that no other array gets their number.
+        self._rounded[id(rounded)] = rounded, rounded if exact else values, step
+        return rounded
+
+    def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
+        _, read, step = self._rounded.get(id(values), (values, values, 1))
+        noise = self._spread * self._random.standard_normal(read.shape)
+        return super().lookup(np.floor(read / step + 0.5 + noise).astype(np.int64) * step, table)
 
 
 def rounded_half_up(values: Any, dropped: int) -> Any:

@@ -34,6 +34,7 @@ from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
 from fhecost.heads.operators import ClearOperators, Operators, Table
 from fhecost.heads.stated import COVERED, REACH, StatedHeads, StatedMatrix, StatedShape
+from fhecost.heads.tolerance import USUAL
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -220,6 +221,7 @@ class ReferenceHeads:
     heads: tuple[ReferenceHead, ...]
 
     projected = False
+    tolerance = USUAL
 
     @property
     def n_bits(self) -> int:

@@ -17,6 +17,7 @@ from fhecost.heads.compact_attention import (
     state_compact_attention,
 )
 from fhecost.heads.compact_circuit import CompactHead
+from fhecost.heads.fast import quantize_fast_heads, state_fast_heads
 from fhecost.heads.operators import Operators
 from fhecost.heads.reference import (
     ReferenceHead,
@@ -25,7 +26,9 @@ from fhecost.heads.reference import (
     state_reference_heads,
 )
 from fhecost.heads.reference_rounded import quantize_reference_rounded, state_reference_rounded
+from fhecost.heads.saved_setting import load_setting
 from fhecost.heads.stated import StateHeads
+from fhecost.heads.tolerance import Tolerance
 from fhecost.quantization import FloatArray, IntArray
 
 
@@ -49,6 +52,10 @@ class QuantizedHeads(Protocol):
     def projected(self) -> bool:
         """Whether the output projection is inside."""
 
+    @property
+    def tolerance(self) -> Tolerance:
+        """How often lookups of their circuit may go wrong."""
+
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (heads, L, d); projected, (1, L, E)."""
 
@@ -62,7 +69,8 @@ class Variant:
 
     ``heads`` is the class of what ``quantize`` makes of float heads, hidden states and a width;
     ``parts`` are the data classes of which it consists, which a file of saved heads may hold.
-    ``state`` makes heads from a shape alone; a variant without it needs weights.
+    ``state`` makes heads from a shape alone; a variant without it needs weights. ``bits`` is the
+    width of one that has no other, None for most.
     """
 
     name: str
@@ -70,6 +78,7 @@ class Variant:
     quantize: QuantizeHeads
     state: StateHeads | None
     parts: tuple[type, ...] = ()
+    bits: int | None = None
 
 
 _VARIANTS: dict[str, Variant] = {}
@@ -77,7 +86,15 @@ _VARIANTS: dict[str, Variant] = {}
 VARIANTS: Mapping[str, Variant] = MappingProxyType(_VARIANTS)
 """All variants by name."""
 
-_NEEDED = ("n_bits", "quantize_input", "saturated", "run", "projected", "dequantize_output")
+_NEEDED = (
+    "n_bits",
+    "quantize_input",
+    "saturated",
+    "run",
+    "projected",
+    "tolerance",
+    "dequantize_output",
+)
 
 
 def register(variant: Variant) -> None:
@@ -106,13 +123,17 @@ def register(variant: Variant) -> None:
 
 
 def variant_named(name: str) -> Variant:
-    """The variant called ``name``.
+    """The variant called ``name``, or that of a file of settings, a ``name`` in .json.
 
     Raises:
-        FieldError: no such variant.
+        UsageError: no such variant or file, or the file holds no settings.
     """
+    if name.endswith(".json"):
+        saved = load_setting(name)
+        return Variant(saved.name, CompactHeads, saved.quantize, saved.state, bits=saved.bits)
     if name not in _VARIANTS:
-        raise FieldError("variant", f"unknown; there is {', '.join(_VARIANTS)}", name)
+        there = f"{', '.join(_VARIANTS)}, or a saved head's FILE.json"
+        raise FieldError("variant", f"unknown; there is {there}", name)
     return _VARIANTS[name]
 
 
@@ -125,5 +146,6 @@ for _variant in (
             parts=(CompactHead,)),
     Variant("compact-attention", CompactAttention, quantize_compact_attention,
             state_compact_attention, parts=(CompactHeads, CompactHead)),
+    Variant("fast", CompactHeads, quantize_fast_heads, state_fast_heads, parts=(CompactHead,)),
 ):  # fmt: skip
     register(_variant)

@@ -1,0 +1,87 @@
+"""The fast variant: compact heads of few columns and narrow widths, whose lookups may go wrong.
+
+What differs from :mod:`fhecost.heads.compact`, which is one setting of the same circuit:
+
+* queries, keys and values keep few columns, those that matter on the calibration sentences;
+* sums are rounded by the lookups that read them, which costs nothing and is off now and then;
+* squares lose bits that no lookup after them reads, which makes their sums narrower;
+* a lookup may go wrong once in a hundred or a thousand times: it then reads a neighbour of what it
+  should, which barely shows beside the rounding.
+
+``bits`` names a shipped setting: 4 keeps as much of the float head as the compact variant at 4
+bits, 3 keeps what the published example promised, 2 is the cheapest that is worth running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.compact import CompactHeads, quantize_with, state_with
+from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.stated import StatedHeads, StatedShape
+from fhecost.heads.tolerance import Tolerance
+from fhecost.quantization import FloatArray
+
+SHIPPED: Mapping[int, tuple[HeadSetting, Tolerance]] = {
+    2: (
+        HeadSetting(
+            input_bits=3, product_bits=10, score_bits=3, value_bits=3, exponential_bits=3,
+            kept_bits=4, kept_score_bits=5, score_rank=4, value_rank=32,
+            score_shift=2, value_shift=1, exact=False,
+        ),
+        Tolerance(1e-2, by_noise=True),
+    ),
+    3: (
+        HeadSetting(
+            input_bits=4, product_bits=11, score_bits=3, value_bits=4, exponential_bits=4,
+            kept_bits=5, kept_score_bits=5, score_rank=8,
+            score_shift=3, value_shift=4, exact=False,
+        ),
+        Tolerance(1e-3, by_noise=True),
+    ),
+    4: (
+        HeadSetting(
+            input_bits=5, product_bits=13, score_bits=4, value_bits=5, exponential_bits=5,
+            kept_bits=6, kept_score_bits=6, score_rank=8,
+            score_shift=3, value_shift=4, exact=False,
+        ),
+        Tolerance(1e-3, by_noise=True),
+    ),
+}  # fmt: skip
+"""By ``bits``; found by search on the embedded model's layer 0, head 0."""
+
+
+def fast_setting(n_bits: int) -> tuple[HeadSetting, Tolerance]:
+    """The setting that ``n_bits`` names; wider ones than the shipped add bits to the widest."""
+    most = max(SHIPPED)
+    setting, tolerance = SHIPPED[min(n_bits, most)]
+    more = max(0, n_bits - most)
+    wider = replace(
+        setting,
+        **{
+            name: getattr(setting, name) + more
+            for name in ("input_bits", "product_bits", "score_bits", "value_bits",
+                         "exponential_bits", "kept_bits", "kept_score_bits",
+                         "score_shift", "value_shift")
+        },
+    )  # fmt: skip
+    return wider, tolerance
+
+
+def quantize_fast_heads(
+    heads: Sequence[AttentionHead], hidden: FloatArray, n_bits: int
+) -> CompactHeads:
+    """Quantize ``heads`` of one layer by the setting that ``n_bits`` names.
+
+    Raises:
+        ImpossibleError: at this width a tensor of a head is zero for every sentence.
+    """
+    setting, tolerance = fast_setting(n_bits)
+    return quantize_with(heads, hidden, [setting] * len(heads), n_bits, tolerance)
+
+
+def state_fast_heads(shape: StatedShape, _: object = None) -> StatedHeads:
+    """Fast heads of a shape, see :func:`fhecost.heads.compact.state_with`."""
+    return state_with(shape, *fast_setting(shape.n_bits))

@@ -1,0 +1,269 @@
+"""One compact head from its float weights: what each choice is, and the integers it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pydantic import ConfigDict
+from scipy.linalg import block_diag
+
+from fhecost.errors import ImpossibleError
+from fhecost.heads.attention_head import AttentionHead, attend, causal_mask
+from fhecost.heads.compact_circuit import CompactHead, HeadRun
+from fhecost.heads.low_rank import hadamard_rotation, principal_directions, reduced_scores
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.pairs import Pairs
+from fhecost.quantization import (
+    FloatArray,
+    IntArray,
+    Quantizer,
+    largest_integer,
+    least_error_quantizer,
+    least_error_scales,
+)
+
+UNBOUNDED = 60
+SPARE = 1.5
+"""Accumulators get the bits for this many times the largest value seen in calibration."""
+COARSER = 1.6
+"""By how much the scale of a weight's column may grow to spare all products a bit."""
+
+
+@dataclass(frozen=True)
+class HeadSetting:
+    """How a head is quantized.
+
+    Weights have ``weight_bits``, or each column as many as its products need to fill
+    ``product_bits``. ``score_bits`` are those of queries and keys; ``score_rank`` of their columns
+    are kept and ``value_rank`` of the value's, None for all. Lookups read ``kept_bits`` of a
+    product and ``kept_score_bits`` of a score, rounded exactly or, for nothing, nearly; squares are
+    looked up without their ``score_shift`` or ``value_shift`` lowest bits.
+    """
+
+    input_bits: int
+    score_bits: int
+    value_bits: int
+    exponential_bits: int
+    kept_bits: int
+    kept_score_bits: int
+    weight_bits: int | None = None
+    product_bits: int | None = None
+    score_rank: int | None = None
+    value_rank: int | None = None
+    score_shift: int = 0
+    value_shift: int = 0
+    exact: bool = True
+
+    # What else a file says of a setting is refused.
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        """Raise a ValueError unless all are in range."""
+        if (self.weight_bits is None) == (self.product_bits is None):
+            raise ValueError("one of weight_bits and product_bits is needed, not both")
+        for name, value in vars(self).items():
+            least = 0 if "shift" in name or name == "exact" else 1
+            if value is not None and not least <= value <= (1024 if "rank" in name else 20):
+                raise ValueError(f"{name} can't be {value}")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the heads of a layer are calibrated on.
+
+    ``centred`` are normalized hidden states of sentences without their ``mean``, shapes (sentences,
+    L, E) and (E,); ``integers`` is what the client makes of them, turned by ``rotation`` and
+    quantized in steps of ``scale``.
+    """
+
+    mean: FloatArray
+    centred: FloatArray
+    rotation: FloatArray
+    integers: IntArray
+    scale: float
+
+    @classmethod
+    def of(cls, hidden: FloatArray, n_bits: int) -> tuple[Calibration, Quantizer]:
+        """On ``hidden``, shape (sentences, L, E), inputs of ``n_bits``; and their quantizer."""
+        mean = hidden.mean(axis=(0, 1))
+        rotation = hadamard_rotation(hidden.shape[-1])
+        rotated = (hidden - mean) @ rotation
+        quantizer = least_error_quantizer(rotated, n_bits)
+        integers = quantizer.quantize(rotated)
+        return cls(mean, hidden - mean, rotation, integers, quantizer.scale), quantizer
+
+
+def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) -> CompactHead:
+    """The integers of ``head`` with scales calibrated ``on`` sentences.
+
+    Raises:
+        ImpossibleError: at these widths the head's output is zero for a sentence.
+    """
+    d = head.dimension
+    own_mean = on.mean @ head.weight + head.bias
+    projected = on.centred @ head.weight
+    turned, r, v = _directions(projected, own_mean, setting)
+    weight = on.rotation.T @ head.weight @ turned
+    if setting.product_bits:
+        weight_scale, weight_integers = _filling_weight(weight, on.integers, setting.product_bits)
+    elif setting.weight_bits:
+        weight_scale, weight_integers = _quantized_weight(weight, on.integers, setting.weight_bits)
+    column_scale = weight_scale * on.scale
+    wanted, product = projected @ turned, (on.integers @ weight_integers) * column_scale
+    # What the rounding of weights and inputs shifts on average is put right inside the tables.
+    offset = (wanted - product).mean(axis=(0, 1))
+    offset[:r] += own_mean[:d] @ turned[:d, :r]
+    restored = product + offset
+    query, key, value = np.split(restored, (r, 2 * r), axis=-1)
+    value_scale = least_error_scales(value.reshape(-1, v), setting.value_bits)
+    query_quantizer = least_error_quantizer(query, setting.score_bits)
+    key_quantizer = least_error_quantizer(key, setting.score_bits)
+    unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d) * 2.0**setting.score_shift
+    compact = CompactHead(
+        weight=weight_integers,
+        column_scale=column_scale,
+        column_offset=offset,
+        query=query_quantizer,
+        key=key_quantizer,
+        value=Quantizer(scale=1.0, n_bits=setting.value_bits),
+        value_scale=value_scale,
+        value_mean=own_mean[2 * d :],
+        score_unit=unit,
+        exponential_shift=0.0,
+        exponential_bits=setting.exponential_bits,
+        projection_bits=UNBOUNDED,
+        score_bits=UNBOUNDED,
+        attended_bits=UNBOUNDED,
+        rank=r,
+        score_shift=setting.score_shift,
+        value_shift=setting.value_shift,
+        exact=setting.exact,
+    )
+    compact = replace(
+        compact,
+        exponential_shift=best_shift(
+            compact.score_unit / 2.0**setting.score_shift,
+            query_quantizer.quantize(query),
+            key_quantizer.quantize(key),
+            compact.value.quantize(value / value_scale) * value_scale,
+            compact.exponential_bits,
+        ),
+    )
+    seen, pairs, outputs = ClearOperators(), Pairs(on.integers.shape[1]), []
+    for sentence in on.integers:
+        run = HeadRun(compact, seen, pairs, UNBOUNDED, UNBOUNDED)
+        outputs.append(compact.values_of(*run.outputs(sentence)))
+        if not np.any(outputs[-1]):
+            raise ImpossibleError(
+                f"at {setting.value_bits} bits the head's output is zero on a calibration "
+                "sentence; use more bits, another head or another layer"
+            )
+    most = seen.largest
+    return replace(
+        compact,
+        value_basis=_basis(head, on, np.stack(outputs)) if setting.value_rank else None,
+        projection_bits=signed_bits(SPARE * most["projection"]),
+        score_bits=signed_bits(SPARE * most["scores"]),
+        attended_bits=signed_bits(SPARE * most["attended"]),
+        kept_bits=setting.kept_bits,
+        kept_score_bits=setting.kept_score_bits,
+    )
+
+
+def _directions(
+    projected: FloatArray, own_mean: FloatArray, setting: HeadSetting
+) -> tuple[FloatArray, int, int]:
+    """What query, key and value columns are multiplied with, shape (3d, 2r + v), and r and v.
+
+    At full rank queries and keys are only turned alike, which spreads what is large in a few of
+    their d dimensions over all, as the client's rotation does for the input.
+    """
+    d = projected.shape[-1] // 3
+    query, key, value = np.split(projected.reshape(-1, 3 * d), 3, axis=-1)
+    r, v = min(setting.score_rank or d, d), min(setting.value_rank or d, d)
+    of_query = of_key = hadamard_rotation(d)
+    if r < d:
+        of_query, of_key = reduced_scores(query + own_mean[:d], key, r)
+    of_value = principal_directions(value, v) if setting.value_rank else np.eye(d)
+    return block_diag(of_query, of_key, of_value), r, v
+
+
+def _basis(head: AttentionHead, on: Calibration, outputs: FloatArray) -> FloatArray:
+    """What values of few columns stand for: the least squares of what is left of the output."""
+    exact = (
+        attend(head, on.centred + on.mean)
+        - (on.mean @ head.weight + head.bias)[2 * head.dimension :]
+    )
+    basis: FloatArray
+    basis, *_ = np.linalg.lstsq(
+        outputs.reshape(-1, outputs.shape[-1]), exact.reshape(-1, head.dimension), rcond=None
+    )
+    return basis
+
+
+def _filling_weight(
+    weight: FloatArray, inputs: IntArray, product_bits: int
+) -> tuple[FloatArray, IntArray]:
+    """Scales of the columns of ``weight`` and its integers, so that all products are as wide."""
+    limit = 2 ** (product_bits - 1) - 1
+    scale = SPARE * np.abs(inputs @ weight).max(axis=(0, 1)) / limit
+    while True:
+        integers = np.rint(weight / scale).astype(np.int64)
+        over = SPARE * np.abs(inputs @ integers).max(axis=(0, 1)) / limit
+        if over.max() <= 1:
+            return scale, integers
+        scale = np.where(over > 1, 1.01 * over, 1.0) * scale
+
+
+def _quantized_weight(
+    weight: FloatArray, inputs: IntArray, n_bits: int
+) -> tuple[FloatArray, IntArray]:
+    """Scales of the columns of ``weight`` and its integers.
+
+    Where a few columns' products with ``inputs`` need a bit more than all others', these columns
+    get a larger scale: that bit would make the rounding of all products twice as coarse.
+    """
+    largest = largest_integer(n_bits)
+
+    def integers(scale: FloatArray) -> IntArray:
+        rounded: IntArray = np.clip(np.rint(weight / scale), -largest, largest).astype(np.int64)
+        return rounded
+
+    def reach(scale: FloatArray) -> FloatArray:
+        of_columns: FloatArray = SPARE * np.abs(inputs @ integers(scale)).max(axis=(0, 1))
+        return of_columns
+
+    scale = least_error_scales(weight, n_bits)
+    limit = 2 ** (signed_bits(reach(scale).max()) - 2) - 1
+    coarser = scale
+    while (over := reach(coarser) / limit).max() > 1:
+        # Integers shrink in steps: some columns need more than the quotient.
+        coarser = coarser * np.where(over > 1, 1.02 * over, 1.0)
+        if (coarser > COARSER * scale).any():
+            return scale, integers(scale)
+    return coarser, integers(coarser)
+
+
+def signed_bits(magnitude: float) -> int:
+    """Bits of the narrowest signed integer that reaches ``magnitude`` to both sides."""
+    return int(magnitude).bit_length() + 1
+
+
+def best_shift(
+    unit: float, query: IntArray, key: IntArray, value: FloatArray, exponential_bits: int
+) -> float:
+    """The constant c whose quantized softmax attends most nearly to what the exact one does."""
+    scores = (query @ np.swapaxes(key, -1, -2)) * unit
+    scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)
+    exact = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    exact = exact / exact.sum(axis=-1, keepdims=True) @ value
+    largest = 2**exponential_bits - 1
+    highest = float(scores[np.isfinite(scores)].max())
+
+    def error(shift: float) -> float:
+        weights = np.clip(np.rint(largest * np.exp(scores - shift)), 0, largest)
+        total = np.maximum(weights.sum(axis=-1, keepdims=True), 1)
+        return float((((weights / total) @ value - exact) ** 2).mean())
+
+    return float(min(np.linspace(highest - 4, highest, 17), key=error))

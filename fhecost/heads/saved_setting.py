@@ -1,0 +1,83 @@
+"""How heads are quantized, as a small JSON file that can stand wherever a variant is named."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fhecost.errors import FieldError
+from fhecost.files import AnyPath, read_model, write_atomically
+from fhecost.frozen import Frozen
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.compact import CompactHeads, quantize_with, state_with
+from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.stated import StatedHeads, StatedShape
+from fhecost.heads.tolerance import USUAL, Tolerance
+from fhecost.quantization import FloatArray
+
+
+class SavedSetting(Frozen):
+    """Settings of heads, one for all of them or one each, and how wrong their circuit may be.
+
+    ``of`` says what they were found for; nothing is read from it.
+    """
+
+    schema_version: Literal[1] = 1
+    settings: Annotated[tuple[HeadSetting, ...], Field(min_length=1)]
+    tolerance: Tolerance = USUAL
+    of: str = ""
+
+    @property
+    def name(self) -> str:
+        """What circuits of these heads are called: no two settings have the same."""
+        said = self.model_dump_json(exclude={"of"})
+        return f"fast-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+    @property
+    def bits(self) -> int:
+        """The width that stands for them all: that of the values."""
+        return max(setting.value_bits for setting in self.settings)
+
+    def quantize(self, heads: Sequence[AttentionHead], hidden: FloatArray, _: int) -> CompactHeads:
+        """Heads of one layer, each by its setting, calibrated on ``hidden``, (sentences, L, E).
+
+        Raises:
+            FieldError: there are settings for another number of heads.
+            ImpossibleError: at these widths a tensor of a head is zero for every sentence.
+        """
+        settings = self._of_each(len(heads))
+        return quantize_with(heads, hidden, settings, self.bits, self.tolerance)
+
+    def state(self, shape: StatedShape, _: object = None) -> StatedHeads:
+        """Heads of a shape; all alike, since a shape knows no differences.
+
+        Raises:
+            FieldError: the settings differ.
+        """
+        if len(set(self.settings)) > 1:
+            raise FieldError("variant", "has a setting for each head: it takes a model's weights")
+        return state_with(shape, self.settings[0], self.tolerance)
+
+    def _of_each(self, count: int) -> list[HeadSetting]:
+        if len(self.settings) not in (1, count):
+            found = len(self.settings)
+            raise FieldError("variant", f"has settings for {found} heads, and there are {count}")
+        return list(self.settings) * (count if len(self.settings) == 1 else 1)
+
+
+def save_setting(setting: SavedSetting, path: AnyPath) -> None:
+    """Write ``setting`` to ``path`` as JSON, whole or not at all."""
+    write_atomically(Path(path), setting.model_dump_json(indent=1, exclude_none=True) + "\n")
+
+
+def load_setting(path: AnyPath) -> SavedSetting:
+    """Read what :func:`save_setting` wrote.
+
+    Raises:
+        UsageError: the file is missing, no JSON, or breaks the schema.
+    """
+    return read_model(Path(path), SavedSetting)
