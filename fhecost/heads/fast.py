@@ -29,7 +29,7 @@ SHIPPED: Mapping[int, tuple[HeadSetting, Tolerance]] = {
         HeadSetting(
             input_bits=3, product_bits=10, score_bits=3, value_bits=3, exponential_bits=3,
             kept_bits=4, kept_score_bits=5, score_rank=4, value_rank=32,
-            score_shift=2, value_shift=1, exact=False,
+            score_sum_bits=6, value_shift=2, exact=False,
         ),
         Tolerance(1e-2, by_noise=True),
     ),
@@ -37,7 +37,7 @@ SHIPPED: Mapping[int, tuple[HeadSetting, Tolerance]] = {
         HeadSetting(
             input_bits=4, product_bits=11, score_bits=3, value_bits=4, exponential_bits=4,
             kept_bits=5, kept_score_bits=5, score_rank=8,
-            score_shift=3, value_shift=4, exact=False,
+            score_sum_bits=7, value_shift=4, exact=False,
         ),
         Tolerance(1e-3, by_noise=True),
     ),
@@ -45,7 +45,7 @@ SHIPPED: Mapping[int, tuple[HeadSetting, Tolerance]] = {
         HeadSetting(
             input_bits=5, product_bits=13, score_bits=4, value_bits=5, exponential_bits=5,
             kept_bits=6, kept_score_bits=6, score_rank=8,
-            score_shift=3, value_shift=4, exact=False,
+            score_sum_bits=7, value_shift=4, exact=False,
         ),
         Tolerance(1e-3, by_noise=True),
     ),
@@ -64,7 +64,7 @@ def fast_setting(n_bits: int) -> tuple[HeadSetting, Tolerance]:
             name: getattr(setting, name) + more
             for name in ("input_bits", "product_bits", "score_bits", "value_bits",
                          "exponential_bits", "kept_bits", "kept_score_bits",
-                         "score_shift", "value_shift")
+                         "score_sum_bits", "value_shift")
         },
     )  # fmt: skip
     return wider, tolerance
