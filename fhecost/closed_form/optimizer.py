@@ -143,12 +143,13 @@ class _Search:
 
     def improved(self, now: Solution, partition: int, most: float) -> Solution:
         """``now`` with the best choice for ``partition`` that costs less than ``most``."""
-        batch, price = self._best(now, partition, most)
+        batch, price, cut = self._best(now, partition, most)
         if batch is None:
             if now.choices == (None,) * self.count:
                 raise ImpossibleError("no parameters keep the noise of some lookup low enough")
             return now
-        priced = self._priced(now, partition, batch)
+        priced = self._priced(now, partition, batch, cut)
+        assert abs(priced.cost[0]/price-1)<1e-9, (priced.cost,price)
         choice = Choice(*(int(column[0]) for column in tuple(batch)))
         choices = (*now.choices[:partition], choice, *now.choices[partition + 1 :])
         conversions = {**now.conversions, **priced.conversions}
@@ -175,13 +176,13 @@ class _Search:
                 chosen[target] = sources[0]
         return chosen
 
-    def _best(self, now: Solution, partition: int, most: float) -> tuple[_Batch | None, float]:
+    def _best(self, now: Solution, partition: int, most: float) -> tuple[_Batch | None, float, float]:
         """The cheapest candidate below ``most``, and its cost."""
         pairs, least = self._windows(now, partition, most)
         order = np.argsort(least, kind="stable")
         offsets = np.arange(0, REACH, STRIDE)
         chosen, price = None, most * (1 - 1e-12)
-        segments: list[tuple[_Batch, FloatArray]] = []
+        seen: list[tuple[_Batch, FloatArray]] = []
         start, step = 0, 4
         while start < len(order) and least[order[start]] <= price:
             group = pairs[order[start : start + step]]
@@ -192,15 +193,15 @@ class _Search:
             shown = (lwe < len(self.space.lwe)) & (bound <= price)
             which, _ = np.nonzero(shown)
             coarse = _Batch(group.ring[which], lwe[shown], group.level[which])
-            cost = self._priced(now, partition, coarse).cost
-            segments.append((coarse, cost))
+            cost = self._priced(now, partition, coarse, most).cost
+            seen.append((coarse, cost))
             at = int(cost.argmin())
             if cost[at] < price:
                 chosen, price = coarse[at], float(cost[at])
-        for coarse, cost in segments:
+        for coarse, cost in list(seen):
             n = self.space.lwe[coarse.lwe]
             near = np.isfinite(cost) & (cost * (n - STRIDE + 1) / n <= price)
-            if not near.any():
+            if not near.any() or STRIDE == 1:
                 continue
             between = coarse.lwe[near][:, None] - np.arange(1, STRIDE)
             shown = between >= 0
@@ -208,11 +209,28 @@ class _Search:
             fine = _Batch(coarse.ring[which], between[shown], coarse.level[which])
             if not len(fine.ring):
                 continue
-            cost = self._priced(now, partition, fine).cost
+            cost = self._priced(now, partition, fine, most).cost
+            seen.append((fine, cost))
             at = int(cost.argmin())
             if cost[at] < price:
                 chosen, price = fine[at], float(cost[at])
-        return chosen, price
+        cut = used = most
+        while chosen is not None and cut > price and self.optimized_conversions(partition):
+            # What the original looks at later must beat the best so far.
+            cut = price
+            for batch, cost in seen:
+                later = (self._rank(batch) > self._rank(chosen)) & (self._least_cost(now, partition, batch) < price)
+                if not later.any():
+                    continue
+                rest = batch[later]
+                found = self._priced(now, partition, rest, cut).cost
+                at = int(found.argmin())
+                if found[at] < price:
+                    chosen, price, used = rest[at], float(found[at]), cut
+        return chosen, price, used
+
+    def _rank(self, batch: _Batch) -> IntArray:
+        return (batch.ring * 4096 + batch.lwe) * 64 + batch.level
 
     def _windows(self, now: Solution, partition: int, most: float) -> tuple[_Batch, FloatArray]:
         """Each ring and decomposition with the least n that could do, and the least cost of it."""
@@ -293,15 +311,21 @@ class _Search:
                 values[self.count + of] = space.fresh[one.ring]
         return values
 
-    def _priced(self, now: Solution, partition: int, batch: _Batch) -> _Priced:
-        """What ``batch`` costs with the best decompositions of all key switches."""
+    def _priced(
+        self, now: Solution, partition: int, batch: _Batch, most: float
+    ) -> _Priced:
+        """What ``batch`` costs with the best decompositions of all key switches, up to ``most``."""
         priced = _Priced(self._bootstrap_cost(now, partition, batch), {}, {})
         values = self._variances(now, partition, batch)
         optimized = self.optimized_conversions(partition)
-        for source in sorted({*self.by_source, *(target for _, target in self.needs.conversions)}):
-            _Group(self, now, partition, batch, source, optimized.get(source)).add_to(
-                priced, values
-            )
+        groups = [
+            _Group(self, now, partition, batch, source, optimized.get(source))
+            for source in sorted({*self.by_source, *(target for _, target in self.needs.conversions)})
+        ]
+        floors = [group.floor() for group in groups]
+        for index, group in enumerate(groups):
+            others = sum(floors[index + 1 :], priced.cost)
+            group.add_to(priced, values, most - others)
         return priced
 
     def _with_errors(self, solution: Solution) -> Solution:
@@ -353,8 +377,12 @@ class _Group:
         self.source, self.converted = source, converted
         self.constraints = search.by_source.get(source, [])
 
-    def add_to(self, priced: _Priced, values: FloatArray) -> None:
-        """Add the cost of its conversions and key switches to ``priced``, and the choices."""
+    def add_to(self, priced: _Priced, values: FloatArray, most: FloatArray) -> None:
+        """Add the cost of its conversions and key switches to ``priced``, and the choices.
+
+        Of the conversion to be optimized, the original takes the first that leaves the cost no more
+        than ``most``.
+        """
         search, space = self.search, self.search.space
         count = search.count
         noise = [c.tightest[:, : 2 * count] @ values for c in self.constraints]
@@ -378,25 +406,35 @@ class _Group:
         own_ring = self._ring(own)
         same = own_ring == ring
         table, dimension = space.conversions, space.dimension[own_ring]
-        floor = self._floor()
+        floor = self._switch_floor()
         best = np.full(len(priced.cost), np.inf)
+        hopeful = np.isfinite(
+            self._key_switches(
+                [
+                    one + factor * np.where(same, 0.0, dimension * table.noise[ring, -1])
+                    for one, factor in zip(noise, factors, strict=True)
+                ]
+            )[0]
+        )
         for level in range(table.noise.shape[1]):
             variance = np.where(same, 0.0, dimension * table.noise[ring, level])
             cost = np.where(same, 0.0, dimension * table.cost[ring, level] + table.bias[ring])
-            if level and not (~same & (times * cost + floor < best)).any():
+            if not (hopeful & (times * cost + floor <= most)).any():
                 break
             found, switches = self._key_switches(
                 [one + factor * variance for one, factor in zip(noise, factors, strict=True)]
             )
             total = found + times * cost
-            if len(best) == 1 and total[0] <= best[0] and math.isfinite(total[0]):
+            taken = hopeful & (total <= most) & np.isfinite(total)
+            best = np.where(taken, total, best)
+            hopeful = hopeful & ~taken
+            if len(best) == 1 and taken[0]:
                 index = int(np.ravel(ring)[0]) * table.noise.shape[1] + level
                 rings = int(np.ravel(own_ring)[0]), int(np.ravel(ring)[0])
                 priced.conversions[own, self.source] = Switch(
                     index, float(np.ravel(variance)[0]), float(np.ravel(cost)[0]), rings
                 )
                 priced.key_switches.update(switches)
-            best = np.minimum(best, total)
         best = np.where(self._checked(noise, factors, ring), best, np.inf)
         priced.cost += best
 
@@ -434,7 +472,16 @@ class _Group:
             cost = np.where(holds, before.cost, 0.0)
         return np.where(same, 0.0, variance), np.where(same, 0.0, cost)
 
-    def _floor(self) -> FloatArray | float:
+    def floor(self) -> FloatArray:
+        """The least that its key switches and conversions cost, those as they are."""
+        cost = self._switch_floor()
+        ring = self._ring(self.source)
+        for (own, target), times in self.search.needs.conversions.items():
+            if target == self.source:
+                cost = cost + times * self._given(own, ring)[1]
+        return cost
+
+    def _switch_floor(self) -> FloatArray:
         """The least that the key switches cost."""
         space, cost = self.search.space, np.zeros(1)
         dimension = space.dimension[self._ring(self.source)]

@@ -22,7 +22,7 @@ from fhecost.closed_form.noise import (
 from fhecost.quantization import FloatArray, IntArray
 
 LEAST_N = 512
-MOST_N = 1279
+MOST_N = 2047
 """The optimizer goes up to 2047; none of its circuits came near."""
 
 LEVELS = 64
