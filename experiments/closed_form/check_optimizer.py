@@ -102,7 +102,7 @@ def main() -> None:
             continue
         seconds.append(time.perf_counter() - start)
         complexity = CircuitProfile.model_validate(entry["profile"]).complexity
-        error = abs(solution.cost / complexity - 1)
+        error = abs(solution.choices.cost / complexity - 1)
         kind = f"{wanted:g} a lookup" if wanted else "1e-05 in all"
         errors[kind, "all"].append(error)
         errors[kind, entry["case"]["variant"]].append(error)

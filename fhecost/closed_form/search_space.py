@@ -66,7 +66,8 @@ class SearchSpace:
 
     ``fresh`` (rings,) is the variance of a fresh ciphertext, ``modulus_switch`` (rings, dimensions)
     that of a modulus switch; ``bootstraps`` have a row a ring, ``key_switches`` one an LWE dimension,
-    ``conversions`` one a ring.
+    ``conversions`` one a ring. ``rings`` and ``levels`` (candidates,) are rings and choices of their
+    ``bootstraps`` that no others beat in all that counts.
     """
 
     k: IntArray
@@ -78,6 +79,8 @@ class SearchSpace:
     bootstraps: Decompositions
     key_switches: Decompositions
     conversions: Decompositions
+    rings: IntArray
+    levels: IntArray
 
 
 @cache
@@ -89,6 +92,18 @@ def search_space(security: int = 128) -> SearchSpace:
     fresh = fresh_variance(k * size, security)
     transform = size * np.log2(size) + size
     levels, base_log = _grid()
+    bootstraps = _decompositions(
+        cmux_variance(
+            *(column[:, None, None].astype(float) for column in (k, size)),
+            levels,
+            base_log,
+            fresh[:, None, None],
+        ),
+        slope=((k + 1) * transform + (k + 1) ** 2 * size).astype(float),
+        constant=((k + 1) * transform).astype(float),
+        bias=np.zeros(len(k)),
+    )
+    candidates = _undominated(k, size, fresh, bootstraps)
     return SearchSpace(
         k=k,
         size=size,
@@ -96,20 +111,25 @@ def search_space(security: int = 128) -> SearchSpace:
         lwe=lwe,
         fresh=fresh,
         modulus_switch=modulus_switch_variance(lwe.astype(float), size[:, None].astype(float)),
-        bootstraps=_decompositions(
-            cmux_variance(
-                *(column[:, None, None].astype(float) for column in (k, size)),
-                levels,
-                base_log,
-                fresh[:, None, None],
-            ),
-            slope=((k + 1) * transform + (k + 1) ** 2 * size).astype(float),
-            constant=((k + 1) * transform).astype(float),
-            bias=np.zeros(len(k)),
-        ),
+        bootstraps=bootstraps,
         key_switches=_key_switches(lwe, security),
         conversions=_key_switches(k * size, security),
+        rings=candidates[0],
+        levels=candidates[1],
     )
+
+
+def _undominated(
+    k: IntArray, size: IntArray, fresh: FloatArray, bootstraps: Decompositions
+) -> tuple[IntArray, IntArray]:
+    """Rings and choices that no others beat in cost, noise, size of ciphertexts and 1/N."""
+    ring, level = np.nonzero(np.isfinite(bootstraps.cost))
+    cost, noise = bootstraps.cost[ring, level], bootstraps.noise[ring, level]
+    criteria = np.stack([cost, noise, fresh[ring], (k * size)[ring], -size[ring]])
+    better = (criteria[:, :, None] <= criteria[:, None, :]).all(axis=0)
+    better &= (criteria[:, :, None] < criteria[:, None, :]).any(axis=0)
+    kept = ~better.any(axis=0)
+    return ring[kept], level[kept]
 
 
 def _grid() -> tuple[FloatArray, FloatArray]:
