@@ -46,14 +46,19 @@ def solve(needs: CircuitNeeds, p_error: float, security: int = 128) -> Solution:
     search = ParameterSearch(needs, space, kappa)
     count = len(needs.bootstraps)
     now = best = before = Choices((None,) * count)
+    # Partitions that can't be improved as things are.
+    settled: set[int] = set()
     for _ in range(ROUNDS):
         for partition in reversed(range(count)):
+            if partition in settled:
+                continue
             found = search.improved(now, partition, best.cost)
             if found is None:
                 if now.partitions == (None,) * count:
                     raise ImpossibleError("no parameters keep the noise of some lookup low enough")
+                settled.add(partition)
                 continue
-            now = found
+            now, settled = found, set()
             if now.complete:
                 best = now
         if count == 1 or (now.partitions, now.cost) == (before.partitions, before.cost):

@@ -22,6 +22,9 @@ from fhecost.quantization import FloatArray, IntArray
 STRIDE = 8
 """Every so many-th LWE dimension is looked at first, then those between that may be cheaper."""
 
+FEW = 500
+"""Candidates that are looked at all at once."""
+
 FIRST_RINGS, FIRST_STRIDE, FIRST_REACH = 6, 32, 512
 """What is looked at while no cost is known yet: rings, and LWE dimensions above the least."""
 
@@ -87,6 +90,29 @@ class _Group:
     starts: IntArray
 
 
+@dataclass(eq=False)
+class _Found:
+    """The best candidate so far, its price, and the ``limit`` of cost under which it has it.
+
+    ``seen`` are batches with their costs and lower bounds of these.
+    """
+
+    most: float
+    price: float = field(init=False)
+    chosen: _Batch | None = None
+    limit: float = math.inf
+    seen: list[tuple[_Batch, FloatArray, FloatArray]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.price = self.most * (1 - 1e-12)
+
+    def note(self, batch: _Batch, cost: FloatArray, limit: float) -> None:
+        """Take the best of ``batch`` if it is better."""
+        at = int(cost.argmin())
+        if cost[at] < self.price:
+            self.price, self.chosen, self.limit = float(cost[at]), batch.taken([at]), limit
+
+
 class _View(NamedTuple):
     """A batch as the whole circuit sees it: by partition, shapes (P, candidates)."""
 
@@ -133,6 +159,11 @@ class ParameterSearch:
                 for own, target in self.conversions
             ]
         )
+        self.row_pairs = np.repeat(np.arange(len(read)), sizes)
+        self.converted = [
+            (rows, self.into[rows, column, None])
+            for column, (rows,) in enumerate(np.nonzero(into) for into in self.into.T)
+        ]
         self.groups = [self._group(source, sizes) for source in dict.fromkeys(self.sources)]
         self.optimized = [self._optimized_conversions(one) for one in range(count)]
 
@@ -206,6 +237,8 @@ class _Step:
         self.known_variance = np.array([one.variance for one in known])[:, None]
         self.known_cost = np.array([one.cost for one in known])[:, None]
         self.known_rings = [np.array([one.rings[i] for one in known])[:, None] for i in (0, 1)]
+        self.given = np.ones(len(search.conversions), dtype=bool)
+        self.given[list(self.optimized.values())] = False
         self.from_to = [np.array([p[i] for p in search.conversions], dtype=int) for i in (0, 1)]
 
     def best(
@@ -213,72 +246,75 @@ class _Step:
     ) -> tuple[Choice, float, dict[Indices, Switch], dict[Indices, Switch]] | None:
         """The cheapest candidate below ``most``: itself, its cost, and the switches beside it."""
         pairs, base, slope = self._windows(most)
+        if not len(pairs.ring):
+            return None
         lwe = self.search.space.lwe
-        price, chosen, cut = most * (1 - 1e-12), None, most
-        seen: list[tuple[_Batch, FloatArray]] = []
-
-        def look(batch: _Batch, limit: float) -> FloatArray:
-            nonlocal price, chosen, cut
-            if not len(batch.ring):
-                return np.empty(0)
-            cost = self._priced(batch, limit)
-            at = int(cost.argmin())
-            if cost[at] < price:
-                price, chosen, cut = float(cost[at]), batch.taken([at]), limit
-            return cost
-
+        found = _Found(most)
         least = base + slope * lwe[pairs.lwe]
         if not math.isfinite(most):
             order = np.argsort(least, kind="stable")
             start = 0
-            while not math.isfinite(price) and start < len(order):
+            while not math.isfinite(found.price) and start < len(order):
                 first = pairs.taken(order[start : start + FIRST_RINGS])
                 start += FIRST_RINGS
-                look(self._spread(first, FIRST_REACH, FIRST_STRIDE), most)
-        near = least <= price
+                self._look(found, self._spread(first, FIRST_REACH, FIRST_STRIDE))
+        near = least <= found.price
         pairs, base, slope = pairs.taken(near), base[near], slope[near]
         # Up to where a lower bound of cost, which grows with n, exceeds the best known.
-        ends = np.minimum((price - base) / slope, lwe[-1]).astype(int) - lwe[0]
+        ends = np.minimum((found.price - base) / slope, lwe[-1]).astype(int) - lwe[0]
         reach = int((ends - pairs.lwe).max(initial=0)) + 1
-        coarse = self._spread(pairs, reach, STRIDE, ends)
-        cost = look(coarse, most)
-        seen.append((coarse, cost))
-        n = lwe[coarse.lwe]
-        with np.errstate(invalid="ignore"):
-            which = cost * (n - STRIDE + 1) / n <= price
-        fine = self._spread(coarse.taken(which), -STRIDE, -1)
-        seen.append((fine, look(fine, most)))
+        few = int((ends - pairs.lwe).clip(0).sum()) < FEW
+        coarse = self._spread(pairs, reach, 1 if few else STRIDE, ends)
+        cost = self._look(found, coarse)
+        if not few:
+            n = lwe[coarse.lwe]
+            which = cost * (n - STRIDE + 1) / n <= found.price
+            self._look(found, self._spread(coarse.taken(which), -STRIDE, -1))
         if self.optimized:
-            self._look_later(seen, look, lambda: (price, chosen))
-        if chosen is None:
+            self._look_later(found)
+        if found.chosen is None:
             return None
         switches: dict[Indices, Switch] = {}
         conversions: dict[Indices, Switch] = {}
-        self._priced(chosen, cut, switches, conversions)
-        return Choice(*(int(column[0]) for column in chosen)), price, switches, conversions
+        self._priced(found.chosen, found.limit, switches, conversions)
+        choice = Choice(*(int(column[0]) for column in found.chosen))
+        return choice, found.price, switches, conversions
 
-    def _look_later(self, seen: Any, look: Any, known: Any) -> None:
+    def _look(self, found: _Found, batch: _Batch) -> FloatArray:
+        """What ``batch`` costs, the best of it being kept in ``found``."""
+        if not len(batch.ring):
+            return np.empty(0)
+        cost, floor = self._first_feasible(batch)
+        found.seen.append((batch, cost, floor))
+        self._look_further(found, batch, cost, (cost > found.most) & (floor <= found.price))
+        found.note(batch, cost, found.most)
+        return cost
+
+    def _look_further(
+        self, found: _Found, batch: _Batch, cost: FloatArray, which: Any
+    ) -> None:
+        """Where ``which``, look for further conversions that keep ``batch`` cheaper."""
+        (open_,) = np.nonzero(which)
+        if len(open_):
+            floor, _ = self._first_feasible(batch.taken(open_), floor=True)
+            open_ = open_[floor <= found.price]
+        if len(open_):
+            limit = min(found.price, found.most)
+            further = batch.taken(open_)
+            found.note(further, self._priced(further, limit), limit)
+
+    def _look_later(self, found: _Found) -> None:
         """Look again at candidates that the original comes to after the best.
 
         They must be cheaper than that, for which it goes further through conversions.
         """
-        limit = math.inf
-        price, chosen = known()
-        while chosen is not None and price < limit:
-            limit = price
-            for batch, _ in seen:
-                if len(batch.ring):
-                    later = batch.taken(batch.rank > chosen.rank)
-                    floor = self._floors(later)
-                    look(later.taken(floor < price), limit)
-            price, chosen = known()
-
-    def _floors(self, batch: _Batch) -> FloatArray:
-        if not len(batch.ring):
-            return np.empty(0)
-        view = self._view(batch)
-        own = self._own_cost(batch)
-        return own + self._switch_floors(view).sum(axis=0)
+        batch = _Batch(*(np.concatenate(c) for c in zip(*(b for b, _, _ in found.seen), strict=True)))
+        cost, floor = (np.concatenate([one[i] for one in found.seen]) for i in (1, 2))
+        rank, price = batch.rank, math.inf
+        while found.chosen is not None and found.price < price:
+            price = found.price
+            which = (rank > found.chosen.rank) & (cost > price) & (floor <= price)
+            self._look_further(found, batch, cost, which)
 
     def _spread(
         self, batch: _Batch, reach: int, stride: int, ends: IntArray | None = None
@@ -394,6 +430,66 @@ class _Step:
             dimension * table.cost[target, 0] + table.bias[target],
         )
         return variance * differs, cost * differs
+
+    def _first_feasible(
+        self, batch: _Batch, *, floor: bool = False
+    ) -> tuple[FloatArray, FloatArray]:
+        """Costs with the cheapest conversions that leave a solution, and what is less than any.
+
+        As a ``floor``, of the next conversions, as if they had the least noise of all.
+        """
+        search, space = self.search, self.search.space
+        view = self._view(batch)
+        noise, output_left = self._noise(view), self._output_left(view)
+        variance, conversion_cost = self._conversions(view)
+        columns = list(self.optimized.values())
+        given = self.given
+        noise += search.into[:, given] @ variance[given]
+        output_left = output_left - search.output_into[given] @ variance[given]
+        readers = search.readers
+        left = search.bounds[:, None] - view.modulus_switch[readers]
+        lwe, dimension = view.lwe[readers], view.dimension[search.sources]
+        table = space.key_switches
+        fits = np.ones(len(batch.ring), dtype=bool)
+        more = np.full(len(batch.ring), np.inf)
+        if columns:
+            # By constraint, what conversions may add if key switches add the least.
+            room = (left - dimension * table.noise[:, -1][lwe])[search.row_pairs] - noise
+            for target, column in self.optimized.items():
+                rows, into = search.converted[column]
+                allowed = np.full(len(batch.ring), np.inf)
+                if len(rows):
+                    allowed = (room[rows] / into).min(axis=0)
+                if target == search.output.source:
+                    allowed = np.minimum(allowed, output_left / search.output_into[column])
+                if self._checked(column):
+                    fits &= variance[column] <= allowed
+                own, ring = view.dimension[search.conversions[column][0]], view.ring[target]
+                differs = view.ring[search.conversions[column][0]] != ring
+                index = space.conversions.cheapest(ring, allowed / own)
+                chosen = space.conversions.noise.ravel()[index]
+                if floor:
+                    chosen = space.conversions.noise[ring, -1]
+                variance[column] = differs * own * chosen
+                each = own * space.conversions.cost.ravel()[index] + space.conversions.bias[ring]
+                conversion_cost[column] = np.where(differs, each, 0.0)
+                step = search.conversion_times[column] * own * space.conversions.slope[ring]
+                more = np.minimum(more, np.where(differs, step, np.inf))
+                fits &= allowed >= 0
+            noise = noise + search.into[:, columns] @ variance[columns]
+            output_left = output_left - search.output_into[columns] @ variance[columns]
+        left = left - np.maximum.reduceat(noise, search.starts, axis=0)
+        index = table.cheapest(lwe, left / dimension)
+        switches = search.pair_times @ (dimension * table.cost.ravel()[index] + table.bias[lwe])
+        fits &= output_left >= 0
+        base = self._own_cost(batch) + search.conversion_times @ conversion_cost
+        cost = np.where(fits, base + switches, np.inf)
+        if not columns:
+            return cost, np.full(len(cost), np.inf)
+        if floor:
+            return cost + more, cost
+        least = base + more + self._switch_floors(view).sum(axis=0)
+        return cost, np.where(fits, least, np.inf)
 
     def _priced(
         self,

@@ -42,6 +42,7 @@ class Decompositions:
     base_log: IntArray
     noise: FloatArray
     cost: FloatArray
+    slope: FloatArray
     bias: FloatArray
     keys: FloatArray
 
@@ -50,14 +51,14 @@ class Decompositions:
 
         As an index into flattened arrays; what cost it names is infinite where none has.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            wanted = np.where(allowed > 0, -np.log2(allowed), SPREAD - 1.0)
+        wanted = -np.log2(np.maximum(allowed, _LEAST_NOISE)) * (1 - 1e-13)
         width = self.levels.shape[1]
-        found = np.searchsorted(self.keys, row * SPREAD + wanted * (1 - 1e-13))
+        found = np.searchsorted(self.keys, row * SPREAD + wanted)
         return np.minimum(found, row * width + width - 1)
 
 
 SPREAD = 512.0
+_LEAST_NOISE = 2.0**-500
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,5 +172,5 @@ def _decompositions(
     cost = np.where(there, constant[:, None] + levels * slope[:, None], np.inf)
     keys = -np.log2(noise) + SPREAD * np.arange(rows)[:, None]
     return Decompositions(
-        levels, np.take_along_axis(best, order, axis=1) + 1, noise, cost, bias, keys.ravel()
+        levels, np.take_along_axis(best, order, axis=1) + 1, noise, cost, slope, bias, keys.ravel()
     )
