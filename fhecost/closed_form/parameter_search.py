@@ -25,7 +25,7 @@ STRIDE = 8
 FEW = 500
 """Candidates that are looked at all at once."""
 
-FIRST_RINGS, FIRST_STRIDE, FIRST_REACH = 6, 32, 512
+FIRST_RINGS, FIRST_STRIDE, FIRST_REACH = 3, 32, 512
 """What is looked at while no cost is known yet: rings, and LWE dimensions above the least."""
 
 
@@ -383,10 +383,26 @@ class _Step:
             least = np.searchsorted(-lowest, np.where(free_reader, -each, -np.inf)).max(axis=0)
             fits = (free_reader | (each >= lowest[reader])).all(axis=0) & (least < len(space.lwe))
             fits &= self._output_left(view) >= 0
+            if turn:
+                base = base + self._more_levels(view, each)
             batch = _Batch(batch.ring, np.maximum(batch.lwe, least), batch.level).taken(fits)
             base, slope = base[fits], slope[fits]
         kept = base + slope * space.lwe[batch.lwe] <= most
         return batch.taken(kept), base[kept], slope[kept]
+
+    def _more_levels(self, view: _View, allowed: FloatArray) -> FloatArray:
+        """What key switches to known partitions cost above those of one level.
+
+        ``allowed`` (pairs, candidates) is their noise at most, for each coefficient.
+        """
+        search, table = self.search, self.search.space.key_switches
+        (fixed,) = np.nonzero(~self.free[search.readers, 0])
+        lwe = view.lwe[search.readers[fixed]]
+        cost = table.cost.ravel()[table.cheapest(lwe, allowed[fixed])] - table.cost[lwe, 0]
+        more: FloatArray = search.pair_times[fixed] @ (
+            cost * view.dimension[search.sources[fixed]]
+        )
+        return more
 
     def _own_cost(self, batch: _Batch) -> FloatArray:
         """Of all bootstraps."""
