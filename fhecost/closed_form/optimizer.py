@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fhecost.closed_form.noise import deviations, p_error_of
+from fhecost.closed_form.noise import allowed_variance, deviations, p_error_of
 from fhecost.closed_form.noise_constraints import OUTPUT, CircuitNeeds
-from fhecost.closed_form.parameter_search import Choices, ParameterSearch
+from fhecost.closed_form.parameter_search import improved
 from fhecost.closed_form.search_space import SearchSpace, search_space
+from fhecost.closed_form.search_state import Choices, SearchedCircuit
 from fhecost.errors import ImpossibleError
 
 ROUNDS = 11
@@ -43,7 +44,7 @@ def solve(needs: CircuitNeeds, p_error: float, security: int = 128) -> Solution:
         ImpossibleError: no parameters do.
     """
     kappa, space = deviations(p_error), search_space(security)
-    search = ParameterSearch(needs, space, kappa)
+    circuit = SearchedCircuit(needs, space, kappa)
     count = len(needs.bootstraps)
     now = best = before = Choices((None,) * count)
     # Partitions that can't be improved as things are.
@@ -52,7 +53,7 @@ def solve(needs: CircuitNeeds, p_error: float, security: int = 128) -> Solution:
         for partition in reversed(range(count)):
             if partition in settled:
                 continue
-            found = search.improved(now, partition, best.cost)
+            found = improved(circuit, now, partition, best.cost)
             if found is None:
                 if now.partitions == (None,) * count:
                     raise ImpossibleError("no parameters keep the noise of some lookup low enough")
@@ -92,8 +93,6 @@ def _with_errors(
     choices: Choices, needs: CircuitNeeds, space: SearchSpace, kappa: float
 ) -> Solution:
     """``choices`` with how often lookups err, at ``kappa`` deviations of the noise allowed."""
-    from fhecost.closed_form.noise import allowed_variance
-
     chosen = [one for one in choices.partitions if one is not None]
     count = len(chosen)
     variance = np.zeros(3 * count)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.closed_form.noise_constraints import Indices, circuit_needs
 from fhecost.closed_form.optimizer import Solution, solve, solve_globally
-from fhecost.closed_form.parameter_search import Choice, Switch
 from fhecost.closed_form.parameter_sets import ParameterSets
 from fhecost.closed_form.partitions import Partitions
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.search_space import Decompositions, search_space
+from fhecost.closed_form.search_state import Choice, Switch
 
 
 class SolvedSets(NamedTuple):
