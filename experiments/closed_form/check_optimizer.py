@@ -2,8 +2,8 @@
 
 Every circuit of ``compiled.json.gz`` (at Concrete's default, 1e-5 for the whole circuit) and of
 ``p_errors.json.gz`` (an error a lookup) is solved again without Concrete. What is compared is the
-complexity: the work of all lookups in the optimizer's unit. ``--compile`` compiles the second file's
-circuits, some minutes.
+complexity: the work of all lookups in the optimizer's unit. ``--compile`` compiles the circuits of
+the second file, in a minute.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class View(NamedTuple):
 class CandidateCosts:
     """Candidates for ``partition`` beside what is chosen ``now`` for the others.
 
-    What isn't chosen yet is taken to be as the candidate, with the least noise and at no cost; it is
+    What isn't chosen yet is taken to be as the candidate, with the least noise, at no cost; it is
     ``free``. ``optimized`` are the conversions that are chosen with the candidate, by where they
     lead to; the other conversions are ``given``.
     """
@@ -174,7 +174,7 @@ class CandidateCosts:
         noise += circuit.into[:, self.given] @ variance[self.given]
         output_left -= circuit.output_into[self.given] @ variance[self.given]
         floors = self._switch_floors(view)
-        cost = self._bootstraps(batch) + conversion_cost[self.given].sum(axis=0)
+        cost: FloatArray = self._bootstraps(batch) + conversion_cost[self.given].sum(axis=0)
         ahead = floors.sum(axis=0) + conversion_cost[~self.given].sum(axis=0)
         for group in circuit.groups:
             ahead = ahead - floors[group.pairs].sum(axis=0)
@@ -201,7 +201,7 @@ class CandidateCosts:
         key_switches: Switches | None,
         conversions: Switches | None,
     ) -> FloatArray:
-        """Cost of the conversion ``column`` and the switches after it, the first below ``limit``."""
+        """Cost of the first conversion below ``limit``, and of the switches after it."""
         circuit, table = self.circuit, self.circuit.space.conversions
         own, target = circuit.conversions[column]
         ring, dimension = view.ring[target], view.dimension[own]
@@ -247,7 +247,9 @@ class CandidateCosts:
             if kept is not None:
                 variances = dimension * table.noise.ravel()[index]
                 columns = (column[:, 0].tolist() for column in (index, variances, each))
-                for pair, switch in zip(circuit.pairs[group.pairs], zip(*columns), strict=True):
+                for pair, switch in zip(
+                    circuit.pairs[group.pairs], zip(*columns, strict=True), strict=True
+                ):
                     kept[pair] = Switch(*switch)
         if group.source == circuit.output.source:
             cost = np.where(output_left >= 0, cost, np.inf)

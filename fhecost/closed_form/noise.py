@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import TypeVar
 
 import numpy as np
 
@@ -31,8 +30,6 @@ LEAST_DIMENSION = 450
 _MODULUS_SQUARED = 2.0 ** (2 * MODULUS_BITS)
 _FFT_SCALING = 2.0**-2.57722494
 
-Number = TypeVar("Number", float, FloatArray)
-
 
 def fresh_variance(dimension: FloatArray, security: int = 128) -> FloatArray:
     """The least secure variance under a key of ``dimension`` coefficients, n or k*N.
@@ -42,16 +39,17 @@ def fresh_variance(dimension: FloatArray, security: int = 128) -> FloatArray:
     slope, bias = SECURITY_CURVES[security]
     log2_deviation = np.maximum(slope * dimension + bias, 2.0 - MODULUS_BITS)
     secure = dimension >= LEAST_DIMENSION
-    return np.exp2(2 * np.where(secure, log2_deviation, MODULUS_BITS))
+    variance: FloatArray = np.exp2(2 * np.where(secure, log2_deviation, MODULUS_BITS))
+    return variance
 
 
-def modulus_switch_variance(lwe_dimension: Number, polynomial_size: Number) -> Number:
-    """Of rounding a ciphertext to multiples of 1/2N (``modulus_switching.rs`` of the noise model).
+def modulus_switch_variance(n: FloatArray, size: FloatArray) -> FloatArray:
+    """Of rounding a ciphertext of n coefficients to multiples of 1/2N (``modulus_switching.rs``).
 
-    The noise model is ``backends/concrete-cpu/noise-model/src/gaussian_noise/noise``.
+    This and the next two are in ``backends/concrete-cpu/noise-model/src/gaussian_noise/noise``.
     """
-    rounding = (1 / 12 + lwe_dimension / 24) / (2 * polynomial_size) ** 2
-    return rounding + (lwe_dimension / 48 - 1 / 12) / _MODULUS_SQUARED
+    rounding: FloatArray = (1 / 12 + n / 24) / (2 * size) ** 2
+    return rounding + (n / 48 - 1 / 12) / _MODULUS_SQUARED
 
 
 def cmux_variance(
@@ -67,7 +65,7 @@ def cmux_variance(
     of_cut = (2.0 ** (2 * (MODULUS_BITS - levels * base_log)) - 1) / 24 * (1 + k * size / 2)
     of_rounding = k * size / 32 + (1 - k * size) ** 2 / 64
     lost = 4.0 ** (MODULUS_BITS - FFT_BITS)
-    of_fft = _FFT_SCALING * lost * levels * base**2 * size**2 * (k + 1)
+    of_fft: FloatArray = _FFT_SCALING * lost * levels * base**2 * size**2 * (k + 1)
     return of_key + (of_cut + of_rounding + of_fft) / _MODULUS_SQUARED
 
 

@@ -1,4 +1,4 @@
-"""What a plan asks of the parameter sets of its partitions: how often each operation, how much noise.
+"""What a plan asks of its parameter sets: how often each operation, and how little noise.
 
 As the optimizer of zama-ai/concrete@ebef4fb61 sees it (``multi_parameters/analyze.rs``, and
 ``ConcreteOptimizer.cpp`` of the compiler, which tells it the circuit): the noise of a ciphertext is
@@ -145,10 +145,11 @@ def _noise_of_linear(
     last, clipped = sources[-1], wire.aligned_by != wire.number
     if last.reads == ROUNDING or clipped:
         # A lookup's results come back into what it read.
-        sum_of_both = into[0] * _narrowing(partitions, lookups[last.number], sources[0])
+        sum_of_both: FloatArray = into[0] * _narrowing(partitions, lookups[last.number], sources[0])
         sum_of_both += into[1] * (1 if clipped else last.size // wire.size)
         # What was clipped is doubled, for the bit that the overflow had.
-        return sum_of_both * (4.0 if clipped else 1.0)
+        sum_of_both *= 4.0 if clipped else 1.0
+        return sum_of_both
     total = sum(source.norm2 for source in sources)
     if len(sources) > 1 and wire.norm2 < total:
         # Joined, not added.

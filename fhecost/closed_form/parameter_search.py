@@ -1,7 +1,7 @@
 """One step of the optimizer: the best choice for one partition while the others stay.
 
-Where the original (:mod:`fhecost.closed_form.optimizer`) walks through all rings, LWE dimensions and
-decompositions, a lower bound of cost leaves a few hundred candidates here.
+Where the original (:mod:`fhecost.closed_form.optimizer`) walks through all rings, LWE dimensions
+and decompositions, a lower bound of cost leaves a few hundred candidates here.
 """
 
 from __future__ import annotations

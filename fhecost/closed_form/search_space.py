@@ -23,7 +23,6 @@ from fhecost.quantization import FloatArray, IntArray
 
 LEAST_N = 512
 MOST_N = 2047
-"""The optimizer goes up to 2047; none of its circuits came near."""
 
 LEVELS = 64
 
@@ -33,9 +32,9 @@ class Decompositions:
     """By row (a ring, or the dimension that a key switch leads to), its decompositions.
 
     Shapes (rows, choices): cost rises and noise falls along a row; what is there no more has
-    infinite cost and the noise of the last. ``cost`` is for one coefficient of the input key (one of
-    n for a bootstrap), to which ``bias`` (rows,) comes once. ``keys`` are -log2 of all noises in one
-    ascending array: ``SPREAD`` a row.
+    infinite cost and the noise of the last. ``noise`` and ``cost`` are for one coefficient of the
+    input key (one of n for a bootstrap); ``slope`` (rows,) is the cost of a level, and ``bias``
+    comes once. ``keys`` are -log2 of all noises in one ascending array: ``SPREAD`` a row.
     """
 
     levels: IntArray
@@ -66,9 +65,9 @@ class SearchSpace:
     """All choices. Rings (rings,) in the order of the search; LWE dimensions from ``LEAST_N`` on.
 
     ``fresh`` (rings,) is the variance of a fresh ciphertext, ``modulus_switch`` (rings, dimensions)
-    that of a modulus switch; ``bootstraps`` have a row a ring, ``key_switches`` one an LWE dimension,
-    ``conversions`` one a ring. ``rings`` and ``levels`` (candidates,) are rings and choices of their
-    ``bootstraps`` that no others beat in all that counts.
+    that of a modulus switch; ``bootstraps`` have a row a ring, ``key_switches`` one an LWE
+    dimension, ``conversions`` one a ring. ``rings`` and ``levels`` (candidates,) are rings and
+    choices of their ``bootstraps`` that no others beat in all that counts.
     """
 
     k: IntArray
@@ -95,7 +94,8 @@ def search_space(security: int = 128) -> SearchSpace:
     levels, base_log = _grid()
     bootstraps = _decompositions(
         cmux_variance(
-            *(column[:, None, None].astype(float) for column in (k, size)),
+            k[:, None, None].astype(float),
+            size[:, None, None].astype(float),
             levels,
             base_log,
             fresh[:, None, None],

@@ -27,12 +27,12 @@ class Choice(NamedTuple):
 
 
 class Switch(NamedTuple):
-    """A key switch: where in the flattened :class:`Decompositions` it is, its variance and cost.
+    """A key switch: its place in the flattened :class:`Decompositions`, its variance and cost.
 
     A conversion holds for the ``rings`` that it was chosen for; between equal ones it is nothing.
     """
 
-    index: int
+    place: int
     variance: float
     cost: float
     rings: Indices = (0, 0)

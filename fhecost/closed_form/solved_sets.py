@@ -105,6 +105,6 @@ def _switch(
     return KeySwitchParameters(
         input_lwe_dimension=from_dimension,
         output_lwe_dimension=to_dimension,
-        level_count=int(table.levels.ravel()[switch.index]),
-        base_log=int(table.base_log.ravel()[switch.index]),
+        level_count=int(table.levels.ravel()[switch.place]),
+        base_log=int(table.base_log.ravel()[switch.place]),
     )
