@@ -149,7 +149,7 @@ class CandidateCosts:
         base, switched, more = self._converted(batch, self.view(batch), least_noise=True)
         return base + more + switched
 
-    def switches(self, chosen: Batch, limit: float) -> tuple[Switches, Switches]:
+    def switches(self, chosen: Batch, limit: FloatArray) -> tuple[Switches, Switches]:
         """Key switches and conversions of a single candidate."""
         key_switches: Switches = {}
         conversions: Switches = {}
@@ -159,14 +159,14 @@ class CandidateCosts:
     def below(
         self,
         batch: Batch,
-        limit: float,
+        limit: FloatArray,
         key_switches: Switches | None = None,
         conversions: Switches | None = None,
     ) -> FloatArray:
-        """Costs up to ``limit``, or infinite; of a single candidate the switches are kept.
+        """Costs up to a ``limit`` each, or infinite; of a single candidate the switches are kept.
 
         Of a conversion to be chosen, the original takes the first that leaves the cost no more than
-        ``limit``, going from one key to the next; ahead of it all cost the least.
+        ``limit``, going from one key to the next; what is ahead costs the least.
         """
         circuit, view = self.circuit, self.view(batch)
         noise, output_left = self.noise(view), self.output_left(view)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -56,17 +55,17 @@ class _Found:
     most: float
     price: float = field(init=False)
     chosen: Batch | None = None
-    limit: float = math.inf
+    limit: FloatArray = field(default_factory=lambda: np.array([math.inf]))
     seen: list[tuple[Batch, FloatArray, FloatArray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.price = self.most * (1 - 1e-12)
 
-    def note(self, batch: Batch, cost: FloatArray, limit: float) -> None:
+    def note(self, batch: Batch, cost: FloatArray, limit: FloatArray) -> None:
         """Take the best of ``batch`` if it is better."""
         at = int(cost.argmin())
         if cost[at] < self.price:
-            self.price, self.chosen, self.limit = float(cost[at]), batch.taken([at]), limit
+            self.price, self.chosen, self.limit = float(cost[at]), batch.taken([at]), limit[[at]]
 
 
 def _best(costs: CandidateCosts, most: float) -> _Found:
@@ -119,34 +118,30 @@ def _look(costs: CandidateCosts, found: _Found, batch: Batch) -> FloatArray:
         return np.empty(0)
     cost, floor = costs.first_feasible(batch)
     found.seen.append((batch, cost, floor))
-    _look_further(costs, found, batch, (cost > found.most) & (floor <= found.price))
-    found.note(batch, cost, found.most)
+    found.note(batch, cost, np.full(len(cost), found.most))
     return cost
 
 
-def _look_further(costs: CandidateCosts, found: _Found, batch: Batch, which: Any) -> None:
-    """Where ``which``, look for further conversions that make ``batch`` cheaper."""
-    further = batch.taken(which)
-    if len(further.ring):
-        further = further.taken(costs.further_floor(further) <= found.price)
-    if len(further.ring):
-        limit = min(found.price, found.most)
-        found.note(further, costs.below(further, limit), limit)
-
-
 def _look_later(costs: CandidateCosts, found: _Found) -> None:
-    """Look again at candidates that the original comes to after the best.
+    """Look again at candidates that are dearer than the best that the original has met before.
 
-    They must be cheaper than that, for which it goes further through conversions.
+    For those it goes further through conversions, as long as these keep them cheaper.
     """
-    batches, cost, floor = zip(*found.seen, strict=True)
+    batches, each_cost, each_floor = zip(*found.seen, strict=True)
     batch = Batch(*(np.concatenate(column) for column in zip(*batches, strict=True)))
-    all_cost, all_floor, rank = np.concatenate(cost), np.concatenate(floor), batch.rank
+    order = np.argsort(batch.rank)
+    batch = batch.taken(order)
+    cost, floor = np.concatenate(each_cost)[order], np.concatenate(each_floor)[order]
     price = math.inf
-    while found.chosen is not None and found.price < price:
+    while found.price < price:
         price = found.price
-        which = (rank > found.chosen.rank) & (all_cost > price) & (all_floor <= price)
-        _look_further(costs, found, batch, which)
+        before = np.minimum.accumulate(np.concatenate([[found.most], cost[:-1]]))
+        (which,) = np.nonzero((cost > before) & (floor <= price))
+        which = which[costs.further_floor(batch.taken(which)) <= price]
+        if not len(which):
+            return
+        cost[which] = costs.below(batch.taken(which), before[which])
+        found.note(batch.taken(which), cost[which], before[which])
 
 
 def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, FloatArray]:
