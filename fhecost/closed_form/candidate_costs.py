@@ -136,18 +136,63 @@ class CandidateCosts:
         return more
 
     def first_feasible(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
-        """Costs with the cheapest conversions that leave a solution; what others can't go below."""
-        view = self.view(batch)
-        base, switched, more = self._converted(batch, view, least_noise=False)
-        if not self.optimized:
-            return base + switched, np.full(len(base), np.inf)
-        floor = base + more + self._switch_floors(view).sum(axis=0)
-        return base + switched, np.where(np.isfinite(switched), floor, np.inf)
+        """Costs with the cheapest conversions that leave a solution; what others can't go below.
 
-    def further_floor(self, batch: Batch) -> FloatArray:
-        """What any conversions but the cheapest can't go below."""
-        base, switched, more = self._converted(batch, self.view(batch), least_noise=True)
-        return base + more + switched
+        Infinite where there is no solution, or nothing to choose.
+        """
+        circuit, space = self.circuit, self.circuit.space
+        view = self.view(batch)
+        noise, output_left = self.noise(view), self.output_left(view)
+        variance, cost = self._known_conversions(view)
+        noise += circuit.into[:, self.given] @ variance[self.given]
+        output_left -= circuit.output_into[self.given] @ variance[self.given]
+        left = circuit.bounds[:, None] - view.modulus_switch[circuit.readers]
+        lwe, dimension = view.lwe[circuit.readers], view.dimension[circuit.sources]
+
+        def switched(noise: FloatArray) -> FloatArray:
+            """The key switches for which ``noise`` leaves room."""
+            table = space.key_switches
+            allowed = (left - np.maximum.reduceat(noise, circuit.starts, axis=0)) / dimension
+            levels = table.cost.ravel()[table.cheapest(lwe, allowed)]
+            total: FloatArray = circuit.pair_times @ (dimension * levels + table.bias[lwe])
+            return total
+
+        if not self.optimized:
+            total = self._bootstraps(batch) + cost.sum(axis=0) + switched(noise)
+            infinite = np.full(len(total), np.inf)
+            return np.where(output_left >= 0, total, infinite), infinite
+        # By constraint, what conversions may add where key switches add the least.
+        lowest = space.key_switches.noise[:, -1][lwe]
+        room = (left - dimension * lowest)[circuit.row_pairs] - noise
+        fits = np.ones(len(batch.ring), dtype=bool)
+        more = np.full(len(batch.ring), np.inf)
+        least_variance = np.empty_like(variance)
+        for target, column in self.optimized.items():
+            rows, into = circuit.converted[column]
+            allowed = (room[rows] / into).min(axis=0, initial=np.inf)
+            if circuit.output_into[column]:
+                allowed = np.minimum(allowed, output_left / circuit.output_into[column])
+            if self._is_required(column):
+                fits &= variance[column] <= allowed
+            fits &= allowed >= 0
+            own, table = circuit.conversions[column][0], space.conversions
+            ring, each = view.ring[target], view.dimension[own]
+            differs = view.ring[own] != ring
+            index = table.cheapest(ring, allowed / each)
+            variance[column] = differs * each * table.noise.ravel()[index]
+            least_variance[column] = differs * each * table.noise[ring, -1]
+            with_level = each * table.cost.ravel()[index] + table.bias[ring]
+            times = circuit.conversion_times[column]
+            cost[column] = times * np.where(differs, with_level, 0.0)
+            one_more = times * each * table.slope[ring]
+            more = np.minimum(more, np.where(differs, one_more, np.inf))
+        columns = ~self.given
+        into, output_into = circuit.into[:, columns], circuit.output_into[columns]
+        base = self._bootstraps(batch) + cost.sum(axis=0)
+        fits &= output_left >= output_into @ variance[columns]
+        total = base + switched(noise + into @ variance[columns])
+        floor = base + more + switched(noise + into @ least_variance[columns])
+        return np.where(fits, total, np.inf), np.where(fits, floor, np.inf)
 
     def switches(self, chosen: Batch, limit: FloatArray) -> tuple[Switches, Switches]:
         """Key switches and conversions of a single candidate."""
@@ -254,57 +299,6 @@ class CandidateCosts:
         if group.source == circuit.output.source:
             cost = np.where(output_left >= 0, cost, np.inf)
         return cost
-
-    def _converted(
-        self, batch: Batch, view: View, *, least_noise: bool
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of all key switches at once, with the cheapest conversions that leave a solution.
-
-        The costs of bootstraps and conversions, of key switches (infinite where there is no
-        solution), and what at least some other conversion costs more. With ``least_noise`` key
-        switches are those that the best conversions would leave room for.
-        """
-        circuit, space = self.circuit, self.circuit.space
-        noise, output_left = self.noise(view), self.output_left(view)
-        variance, cost = self._known_conversions(view)
-        noise += circuit.into[:, self.given] @ variance[self.given]
-        output_left -= circuit.output_into[self.given] @ variance[self.given]
-        left = circuit.bounds[:, None] - view.modulus_switch[circuit.readers]
-        lwe, dimension = view.lwe[circuit.readers], view.dimension[circuit.sources]
-        table = space.key_switches
-        fits = np.ones(len(batch.ring), dtype=bool)
-        more = np.full(len(batch.ring), np.inf)
-        if self.optimized:
-            # By constraint, what conversions may add where key switches add the least.
-            room = (left - dimension * table.noise[:, -1][lwe])[circuit.row_pairs] - noise
-        for target, column in self.optimized.items():
-            rows, into = circuit.converted[column]
-            allowed = (room[rows] / into).min(axis=0, initial=np.inf)
-            if circuit.output_into[column]:
-                allowed = np.minimum(allowed, output_left / circuit.output_into[column])
-            if self._is_required(column):
-                fits &= variance[column] <= allowed
-            fits &= allowed >= 0
-            own = circuit.conversions[column][0]
-            ring, each = view.ring[target], view.dimension[own]
-            differs, table_to = view.ring[own] != ring, space.conversions
-            index = table_to.cheapest(ring, allowed / each)
-            noises = table_to.noise[ring, -1] if least_noise else table_to.noise.ravel()[index]
-            variance[column] = differs * each * noises
-            with_level = each * table_to.cost.ravel()[index] + table_to.bias[ring]
-            times = circuit.conversion_times[column]
-            cost[column] = times * np.where(differs, with_level, 0.0)
-            one_more = times * each * table_to.slope[ring]
-            more = np.minimum(more, np.where(differs, one_more, np.inf))
-        if self.optimized:
-            columns = ~self.given
-            noise += circuit.into[:, columns] @ variance[columns]
-            output_left -= circuit.output_into[columns] @ variance[columns]
-        left -= np.maximum.reduceat(noise, circuit.starts, axis=0)
-        index = table.cheapest(lwe, left / dimension)
-        switched = circuit.pair_times @ (dimension * table.cost.ravel()[index] + table.bias[lwe])
-        switched = np.where(fits & (output_left >= 0), switched, np.inf)
-        return self._bootstraps(batch) + cost.sum(axis=0), switched, more
 
     def _is_required(self, column: int) -> bool:
         """Whether the original looks only at candidates for which the known conversion does."""

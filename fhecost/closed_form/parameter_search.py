@@ -137,7 +137,6 @@ def _look_later(costs: CandidateCosts, found: _Found) -> None:
         price = found.price
         before = np.minimum.accumulate(np.concatenate([[found.most], cost[:-1]]))
         (which,) = np.nonzero((cost > before) & (floor <= price))
-        which = which[costs.further_floor(batch.taken(which)) <= price]
         if not len(which):
             return
         cost[which] = costs.below(batch.taken(which), before[which])
