@@ -9,7 +9,8 @@ coefficients that linear operations gave it; what goes in twice counts as indepe
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,24 +25,26 @@ OUTPUT = -1
 """The reader of what isn't looked up but returned."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Constraint:
-    """Ciphertexts under the key of partition ``source``, all read by ``reader``, ``count`` each.
+    """Ciphertexts under the key of partition ``source``, all read by ``reader``.
 
     ``noise`` (constraints, 3 P) are coefficients of the variances of P partitions' bootstraps, of
-    P partitions' inputs, and of conversions from P partitions to ``source``. The ciphertexts hold
-    ``precision`` bits. ``tightest`` are the rows that no other row dominates.
+    P partitions' inputs, and of conversions from P partitions to ``source``; ``counts`` are how
+    many ciphertexts each. They hold ``precision`` bits. ``tightest`` are the rows that no other row
+    dominates; by their bytes constraints are compared, which is all that a search depends on.
     """
 
     source: int
     reader: int
     precision: int
-    noise: FloatArray
-    counts: FloatArray
-    tightest: FloatArray
+    noise: FloatArray = field(compare=False)
+    counts: FloatArray = field(compare=False)
+    tightest: FloatArray = field(compare=False)
+    tightest_bytes: bytes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class CircuitNeeds:
     """What the optimizer knows of a circuit: operations of each kind, and constraints on noise.
 
@@ -50,9 +53,18 @@ class CircuitNeeds:
     """
 
     bootstraps: tuple[int, ...]
-    key_switches: dict[Indices, int]
-    conversions: dict[Indices, int]
+    key_switches: Mapping[Indices, int] = field(hash=False)
+    conversions: Mapping[Indices, int] = field(hash=False)
     constraints: tuple[Constraint, ...]
+
+    def divided(self, by: int) -> CircuitNeeds:
+        """With counts that many times smaller."""
+        return replace(
+            self,
+            bootstraps=tuple(count // by for count in self.bootstraps),
+            key_switches={pair: count // by for pair, count in self.key_switches.items()},
+            conversions={pair: count // by for pair, count in self.conversions.items()},
+        )
 
 
 def circuit_needs(plan: Plan, partitions: Partitions) -> CircuitNeeds:
@@ -103,7 +115,8 @@ def _constraint(
     # A row is dominated by another that is nowhere smaller; all differ.
     below = (noise[:, None, :] <= noise[None, :, :]).all(axis=2)
     np.fill_diagonal(below, val=False)
-    return Constraint(source, reader, precision, noise, counts, noise[~below.any(axis=1)])
+    tightest = noise[~below.any(axis=1)]
+    return Constraint(source, reader, precision, noise, counts, tightest, tightest.tobytes())
 
 
 def _narrowing(partitions: Partitions, lookup: Lookups, source: Wire) -> float:

@@ -10,7 +10,8 @@ original does, not at the least cost that there is.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,8 +45,24 @@ def solve(needs: CircuitNeeds, p_error: float, security: int = 128) -> Solution:
         ImpossibleError: no parameters do.
     """
     kappa, space = deviations(p_error), search_space(security)
-    circuit = SearchedCircuit(needs, space, kappa)
-    count = len(needs.bootstraps)
+    times = math.gcd(*needs.bootstraps, *needs.key_switches.values(), *needs.conversions.values())
+    choices = _searched(_Search(needs.divided(times), kappa, security))
+    return _with_errors(replace(choices, cost=choices.cost * times), needs, space, kappa)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What a search depends on: equal ones, such as those of equal heads, have one result."""
+
+    needs: CircuitNeeds
+    kappa: float
+    security: int
+
+
+@lru_cache(maxsize=4096)
+def _searched(search: _Search) -> Choices:
+    circuit = SearchedCircuit(search.needs, search_space(search.security), search.kappa)
+    count = circuit.count
     now = best = before = Choices((None,) * count)
     # Partitions that can't be improved as things are.
     settled: set[int] = set()
@@ -67,7 +84,7 @@ def solve(needs: CircuitNeeds, p_error: float, security: int = 128) -> Solution:
         before = now
     if not best.complete:
         raise ImpossibleError("no parameters keep the noise of some lookup low enough")
-    return _with_errors(best, needs, space, kappa)
+    return best
 
 
 def solve_globally(

@@ -153,20 +153,19 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
     batch = Batch(space.rings, np.zeros(len(space.rings), dtype=int), space.levels)
     base, slope = costs.least(batch)
     kept = base + slope * space.lwe[0] <= most
-    # With the best key switches; those to a partition that isn't chosen depend on n.
+    batch, base, slope = batch.taken(kept), base[kept], slope[kept]
+    view = costs.view(batch)
+    noise = np.maximum.reduceat(costs.noise(view), circuit.starts, axis=0)
+    left = circuit.bounds[:, None] - noise - view.modulus_switch[circuit.readers]
+    # With the best key switches. Those to a partition that isn't chosen depend on n: with less of
+    # it, no other noise is less.
+    each = left / view.dimension[circuit.sources]
     lowest = space.key_switches.noise[:, -1]
     free_reader = costs.free[circuit.readers]
-    for last in (False, True):
-        batch, base, slope = batch.taken(kept), base[kept], slope[kept]
-        view = costs.view(batch)
-        noise = np.maximum.reduceat(costs.noise(view), circuit.starts, axis=0)
-        left = circuit.bounds[:, None] - noise - view.modulus_switch[circuit.readers]
-        each = left / view.dimension[circuit.sources]
-        least = np.searchsorted(-lowest, np.where(free_reader, -each, -np.inf)).max(axis=0)
-        kept = (free_reader | (each >= lowest[view.lwe[circuit.readers]])).all(axis=0)
-        kept &= (least < len(space.lwe)) & (costs.output_left(view) >= 0)
-        if last:
-            base = base + costs.more_levels(view, each)
-        batch = Batch(batch.ring, np.maximum(batch.lwe, least), batch.level)
-        kept &= base + slope * space.lwe[np.minimum(batch.lwe, len(space.lwe) - 1)] <= most
+    least = np.searchsorted(-lowest, np.where(free_reader, -each, -np.inf)).max(axis=0)
+    kept = (free_reader | (each >= lowest[view.lwe[circuit.readers]])).all(axis=0)
+    kept &= (least < len(space.lwe)) & (costs.output_left(view) >= 0)
+    batch, base, slope = Batch(batch.ring, least, batch.level).taken(kept), base[kept], slope[kept]
+    base = base + costs.more_levels(view, each)[kept]
+    kept = base + slope * space.lwe[batch.lwe] <= most
     return batch.taken(kept), base[kept], slope[kept]
