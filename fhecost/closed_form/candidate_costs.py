@@ -96,15 +96,16 @@ class CandidateCosts:
             space.fresh[ring],
         )
 
-    def noise(self, view: View) -> FloatArray:
-        """By constraint, what is there without conversions and switches."""
-        return self._noise(self.circuit.rows, view)
+    def noise(self, view: View, conversions: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """By constraint, what is there without optimized conversions and without switches.
 
-    def output_left(self, view: View) -> FloatArray:
-        """How much noise conversions may add to the circuit's result."""
-        noise = self._noise(self.circuit.output.tightest, view)
-        left: FloatArray = self.circuit.output_bound - noise.max(axis=0)
-        return left
+        And how much optimized ``conversions``, of which these are the variances, may add to the
+        circuit's result.
+        """
+        circuit, given = self.circuit, conversions[self.given]
+        noise = self._noise(circuit.rows, view) + circuit.into[:, self.given] @ given
+        output = self._noise(circuit.output.tightest, view).max(axis=0)
+        return noise, circuit.output_bound - output - circuit.output_into[self.given] @ given
 
     def _noise(self, rows: FloatArray, view: View) -> FloatArray:
         count = self.circuit.count
@@ -122,17 +123,23 @@ class CandidateCosts:
         each = circuit.space.bootstraps.cost[batch.ring, batch.level]
         return base, slope + circuit.times[self.partition] * each
 
-    def more_levels(self, view: View, allowed: FloatArray) -> FloatArray:
-        """What key switches to known partitions cost at least above those of one level.
+    def more(self, view: View, allowed: FloatArray, known: FloatArray) -> FloatArray:
+        """What conversions, and key switches to known partitions beyond one level, cost at least.
 
-        ``allowed`` (pairs, candidates) is their noise at most, for each coefficient.
+        ``allowed`` (pairs, candidates) is the noise of key switches at most, for each coefficient;
+        ``known`` are the costs of conversions as they are.
         """
         circuit, table = self.circuit, self.circuit.space.key_switches
         (fixed,) = np.nonzero(~self.free[circuit.readers, 0])
         lwe = view.lwe[circuit.readers[fixed]]
         cost = table.cost.ravel()[table.cheapest(lwe, allowed[fixed])] - table.cost[lwe, 0]
         cost *= view.dimension[circuit.sources[fixed]]
-        more: FloatArray = circuit.pair_times[fixed] @ cost
+        more: FloatArray = circuit.pair_times[fixed] @ cost + known[self.given].sum(axis=0)
+        for target, column in self.optimized.items():
+            ring, own = view.ring[target], circuit.conversions[column][0]
+            to, differs = circuit.space.conversions, view.ring[own] != ring
+            cheapest = view.dimension[own] * to.cost[ring, 0] + to.bias[ring]
+            more += circuit.conversion_times[column] * differs * cheapest
         return more
 
     def first_feasible(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
@@ -142,10 +149,8 @@ class CandidateCosts:
         """
         circuit, space = self.circuit, self.circuit.space
         view = self.view(batch)
-        noise, output_left = self.noise(view), self.output_left(view)
-        variance, cost = self._known_conversions(view)
-        noise += circuit.into[:, self.given] @ variance[self.given]
-        output_left -= circuit.output_into[self.given] @ variance[self.given]
+        variance, cost = self.known_conversions(view)
+        noise, output_left = self.noise(view, variance)
         left = circuit.bounds[:, None] - view.modulus_switch[circuit.readers]
         lwe, dimension = view.lwe[circuit.readers], view.dimension[circuit.sources]
 
@@ -214,10 +219,8 @@ class CandidateCosts:
         ``limit``, going from one key to the next; what is ahead costs the least.
         """
         circuit, view = self.circuit, self.view(batch)
-        noise, output_left = self.noise(view), self.output_left(view)
-        variance, conversion_cost = self._known_conversions(view)
-        noise += circuit.into[:, self.given] @ variance[self.given]
-        output_left -= circuit.output_into[self.given] @ variance[self.given]
+        variance, conversion_cost = self.known_conversions(view)
+        noise, output_left = self.noise(view, variance)
         floors = self._switch_floors(view)
         cost: FloatArray = self._bootstraps(batch) + conversion_cost[self.given].sum(axis=0)
         ahead = floors.sum(axis=0) + conversion_cost[~self.given].sum(axis=0)
@@ -322,7 +325,7 @@ class CandidateCosts:
         floors: FloatArray = circuit.pair_times[:, None] * each
         return floors
 
-    def _known_conversions(self, view: View) -> tuple[FloatArray, FloatArray]:
+    def known_conversions(self, view: View) -> tuple[FloatArray, FloatArray]:
         """Variance of each conversion and cost of all such, as they are known.
 
         Else the least of both; and none where what is known holds for other rings.

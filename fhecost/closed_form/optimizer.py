@@ -100,10 +100,20 @@ def solve_globally(
     for _ in range(TRIES - 1):
         if solution.global_p_error <= global_p_error:
             break
-        share = math.log1p(-solution.p_error) / math.log1p(-solution.global_p_error)
-        p_error = -math.expm1(math.log1p(-global_p_error) * share)
+        p_error = _next_p_error(p_error, solution, global_p_error)
         solution = solve(needs, p_error, security)
     return solution, p_error
+
+
+def _next_p_error(p_error: float, solution: Solution, global_p_error: float) -> float:
+    """What to try after ``p_error`` gave ``solution``, which errs too often."""
+    if solution.global_p_error < 1:
+        share = math.log1p(-solution.p_error) / math.log1p(-solution.global_p_error)
+        tried = -math.expm1(math.log1p(-global_p_error) * share)
+        if tried > 0:
+            return tried
+    # So far off that only a step in the right direction is possible.
+    return p_error * (solution.p_error / solution.global_p_error)
 
 
 def _with_errors(

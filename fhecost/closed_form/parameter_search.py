@@ -155,8 +155,10 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
     kept = base + slope * space.lwe[0] <= most
     batch, base, slope = batch.taken(kept), base[kept], slope[kept]
     view = costs.view(batch)
-    noise = np.maximum.reduceat(costs.noise(view), circuit.starts, axis=0)
-    left = circuit.bounds[:, None] - noise - view.modulus_switch[circuit.readers]
+    variance, known = costs.known_conversions(view)
+    noise, output_left = costs.noise(view, variance)
+    left = circuit.bounds[:, None] - np.maximum.reduceat(noise, circuit.starts, axis=0)
+    left -= view.modulus_switch[circuit.readers]
     # With the best key switches. Those to a partition that isn't chosen depend on n: with less of
     # it, no other noise is less.
     each = left / view.dimension[circuit.sources]
@@ -164,8 +166,8 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
     free_reader = costs.free[circuit.readers]
     least = np.searchsorted(-lowest, np.where(free_reader, -each, -np.inf)).max(axis=0)
     kept = (free_reader | (each >= lowest[view.lwe[circuit.readers]])).all(axis=0)
-    kept &= (least < len(space.lwe)) & (costs.output_left(view) >= 0)
+    kept &= (least < len(space.lwe)) & (output_left >= 0)
     batch, base, slope = Batch(batch.ring, least, batch.level).taken(kept), base[kept], slope[kept]
-    base = base + costs.more_levels(view, each)[kept]
+    base = base + costs.more(view, each, known)[kept]
     kept = base + slope * space.lwe[batch.lwe] <= most
     return batch.taken(kept), base[kept], slope[kept]
