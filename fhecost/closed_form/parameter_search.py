@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,13 +16,13 @@ from fhecost.closed_form.candidate_costs import Batch, CandidateCosts
 from fhecost.closed_form.search_state import Choice, Choices, SearchedCircuit
 from fhecost.quantization import FloatArray, IntArray
 
-STRIDE = 8
+STRIDES = (32, 8, 1)
 """Every so many-th LWE dimension is looked at first, then those between that may be cheaper."""
 
 FEW = 500
 """Candidates that are looked at all at once."""
 
-FIRST_RINGS, FIRST_STRIDE, FIRST_REACH = 3, 32, 512
+FIRST_RINGS, FIRST_OFFSETS = 3, np.arange(0, 512, 32)
 """What is looked at while no cost is known yet: rings, and LWE dimensions above the least."""
 
 
@@ -78,38 +79,41 @@ def _best(costs: CandidateCosts, most: float) -> _Found:
     order = np.argsort(least, kind="stable")
     while math.isinf(found.price) and start < len(order):
         first = pairs.taken(order[start : start + FIRST_RINGS])
-        _look(costs, found, _spread(first, FIRST_REACH, FIRST_STRIDE, len(lwe)))
+        _look(costs, found, _spread(first, FIRST_OFFSETS, len(lwe))[0])
         start += FIRST_RINGS
     near = least <= found.price
     if not near.any():
         return found
     pairs, base, slope = pairs.taken(near), base[near], slope[near]
     # Up to where the lower bound of cost, which grows with n, exceeds the best known.
-    ends = np.minimum((found.price - base) / slope, lwe[-1]).astype(int) - lwe[0]
-    reach = int((ends - pairs.lwe).max()) + 1
-    few = int((ends - pairs.lwe).sum()) < FEW
-    coarse = _spread(pairs, reach, 1 if few else STRIDE, ends + 1)
-    cost = _look(costs, found, coarse)
-    if not few:
-        n = lwe[coarse.lwe]
-        # From one n to the next, cost grows no faster than n.
-        between = coarse.taken(cost * (n - STRIDE + 1) / n <= found.price)
-        _look(costs, found, _spread(between, -STRIDE, -1, len(lwe)))
+    ends = np.minimum((found.price - base) / slope, lwe[-1]).astype(int) - lwe[0] + 1
+    strides = STRIDES if int((ends - pairs.lwe).sum()) > FEW else STRIDES[-1:]
+    reach = int((ends - pairs.lwe).max()) + strides[0]
+    batch, which = _spread(
+        pairs, np.arange(0, reach, strides[0]), np.minimum(ends + strides[0] - 1, len(lwe))
+    )
+    base, cost = base[which], _look(costs, found, batch)
+    for stride, finer in pairwise(strides):
+        # From one n to the next, what depends on it grows no faster than n.
+        part = (stride - 1) / lwe[batch.lwe]
+        least = cost * (1 - part) + base * part
+        near = least <= found.price
+        batch, base, cost = batch.taken(near), base[near], cost[near]
+        between, which = _spread(batch, np.arange(-finer, -stride, -finer), len(lwe))
+        batch = Batch(*(np.concatenate(both) for both in zip(batch, between, strict=True)))
+        base = np.concatenate([base, base[which]])
+        cost = np.concatenate([cost, _look(costs, found, between)])
     if costs.optimized:
         _look_later(costs, found)
     return found
 
 
-def _spread(batch: Batch, reach: int, stride: int, ends: int | IntArray) -> Batch:
-    """``batch`` at every ``stride``-th n from its own, or before it, up to ``reach`` away.
-
-    They stay below the ``ends``.
-    """
-    offsets = np.arange(0 if stride > 0 else -1, reach, stride)
+def _spread(batch: Batch, offsets: IntArray, ends: int | IntArray) -> tuple[Batch, IntArray]:
+    """``batch`` at its n plus each of ``offsets``, below ``ends``; and which of it each one is."""
     lwe = batch.lwe[:, None] + offsets
     shown = (lwe >= 0) & (lwe < np.reshape(ends, (-1, 1)))
     which, _ = np.nonzero(shown)
-    return Batch(batch.ring[which], lwe[shown], batch.level[which])
+    return Batch(batch.ring[which], lwe[shown], batch.level[which]), which
 
 
 def _look(costs: CandidateCosts, found: _Found, batch: Batch) -> FloatArray:
