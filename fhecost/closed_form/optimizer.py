@@ -28,6 +28,10 @@ ROUNDS = 11
 TRIES = 10
 """How many errors a lookup the compiler tries at most to reach one for the whole circuit."""
 
+_INFEASIBLE = (
+    "no parameters keep the noise of some lookup low enough: use fewer bits or a larger p_error"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Solution:
@@ -73,7 +77,7 @@ def _searched(search: _Search) -> Choices:
             found = improved(circuit, now, partition, best.cost)
             if found is None:
                 if now.partitions == (None,) * count:
-                    raise ImpossibleError("no parameters keep the noise of some lookup low enough")
+                    raise ImpossibleError(_INFEASIBLE)
                 settled.add(partition)
                 continue
             now, settled = found, set()
@@ -83,7 +87,7 @@ def _searched(search: _Search) -> Choices:
             break
         before = now
     if not best.complete:
-        raise ImpossibleError("no parameters keep the noise of some lookup low enough")
+        raise ImpossibleError(_INFEASIBLE)
     return best
 
 
