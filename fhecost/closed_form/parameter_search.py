@@ -16,11 +16,11 @@ from fhecost.closed_form.candidate_costs import Batch, CandidateCosts
 from fhecost.closed_form.search_state import Choice, Choices, SearchedCircuit
 from fhecost.quantization import FloatArray, IntArray
 
-STRIDES = (32, 8, 1)
-"""Every so many-th LWE dimension is looked at first, then those between that may be cheaper."""
+FEW, MANY = 500, 16_000
+"""Candidates that are looked at all at once; from where on nearly equal ones are passed over."""
 
-FEW = 500
-"""Candidates that are looked at all at once."""
+STRIDES = {FEW: (1,), MANY: (8, 1), math.inf: (32, 8, 1)}
+"""Of up to so many, each so many-th is looked at first, then those between that may be cheaper."""
 
 FIRST_RINGS, FIRST_OFFSETS = 3, np.arange(0, 512, 32)
 """What is looked at while no cost is known yet: rings, and LWE dimensions above the least."""
@@ -87,17 +87,17 @@ def _best(costs: CandidateCosts, most: float) -> _Found:
     pairs, base, slope = pairs.taken(near), base[near], slope[near]
     # Up to where the lower bound of cost, which grows with n, exceeds the best known.
     ends = np.minimum((found.price - base) / slope, lwe[-1]).astype(int) - lwe[0] + 1
-    strides = STRIDES if int((ends - pairs.lwe).sum()) > FEW else STRIDES[-1:]
+    count = int((ends - pairs.lwe).sum())
+    strides = next(strides for most_of, strides in STRIDES.items() if count <= most_of)
     reach = int((ends - pairs.lwe).max()) + strides[0]
     batch, which = _spread(
         pairs, np.arange(0, reach, strides[0]), np.minimum(ends + strides[0] - 1, len(lwe))
     )
     base, cost = base[which], _look(costs, found, batch)
     for stride, finer in pairwise(strides):
-        # From one n to the next, what depends on it grows no faster than n.
+        # From one n to the next, cost hardly grows faster than n, and what depends on n least so.
         part = (stride - 1) / lwe[batch.lwe]
-        least = cost * (1 - part) + base * part
-        near = least <= found.price
+        near = cost * (1 - part) + (base * part if count > MANY else 0.0) <= found.price
         batch, base, cost = batch.taken(near), base[near], cost[near]
         between, which = _spread(batch, np.arange(-finer, -stride, -finer), len(lwe))
         batch = Batch(*(np.concatenate(both) for both in zip(batch, between, strict=True)))
@@ -157,21 +157,22 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
     batch = Batch(space.rings, np.zeros(len(space.rings), dtype=int), space.levels)
     base, slope = costs.least(batch)
     kept = base + slope * space.lwe[0] <= most
-    batch, base, slope = batch.taken(kept), base[kept], slope[kept]
-    view = costs.view(batch)
-    variance, known = costs.known_conversions(view)
-    noise, output_left = costs.noise(view, variance)
-    left = circuit.bounds[:, None] - np.maximum.reduceat(noise, circuit.starts, axis=0)
-    left -= view.modulus_switch[circuit.readers]
-    # With the best key switches. Those to a partition that isn't chosen depend on n: with less of
-    # it, no other noise is less.
-    each = left / view.dimension[circuit.sources]
     lowest = space.key_switches.noise[:, -1]
     free_reader = costs.free[circuit.readers]
-    least = np.searchsorted(-lowest, np.where(free_reader, -each, -np.inf)).max(axis=0)
-    kept = (free_reader | (each >= lowest[view.lwe[circuit.readers]])).all(axis=0)
-    kept &= (least < len(space.lwe)) & (output_left >= 0)
-    batch, base, slope = Batch(batch.ring, least, batch.level).taken(kept), base[kept], slope[kept]
-    base = base + costs.more(view, each, known)[kept]
+    more = np.zeros(len(base))
+    # Of the least n that key switches leave, other noise is larger: a second time tells more.
+    for _ in range(2):
+        batch, base, slope = batch.taken(kept), base[kept], slope[kept]
+        view = costs.view(batch)
+        variance, known = costs.known_conversions(view)
+        noise, output_left = costs.noise(view, variance)
+        left = circuit.bounds[:, None] - np.maximum.reduceat(noise, circuit.starts, axis=0)
+        each = (left - view.modulus_switch[circuit.readers]) / view.dimension[circuit.sources]
+        least = np.searchsorted(-lowest, np.where(free_reader, -each, -np.inf)).max(axis=0)
+        kept = (free_reader | (each >= lowest[view.lwe[circuit.readers]])).all(axis=0)
+        kept &= (least < len(space.lwe)) & (output_left >= 0)
+        batch = Batch(batch.ring, np.minimum(least, len(space.lwe) - 1), batch.level)
+        more = costs.more(view, each, known)
+    batch, base, slope = batch.taken(kept), (base + more)[kept], slope[kept]
     kept = base + slope * space.lwe[batch.lwe] <= most
     return batch.taken(kept), base[kept], slope[kept]
