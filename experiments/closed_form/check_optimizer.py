@@ -2,8 +2,9 @@
 
 Every circuit of ``compiled.json.gz`` (at Concrete's default, 1e-5 for the whole circuit) and of
 ``p_errors.json.gz`` (an error a lookup) is solved again without Concrete. What is compared is the
-complexity: the work of all lookups in the optimizer's unit. ``--compile`` compiles the circuits of
-the second file, in a minute.
+complexity: the work of all lookups in the optimizer's unit. So is every head of drawn settings in
+``fast.json.gz`` that shares its sets by precision. ``--compile`` compiles the circuits of the
+second file, in a minute; ``--write`` puts the errors into ``errors.json``.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from typing import Any
 
 import numpy as np
 from compile_grid import quantized_case
+from compile_settings import quantized_case as quantized_setting
 from make_table import plan_of_case, write
 
 from fhecost.circuits.profile import CircuitProfile
+from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.noise_constraints import circuit_needs
 from fhecost.closed_form.optimizer import solve, solve_globally
 from fhecost.closed_form.partitions import partition
+from fhecost.closed_form.plan import Plan
+from fhecost.closed_form.plan_operators import plan_of
 from fhecost.concrete.compilation import GLOBAL_P_ERROR, import_concrete
 from fhecost.concrete.operators import TracedOperators
 from fhecost.concrete.reader import profile_circuit
@@ -77,12 +82,38 @@ def entries() -> Iterator[dict[str, Any]]:
     """All compiled circuits; those without ``wanted_p_error`` have the default for all lookups."""
     for name in ("compiled", "p_errors"):
         yield from json.loads(gzip.decompress((HERE / f"{name}.json.gz").read_bytes()))["compiled"]
+    for entry in json.loads(gzip.decompress((HERE / "fast.json.gz").read_bytes()))["compiled"]:
+        tolerance = entry["case"]["setting"]["tolerance"]
+        if not tolerance["by_noise"]:
+            yield {**entry, "wanted_p_error": tolerance["p_error"]}
+
+
+def plan_of_entry(entry: dict[str, Any]) -> Plan:
+    """The plan of a compiled circuit."""
+    if "setting" not in entry["case"]:
+        return plan_of_case(entry["case"])
+    quantized, sentences = quantized_setting(entry["case"])
+    return plan_of(quantized.run, Sampled(sentences))
+
+
+def write_errors(found: list[float]) -> None:
+    """Put how far off solved sets are beside the errors of sets from the table."""
+    path = HERE / "errors.json"
+    content = json.loads(path.read_text())
+    content["errors"]["solved"] = {
+        "n": len(found),
+        "median_abs_error": round(float(np.median(found)), 4),
+        "p90_abs_error": round(float(np.quantile(found, 0.9)), 4),
+        "worst_abs_error": round(max(found), 4),
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def main() -> None:
     """Print by p_error and variant how far off the complexity is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--every", type=int, default=1, help="check only each so many-th circuit")
     asked = parser.parse_args()
     if asked.compile:
@@ -91,7 +122,7 @@ def main() -> None:
     errors: dict[tuple[str, str], list[float]] = defaultdict(list)
     seconds = []
     for entry in list(entries())[:: asked.every]:
-        plan = plan_of_case(entry["case"])
+        plan = plan_of_entry(entry)
         wanted = entry.get("wanted_p_error")
         start = time.process_time()
         needs = circuit_needs(plan, partition(plan))
@@ -105,7 +136,7 @@ def main() -> None:
         error = abs(solution.choices.cost / complexity - 1)
         kind = f"{wanted:g} a lookup" if wanted else "1e-05 in all"
         errors[kind, "all"].append(error)
-        errors[kind, entry["case"]["variant"]].append(error)
+        errors[kind, entry["case"].get("variant", "fast")].append(error)
         if error > 0.02:
             print(f"{100 * error:.1f} % off: {entry['case']} {kind}")
     for (kind, variant), found in sorted(errors.items()):
@@ -114,6 +145,8 @@ def main() -> None:
             f"{kind}, {variant}: {len(found)} circuits, {same} equal, median "
             f"{100 * np.median(found):.2f} %, worst {100 * max(found):.2f} %"
         )
+    if asked.write:
+        write_errors([e for (_, name), found in errors.items() if name == "all" for e in found])
     print(f"{1e3 * np.mean(seconds):.1f} ms a circuit, median {1e3 * np.median(seconds):.1f}")
 
 

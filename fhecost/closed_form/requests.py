@@ -77,6 +77,8 @@ def profile_of_weights(
         progress("predicting the circuit")
         plan = plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
         description = located.description.changed(widths="calibrated")
-        return predicted_profile(plan, located.circuit_name, description)
+        return predicted_profile(
+            plan, located.circuit_name, description, tolerance=quantized.heads.tolerance
+        )
 
     return located.through_cache(predicted, "closed form") if use_cache else predicted()

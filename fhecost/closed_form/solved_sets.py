@@ -84,6 +84,7 @@ def _parameter_sets(partitions: Partitions, solution: Solution) -> ParameterSets
         distance=0.0,
         solved_for=partitions.lookup_count,
         beyond=0.0,
+        solved=True,
     )
 
 

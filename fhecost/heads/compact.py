@@ -96,7 +96,9 @@ class CompactHeads:
 
     def of(self, head: CompactHead, operators: Operators, pairs: Pairs, *more: Any) -> HeadRun:
         """``head``, one of these, on ``operators``; ``more`` are a prefix and earlier tokens."""
-        return HeadRun(head, operators, pairs, self.projection_bits, self.kept_bits, *more)
+        # Rounding by lookups costs as little in a wider block: each head keeps its own width.
+        bits = self.projection_bits if head.exact else head.projection_bits
+        return HeadRun(head, operators, pairs, bits, self.kept_bits, *more)
 
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (heads, L, d)."""
