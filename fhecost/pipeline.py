@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from fhecost.circuit_request import CircuitRequest, find_circuit
+from fhecost.circuit_request import CircuitRequest, CompiledHeads, PredictedHeads, find_circuit
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile, save_profile
 from fhecost.errors import FieldError, ImpossibleError
@@ -55,25 +56,30 @@ def estimate_circuit(
     profiles = load_hardware(hardware, hardware_path)
     found = find_circuit(circuit, progress)
     report = estimate_all(found, profiles, skip_impossible=hardware in (ALL, DEFAULT))
-    published = published_head(found.description)
+    progress("comparing")
+    published = published_head(circuit, found.description)
     if published is not None:
-        beside = estimate_all(published, profiles, skip_impossible=True)
+        beside = estimate_all(published, profiles, skip_impossible=True, least=0)
         report = report.changed(beside=beside)
     if kept is not None:
         save_profile(found, kept)
     return report
 
 
-def published_head(described: CircuitDescription) -> CircuitProfile | None:
-    """The published example's head of the shape that a fast head is ``described`` to have.
+def published_head(circuit: CircuitRequest, described: CircuitDescription) -> CircuitProfile | None:
+    """The published example's head where ``circuit`` is a fast head, as it is ``described``.
 
-    By closed form, with stated widths, at its own 4 bits; None beside any other circuit.
+    By closed form at its own 4 bits: of the same weights where they are at hand, else of the same
+    shape with stated widths. None beside any other circuit.
     """
     said = described
     if not (said.scope == "head" and said.variant and said.variant.startswith("fast")):
         return None
     if not (said.width and said.head_dimension and said.seq_len and said.heads):
         return None
+    if isinstance(circuit, CompiledHeads | PredictedHeads):
+        same = replace(circuit.heads, variant="reference", bits=4)
+        return find_circuit(PredictedHeads(same))
     from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 
     heads = said.width // said.head_dimension

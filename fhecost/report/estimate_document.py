@@ -87,16 +87,13 @@ def _beside(report: EstimateReport) -> Iterator[Block]:
         f"Beside it, the published example's head of that shape ({published.circuit.pbs_count:,} "
         f"PBS, complexity {published.circuit.complexity:.2e}), by closed form:"
     )
-    made = published.estimates
-    yield Table(
-        names("machine", (one.hardware for one in made)),
-        numbers("published", (one.latency_s for one in made), duration),
-        numbers(
-            "times as long",
-            (own.get(one.hardware) and one.latency_s / own[one.hardware] for one in made),
-            "{:.0f}".format,
-        ),
-    )
+    if made := published.estimates:
+        factors = (one.latency_s / own[one.hardware] for one in made if one.hardware in own)
+        yield Table(
+            names("machine", (one.hardware for one in made)),
+            numbers("published", (one.latency_s for one in made), duration),
+            numbers("times as long", factors, "{:.0f}".format),
+        )
     yield Refusals(
         *(f"{no.hardware}: not the published one: {no.reason}." for no in published.refusals)
     )
