@@ -30,6 +30,8 @@ def predicted_profile(
     description: CircuitDescription,
     sharing_tokens: int | None = None,
     tolerance: Tolerance = USUAL,
+    *,
+    solve: bool = False,
 ) -> CircuitProfile:
     """The circuit profile of ``plan`` with predicted sets.
 
@@ -39,8 +41,10 @@ def predicted_profile(
         description: what it computes, as far as it is known before its sets are.
         sharing_tokens: how many tokens share the cost; None where that is no question.
         tolerance: how often a lookup may go wrong. With Concrete's default the sets come from a
-            table, with an error a lookup they are solved for. That lookups of one precision may be
-            split by their noise is left out: it makes a circuit a little cheaper.
+            table unless they are to be solved, with an error a lookup they always are. That lookups
+            of one precision may be split by their noise is left out: it makes a circuit a little
+            cheaper.
+        solve: whether to take the time, up to some seconds, that exact sets need.
 
     Raises:
         ImpossibleError: a lookup reads more than any circuit in the table of parameter sets, or
@@ -49,10 +53,11 @@ def predicted_profile(
     partitions = partition(plan)
     lookups = partitions.lookup_count
     errors = None
-    if tolerance.p_error is None:
+    if tolerance.p_error is None and not solve:
         parameters = predict_sets(description.variant or "", plan, partitions)
     else:
-        solved = solved_sets(plan, partitions, p_error=tolerance.p_error)
+        in_all = GLOBAL_P_ERROR if tolerance.p_error is None else None
+        solved = solved_sets(plan, partitions, p_error=tolerance.p_error, global_p_error=in_all)
         parameters, errors = solved.parameters, (solved.p_error, solved.global_p_error)
     return circuit_profile(
         plan,

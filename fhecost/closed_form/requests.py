@@ -78,7 +78,11 @@ def profile_of_weights(
         plan = plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
         description = located.description.changed(widths="calibrated")
         return predicted_profile(
-            plan, located.circuit_name, description, tolerance=quantized.heads.tolerance
+            plan,
+            located.circuit_name,
+            description,
+            tolerance=quantized.heads.tolerance,
+            solve=True,
         )
 
     return located.through_cache(predicted, "closed form") if use_cache else predicted()
