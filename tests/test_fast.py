@@ -27,7 +27,8 @@ from fhecost.heads.attention_head import AttentionHead, attend
 from fhecost.heads.fast import SHIPPED, fast_setting
 from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.low_rank import hadamard_rotation, principal_directions, reduced_scores
-from fhecost.heads.operators import ClearOperators, NoisyOperators
+from fhecost.heads.noise import NoisyOperators
+from fhecost.heads.operators import ClearOperators
 from fhecost.heads.saved_setting import SavedSetting, load_setting, save_setting
 from fhecost.heads.tolerance import Tolerance
 from fhecost.heads.variants import variant_named

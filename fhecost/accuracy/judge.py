@@ -15,7 +15,8 @@ from fhecost.accuracy.records import AccuracyRow
 from fhecost.circuits.description import KeylessMode
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.model import GPT2, calibration_windows, find_model, load_gpt2, sentence_windows
-from fhecost.heads.operators import ClearOperators, NoisyOperators
+from fhecost.heads.noise import NoisyOperators
+from fhecost.heads.operators import ClearOperators
 from fhecost.heads.variants import QuantizedHeads, variant_named
 from fhecost.quantization import FloatArray, IntArray
 
@@ -70,7 +71,10 @@ def judge(name: str, sentences: Sequence[str], setting: Setting) -> AccuracyRow:
     variant = variant_named(setting.variant)
     heads = variant.quantize(floats, calibration, setting.bits)
     p_error = heads.tolerance.p_error if setting.mode == "disable" else None
-    operators = ClearOperators() if p_error is None else NoisyOperators(p_error)
+    operators = ClearOperators()
+    if p_error is not None:
+        seen = map(heads.quantize_input, calibration)
+        operators = NoisyOperators.of(heads.run, seen, p_error)
     integers = [heads.quantize_input(hidden) for hidden in hidden_states]
     outputs = [np.asarray(heads.run(values, operators)) for values in integers]
     simulated: dict[str, Any] = {} if p_error is None else {"p_error": p_error}

@@ -133,7 +133,8 @@ class CompactAttention:
                 return np.clip(np.rint(sums * unit), -largest, largest)
 
             with one.tag("output.requantize"):
-                rounded = one.accumulator("attended", attended, self.attended_bits, self.kept_bits)
+                bits = self.attended_bits if head.exact else head.attended_bits
+                rounded = one.accumulator("attended", attended, bits, self.kept_bits)
                 return operators.lookup(rounded, output_of, (-largest, largest))
 
         return operators.side_by_side(self.heads.heads, run)
@@ -253,17 +254,16 @@ def quantize_projected(
     exact = [attend(head, hidden) - quantized.value_mean for head, quantized in both]
     integers = compact.quantize_input(hidden)
 
-    def outputs(attention: CompactAttention) -> tuple[list[FloatArray], int]:
-        """Each head's real values without their means, and the largest sum of the circuit."""
-        largest, values, pairs = 0, [], Pairs(integers.shape[1])
+    def outputs(attention: CompactAttention) -> tuple[list[FloatArray], list[int]]:
+        """Each head's real values without their means, and its largest sum."""
+        largest, values, pairs = [], [], Pairs(integers.shape[1])
         for head in compact.heads:
-            of_head = []
-            for sentence in integers:
-                one = compact.of(head, ClearOperators(), pairs)
-                sums, share = attention.attended(one, sentence)
-                largest = max(largest, int(np.abs(sums).max()))
-                of_head.append(sums * attention.value_of(head, share))
-            values.append(np.stack(of_head))
+            one = compact.of(head, ClearOperators(), pairs)
+            sums, shares = zip(
+                *(attention.attended(one, one_of) for one_of in integers), strict=True
+            )
+            largest.append(int(np.abs(sums).max()))
+            values.append(np.stack(sums) * attention.value_of(head, shares[0]))
         return values, largest
 
     def error(values: list[FloatArray]) -> float:
@@ -291,8 +291,8 @@ def quantize_projected(
         before = block_diag(*bases) @ weight
         weight = refit(quantized, wanted, np.concatenate(scales)[:, None] * before)
         with_scales = [
-            replace(head, output_scale=scale)
-            for head, scale in zip(compact.heads, scales, strict=True)
+            replace(head, output_scale=scale, attended_bits=signed_bits(SPARE * most))
+            for head, scale, most in zip(compact.heads, scales, largest, strict=True)
         ]
         chosen = replace(chosen, heads=replace(compact, heads=tuple(with_scales)))
     weight_scale = least_error_scales(weight, output_bits)
@@ -310,7 +310,7 @@ def quantize_projected(
         weight=weight_integers,
         column_scale=column_scale,
         column_offset=offset,
-        attended_bits=signed_bits(SPARE * largest),
+        attended_bits=signed_bits(SPARE * max(largest)),
         product_bits=signed_bits(SPARE * float(np.abs(products).max())),
     )
 

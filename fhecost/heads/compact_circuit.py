@@ -66,7 +66,9 @@ class CompactHead:
     def values_of(self, sums: Any, total: Any) -> FloatArray:
         """Real values in v columns of what :meth:`HeadRun.outputs` returned, shape (L, v)."""
         halves = np.asarray(sums, dtype=np.float64) * (self.value_divisor / 2)
-        values: FloatArray = halves / np.maximum(total, 1) * self.value_scale
+        # No average lies beyond what it is of, unless a lookup went wrong.
+        most = self.value.largest
+        values: FloatArray = np.clip(halves / np.maximum(total, 1), -most, most) * self.value_scale
         return values
 
     def real_values(self, sums: Any, total: Any) -> FloatArray:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from statistics import NormalDist
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -161,44 +160,6 @@ class ClearOperators(DirectOperators):
 
     def narrow(self, values: Any, bits: int) -> Any:
         return values
-
-
-class NoisyOperators(ClearOperators):
-    """Clear integers whose lookups go wrong as often as a circuit's may.
-
-    A lookup reads its integer, in steps of what a rounding before it left, with normal noise that
-    exceeds half a step with the probability ``p_error``: as the noisiest lookups of an encrypted
-    circuit do, the others less often. Values near the middle between two steps go either way.
-    """
-
-    def __init__(self, p_error: float, seed: int = 0) -> None:
-        super().__init__()
-        self._spread = -0.5 / NormalDist().inv_cdf(p_error / 2)
-        self._random = np.random.default_rng(seed)
-        self._rounded: dict[int, tuple[Any, Any, int]] = {}
-
-    def accumulator(
-        self,
-        name: str,
-        values: Any,
-        bits: int,
-        kept_bits: int | None = None,
-        signed: bool = True,
-        exact: bool = True,
-    ) -> Any:
-        rounded = super().accumulator(name, values, bits, kept_bits, signed)
-        # What doesn't fit comes out at the other end.
-        low = -(1 << bits - 1) if signed else 0
-        values, rounded = ((one - low) % (1 << bits) + low for one in (values, rounded))
-        step = 1 << max(0, bits - (bits if kept_bits is None else kept_bits))
-        # With the rounded values, so that no other array gets their number.
-        self._rounded[id(rounded)] = rounded, rounded if exact else values, step
-        return rounded
-
-    def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
-        _, read, step = self._rounded.get(id(values), (values, values, 1))
-        noise = self._spread * self._random.standard_normal(read.shape)
-        return super().lookup(np.floor(read / step + 0.5 + noise).astype(np.int64) * step, table)
 
 
 def rounded_half_up(values: Any, dropped: int) -> Any:
