@@ -1,0 +1,87 @@
+"""Which settings are searched, and how a trial becomes one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.saved_setting import SavedSetting
+from fhecost.heads.tolerance import Tolerance
+
+SHARED: Mapping[str, tuple[int, int]] = {
+    "input_bits": (3, 6),
+    "product_bits": (9, 14),
+    "exponential_bits": (2, 6),
+    "kept_bits": (3, 7),
+    "kept_score_bits": (4, 7),
+    "score_shift": (0, 5),
+    "value_shift": (0, 5),
+}
+"""From and to; the same for all heads of a circuit, which share an input and its products."""
+
+OWN: Mapping[str, tuple[int, int]] = {"score_bits": (2, 5), "value_bits": (2, 6)}
+"""From and to; each head has its own, and its own ranks."""
+
+LOG10_P_ERROR = (-4.0, -1.5, 0.5)
+"""From, to and step."""
+
+_LEAST_RANK = 4
+
+
+@dataclass(frozen=True)
+class Space:
+    """The settings of ``heads`` of dimension d, as parameters of a trial.
+
+    ``score_rank_log2`` is that of the columns of queries and keys that are kept, ``value_rank``
+    those of the value in steps; d of them are all. With several heads, what a head has of its own
+    has its number behind.
+    """
+
+    heads: tuple[int, ...]
+    dimension: int
+
+    def setting(self, trial: Any) -> SavedSetting:
+        """What a trial of optuna suggests."""
+        shared = {name: trial.suggest_int(name, *ends) for name, ends in SHARED.items()}
+        settings = [
+            HeadSetting(**shared, **self._own(trial, suffix), exact=False)
+            for suffix in self._suffixes
+        ]
+        low, high, step = LOG10_P_ERROR
+        p_error = 10 ** trial.suggest_float("p_error_log10", low, high, step=step)
+        alike = len(set(settings)) == 1
+        return SavedSetting(
+            settings=tuple(settings[:1] if alike else settings),
+            tolerance=Tolerance(float(f"{p_error:.3g}"), by_noise=True),
+        )
+
+    def parameters(self, setting: HeadSetting, tolerance: Tolerance) -> dict[str, float]:
+        """The parameters of a trial that suggests ``setting`` for each head; empty if none does."""
+        d = self.dimension
+        if tolerance.p_error is None:
+            return {}
+        found = {name: getattr(setting, name) for name in SHARED}
+        found["p_error_log10"] = round(math.log10(tolerance.p_error), 1)
+        score, value = min(setting.score_rank or d, d), min(setting.value_rank or d, d)
+        for suffix in self._suffixes:
+            found |= {f"{name}{suffix}": getattr(setting, name) for name in OWN}
+            found[f"score_rank_log2{suffix}"] = math.ceil(math.log2(score))
+            found[f"value_rank{suffix}"] = value
+        return found
+
+    @property
+    def _suffixes(self) -> list[str]:
+        return [f"_{head}" for head in self.heads] if len(self.heads) > 1 else [""]
+
+    def _own(self, trial: Any, suffix: str) -> dict[str, int | None]:
+        d = self.dimension
+        own = {name: trial.suggest_int(f"{name}{suffix}", *ends) for name, ends in OWN.items()}
+        most = math.ceil(math.log2(d))
+        score = 2 ** trial.suggest_int(f"score_rank_log2{suffix}", min(1, most), most)
+        least, step = (_LEAST_RANK, _LEAST_RANK) if d % _LEAST_RANK == 0 else (1, 1)
+        value = trial.suggest_int(f"value_rank{suffix}", least, d, step=step)
+        ranks = {"score_rank": score, "value_rank": value}
+        return {**own, **{name: rank if rank < d else None for name, rank in ranks.items()}}
