@@ -19,8 +19,8 @@ class Candidate:
     @property
     def latency_s(self) -> float:
         """Its likely latency."""
-        assert self.figures.latency_s is not None
-        return self.figures.latency_s
+        assert self.figures.latency is not None
+        return self.figures.latency.latency_s
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fhecost.heads.attention_head import attend
 from fhecost.heads.variants import QuantizedHeads, Variant
 from fhecost.quantization import FloatArray, IntArray
 from fhecost.search.front import Limits
-from fhecost.search.records import JUDGED_SEQ_LEN, Figures, VerifiedFigures
+from fhecost.search.records import JUDGED_SEQ_LEN, Figures, Latency, VerifiedFigures
 
 
 class BeyondLimitError(ImpossibleError):
@@ -56,7 +56,7 @@ class Objective:
         if limits is not None and not limits.allow_error(error):
             raise BeyondLimitError(error)
         profile = predict_heads(quantized)
-        latencies = self._latencies(profile, must_run=limits is not None)
+        latency = self._latency(profile, must_run=limits is not None)
         request = self.located.request
         width = variant.bits or bits
         setting = Setting(
@@ -71,7 +71,7 @@ class Objective:
             exceeded=ran.exceeded,
             pbs_count=profile.pbs_count,
             complexity=profile.complexity,
-            **latencies,
+            latency=latency,
         )
 
     def verified(self, variant: Variant, bits: int) -> VerifiedFigures:
@@ -89,7 +89,7 @@ class Objective:
             error=self._error(compiled.heads, outputs),
             pbs_count=profile.pbs_count,
             complexity=profile.complexity,
-            **self._latencies(profile, must_run=False),
+            latency=self._latency(profile, must_run=False),
         )
 
     def _quantized(self, variant: Variant, bits: int) -> HeadCircuit:
@@ -114,11 +114,10 @@ class Objective:
         real = np.stack([heads.dequantize_output(integers) for integers in outputs])
         return float(np.sqrt(((real - self._exact) ** 2).sum() / (self._exact**2).sum()))
 
-    def _latencies(self, profile: CircuitProfile, *, must_run: bool) -> dict[str, float | None]:
+    def _latency(self, profile: CircuitProfile, *, must_run: bool) -> Latency | None:
         try:
-            made = self.estimator(profile)
+            return Latency.like(self.estimator(profile))
         except ImpossibleError:
             if must_run:
                 raise
-            return dict.fromkeys(("latency_s", "low_s", "high_s"))
-        return {"latency_s": made.latency_s, "low_s": made.low_s, "high_s": made.high_s}
+            return None

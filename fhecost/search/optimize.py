@@ -20,8 +20,8 @@ from fhecost.hardware.library import find_hardware
 from fhecost.hardware.names import MEASURED
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.fast import SHIPPED
-from fhecost.heads.saved_setting import SavedSetting, save_setting
-from fhecost.heads.variants import VARIANTS, Variant, variant_of
+from fhecost.heads.saved_setting import save_setting
+from fhecost.heads.variants import VARIANTS, variant_of
 from fhecost.models.shape import EMBEDDED, Heads
 from fhecost.progress import Expect, Progress, silent
 from fhecost.search.front import Candidate, Limits, pareto, spread_evenly
@@ -145,9 +145,10 @@ def optimize(
         for one in front
     ]
     if folder is not None:
-        asked = ("--model", model, "--layer", layer, "--heads", _commas(located.numbers))
-        asked += ("--seq-len", seq_len, "--hardware", machine.name)
-        asked += tuple(word for path in paths for word in ("--hardware-path", path))
+        asked: list[object] = ["--model", model, "--layer", layer]
+        asked += ["--heads", _commas(located.numbers), "--seq-len", seq_len]
+        asked += ["--hardware", machine.name]
+        asked += [word for path in paths for word in ("--hardware-path", path)]
         points = _save(points, folder, asked, predicted=widths_of(model) == "calibrated")
     on_front = {one.setting.name for one in front}
     return OptimizationReport(

@@ -17,13 +17,21 @@ JUDGED_SEQ_LEN = 32
 StoppedBy = Literal["budget", "trials", "interrupt"]
 
 
+class Latency(Frozen):
+    """A likely latency and its range."""
+
+    latency_s: float
+    low_s: float
+    high_s: float
+
+
 class Figures(Frozen):
     """What heads come to in closed form and in the clear, with lookups as wrong as they may be.
 
     ``top1`` is the share of positions whose float top-1 token is kept, with Wilson's 95 % interval;
     ``error`` is the root mean square of what the heads' output is off, over that of the float
-    output, at the asked length; ``exceeded`` sums there did not fit their accumulator. Latency and
-    its range are None where the machine can't run the circuit.
+    output, at the asked length; ``exceeded`` sums there did not fit their accumulator. ``latency``
+    is None where the machine can't run the circuit.
     """
 
     top1: Share
@@ -33,9 +41,7 @@ class Figures(Frozen):
     exceeded: int | None
     pbs_count: int
     complexity: float
-    latency_s: float | None
-    low_s: float | None
-    high_s: float | None
+    latency: Latency | None
 
 
 class VerifiedFigures(Frozen):
@@ -44,9 +50,7 @@ class VerifiedFigures(Frozen):
     error: float
     pbs_count: int
     complexity: float
-    latency_s: float | None
-    low_s: float | None
-    high_s: float | None
+    latency: Latency | None
 
 
 class FrontPoint(Frozen):

@@ -47,7 +47,7 @@ class Space:
         """What a trial of optuna suggests."""
         shared = {name: trial.suggest_int(name, *ends) for name, ends in SHARED.items()}
         settings = [
-            HeadSetting(**shared, **self._own(trial, suffix), exact=False)
+            HeadSetting(**self._own(trial, suffix), **shared, exact=False)
             for suffix in self._suffixes
         ]
         low, high, step = LOG10_P_ERROR
@@ -76,7 +76,7 @@ class Space:
     def _suffixes(self) -> list[str]:
         return [f"_{head}" for head in self.heads] if len(self.heads) > 1 else [""]
 
-    def _own(self, trial: Any, suffix: str) -> dict[str, int | None]:
+    def _own(self, trial: Any, suffix: str) -> dict[str, Any]:
         d = self.dimension
         own = {name: trial.suggest_int(f"{name}{suffix}", *ends) for name, ends in OWN.items()}
         most = math.ceil(math.log2(d))

@@ -174,7 +174,7 @@ class Study:
         self._known[setting.name] = figures
         trial.set_user_attr(_FIGURES, figures.model_dump(mode="json"))
         if limits.allow(figures):
-            self._study.tell(trial, [figures.top1, figures.latency_s])
+            self._study.tell(trial, [figures.top1, Candidate(setting, figures).latency_s])
         else:
             self._study.tell(trial, state=self._states.PRUNED)
 
