@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.saved_setting import SavedSetting
 from fhecost.report import drawing
-from fhecost.report.columns import Column, Table, names, numbers, records
+from fhecost.report.columns import Column, Table, column, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
 from fhecost.report.pages import figure_page
-from fhecost.search.records import Figures, FrontPoint, MarkedPoint, OptimizationReport
+from fhecost.search.records import (
+    Figures,
+    FrontPoint,
+    Latency,
+    MarkedPoint,
+    OptimizationReport,
+    VerifiedFigures,
+)
 from fhecost.units import duration, span
 
 _SHORT = {
@@ -47,7 +54,7 @@ _STOPPED = {
 
 
 def optimization_document(report: OptimizationReport) -> Document:
-    """The front by latency, its settings, what Concrete makes of some, and how to get each again."""
+    """The front by latency, its settings, what Concrete makes of some, and how to get each."""
     return Document(tuple(_blocks(report)), _records(report), report)
 
 
@@ -91,20 +98,21 @@ def _blocks(report: OptimizationReport) -> Iterator[Block]:
 
 def _figures_table(rows: Sequence[str], figures: Sequence[Figures]) -> Table:
     return Table(
-        names("heads", rows),
+        column("heads", rows),
         numbers("top-1", (one.top1 for one in figures), "{:.3f}".format),
         numbers("error", (one.error for one in figures), "{:.3f}".format),
-        numbers("latency", (one.latency_s for one in figures), duration),
-        numbers("range", map(_range, figures)),
+        numbers("latency", map(_likely, figures), duration),
+        numbers("range", (one.latency and _range(one.latency) for one in figures)),
         numbers("PBS", (one.pbs_count for one in figures)),
-        numbers("complexity", (one.complexity for one in figures), "{:.2e}".format),
     )
 
 
-def _range(figures: Figures) -> str | None:
-    if figures.low_s is None or figures.high_s is None:
-        return None
-    return span(figures.low_s, figures.high_s)
+def _likely(figures: Figures | VerifiedFigures) -> float | None:
+    return None if figures.latency is None else figures.latency.latency_s
+
+
+def _range(latency: Latency) -> str:
+    return span(latency.low_s, latency.high_s)
 
 
 def _marked_name(one: MarkedPoint) -> str:
@@ -114,7 +122,7 @@ def _marked_name(one: MarkedPoint) -> str:
 def _settings_table(points: Sequence[FrontPoint]) -> Table:
     rows = [_setting_words(point.setting) for point in points]
     return Table(
-        names("heads", (point.name for point in points)),
+        column("heads", (point.name for point in points)),
         *(numbers(heading, [row[field] for row in rows]) for field, heading in _SHORT.items()),
         numbers("p_error", [row["p_error"] for row in rows]),
         fixed=1,
@@ -138,41 +146,58 @@ def _verified_tables(points: Sequence[FrontPoint]) -> Iterator[Table]:
     """Predicted beside compiled, and the error predicted beside the simulated one."""
     predicted = [point.figures for point in points]
     found = [point.verified for point in points if point.verified is not None]
-    heads = names("heads", (point.name for point in points))
+    heads = column("heads", (point.name for point in points))
 
-    def beside(field: str, heading: str, words: Any) -> Iterator[Column]:
-        yield numbers(heading, (getattr(one, field) for one in predicted), words)
-        yield numbers("Concrete", (getattr(one, field) for one in found), words)
+    def beside(
+        heading: str,
+        value: Callable[[Figures | VerifiedFigures], float | None],
+        words: Callable[[Any], str],
+    ) -> tuple[Column, Column]:
+        return (
+            numbers(heading, map(value, predicted), words),
+            numbers("Concrete", map(value, found), words),
+        )
 
-    yield Table(heads, *beside("pbs_count", "PBS", "{:,}".format),
-                *beside("complexity", "complexity", "{:.2e}".format))  # fmt: skip
-    yield Table(heads, *beside("latency_s", "latency", duration),
-                *beside("error", "error", "{:.3f}".format))  # fmt: skip
+    yield Table(
+        heads,
+        *beside("PBS", lambda one: one.pbs_count, "{:,}".format),
+        *beside("complexity", lambda one: one.complexity, "{:.2e}".format),
+    )
+    yield Table(
+        heads,
+        *beside("latency", _likely, duration),
+        *beside("error", lambda one: one.error, "{:.3f}".format),
+    )
 
 
 def _records(report: OptimizationReport) -> Table:
     """One row a point, of the front and for comparison, by ``kind``."""
-    figures = list(Figures.model_fields)
-    verified = ("error", "pbs_count", "complexity", "latency_s", "low_s", "high_s")
+    front = [
+        {"kind": "front", "heads": point.name, "file": point.file, "command": point.command}
+        | _flat(point.figures)
+        | _setting_words(point.setting)
+        | {f"verified_{field}": value for field, value in _flat(point.verified).items()}
+        for point in report.points
+    ]
+    marked = [
+        {"kind": "marked", "heads": _marked_name(one)} | _flat(one.figures) for one in report.marked
+    ]
+    figures, verified = (
+        [*(field for field in kind.model_fields if field != "latency"), *Latency.model_fields]
+        for kind in (Figures, VerifiedFigures)
+    )
     fields = (
         "kind", "heads", *figures, *_SHORT, "p_error",
         *(f"verified_{field}" for field in verified), "file", "command",
     )  # fmt: skip
-    front = (
-        {"kind": "front", "heads": point.name, "file": point.file, "command": point.command}
-        | dict(point.figures)
-        | _setting_words(point.setting)
-        | {
-            f"verified_{field}": getattr(point.verified, field)
-            for field in verified
-            if point.verified is not None
-        }
-        for point in report.points
-    )
-    marked = (
-        {"kind": "marked", "heads": _marked_name(one)} | dict(one.figures) for one in report.marked
-    )
     return records(fields, [*front, *marked])
+
+
+def _flat(figures: Figures | VerifiedFigures | None) -> dict[str, Any]:
+    """All figures side by side; none of what isn't known."""
+    if figures is None:
+        return {}
+    return dict(figures) | dict(figures.latency or {})
 
 
 def optimization_page(report: OptimizationReport) -> str:
@@ -202,7 +227,7 @@ def optimization_figures(report: OptimizationReport) -> list[drawing.Drawn]:
             mode="markers",
             marker={"color": drawing.NEUTRAL, "size": 5, "opacity": 0.5},
             name="beaten",
-            text=[_told("", one.top1, one.error, one.latency_s) for one in beaten],
+            text=[_told(one.top1, one.error, one.latency_s) for one in beaten],
             hoverinfo="text",
         )
     _add_points(
@@ -213,19 +238,22 @@ def optimization_figures(report: OptimizationReport) -> list[drawing.Drawn]:
         line={"color": drawing.BLUE, "width": 1.5, "shape": "hv"},
         marker={"color": drawing.BLUE, "size": 9},
     )
-    checked = [point for point in report.points if point.verified is not None]
+    checked = [
+        (point.name, point.figures.top1, point.verified, point.verified.latency)
+        for point in report.points
+        if point.verified and point.verified.latency
+    ]
     if checked:
         figure.add_scatter(
-            x=[point.verified.latency_s for point in checked if point.verified],
-            y=[point.figures.top1 for point in checked],
+            x=[latency.latency_s for *_, latency in checked],
+            y=[top1 for _, top1, *_ in checked],
             mode="markers",
-            marker={"color": drawing.GREEN, "size": 10, "symbol": "circle-open"},
+            marker={"color": drawing.GREEN, "size": 11, "symbol": "circle-open"},
             name="the front, compiled",
             text=[
-                f"{point.name}, compiled: {point.verified.pbs_count:,} PBS, error simulated "
-                f"{point.verified.error:.3f}"
-                for point in checked
-                if point.verified
+                f"{name}, compiled<br>{duration(latency.latency_s)}, {_range(latency)}"
+                f"<br>{found.pbs_count:,} PBS, error simulated {found.error:.3f}"
+                for name, _, found, latency in checked
             ],
             hoverinfo="text",
         )
@@ -235,21 +263,12 @@ def optimization_figures(report: OptimizationReport) -> list[drawing.Drawn]:
         ("fast", drawing.ORANGE, "triangle-up"),
     ):
         marked = [
-            (_marked_name(one), one.figures)
-            for one in report.marked
-            if one.variant == variant and one.figures.latency_s is not None
+            (_marked_name(one), one.figures) for one in report.marked if one.variant == variant
         ]
-        if marked:
-            _add_points(
-                figure, f"shipped: {variant}", marked,
-                mode="markers", marker={"color": color, "size": 11, "symbol": symbol},
-            )  # fmt: skip
+        marker = {"color": color, "size": 11, "symbol": symbol}
+        _add_points(figure, f"shipped: {variant}", marked, mode="markers", marker=marker)
     shares = {"title": "share of top-1 tokens kept", "tickformat": ".1%"}
-    latencies = [
-        latency_s
-        for one in (*(point.figures for point in report.points), *beaten)
-        if (latency_s := one.latency_s) is not None
-    ]
+    latencies = [latency_s for trace in figure.data for latency_s in trace.x]
     axis = drawing.log_axis(f"seconds on {report.hardware}", latencies)
     return [("Top-1 against latency", drawing.finish(figure, axis, shares, -0.25))]
 
@@ -258,24 +277,27 @@ def _add_points(
     figure: Any, name: str, points: Sequence[tuple[str, Figures]], **about: Any
 ) -> None:
     """Points with the range of their latency and the interval of their top-1."""
-    found = [figures for _, figures in points]
-    x = [one.latency_s for one in found]
-    y = [one.top1 for one in found]
-    lows, highs = [one.low_s for one in found], [one.high_s for one in found]
+    known = [(label, one, one.latency) for label, one in points if one.latency]
+    if not known:
+        return
+    x = [latency.latency_s for *_, latency in known]
+    y = [one.top1 for _, one, _ in known]
+    lows, highs = ([getattr(latency, end) for *_, latency in known] for end in ("low_s", "high_s"))
+    least, most = ([getattr(one, end) for _, one, _ in known] for end in ("top1_low", "top1_high"))
     figure.add_scatter(
         x=x,
         y=y,
         error_x=drawing.error_bars(lows, x, highs, 1),
-        error_y=drawing.error_bars(
-            [one.top1_low for one in found], y, [one.top1_high for one in found], 1
-        ),
+        error_y=drawing.error_bars(least, y, most, 1),
         name=name,
-        text=[_told(f"{label}<br>", one.top1, one.error, one.latency_s) for label, one in points],
+        text=[
+            f"{label}<br>{_told(one.top1, one.error, latency.latency_s)}, {_range(latency)}"
+            for label, one, latency in known
+        ],
         hoverinfo="text",
         **about,
     )
 
 
-def _told(label: str, top1: float, error: float, latency_s: float | None) -> str:
-    told = "unknown" if latency_s is None else duration(latency_s)
-    return f"{label}top-1 {top1:.3f}, error {error:.3f}<br>{told}"
+def _told(top1: float, error: float, latency_s: float) -> str:
+    return f"top-1 {top1:.3f}, error {error:.3f}<br>{duration(latency_s)}"

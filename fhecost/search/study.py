@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -174,7 +175,9 @@ class Study:
         self._known[setting.name] = figures
         trial.set_user_attr(_FIGURES, figures.model_dump(mode="json"))
         if limits.allow(figures):
-            self._study.tell(trial, [figures.top1, Candidate(setting, figures).latency_s])
+            # By its logarithm: a front from seconds to minutes is searched all along.
+            latency = math.log10(Candidate(setting, figures).latency_s)
+            self._study.tell(trial, [figures.top1, latency])
         else:
             self._study.tell(trial, state=self._states.PRUNED)
 
