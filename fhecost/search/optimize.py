@@ -87,7 +87,8 @@ def optimize(
         trials: settings to try in this call, if the budget is not spent before.
         study: a file that keeps all trials; the same call goes on where a killed one stopped.
         seed: of the search.
-        verify: how many points, evenly along the front, Concrete compiles and simulates.
+        verify: how many points, evenly along the front, Concrete compiles and simulates; one that
+            it can't is left out.
         save_heads: a folder for one file of settings a point; it may stand for a variant.
         sentences: what to judge on, or a file of them, one a line; fhecost's own when None.
         progress: called with what is done when it begins.
@@ -264,7 +265,8 @@ class _Search:
                 try:
                     found = self.objective.verified(variant_of(setting), setting.bits)
                 except ImpossibleError as error:
-                    refusals.append(f"{setting.name} isn't verified: {error}")
+                    refusals.append(f"{setting.name} is left out: {error}")
+                    self.study.exclude(setting)
                     continue
                 self.study.keep(setting.name, found)
             verified[setting.name] = found

@@ -10,6 +10,7 @@ from typing import Any
 from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.saved_setting import SavedSetting
 from fhecost.heads.tolerance import Tolerance
+from fhecost.quantization import largest_integer
 
 SHARED: Mapping[str, tuple[int, int]] = {
     "input_bits": (3, 6),
@@ -31,6 +32,23 @@ LOG10_P_ERROR = (-4.0, -1.5, 0.5)
 _LEAST_RANK = 4
 
 
+def _shifts(shared: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int]:
+    """The shifts, as far as something is left of the squares of single values.
+
+    Lookups that only return zero are no lookups: nothing is attended to then, and Concrete can't
+    compile the rest.
+    """
+    return {
+        f"{name}_shift": min(shared[f"{name}_shift"], most_shift(own[f"{name}_bits"]))
+        for name in ("score", "value")
+    }
+
+
+def most_shift(bits: int) -> int:
+    """Bits that the square of the largest integer of ``bits`` can lose and stay above a half."""
+    return (2 * largest_integer(bits) ** 2 - 1).bit_length() - 1
+
+
 @dataclass(frozen=True)
 class Space:
     """The settings of ``heads`` of dimension d, as parameters of a trial.
@@ -47,8 +65,8 @@ class Space:
         """What a trial of optuna suggests."""
         shared = {name: trial.suggest_int(name, *ends) for name, ends in SHARED.items()}
         settings = [
-            HeadSetting(**self._own(trial, suffix), **shared, exact=False)
-            for suffix in self._suffixes
+            HeadSetting(**{**shared, **_shifts(shared, own), **own}, exact=False)
+            for own in (self._own(trial, suffix) for suffix in self._suffixes)
         ]
         low, high, step = LOG10_P_ERROR
         p_error = 10 ** trial.suggest_float("p_error_log10", low, high, step=step)

@@ -21,7 +21,8 @@ from fhecost.search.records import Figures, VerifiedFigures
 from fhecost.search.space import Space
 
 _NAME = "fhecost optimize"
-_SUBJECT, _SETTING, _FIGURES, _ERROR = "subject", "setting", "figures", "error"
+_SUBJECT, _EXCLUDED = "subject", "excluded"
+_SETTING, _FIGURES, _ERROR = "setting", "figures", "error"
 
 
 class Subject(Frozen):
@@ -132,12 +133,12 @@ class Study:
 
     @property
     def judged(self) -> list[Candidate]:
-        """All settings that were judged wholly, each once, in their order."""
+        """All settings that were judged wholly, each once, without the excluded ones."""
         settings = {setting.name: setting for _, setting in self._settings()}
         return [
             Candidate(setting, self._known[name])
             for name, setting in settings.items()
-            if name in self._known
+            if name in self._known and name not in self._excluded
         ]
 
     def begin(self, limits: Limits) -> None:
@@ -187,6 +188,11 @@ class Study:
             trial.set_user_attr(_ERROR, error)
         self._study.tell(trial, state=self._states.PRUNED)
 
+    def exclude(self, setting: SavedSetting) -> None:
+        """Take a setting, of which Concrete can't make a circuit, for none."""
+        excluded = sorted({*self._excluded, setting.name})
+        self._study.set_user_attr(_EXCLUDED, excluded)
+
     def forget(self, trial: Any) -> None:
         """Leave ``trial`` as one that was broken off."""
         self._study.tell(trial, state=self._states.FAIL)
@@ -202,6 +208,11 @@ class Study:
     def keep(self, name: str, figures: VerifiedFigures | Figures) -> None:
         """Keep figures that belong to no trial."""
         self._study.set_user_attr(name, figures.model_dump(mode="json"))
+
+    @property
+    def _excluded(self) -> list[str]:
+        names: list[str] = self._study.user_attrs.get(_EXCLUDED, [])
+        return names
 
     def _settings(self) -> Iterator[tuple[Any, SavedSetting]]:
         """The trials that have ended by themselves, with their settings."""
