@@ -159,6 +159,10 @@ def test_an_interrupt_gives_what_is_there(folder, report, monkeypatch):
     assert found.points
     assert found.trials >= report.trials
     assert not any(point.verified for point in found.points)
+    monkeypatch.undo()
+    # What was broken off is tried first.
+    more = fhecost.optimize(trials=1, verify=0, study=folder / "study.db")
+    assert more.trials == found.trials + 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from fhecost.errors import FieldError, UsageError
 from fhecost.files import check_can_write
 from fhecost.frozen import Frozen
+from fhecost.heads.fast import SHIPPED
 from fhecost.heads.saved_setting import SavedSetting
 from fhecost.search.front import Candidate, Limits
 from fhecost.search.records import Figures, VerifiedFigures
@@ -142,12 +143,13 @@ class Study:
         ]
 
     def begin(self, limits: Limits) -> None:
-        """Propose what is worth a try for sure: the shipped settings, and what may be allowed now.
+        """Propose what is worth a try for sure.
 
-        The latter was given up under narrower limits, in an earlier run.
+        That is what was broken off, the shipped settings, and what earlier runs gave up under
+        narrower limits.
         """
-        from fhecost.heads.fast import SHIPPED
-
+        for trial in self._broken_off():
+            self._study.enqueue_trial(_parameters(trial))
         for setting, tolerance in SHIPPED.values():
             if parameters := self._space.parameters(setting, tolerance):
                 self._study.enqueue_trial(parameters, skip_if_exists=True)
@@ -209,6 +211,16 @@ class Study:
         """Keep figures that belong to no trial."""
         self._study.set_user_attr(name, figures.model_dump(mode="json"))
 
+    def _broken_off(self) -> list[Any]:
+        """Trials that were interrupted and not tried again."""
+        trials = self._study.trials
+        others = [_parameters(one) for one in trials if one.state != self._states.FAIL]
+        return [
+            one
+            for one in trials
+            if one.state == self._states.FAIL and _parameters(one) not in others
+        ]
+
     @property
     def _excluded(self) -> list[str]:
         names: list[str] = self._study.user_attrs.get(_EXCLUDED, [])
@@ -219,6 +231,11 @@ class Study:
         for trial in self._study.trials:
             if trial.state.is_finished() and trial.state != self._states.FAIL:
                 yield trial, SavedSetting.model_validate(trial.user_attrs[_SETTING])
+
+
+def _parameters(trial: Any) -> dict[str, float]:
+    """What a trial has of parameters, also before it began."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def _check_file(path: Path) -> None:
