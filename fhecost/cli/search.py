@@ -63,10 +63,14 @@ def optimize(
     ] = None,
 ) -> Iterator[Document]:
     """Search for head settings that keep most of the model at the least latency."""
+    from fhecost.report.drawing import new_figure
     from fhecost.report.optimization_document import optimization_document, optimization_page
     from fhecost.search.optimize import optimize as search
 
     budget_s = parse_duration("--budget", budget)
+    if plot is not None:
+        # Plotly that is missing shows before the search, not after it.
+        new_figure()
     with timed_progress(budget_s) as progress:
         report = search(
             model,

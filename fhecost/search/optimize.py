@@ -11,6 +11,7 @@ from pathlib import Path
 from fhecost.accuracy.sweep import installed_versions, judged_sentences
 from fhecost.circuits.cache import code_fingerprint
 from fhecost.closed_form.requests import widths_of
+from fhecost.concrete.compilation import import_concrete
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write
 from fhecost.gpt2.head_circuit import HeadRequest, locate
@@ -95,11 +96,13 @@ def optimize(
         expect: called with the seconds that are left, as far as is known.
 
     Raises:
-        UsageError: Optuna is missing, or the model, the machine, a figure or a path is wrong, or
+        UsageError: Optuna is missing, or Concrete for ``verify``, or the model, the machine, a figure or a path is wrong, or
             the study is of something else.
         ImpossibleError: no setting is within the limits.
     """
     import_optuna()
+    if verify > 0:
+        import_concrete()
     limits = _checked_limits(min_top1, max_error)
     _check_counts(budget_s, trials, verify)
     folder = None if save_heads is None else Path(save_heads)
