@@ -96,8 +96,8 @@ def optimize(
         expect: called with the seconds that are left, as far as is known.
 
     Raises:
-        UsageError: Optuna is missing, or Concrete for ``verify``, or the model, the machine, a figure or a path is wrong, or
-            the study is of something else.
+        UsageError: Optuna is missing, or Concrete for ``verify``; the model, the machine, a figure
+            or a path is wrong; or the study is of something else.
         ImpossibleError: no setting is within the limits.
     """
     import_optuna()
