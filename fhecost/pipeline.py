@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from fhecost.circuit_request import CircuitRequest, find_circuit
-from fhecost.circuits.profile import save_profile
+from fhecost.circuit_request import CircuitRequest, CompiledHeads, PredictedHeads, find_circuit
+from fhecost.circuits.description import CircuitDescription
+from fhecost.circuits.profile import CircuitProfile, save_profile
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write, write_atomically
 from fhecost.hardware.comparison import ComparisonReport, check_sort, compare
@@ -17,6 +19,7 @@ from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware
 from fhecost.hardware.names import ALL, DEFAULT, SortKey
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.what_if import with_figures_where_known
+from fhecost.models.shape import ModelShape
 from fhecost.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -53,9 +56,47 @@ def estimate_circuit(
     profiles = load_hardware(hardware, hardware_path)
     found = find_circuit(circuit, progress)
     report = estimate_all(found, profiles, skip_impossible=hardware in (ALL, DEFAULT))
+    progress("comparing")
+    published = published_head(circuit, found.description)
+    if published is not None:
+        beside = estimate_all(published, profiles, skip_impossible=True, least=0)
+        report = report.changed(beside=beside)
     if kept is not None:
         save_profile(found, kept)
     return report
+
+
+def published_head(circuit: CircuitRequest, described: CircuitDescription) -> CircuitProfile | None:
+    """The published example's head where ``circuit`` is a fast head, as it is ``described``.
+
+    By closed form at its own 4 bits: of the same weights where they are at hand, else of the same
+    shape with stated widths. None beside any other circuit.
+    """
+    said = described
+    if not (said.scope == "head" and said.variant and said.variant.startswith("fast")):
+        return None
+    if not (said.width and said.head_dimension and said.seq_len and said.heads):
+        return None
+    if isinstance(circuit, CompiledHeads | PredictedHeads):
+        same = replace(circuit.heads, variant="reference", bits=4)
+        return find_circuit(PredictedHeads(same))
+    from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
+
+    heads = said.width // said.head_dimension
+    shape = ModelShape(
+        name=said.model or "a model",
+        layers=1,
+        heads=heads,
+        kv_heads=heads,
+        dimension=said.head_dimension,
+        width=said.width,
+        inner=4 * said.width,
+        vocabulary=1,
+        context=said.seq_len,
+        reference="the circuit's own description",
+    )
+    request = ShapeRequest(shape, "head", said.seq_len, 4, "reference", len(said.heads))
+    return profile_of_shape(request)
 
 
 def compare_circuit(

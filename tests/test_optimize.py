@@ -82,9 +82,9 @@ def test_shipped_settings_are_in_the_space(bits, heads):
 
 def test_heads_have_ranks_of_their_own():
     space = Space((0, 2), dimension=64)
-    fixed = space.parameters(*SHIPPED[4]) | {"value_rank_2": 8}
+    fixed = space.parameters(*SHIPPED[4]) | {"value_rank_2": 12}
     one, two = space.setting(optuna.trial.FixedTrial(fixed)).settings
-    assert (one.value_rank, two.value_rank) == (None, 8)
+    assert (one.value_rank, two.value_rank) == (32, 12)
     assert one.product_bits == two.product_bits
 
 

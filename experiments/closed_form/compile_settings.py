@@ -47,13 +47,13 @@ def drawn_case(number: int) -> dict[str, Any]:
             kept_score_bits=among(4, 5, 6),
             score_rank=among(None, 2, 3, 4),
             value_rank=among(None, 2, 4, 6),
-            score_shift=int(draw.integers(0, 4)),
-            value_shift=int(draw.integers(0, 4)),
+            score_sum_bits=among(None, 5, 6, 7, 8),
+            value_shift=int(draw.integers(0, 5)),
             exact=False,
         )
         for _ in range(heads)
     )
-    tolerance = Tolerance(among(1e-2, 3e-3, 1e-3, 1e-4), by_noise=among(False, False, True))
+    tolerance = Tolerance(among(1e-2, 3e-3, 1e-3, 1e-4), by_noise=among(*[False] * 7, True))
     saved = SavedSetting(settings=settings, tolerance=tolerance)
     return {"setting": saved.model_dump(mode="json"), "width": width, "seq_len": seq_len}
 

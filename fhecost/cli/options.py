@@ -155,7 +155,7 @@ class HeadOptions:
     heads: HeadsOption = "0"
     seq_len: SeqLenOption = 6
     bits: BitsOption = 4
-    variant: VariantOption = "reference"
+    variant: VariantOption = "fast"
 
     def head_request(self) -> HeadRequest:
         """The heads that these options name."""

@@ -19,11 +19,17 @@ from fhecost.closed_form.cost_error import cost_error
 from fhecost.closed_form.parameter_sets import ParameterSets, origin_of, predict_sets
 from fhecost.closed_form.partitions import Partitions, partition
 from fhecost.closed_form.plan import Plan, Wire
+from fhecost.closed_form.solved_sets import solved_sets
 from fhecost.concrete.compilation import GLOBAL_P_ERROR
+from fhecost.heads.tolerance import USUAL, Tolerance
 
 
 def predicted_profile(
-    plan: Plan, name: str, description: CircuitDescription, sharing_tokens: int | None = None
+    plan: Plan,
+    name: str,
+    description: CircuitDescription,
+    sharing_tokens: int | None = None,
+    tolerance: Tolerance = USUAL,
 ) -> CircuitProfile:
     """The circuit profile of ``plan`` with predicted sets.
 
@@ -32,13 +38,22 @@ def predicted_profile(
         name: a short name for reports.
         description: what it computes, as far as it is known before its sets are.
         sharing_tokens: how many tokens share the cost; None where that is no question.
+        tolerance: how often a lookup may go wrong. With Concrete's default the sets come from a
+            table, with an error a lookup they are solved for. That lookups of one precision may be
+            split by their noise is left out: it makes a circuit a little cheaper.
 
     Raises:
-        ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
+        ImpossibleError: a lookup reads more than any circuit in the table of parameter sets, or
+            there are no parameters.
     """
     partitions = partition(plan)
     lookups = partitions.lookup_count
-    parameters = predict_sets(description.variant or "", plan, partitions)
+    errors = None
+    if tolerance.p_error is None:
+        parameters = predict_sets(description.variant or "", plan, partitions)
+    else:
+        solved = solved_sets(plan, partitions, p_error=tolerance.p_error)
+        parameters, errors = solved.parameters, (solved.p_error, solved.global_p_error)
     return circuit_profile(
         plan,
         partitions,
@@ -50,6 +65,7 @@ def predicted_profile(
             cached_bytes=sum(_input_bytes(plan, partitions, parameters)[1:]) or None,
         ),
         cost_error=cost_error(parameters, stated=description.widths == "stated"),
+        errors=errors,
     )
 
 
@@ -61,6 +77,7 @@ def circuit_profile(
     name: str,
     description: CircuitDescription | None = None,
     cost_error: float | None = None,
+    errors: tuple[float, float] | None = None,
 ) -> CircuitProfile:
     """The circuit profile of ``plan``, its stages in the order in which they were written down.
 
@@ -71,6 +88,7 @@ def circuit_profile(
         name: a short name for reports.
         description: what the circuit computes.
         cost_error: how far the cost may be off, as a fraction.
+        errors: how often the worst lookup goes wrong and how often any, where that is known.
     """
     dimension = [ciphertext_dimension(parameters, partitions, wire) for wire in plan.wires]
     counts = _counts(plan, partitions, parameters, dimension)
@@ -84,6 +102,10 @@ def circuit_profile(
     # A circuit of more lookups than the one that its sets were solved for gets that one's error a
     # lookup, and so a larger one in all.
     p_error = GLOBAL_P_ERROR / max(1, min(pbs_count, parameters.solved_for))
+    # That any lookup goes wrong; never quite sure.
+    global_p_error = -math.expm1(pbs_count * math.log1p(-p_error))
+    if errors is not None:
+        p_error, global_p_error = errors
     return CircuitProfile(
         name=name,
         source="closed form",
@@ -104,8 +126,7 @@ def circuit_profile(
         max_bit_width=max(partitions.width),
         complexity=complexity,
         p_error=p_error,
-        # That any lookup goes wrong; never quite sure.
-        global_p_error=min(-math.expm1(pbs_count * math.log1p(-p_error)), math.nextafter(1, 0)),
+        global_p_error=min(global_p_error, math.nextafter(1, 0)),
         cost_error=cost_error,
     )
 
@@ -135,7 +156,8 @@ def _counts(
             if conversion is not None:
                 of_stage.key_switches[conversion] += wire.integers
         if lookup.shifted:
-            of_stage.linear["clear_multiplication", dimension[source.number]] += source.integers
+            made_in = counts[source.stage] if wire.rounds else of_stage
+            made_in.linear["clear_multiplication", dimension[source.number]] += source.integers
         of_stage.bit_width = max(of_stage.bit_width or 0, partitions.width[source.number])
     for work in plan.linear_work:
         for operation in LINEAR_OPERATIONS:

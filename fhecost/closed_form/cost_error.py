@@ -33,7 +33,10 @@ def cost_error(parameters: ParameterSets, *, stated: bool) -> float:
     """
     errors = _measured()
     distance = parameters.distance
-    of_sets = errors["by_precision" if distance is None else f"within_{within(distance):g}"]
+    if parameters.solved:
+        of_sets = errors["solved"]
+    else:
+        of_sets = errors["by_precision" if distance is None else f"within_{within(distance):g}"]
     measured = max(of_sets, errors["stated_widths"]) if stated else of_sets
     return float((1 + measured) * 2**parameters.beyond - 1)
 

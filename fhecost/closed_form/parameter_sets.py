@@ -34,7 +34,7 @@ class ParameterSets:
     ``distance`` is 0 for a circuit that is in the table; None when no circuit of the table reads
     the same precisions, so that each partition's set comes from another circuit. ``solved_for`` is
     how many lookups the smallest of these circuits has, ``beyond`` by how many bits some norm
-    exceeds all that the table has for its precision.
+    exceeds all that the table has for its precision. Sets that were ``solved`` come from no table.
     """
 
     sets: Mapping[int, PbsParameters]
@@ -43,10 +43,13 @@ class ParameterSets:
     distance: float | None
     solved_for: int
     beyond: float
+    solved: bool = False
 
 
 def origin_of(parameters: ParameterSets) -> str:
     """In words, where predicted sets come from."""
+    if parameters.solved:
+        return "solved for this circuit, as Concrete's optimizer does"
     if parameters.beyond > 0.5:
         return f"the nearest for each precision; noise is {parameters.beyond:.1f} bits beyond them"
     if parameters.distance is None:

@@ -47,7 +47,8 @@ class Wire(NamedTuple):
     of them has of lookups' results: its noise in units of theirs. A lookup has its one source in
     ``sources``; ``reads`` is the precision at which it reads it, None for the whole width of the
     source's block; ``shiftable`` is whether it reads a source narrower than its block after one
-    multiplication, which all lookups of wires with the same ``aligned_by`` share.
+    multiplication, which all lookups of wires with the same ``aligned_by`` share. One that
+    ``rounds`` what it reads leaves that multiplication to its source's stage.
 
     A wire that costs something has the largest ``tensor`` of its operations, above 0, and
     ``steps``: its lookups that wait for each other. ``awaits`` are the wires that it comes after.
@@ -69,6 +70,7 @@ class Wire(NamedTuple):
     steps: int = 0
     times: int = 1
     turns: int = 1
+    rounds: bool = False
 
     @property
     def integers(self) -> int:

@@ -206,8 +206,8 @@ class PlanOperators(DirectOperators):
             if values.dropped:
                 wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
             elif values.kept and not values.exact:
-                needed = values.held.range.bits
-                wire = self.plan.rounding_lookup(source, result, values.kept, needed)
+                kept, rounded = values.kept, values.held.range
+                wire = self.plan.rounding_lookup(source, result, kept, rounded)
             else:
                 wire = self.plan.lookup(source, result, kept=values.kept)
             return PlanTensor(self, wire, held, fixed=values.fixed)

@@ -188,15 +188,20 @@ class PlanWriter:
         n, norm2 = source.size, source.norm2
         return self.linear((source,), n, source.range, norm2, width=source.width, clear_addition=n)
 
-    def rounding_lookup(self, source: Wire, values: Range, kept: int, needed: int) -> Wire:
+    def rounding_lookup(self, source: Wire, values: Range, kept: int, rounded: Range) -> Wire:
         """A lookup that reads, nearly, the ``kept`` top bits of ``source``.
 
-        ``needed`` are those that the rounded values have; fewer are narrowed to first.
+        They hold ``rounded``; where that needs fewer bits, the lookup narrows to them first.
         """
-        wire = self._read(source, values, min(kept, needed), shiftable=True)
-        if needed < kept:
-            self._count(source, wire, clear_multiplication=source.size)
-        return wire
+        narrowed_by = max(0, kept - rounded.bits)
+        if narrowed_by:
+            n, norm2 = source.size, source.norm2 * 4.0**narrowed_by
+            source = self.linear(
+                (source,), n, source.range, norm2, width=source.width, clear_multiplication=n
+            )
+        return self._read(
+            source, values, kept - narrowed_by, shiftable=True, rounds=True, signed=rounded.low < 0
+        )
 
     def nearly_rounded_lookup(self, source: Wire, values: Range, dropped: int) -> Wire:
         """A lookup of ``source`` after an approximate rounding took away ``dropped`` bits of it.
@@ -240,13 +245,30 @@ class PlanWriter:
         self._count(wire, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n)
         return wire
 
-    def _read(self, source: Wire, values: Range, precision: int | None, *, shiftable: bool) -> Wire:
+    def _read(
+        self,
+        source: Wire,
+        values: Range,
+        precision: int | None,
+        *,
+        shiftable: bool,
+        rounds: bool = False,
+        signed: bool | None = None,
+    ) -> Wire:
         """A lookup of the top ``precision`` bits of ``source``; None for its block's width."""
         n = source.size
         wire = self._add(
-            "lookup", (source,), n, values, reads=precision, shiftable=shiftable, tensor=n, steps=1
+            "lookup",
+            (source,),
+            n,
+            values,
+            reads=precision,
+            shiftable=shiftable,
+            tensor=n,
+            steps=1,
+            rounds=rounds,
         )
-        if source.signed:
+        if source.signed if signed is None else signed:
             self._count(source, wire, clear_addition=n)
         return wire
 
@@ -270,6 +292,7 @@ class PlanWriter:
         awaits: Sequence[Wire] = (),
         tensor: int = 0,
         steps: int = 0,
+        rounds: bool = False,
     ) -> Wire:
         number = len(self._wires)
         origins = tuple([source.number for source in sources])
@@ -292,6 +315,7 @@ class PlanWriter:
             steps,
             self._times,
             self._turns,
+            rounds,
         )
         self._wires.append(wire)
         return wire

@@ -69,7 +69,9 @@ def predict_heads(quantized: HeadCircuit) -> CircuitProfile:
     located = quantized.located
     plan = plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
     description = located.description.changed(widths="calibrated")
-    return predicted_profile(plan, located.circuit_name, description)
+    return predicted_profile(
+        plan, located.circuit_name, description, tolerance=quantized.heads.tolerance
+    )
 
 
 def profile_of_weights(

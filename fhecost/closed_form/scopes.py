@@ -17,6 +17,7 @@ from fhecost.heads.compact_attention import NAME as ATTENTION
 from fhecost.heads.compact_circuit import CompactHead, Earlier
 from fhecost.heads.layer import state_block, state_layer, state_model
 from fhecost.heads.stated import StatedHeads, StatedShape
+from fhecost.heads.tolerance import USUAL
 from fhecost.heads.variants import variant_named
 from fhecost.models.shape import ModelShape
 from fhecost.quantization import check_bits, largest_integer
@@ -71,8 +72,9 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
     shape, of_head, scope = request.shape, request.scope == "head", request.scope
     # A text in one go shares its cost among its tokens; a token of its own bears all of it.
     sharing = {"model": request.seq_len, "token": 1, "cached-token": 1}.get(scope)
+    heads = stated_heads(request)
     return predicted_profile(
-        plan_of_shape(request),
+        _plan(request, heads),
         f"{variant.name} {CIRCUITS[scope]}" if of_head else CIRCUITS[scope],
         CircuitDescription(
             model=shape.name,
@@ -87,11 +89,21 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
             widths="stated",
         ),
         sharing_tokens=sharing,
+        tolerance=heads.heads.tolerance if of_head else USUAL,
     )
 
 
 def plan_of_shape(request: ShapeRequest) -> Plan:
     """The plan of what ``request`` names.
+
+    Raises:
+        FieldError: the variant has no stated widths, or not for these heads.
+    """
+    return _plan(request, stated_heads(request))
+
+
+def stated_heads(request: ShapeRequest) -> StatedHeads:
+    """The heads of what ``request`` names, or what else it has, with stated widths.
 
     Raises:
         FieldError: the variant has no stated widths, or not for these heads.
@@ -102,13 +114,16 @@ def plan_of_shape(request: ShapeRequest) -> Plan:
         if variant.state is None:
             why = "has no stated widths: it takes a model whose weights are at hand"
             raise FieldError("variant", why, request.variant)
-        heads = variant.state(stated, lambda heads: _widths_read(stated, heads))
-    elif scope == "block":
-        heads = state_block(stated)
-    elif scope == "layer":
-        heads = state_layer(stated, shape.inner)
-    else:
-        heads = state_model(stated, shape.inner, shape.layers, shape.vocabulary)
+        return variant.state(stated, lambda heads: _widths_read(stated, heads))
+    if scope == "block":
+        return state_block(stated)
+    if scope == "layer":
+        return state_layer(stated, shape.inner)
+    return state_model(stated, shape.inner, shape.layers, shape.vocabulary)
+
+
+def _plan(request: ShapeRequest, heads: StatedHeads) -> Plan:
+    stated, scope = request.stated, request.scope
     if scope != "cached-token" or stated.seq_len == 1:
         return plan_of(heads.heads.run, _entering(stated, heads))
 

@@ -83,6 +83,9 @@ def compile_circuit(
                 "Concrete finds no parameters: some lookup is too wide; use fewer bits"
             ) from error
         raise ImpossibleError(f"Concrete can't compile the circuit: {_reason(error)}") from error
+    except (IndexError, AssertionError) as error:
+        # What Concrete's own code stumbles over, such as a rounding of what is always zero.
+        raise ImpossibleError(f"Concrete can't compile the circuit: {error!r}") from error
 
 
 def _reason(error: RuntimeError) -> str:

@@ -50,7 +50,7 @@ class HeadRequest:
     heads: Heads = (0,)
     seq_len: int = 6
     bits: int = 4
-    variant: str = "reference"
+    variant: str = "fast"
 
 
 def expected_seconds(request: HeadRequest) -> float:

@@ -122,10 +122,14 @@ class CircuitSummary(Frozen):
 
 
 class EstimateReport(Frozen):
-    """What ``fhecost estimate`` prints: the circuit and one estimate a machine."""
+    """What ``fhecost estimate`` prints: the circuit and one estimate a machine.
+
+    ``beside`` holds the same of the published head of that shape, for comparison.
+    """
 
     schema_version: Literal[2] = 2
     fhecost_version: str
     circuit: CircuitSummary
     estimates: tuple[Estimate, ...]
     refusals: tuple[Refusal, ...] = ()
+    beside: EstimateReport | None = None

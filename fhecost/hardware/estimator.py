@@ -113,7 +113,11 @@ def _widened(made: Estimate, cost_error: float) -> Estimate:
 
 
 def estimate_all(
-    circuit: CircuitProfile, hardware: Sequence[HardwareProfile], *, skip_impossible: bool = False
+    circuit: CircuitProfile,
+    hardware: Sequence[HardwareProfile],
+    *,
+    skip_impossible: bool = False,
+    least: int = 1,
 ) -> EstimateReport:
     """Estimates for several machines.
 
@@ -121,10 +125,11 @@ def estimate_all(
         circuit: what runs.
         hardware: where it runs.
         skip_impossible: a machine that can't run the circuit becomes a refusal in the report.
+        least: so many machines must be left.
 
     Raises:
-        ImpossibleError: a machine can't run the circuit and ``skip_impossible`` is false, or no
-            machine is left.
+        ImpossibleError: a machine can't run the circuit and ``skip_impossible`` is false, or too
+            few machines are left.
     """
     estimates: list[Estimate] = []
     refusals: list[Refusal] = []
@@ -136,7 +141,7 @@ def estimate_all(
                 raise
             reason = str(error).removeprefix(f"{profile.name}: ")
             refusals.append(Refusal(hardware=profile.name, reason=reason))
-    if not estimates:
+    if len(estimates) < least:
         reasons = "; ".join(f"{refusal.hardware}: {refusal.reason}" for refusal in refusals)
         raise ImpossibleError(f"no machine can run the circuit: {reasons}")
     return EstimateReport(

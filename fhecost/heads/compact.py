@@ -96,7 +96,9 @@ class CompactHeads:
 
     def of(self, head: CompactHead, operators: Operators, pairs: Pairs, *more: Any) -> HeadRun:
         """``head``, one of these, on ``operators``; ``more`` are a prefix and earlier tokens."""
-        return HeadRun(head, operators, pairs, self.projection_bits, self.kept_bits, *more)
+        # Rounding by lookups costs as little in a wider block: each head keeps its own width.
+        bits = self.projection_bits if head.exact else head.projection_bits
+        return HeadRun(head, operators, pairs, bits, self.kept_bits, *more)
 
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (heads, L, d)."""
@@ -200,6 +202,10 @@ def state_with(
     scores = 2 * REACH * math.sqrt(r) * factors**2
     # Rows whose weights are all large are short: those of a long row sum up to some of the largest.
     largest_sum = 2 * min(shape.seq_len, 2) * (2**exponential_bits - 1)
+    attended = largest_sum * largest_integer(value_bits)
+    score_divisor, value_divisor = 1.0, 2.0**setting.value_shift
+    if setting.score_sum_bits:
+        score_divisor = max(1.0, SPARE * scores / (2 ** (setting.score_sum_bits - 1) - 1))
     # In units of their own deviation, which least-error integers of a width spread by.
     factor = Quantizer(1 / factors, setting.score_bits)
     head = CompactHead(
@@ -211,18 +217,16 @@ def state_with(
         value=Quantizer(1.0, value_bits),
         value_scale=np.full(v, 1 / least_error_spread(value_bits)),
         value_mean=np.zeros(d),
-        score_unit=factor.scale**2 / math.sqrt(r) * 2.0**setting.score_shift,
+        score_unit=factor.scale**2 / math.sqrt(r) * score_divisor,
         exponential_shift=2.0,
         exponential_bits=exponential_bits,
         projection_bits=signed_bits(SPARE * REACH * product),
-        score_bits=signed_bits(SPARE * scores / 2.0**setting.score_shift),
-        attended_bits=signed_bits(
-            SPARE * largest_sum * largest_integer(value_bits) / 2.0**setting.value_shift
-        ),
+        score_bits=signed_bits(SPARE * scores / score_divisor),
+        attended_bits=signed_bits(SPARE * attended / value_divisor),
         rank=r,
         value_basis=np.zeros((v, d)) if v < d else None,
-        score_shift=setting.score_shift,
-        value_shift=setting.value_shift,
+        score_divisor=score_divisor,
+        value_divisor=value_divisor,
         kept_bits=setting.kept_bits,
         kept_score_bits=setting.kept_score_bits,
         exact=setting.exact,

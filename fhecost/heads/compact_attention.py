@@ -20,12 +20,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from fhecost.errors import FieldError
 from fhecost.heads.attention_head import AttentionHead, attend
-from fhecost.heads.compact import CompactHeads, quantize_compact_heads, state_compact_heads
+from fhecost.heads.compact import (
+    KEPT_BITS,
+    CompactHeads,
+    quantize_compact_heads,
+    state_compact_heads,
+)
 from fhecost.heads.compact_circuit import CompactHead, EarlierOf, HeadRun
-from fhecost.heads.head_quantization import SPARE, UNBOUNDED, signed_bits
+from fhecost.heads.head_quantization import SPARE, UNBOUNDED, refit, signed_bits
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
@@ -49,10 +55,11 @@ WIDER_OUTPUT = 1
 class CompactAttention:
     """All heads of a layer and the output projection, from hidden states to what c_proj returns.
 
-    ``weight`` holds the integers of the output projection, shape (heads * d, E); a column's product
+    ``weight`` holds the integers of the output projection, shape (heads * v, E); a column's product
     stands for product * ``column_scale`` + ``column_offset``. ``output`` quantizes the heads'
-    values, whose sums have ``attended_bits``. ``rounds_sums`` is whether the sums of exponentials
-    are rounded before their logarithm: read whole, they are too wide beyond some 30 tokens.
+    values, whose sums have ``attended_bits``; lookups read ``kept_bits`` of these. ``rounds_sums``
+    is whether the sums of exponentials are rounded before their logarithm: read whole, they are too
+    wide beyond some 30 tokens.
     """
 
     heads: CompactHeads
@@ -64,6 +71,7 @@ class CompactAttention:
     column_offset: FloatArray
     attended_bits: int
     product_bits: int
+    kept_bits: int
     rounds_sums: bool = False
 
     projected = True
@@ -106,7 +114,7 @@ class CompactAttention:
     def outputs(
         self, values: Any, operators: Operators, earlier: EarlierOf | None = None
     ) -> list[Any]:
-        """The heads' values as integers of ``output``, each of shape (L, d).
+        """The heads' values as integers of ``output``, each of shape (L, v).
 
         ``earlier`` gives what is known of the tokens before the computed ones, by head.
         """
@@ -118,21 +126,27 @@ class CompactAttention:
             one = self.heads.of(head, operators, pairs, prefix, known)
             attended, share = self.attended(one, values)
             # The mean value is added after the projection, in the clear.
-            largest = self.output.largest
+            scale = self.output.scale if head.output_scale is None else head.output_scale
+            largest, unit = self.output.largest, self.value_of(head, share) / scale
 
             def output_of(sums: Any) -> Any:
-                scale = head.value_scale / (2 * share[:, None] * self.output.scale)
-                return np.clip(np.rint(sums * scale), -largest, largest)
+                return np.clip(np.rint(sums * unit), -largest, largest)
 
             with one.tag("output.requantize"):
-                rounded = one.accumulator("attended", attended, self.attended_bits, one.kept_bits)
+                rounded = one.accumulator("attended", attended, self.attended_bits, self.kept_bits)
                 return operators.lookup(rounded, output_of, (-largest, largest))
 
         return operators.side_by_side(self.heads.heads, run)
 
+    def value_of(self, head: CompactHead, share: FloatArray) -> FloatArray:
+        """What 1 in a weighted sum of ``head`` stands for, shape (L, v)."""
+        values: FloatArray = head.value_scale * head.value_divisor / (2 * share[:, None])
+        return values
+
     def attended(self, one: HeadRun, values: Any) -> tuple[Any, FloatArray]:
-        """Twice the sum of p v, shape (L, d), and what p is of 1 in each row, shape (L,)."""
-        head, operators, pairs, kept = one.head, one.operators, one.pairs, one.kept_bits
+        """Twice the sum of p v, shape (L, v), and what p is of 1 in each row, shape (L,)."""
+        head, operators, pairs = one.head, one.operators, one.pairs
+        kept = head.kept_score_bits or one.kept_bits
         dropped = max(0, head.score_bits - kept)
         scores, value = one.scores_and_value(values)
         unit = head.score_unit / 2 * 2**dropped
@@ -145,7 +159,7 @@ class CompactAttention:
             # e = largest_sum * exp(s - shift), so this is log mean exp(s) in units of a score. The
             # mean of a row lies among its scores; the sum would not, in rows of many low scores.
             mean = np.maximum(sums, 0.5) / (largest_sum * tokens[:, None])
-            real = np.log(mean) + head.exponential_shift
+            real = np.log(mean) + head.exponential_shift - head.score_centre * head.score_unit / 2
             return np.clip(np.rint(real / unit), lowest, highest)
 
         with one.tag("softmax.logarithm"):
@@ -171,6 +185,24 @@ class CompactAttention:
         return one.weighted_values(probability, self.probability_bits, value), share
 
 
+@dataclass(frozen=True)
+class AttentionSetting:
+    """How a whole attention is quantized, beyond its heads.
+
+    Probabilities have ``probability_bits``; what the projection multiplies, and its weights, have
+    ``output_bits``; lookups read ``kept_bits`` of a weighted sum.
+    """
+
+    probability_bits: int
+    output_bits: int
+    kept_bits: int
+
+    @classmethod
+    def usual(cls, n_bits: int) -> AttentionSetting:
+        """As the compact variant has it."""
+        return cls(n_bits + 1, n_bits + WIDER_OUTPUT, max(KEPT_BITS, n_bits + 2))
+
+
 def quantize_compact_attention(
     heads: Sequence[AttentionHead], hidden: FloatArray, n_bits: int
 ) -> CompactAttention:
@@ -185,55 +217,93 @@ def quantize_compact_attention(
         FieldError: some heads of the layer are missing.
         ImpossibleError: at this width a tensor of a head is zero for every sentence.
     """
-    width, output_bits = hidden.shape[-1], n_bits + WIDER_OUTPUT
-    if sum(head.dimension for head in heads) != width:
-        raise FieldError("heads", f"{NAME} needs all heads of a layer")
+    check_all_heads(heads, hidden.shape[-1])
     compact = quantize_compact_heads(heads, hidden, n_bits)
+    return quantize_projected(compact, heads, hidden, AttentionSetting.usual(n_bits))
+
+
+def quantize_projected(
+    compact: CompactHeads,
+    heads: Sequence[AttentionHead],
+    hidden: FloatArray,
+    setting: AttentionSetting,
+) -> CompactAttention:
+    """The attention of ``compact`` heads, which were made of ``heads``, with their projection.
+
+    Raises:
+        FieldError: the heads come without their output projection.
+    """
+    width, output_bits = hidden.shape[-1], setting.output_bits
+    columns = sum(head.value_rank for head in compact.heads)
     weight = np.concatenate([_output_weight(head) for head in heads])
     blank = CompactAttention(
         heads=compact,
-        probability_bits=n_bits + 1,
+        probability_bits=setting.probability_bits,
         focus=1.0,
         output=Quantizer(scale=1.0, n_bits=output_bits),
-        weight=np.zeros((width, width), dtype=np.int64),
+        weight=np.zeros((columns, width), dtype=np.int64),
         column_scale=np.ones(width),
         column_offset=np.zeros(width),
         attended_bits=UNBOUNDED,
         product_bits=UNBOUNDED,
+        kept_bits=setting.kept_bits,
     )
     # The float heads' values without the quantized ones' means, shape (sentences, L, E).
-    both = zip(heads, compact.heads, strict=True)
-    parts = [attend(head, hidden) - quantized.value_mean for head, quantized in both]
-    exact = np.concatenate(parts, axis=-1)
+    both = list(zip(heads, compact.heads, strict=True))
+    exact = [attend(head, hidden) - quantized.value_mean for head, quantized in both]
     integers = compact.quantize_input(hidden)
 
-    def outputs(attention: CompactAttention) -> tuple[FloatArray, int]:
-        """The heads' real values without their means, and the largest sum of the circuit."""
+    def outputs(attention: CompactAttention) -> tuple[list[FloatArray], int]:
+        """Each head's real values without their means, and the largest sum of the circuit."""
         largest, values, pairs = 0, [], Pairs(integers.shape[1])
-        for sentence in integers:
-            parts = []
-            for head in compact.heads:
+        for head in compact.heads:
+            of_head = []
+            for sentence in integers:
                 one = compact.of(head, ClearOperators(), pairs)
                 sums, share = attention.attended(one, sentence)
                 largest = max(largest, int(np.abs(sums).max()))
-                parts.append(sums / (2 * share[:, None]) * head.value_scale)
-            values.append(np.concatenate(parts, axis=1))
-        return np.stack(values), largest
+                of_head.append(sums * attention.value_of(head, share))
+            values.append(np.stack(of_head))
+        return values, largest
+
+    def error(values: list[FloatArray]) -> float:
+        """What is lost of the heads' values."""
+        restored = (
+            value if head.value_basis is None else value @ head.value_basis
+            for value, head in zip(values, compact.heads, strict=True)
+        )
+        return sum(
+            float(((one - wanted) ** 2).mean()) for one, wanted in zip(restored, exact, strict=True)
+        )
 
     candidates = [replace(blank, focus=focus) for focus in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)]
     tried = [(candidate, *outputs(candidate)) for candidate in candidates]
-    chosen, attended, largest = min(tried, key=lambda one: float(((one[1] - exact) ** 2).mean()))
+    chosen, values, largest = min(tried, key=lambda one: error(one[1]))
+    attended, wanted = np.concatenate(values, axis=-1), np.concatenate(exact, axis=-1) @ weight
     output = least_error_quantizer(attended, output_bits)
+    quantized = output.quantize(attended)
+    if any(head.value_basis is not None for head in compact.heads):
+        # What the heads' columns stand for is left to the projection: each has its own scale.
+        scales = [least_error_scales(one.reshape(-1, one.shape[-1]), output_bits) for one in values]
+        output = Quantizer(1.0, output_bits)
+        quantized = output.quantize(attended / np.concatenate(scales))
+        bases = [head.value_basis for head in compact.heads]
+        before = block_diag(*bases) @ weight
+        weight = refit(quantized, wanted, np.concatenate(scales)[:, None] * before)
+        with_scales = [
+            replace(head, output_scale=scale)
+            for head, scale in zip(compact.heads, scales, strict=True)
+        ]
+        chosen = replace(chosen, heads=replace(compact, heads=tuple(with_scales)))
     weight_scale = least_error_scales(weight, output_bits)
     limit = largest_integer(output_bits)
     weight_integers = np.clip(np.rint(weight / weight_scale), -limit, limit).astype(np.int64)
     column_scale = weight_scale * output.scale
-    quantized = output.quantize(attended)
     products = quantized @ weight_integers
-    means = np.concatenate([head.value_mean for head in compact.heads])
     # The means of the values, the bias, and what rounding shifts on average: all in the clear.
-    offset = means @ weight + heads[0].output_bias
-    offset = offset + (exact @ weight - products * column_scale).mean(axis=(0, 1))
+    means = [quantized.value_mean @ _output_weight(head) for head, quantized in both]
+    offset = np.sum(means, axis=0) + heads[0].output_bias
+    offset = offset + (wanted - products * column_scale).mean(axis=(0, 1))
     return replace(
         chosen,
         output=output,
@@ -245,27 +315,44 @@ def quantize_compact_attention(
     )
 
 
+def check_all_heads(heads: Sequence[AttentionHead], width: int) -> None:
+    """Raise a FieldError unless ``heads`` are all of a layer."""
+    if sum(head.dimension for head in heads) != width:
+        raise FieldError("heads", f"{NAME} needs all heads of a layer")
+
+
 def state_compact_attention(shape: StatedShape, _: object = None) -> StatedHeads:
     """A whole compact attention of a shape.
 
     Raises:
         FieldError: some heads of the layer are missing.
     """
+    return state_projected(shape, state_compact_heads(shape), AttentionSetting.usual(shape.n_bits))
+
+
+def state_projected(
+    shape: StatedShape, stated: StatedHeads, setting: AttentionSetting
+) -> StatedHeads:
+    """The attention of ``stated`` compact heads of a shape.
+
+    Raises:
+        FieldError: some heads of the layer are missing.
+    """
     if shape.heads * shape.dimension != shape.width:
         raise FieldError("heads", f"{NAME} needs all heads of a layer")
-    stated = state_compact_heads(shape)
-    output_bits = shape.n_bits + WIDER_OUTPUT
-    weight, product_bits = stated_projection(shape.width, shape.width, output_bits)
+    columns = sum(head.value_rank for head in stated.heads.heads)
+    weight, product_bits = stated_projection(columns, shape.width, setting.output_bits)
     attention = CompactAttention(
         heads=stated.heads,
-        probability_bits=shape.n_bits + 1,
+        probability_bits=setting.probability_bits,
         focus=1.0,
-        output=Quantizer(1.0, output_bits),
+        output=Quantizer(1.0, setting.output_bits),
         weight=weight,  # type: ignore[arg-type]
         column_scale=np.ones(shape.width),
         column_offset=np.zeros(shape.width),
         attended_bits=stated.heads.heads[0].attended_bits,
         product_bits=product_bits,
+        kept_bits=setting.kept_bits,
     )
     return replace(stated, heads=attention)
 

@@ -28,9 +28,10 @@ class CompactHead:
     too; what v columns stand for is values @ ``value_basis``, shape (v, d); None for themselves.
     ``exponential_shift`` is c in e = 2^b exp(s - c), b = ``exponential_bits``; the products, the
     scores and the sums of values have ``projection_bits``, ``score_bits`` and ``attended_bits``.
-    Squares are looked up without their ``score_shift`` or ``value_shift`` lowest bits. Lookups read
-    ``kept_bits`` of a product and ``kept_score_bits`` of a score, where these are given; ``exact``
-    is whether their rounding is.
+    Squares are divided by ``score_divisor`` or ``value_divisor`` inside their tables, and scores
+    have ``score_centre`` taken off, so that they fill their bits. Lookups read ``kept_bits`` of a
+    product and ``kept_score_bits`` of a score, where these are given; ``exact`` is whether their
+    rounding is. A projection behind the head takes its values in steps of ``output_scale``, (v,).
     """
 
     weight: IntArray
@@ -49,11 +50,13 @@ class CompactHead:
     attended_bits: int
     rank: int
     value_basis: FloatArray | None = None
-    score_shift: int = 0
-    value_shift: int = 0
+    score_divisor: float = 1.0
+    score_centre: int = 0
+    value_divisor: float = 1.0
     kept_bits: int | None = None
     kept_score_bits: int | None = None
     exact: bool = True
+    output_scale: FloatArray | None = None
 
     @property
     def value_rank(self) -> int:
@@ -62,7 +65,7 @@ class CompactHead:
 
     def values_of(self, sums: Any, total: Any) -> FloatArray:
         """Real values in v columns of what :meth:`HeadRun.outputs` returned, shape (L, v)."""
-        halves = np.asarray(sums, dtype=np.float64) * 2.0 ** (self.value_shift - 1)
+        halves = np.asarray(sums, dtype=np.float64) * (self.value_divisor / 2)
         values: FloatArray = halves / np.maximum(total, 1) * self.value_scale
         return values
 
@@ -75,7 +78,9 @@ class CompactHead:
         """E of the integers that stand for twice a score."""
         largest = 2**self.exponential_bits - 1
         # The bound keeps the exponential finite on integers that no score reaches.
-        exponent = np.minimum(doubled_scores * (self.score_unit / 2) - self.exponential_shift, 1.0)
+        scores = doubled_scores * (self.score_unit / 2)
+        shift = self.exponential_shift - self.score_centre * self.score_unit / 2
+        exponent = np.minimum(scores - shift, 1.0)
         return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)
 
 
@@ -93,10 +98,10 @@ class Earlier:
     value_squares: Any
 
 
-def square_without(shift: int) -> Table:
-    """The table of squares without their ``shift`` lowest bits."""
+def square_over(divisor: float) -> Table:
+    """The table of squares over ``divisor``."""
     # A product of integers would be a table of its own for Concrete.
-    return (lambda z: (z * 1.0) ** 2 / 2.0**shift) if shift else (lambda z: z**2)
+    return (lambda z: z**2) if divisor == 1 else (lambda z: (z * 1.0) ** 2 / divisor)
 
 
 EarlierOf = Callable[[CompactHead], Earlier]
@@ -157,13 +162,18 @@ class HeadRun:
             keys = self._with_earlier("key", key)
             sums = operators.take(query, pairs.attending) + operators.take(keys, pairs.attended)
             sums = operators.narrow(sums, head.query.n_bits + 1)
-            square = square_without(head.score_shift)
-            squares = np.sum(operators.lookup(sums, square), axis=1)
-            own_query = np.sum(operators.lookup(query, square), axis=1)
-            own_key = np.sum(operators.lookup(key, square), axis=1)
+            square = square_over(head.score_divisor)
+            squares = operators.lookup(sums, square)
+            own_query, own_key = operators.lookup(query, square), operators.lookup(key, square)
+            if head.exact:
+                squares = np.sum(squares, axis=1)
+                own_query, own_key = np.sum(own_query, axis=1), np.sum(own_key, axis=1)
             own_key = self._with_earlier("key_squares", own_key)
             scores = squares - operators.take(own_query, pairs.attending)
             scores = scores - operators.take(own_key, pairs.attended)
+            if not head.exact:
+                # Summed up last, a sum of squares never is wider than the scores.
+                scores = np.sum(scores, axis=1) - head.score_centre
         with self.tag("scores.round"):
             kept = head.kept_score_bits or self.kept_bits
             return self.accumulator("scores", scores, head.score_bits, kept), value
@@ -195,7 +205,7 @@ class HeadRun:
             all_values = self._with_earlier("value", value)
             sums = column + operators.take(all_values, pairs.attended)
             sums = operators.narrow(sums, most.bit_length())
-            square = square_without(self.head.value_shift)
+            square = square_over(self.head.value_divisor)
             squares = operators.lookup(sums, lambda z: square(z - zero))
             own_weight = operators.lookup(column, square)
             own_value = operators.lookup(value, lambda z: square(z - zero))

@@ -8,8 +8,8 @@ What differs from :mod:`fhecost.heads.compact`, which is one setting of the same
 * a lookup may go wrong once in a hundred or a thousand times: it then reads a neighbour of what it
   should, which barely shows beside the rounding.
 
-``bits`` names a shipped setting: 4 keeps as much of the float head as the compact variant at 4
-bits, 3 keeps what the published example promised, 2 is the cheapest that is worth running.
+``bits`` names a shipped setting: 4 keeps more of the float head than the compact variant at 4 bits,
+3 keeps what the published example promised, 2 is the cheapest that is worth running.
 """
 
 from __future__ import annotations
@@ -27,30 +27,31 @@ from fhecost.quantization import FloatArray
 SHIPPED: Mapping[int, tuple[HeadSetting, Tolerance]] = {
     2: (
         HeadSetting(
-            input_bits=3, product_bits=10, score_bits=3, value_bits=3, exponential_bits=3,
-            kept_bits=4, kept_score_bits=5, score_rank=4, value_rank=32,
-            score_shift=2, value_shift=1, exact=False,
+            input_bits=5, product_bits=13, score_bits=3, value_bits=3, exponential_bits=3,
+            kept_bits=4, kept_score_bits=5, score_rank=2, value_rank=4,
+            score_sum_bits=6, value_shift=1, exact=False,
         ),
-        Tolerance(1e-2, by_noise=True),
+        Tolerance(1e-2),
     ),
     3: (
         HeadSetting(
-            input_bits=4, product_bits=11, score_bits=3, value_bits=4, exponential_bits=4,
-            kept_bits=5, kept_score_bits=5, score_rank=8,
-            score_shift=3, value_shift=4, exact=False,
+            input_bits=5, product_bits=14, score_bits=4, value_bits=5, exponential_bits=5,
+            kept_bits=6, kept_score_bits=6, score_rank=8, value_rank=3,
+            score_sum_bits=6, value_shift=1, exact=False,
         ),
-        Tolerance(1e-3, by_noise=True),
+        Tolerance(1e-2),
     ),
     4: (
         HeadSetting(
-            input_bits=5, product_bits=13, score_bits=4, value_bits=5, exponential_bits=5,
-            kept_bits=6, kept_score_bits=6, score_rank=8,
-            score_shift=3, value_shift=4, exact=False,
+            input_bits=5, product_bits=14, score_bits=4, value_bits=5, exponential_bits=5,
+            kept_bits=6, kept_score_bits=5, score_rank=8, value_rank=32,
+            score_sum_bits=6, value_shift=3, exact=False,
         ),
-        Tolerance(1e-3, by_noise=True),
+        Tolerance(1e-3),
     ),
 }  # fmt: skip
-"""By ``bits``; found by search on the embedded model's layer 0, head 0."""
+"""By ``bits``; found by search for the embedded model's layer 0, head 0, on text that this model
+wrote: no sentence that accuracy is judged on had a part in it."""
 
 
 def fast_setting(n_bits: int) -> tuple[HeadSetting, Tolerance]:
@@ -64,7 +65,7 @@ def fast_setting(n_bits: int) -> tuple[HeadSetting, Tolerance]:
             name: getattr(setting, name) + more
             for name in ("input_bits", "product_bits", "score_bits", "value_bits",
                          "exponential_bits", "kept_bits", "kept_score_bits",
-                         "score_shift", "value_shift")
+                         "score_sum_bits", "value_shift")
         },
     )  # fmt: skip
     return wider, tolerance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +27,8 @@ from fhecost.quantization import (
 UNBOUNDED = 60
 SPARE = 1.5
 """Accumulators get the bits for this many times the largest value seen in calibration."""
+RIDGE = 0.1
+"""How far calibration may change what values stand for: it sees few sentences."""
 COARSER = 1.6
 """By how much the scale of a weight's column may grow to spare all products a bit."""
 
@@ -37,8 +40,9 @@ class HeadSetting:
     Weights have ``weight_bits``, or each column as many as its products need to fill
     ``product_bits``. ``score_bits`` are those of queries and keys; ``score_rank`` of their columns
     are kept and ``value_rank`` of the value's, None for all. Lookups read ``kept_bits`` of a
-    product and ``kept_score_bits`` of a score, rounded exactly or, for nothing, nearly; squares are
-    looked up without their ``score_shift`` or ``value_shift`` lowest bits.
+    product and ``kept_score_bits`` of a score, rounded exactly or, for nothing, nearly. Squares for
+    scores are made so small that their sums fill ``score_sum_bits``, None for whole squares; those
+    for weighted values go without their ``value_shift`` lowest bits.
     """
 
     input_bits: int
@@ -51,7 +55,7 @@ class HeadSetting:
     product_bits: int | None = None
     score_rank: int | None = None
     value_rank: int | None = None
-    score_shift: int = 0
+    score_sum_bits: int | None = None
     value_shift: int = 0
     exact: bool = True
 
@@ -63,8 +67,9 @@ class HeadSetting:
         if (self.weight_bits is None) == (self.product_bits is None):
             raise ValueError("one of weight_bits and product_bits is needed, not both")
         for name, value in vars(self).items():
-            least = 0 if "shift" in name or name == "exact" else 1
-            if value is not None and not least <= value <= (1024 if "rank" in name else 20):
+            if value is None or name == "exact":
+                continue
+            if not (name != "value_shift") <= value <= (1024 if "rank" in name else 20):
                 raise ValueError(f"{name} can't be {value}")
 
 
@@ -119,56 +124,76 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     value_scale = least_error_scales(value.reshape(-1, v), setting.value_bits)
     query_quantizer = least_error_quantizer(query, setting.score_bits)
     key_quantizer = least_error_quantizer(key, setting.score_bits)
-    unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d) * 2.0**setting.score_shift
+    integers = query_quantizer.quantize(query), key_quantizer.quantize(key)
+    unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d)
+    values = Quantizer(scale=1.0, n_bits=setting.value_bits)
+    restored_value = values.quantize(value / value_scale) * value_scale
+    shift = best_shift(unit, *integers, restored_value, setting.exponential_bits)
+    divisor, centre = 1.0, 0
+    if setting.score_sum_bits:
+        divisor, centre = _filling_scores(*integers, setting.score_sum_bits)
     compact = CompactHead(
         weight=weight_integers,
         column_scale=column_scale,
         column_offset=offset,
         query=query_quantizer,
         key=key_quantizer,
-        value=Quantizer(scale=1.0, n_bits=setting.value_bits),
+        value=values,
         value_scale=value_scale,
         value_mean=own_mean[2 * d :],
-        score_unit=unit,
-        exponential_shift=0.0,
+        score_unit=unit * divisor,
+        exponential_shift=shift,
         exponential_bits=setting.exponential_bits,
         projection_bits=UNBOUNDED,
         score_bits=UNBOUNDED,
         attended_bits=UNBOUNDED,
         rank=r,
-        score_shift=setting.score_shift,
-        value_shift=setting.value_shift,
+        score_divisor=divisor,
+        score_centre=centre,
+        value_divisor=2.0**setting.value_shift,
         exact=setting.exact,
     )
-    compact = replace(
+    seen, outputs = _run(compact, on, setting)
+    basis = None
+    if setting.value_rank:
+        exact = attend(head, on.centred + on.mean) - compact.value_mean
+        basis = refit(outputs, exact, turned[2 * d :, 2 * r :].T)
+    return replace(
         compact,
-        exponential_shift=best_shift(
-            compact.score_unit / 2.0**setting.score_shift,
-            query_quantizer.quantize(query),
-            key_quantizer.quantize(key),
-            compact.value.quantize(value / value_scale) * value_scale,
-            compact.exponential_bits,
-        ),
+        value_basis=basis,
+        projection_bits=signed_bits(SPARE * seen["projection"]),
+        # Squares are rounded: that takes a bit of the reserve that filling left.
+        score_bits=max(setting.score_sum_bits, signed_bits(seen["scores"]))
+        if setting.score_sum_bits
+        else signed_bits(SPARE * seen["scores"]),
+        attended_bits=signed_bits(SPARE * seen["attended"]),
+        kept_bits=setting.kept_bits,
+        kept_score_bits=setting.kept_score_bits,
     )
+
+
+def _run(
+    compact: CompactHead, on: Calibration, setting: HeadSetting
+) -> tuple[Mapping[str, int], FloatArray]:
+    """What ``compact`` gives on the calibration sentences: largest sums by name, and its values."""
     seen, pairs, outputs = ClearOperators(), Pairs(on.integers.shape[1]), []
     for sentence in on.integers:
         run = HeadRun(compact, seen, pairs, UNBOUNDED, UNBOUNDED)
         outputs.append(compact.values_of(*run.outputs(sentence)))
         if not np.any(outputs[-1]):
             raise ImpossibleError(
-                f"at {setting.value_bits} bits the head's output is zero on a calibration "
-                "sentence; use more bits, another head or another layer"
+                f"at {setting.weight_bits or setting.value_bits} bits the head's output is zero on "
+                "a calibration sentence; use more bits, another head or another layer"
             )
-    most = seen.largest
-    return replace(
-        compact,
-        value_basis=_basis(head, on, np.stack(outputs)) if setting.value_rank else None,
-        projection_bits=signed_bits(SPARE * most["projection"]),
-        score_bits=signed_bits(SPARE * most["scores"]),
-        attended_bits=signed_bits(SPARE * most["attended"]),
-        kept_bits=setting.kept_bits,
-        kept_score_bits=setting.kept_score_bits,
-    )
+    return seen.largest, np.stack(outputs)
+
+
+def _filling_scores(query: IntArray, key: IntArray, bits: int) -> tuple[float, int]:
+    """What to divide squares by, and what to take off a score, so that scores fill ``bits``."""
+    doubled = 2 * (query @ np.swapaxes(key, -1, -2))[:, causal_mask(query.shape[-2])]
+    low, high = int(doubled.min()), int(doubled.max())
+    divisor = max(1.0, SPARE * (high - low) / 2 / (2 ** (bits - 1) - 1))
+    return divisor, round((low + high) / 2 / divisor)
 
 
 def _directions(
@@ -189,17 +214,20 @@ def _directions(
     return block_diag(of_query, of_key, of_value), r, v
 
 
-def _basis(head: AttentionHead, on: Calibration, outputs: FloatArray) -> FloatArray:
-    """What values of few columns stand for: the least squares of what is left of the output."""
-    exact = (
-        attend(head, on.centred + on.mean)
-        - (on.mean @ head.weight + head.bias)[2 * head.dimension :]
-    )
-    basis: FloatArray
-    basis, *_ = np.linalg.lstsq(
-        outputs.reshape(-1, outputs.shape[-1]), exact.reshape(-1, head.dimension), rcond=None
-    )
-    return basis
+def refit(values: FloatArray, wanted: FloatArray, before: FloatArray) -> FloatArray:
+    """What ``values`` are best multiplied with to give ``wanted``, not far from ``before``.
+
+    Args:
+        values: quantized values, shape (..., v).
+        wanted: what the float head gives, shape (..., d).
+        before: what values that aren't quantized would be multiplied with, shape (v, d).
+    """
+    columns = values.reshape(-1, values.shape[-1])
+    left = wanted.reshape(len(columns), -1) - columns @ before
+    moments = columns.T @ columns
+    ridge = RIDGE * np.trace(moments) / len(moments) * np.eye(len(moments))
+    change: FloatArray = np.linalg.solve(moments + ridge, columns.T @ left)
+    return before + change
 
 
 def _filling_weight(

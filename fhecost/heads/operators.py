@@ -187,6 +187,9 @@ class NoisyOperators(ClearOperators):
         exact: bool = True,
     ) -> Any:
         rounded = super().accumulator(name, values, bits, kept_bits, signed)
+        # What doesn't fit comes out at the other end.
+        low = -(1 << bits - 1) if signed else 0
+        values, rounded = ((one - low) % (1 << bits) + low for one in (values, rounded))
         step = 1 << max(0, bits - (bits if kept_bits is None else kept_bits))
         # With the rounded values, so that no other array gets their number.
         self._rounded[id(rounded)] = rounded, rounded if exact else values, step

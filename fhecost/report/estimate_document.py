@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from fhecost.circuits.profile import Stage
@@ -28,6 +28,7 @@ def estimate_document(report: EstimateReport) -> Document:
             Heading("Latency"),
             _latency_table(report.estimates),
             Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals)),
+            *_beside(report),
             Heading("How sure"),
             grounds(report.estimates),
         ),
@@ -74,6 +75,27 @@ def _latency_table(estimates: Sequence[Estimate]) -> Table:
         numbers("to", (made.high_s for made in estimates), duration),
         column("bound by", (made.bottleneck.removeprefix("memory ") for made in estimates)),
         column("rests on", (f"{share(part)} {source}" for source, part in largest)),
+    )
+
+
+def _beside(report: EstimateReport) -> Iterator[Block]:
+    """How long the published head would take, machine by machine."""
+    if report.beside is None:
+        return
+    published, own = report.beside, {made.hardware: made.latency_s for made in report.estimates}
+    yield Text(
+        f"Beside it, the published example's head of that shape ({published.circuit.pbs_count:,} "
+        f"PBS, complexity {published.circuit.complexity:.2e}), by closed form:"
+    )
+    if made := published.estimates:
+        factors = (one.latency_s / own[one.hardware] for one in made if one.hardware in own)
+        yield Table(
+            names("machine", (one.hardware for one in made)),
+            numbers("published", (one.latency_s for one in made), duration),
+            numbers("times as long", factors, "{:.0f}".format),
+        )
+    yield Refusals(
+        *(f"{no.hardware}: not the published one: {no.reason}." for no in published.refusals)
     )
 
 

@@ -32,7 +32,7 @@ _SHORT = {
     "kept_score_bits": "kept score",
     "score_rank": "score rank",
     "value_rank": "value rank",
-    "score_shift": "score shift",
+    "score_sum_bits": "score sum",
     "value_shift": "value shift",
 }
 _LEGEND = Note(

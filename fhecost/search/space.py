@@ -14,11 +14,11 @@ from fhecost.quantization import largest_integer
 
 SHARED: Mapping[str, tuple[int, int]] = {
     "input_bits": (3, 6),
-    "product_bits": (9, 14),
+    "product_bits": (9, 15),
     "exponential_bits": (2, 6),
     "kept_bits": (3, 7),
     "kept_score_bits": (4, 7),
-    "score_shift": (0, 5),
+    "score_sum_bits": (4, 9),
     "value_shift": (0, 5),
 }
 """From and to; the same for all heads of a circuit, which share an input and its products."""
@@ -29,19 +29,13 @@ OWN: Mapping[str, tuple[int, int]] = {"score_bits": (2, 5), "value_bits": (2, 6)
 LOG10_P_ERROR = (-4.0, -1.5, 0.5)
 """From, to and step."""
 
-_LEAST_RANK = 4
 
+def _shift(shared: Mapping[str, int], own: Mapping[str, int]) -> int:
+    """The shift, as far as something is left of the squares of single values.
 
-def _shifts(shared: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int]:
-    """The shifts, as far as something is left of the squares of single values.
-
-    Lookups that only return zero are no lookups: nothing is attended to then, and Concrete can't
-    compile the rest.
+    Lookups that only return zero are no lookups, and Concrete can't compile the rest.
     """
-    return {
-        f"{name}_shift": min(shared[f"{name}_shift"], most_shift(own[f"{name}_bits"]))
-        for name in ("score", "value")
-    }
+    return min(shared["value_shift"], most_shift(own["value_bits"]))
 
 
 def most_shift(bits: int) -> int:
@@ -54,7 +48,7 @@ class Space:
     """The settings of ``heads`` of dimension d, as parameters of a trial.
 
     ``score_rank_log2`` is that of the columns of queries and keys that are kept, ``value_rank``
-    those of the value in steps; d of them are all. With several heads, what a head has of its own
+    those of the value; d of them are all. With several heads, what a head has of its own
     has its number behind.
     """
 
@@ -65,7 +59,7 @@ class Space:
         """What a trial of optuna suggests."""
         shared = {name: trial.suggest_int(name, *ends) for name, ends in SHARED.items()}
         settings = [
-            HeadSetting(**{**shared, **_shifts(shared, own), **own}, exact=False)
+            HeadSetting(**{**shared, **own, "value_shift": _shift(shared, own)}, exact=False)
             for own in (self._own(trial, suffix) for suffix in self._suffixes)
         ]
         low, high, step = LOG10_P_ERROR
@@ -73,7 +67,7 @@ class Space:
         alike = len(set(settings)) == 1
         return SavedSetting(
             settings=tuple(settings[:1] if alike else settings),
-            tolerance=Tolerance(float(f"{p_error:.3g}"), by_noise=True),
+            tolerance=Tolerance(float(f"{p_error:.3g}")),
         )
 
     def parameters(self, setting: HeadSetting, tolerance: Tolerance) -> dict[str, float]:
@@ -99,7 +93,6 @@ class Space:
         own = {name: trial.suggest_int(f"{name}{suffix}", *ends) for name, ends in OWN.items()}
         most = math.ceil(math.log2(d))
         score = 2 ** trial.suggest_int(f"score_rank_log2{suffix}", min(1, most), most)
-        least, step = (_LEAST_RANK, _LEAST_RANK) if d % _LEAST_RANK == 0 else (1, 1)
-        value = trial.suggest_int(f"value_rank{suffix}", least, d, step=step)
+        value = trial.suggest_int(f"value_rank{suffix}", 1, d, log=True)
         ranks = {"score_rank": score, "value_rank": value}
         return {**own, **{name: rank if rank < d else None for name, rank in ranks.items()}}

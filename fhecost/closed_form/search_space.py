@@ -1,0 +1,176 @@
+"""Among what Concrete's optimizer searches, and what each choice costs and adds as noise.
+
+Rings of k polynomials of size N, LWE dimensions n, and for each of them the decompositions of
+bootstraps and key switches that no other beats in both cost and noise: one a number of levels, with
+the base that is best for it. ``global_parameters.rs`` and ``optimization/decomposition`` of
+zama-ai/concrete@ebef4fb61.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from fhecost.closed_form.noise import (
+    cmux_variance,
+    fresh_variance,
+    key_switch_variance,
+    modulus_switch_variance,
+)
+from fhecost.quantization import FloatArray, IntArray
+
+LEAST_N = 512
+MOST_N = 2047
+
+LEVELS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Decompositions:
+    """By row (a ring, or the dimension that a key switch leads to), its decompositions.
+
+    Shapes (rows, choices): cost rises and noise falls along a row; what is there no more has
+    infinite cost and the noise of the last. ``noise`` and ``cost`` are for one coefficient of the
+    input key (one of n for a bootstrap); ``slope`` (rows,) is the cost of a level, and ``bias``
+    comes once. ``keys`` are -log2 of all noises in one ascending array: ``SPREAD`` a row.
+    """
+
+    levels: IntArray
+    base_log: IntArray
+    noise: FloatArray
+    cost: FloatArray
+    slope: FloatArray
+    bias: FloatArray
+    keys: FloatArray
+
+    def cheapest(self, row: IntArray, allowed: FloatArray) -> IntArray:
+        """In ``row``, the first choice with no more than ``allowed`` noise a coefficient.
+
+        As an index into flattened arrays; what cost it names is infinite where none has.
+        """
+        wanted = -np.log2(np.maximum(allowed, _LEAST_NOISE)) * (1 - 1e-13)
+        width = self.levels.shape[1]
+        found = np.searchsorted(self.keys, row * SPREAD + wanted)
+        return np.minimum(found, row * width + width - 1)
+
+
+SPREAD = 512.0
+_LEAST_NOISE = 2.0**-500
+
+
+@dataclass(frozen=True, eq=False)
+class SearchSpace:
+    """All choices. Rings (rings,) in the order of the search; LWE dimensions from ``LEAST_N`` on.
+
+    ``fresh`` (rings,) is the variance of a fresh ciphertext, ``modulus_switch`` (rings, dimensions)
+    that of a modulus switch; ``bootstraps`` have a row a ring, ``key_switches`` one an LWE
+    dimension, ``conversions`` one a ring. ``rings`` and ``levels`` (candidates,) are rings and
+    choices of their ``bootstraps`` that no others beat in all that counts.
+    """
+
+    k: IntArray
+    size: IntArray
+    dimension: IntArray
+    lwe: IntArray
+    fresh: FloatArray
+    modulus_switch: FloatArray
+    bootstraps: Decompositions
+    key_switches: Decompositions
+    conversions: Decompositions
+    rings: IntArray
+    levels: IntArray
+
+
+@cache
+def search_space(security: int = 128) -> SearchSpace:
+    """What Concrete searches for circuits on CPUs: k up to 6, N from 2^8 to 2^17."""
+    rings = [(k, 2**log) for k in range(1, 7) for log in range(8, 18) if (k, log) != (1, 8)]
+    k, size = (np.array(column) for column in zip(*rings, strict=True))
+    lwe = np.arange(LEAST_N, MOST_N + 1)
+    fresh = fresh_variance(k * size, security)
+    transform = size * np.log2(size) + size
+    levels, base_log = _grid()
+    bootstraps = _decompositions(
+        cmux_variance(
+            k[:, None, None].astype(float),
+            size[:, None, None].astype(float),
+            levels,
+            base_log,
+            fresh[:, None, None],
+        ),
+        slope=((k + 1) * transform + (k + 1) ** 2 * size).astype(float),
+        constant=((k + 1) * transform).astype(float),
+        bias=np.zeros(len(k)),
+    )
+    candidates = _undominated(k, size, fresh, bootstraps)
+    return SearchSpace(
+        k=k,
+        size=size,
+        dimension=k * size,
+        lwe=lwe,
+        fresh=fresh,
+        modulus_switch=modulus_switch_variance(lwe.astype(float), size[:, None].astype(float)),
+        bootstraps=bootstraps,
+        key_switches=_key_switches(lwe, security),
+        conversions=_key_switches(k * size, security),
+        rings=candidates[0],
+        levels=candidates[1],
+    )
+
+
+def _undominated(
+    k: IntArray, size: IntArray, fresh: FloatArray, bootstraps: Decompositions
+) -> tuple[IntArray, IntArray]:
+    """Rings and choices that no others beat in cost, noise, size of ciphertexts and 1/N."""
+    ring, level = np.nonzero(np.isfinite(bootstraps.cost))
+    cost, noise = bootstraps.cost[ring, level], bootstraps.noise[ring, level]
+    criteria = np.stack([cost, noise, fresh[ring], (k * size)[ring], -size[ring]])
+    better = (criteria[:, :, None] <= criteria[:, None, :]).all(axis=0)
+    better &= (criteria[:, :, None] < criteria[:, None, :]).any(axis=0)
+    kept = ~better.any(axis=0)
+    return ring[kept], level[kept]
+
+
+def _grid() -> tuple[FloatArray, FloatArray]:
+    """Levels (LEVELS, 1) and bases (1, LEVELS), as floats."""
+    count = np.arange(1.0, LEVELS + 1)
+    return count[:, None], count[None, :]
+
+
+def _key_switches(lwe: IntArray, security: int) -> Decompositions:
+    """Decompositions of key switches that lead to keys of ``lwe`` coefficients."""
+    levels, base_log = _grid()
+    fresh = fresh_variance(lwe.astype(float), security)
+    noise = np.empty((len(lwe), LEVELS, LEVELS))
+    for row in range(len(lwe)):
+        noise[row] = key_switch_variance(levels, base_log, fresh[row])
+    return _decompositions(
+        noise, slope=2.0 * lwe + 3, constant=np.zeros(len(lwe)), bias=-lwe.astype(float)
+    )
+
+
+def _decompositions(
+    noise: FloatArray, slope: FloatArray, constant: FloatArray, bias: FloatArray
+) -> Decompositions:
+    """The undominated ones of ``noise``, shape (rows, levels, bases).
+
+    One of l levels costs ``constant`` + l * ``slope`` a coefficient.
+    """
+    rows = len(noise)
+    best = noise.argmin(axis=2)
+    least = np.take_along_axis(noise, best[:, :, None], axis=2)[:, :, 0]
+    before = np.minimum.accumulate(least, axis=1)
+    kept = np.concatenate([np.ones((rows, 1), bool), least[:, 1:] <= before[:, :-1]], axis=1)
+    # Kept ones first, in their order.
+    order = np.argsort(~kept, axis=1, kind="stable")[:, : int(kept.sum(axis=1).max()) + 1]
+    there = np.take_along_axis(kept, order, axis=1)
+    levels = order + 1
+    lowest = before[:, -1:]
+    noise = np.where(there, np.take_along_axis(least, order, axis=1), lowest)
+    cost = np.where(there, constant[:, None] + levels * slope[:, None], np.inf)
+    keys = -np.log2(noise) + SPREAD * np.arange(rows)[:, None]
+    return Decompositions(
+        levels, np.take_along_axis(best, order, axis=1) + 1, noise, cost, slope, bias, keys.ravel()
+    )

@@ -1,0 +1,245 @@
+"""The fast variant: fewer columns, lookups that may go wrong, and settings in files."""
+
+import gzip
+import json
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from typer.testing import CliRunner
+
+import fhecost
+from fhecost.circuits.description import CircuitDescription
+from fhecost.circuits.profile import CircuitProfile
+from fhecost.cli import app
+from fhecost.closed_form.circuit import predicted_profile
+from fhecost.closed_form.held import Sampled
+from fhecost.closed_form.plan_operators import plan_of
+from fhecost.errors import FieldError, UsageError
+from fhecost.heads.attention_head import AttentionHead, attend
+from fhecost.heads.fast import SHIPPED, fast_setting
+from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.low_rank import hadamard_rotation, principal_directions, reduced_scores
+from fhecost.heads.operators import ClearOperators, NoisyOperators
+from fhecost.heads.saved_setting import SavedSetting, load_setting, save_setting
+from fhecost.heads.tolerance import Tolerance
+from fhecost.heads.variants import variant_named
+from tests.test_closed_form import differences
+
+FOLDER = Path(__file__).parents[1] / "experiments" / "closed_form"
+SETTING = SHIPPED[3][0]
+
+
+@pytest.fixture(scope="module")
+def compile_settings():
+    """The script that made the grid."""
+    sys.path.insert(0, str(FOLDER))
+    import compile_settings
+
+    yield compile_settings
+    sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def grid(compile_settings):
+    """Compiled heads of drawn settings."""
+    return json.loads(gzip.decompress((FOLDER / "fast.json.gz").read_bytes()))["compiled"]
+
+
+def predicted(compile_settings, case):
+    quantized, sentences = compile_settings.quantized_case(case)
+    plan = plan_of(quantized.run, Sampled(sentences))
+    return predicted_profile(plan, "head", CircuitDescription(), tolerance=quantized.tolerance)
+
+
+def by_noise(entry):
+    return entry["case"]["setting"]["tolerance"]["by_noise"]
+
+
+def test_counts_and_complexity_are_those_of_compiled_circuits(compile_settings, grid):
+    entries = [entry for entry in grid if not by_noise(entry)]
+    assert len(entries) >= 60
+    found = []
+    for entry in entries:
+        compiled = CircuitProfile.model_validate(entry["profile"])
+        profile = predicted(compile_settings, entry["case"])
+        found += differences(entry["case"], compiled, profile)
+        assert profile.complexity == pytest.approx(compiled.complexity, rel=0.05)
+        assert profile.p_error == pytest.approx(compiled.p_error, rel=0.05)
+    assert not found, "\n".join(found)
+
+
+def test_lookups_split_by_noise_are_counted_and_cost_about_what_is_predicted(
+    compile_settings, grid
+):
+    entries = [entry for entry in grid if by_noise(entry)]
+    assert len(entries) >= 5
+    for entry in entries:
+        compiled = CircuitProfile.model_validate(entry["profile"])
+        profile = predicted(compile_settings, entry["case"])
+        assert Counter({s.name: s.pbs_count for s in profile.stages}) == Counter(
+            {s.name: s.pbs_count for s in compiled.stages}
+        )
+        assert profile.complexity == pytest.approx(compiled.complexity, rel=0.15)
+
+
+@profile(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12))
+def test_reduced_scores_lose_least(seed, d):
+    rng = np.random.default_rng(seed)
+    query, key = rng.normal(size=(2, 40, d)) @ rng.normal(size=(2, d, d))
+    exact = query @ key.T
+    lost = []
+    for rank in range(1, d + 1):
+        of_query, of_key = reduced_scores(query, key, rank)
+        lost.append(np.sqrt(((query @ of_query @ (key @ of_key).T - exact) ** 2).mean()))
+    singular = np.linalg.svd(exact, compute_uv=False)
+    # No matrix of that rank is nearer (Eckart and Young).
+    least = np.sqrt([(singular[rank:] ** 2).sum() / exact.size for rank in range(1, d + 1)])
+    assert lost == pytest.approx(least, rel=1e-6, abs=1e-6 * singular[0])
+
+
+@profile(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
+def test_principal_directions_are_orthogonal_and_span_what_is_there(seed, d, rank):
+    rank = min(rank, d)
+    values = np.random.default_rng(seed).normal(size=(50, rank)) @ np.eye(rank, d)
+    directions = principal_directions(values, rank)
+    assert directions.T @ directions == pytest.approx(np.eye(rank), abs=1e-9)
+    assert values @ directions @ directions.T == pytest.approx(values, abs=1e-9)
+    assert hadamard_rotation(d) @ hadamard_rotation(d).T == pytest.approx(np.eye(d), abs=1e-9)
+
+
+def layer(width=32, dimension=8, seq_len=5):
+    rng = np.random.default_rng(3)
+    weight = rng.normal(0, 1.4 / np.sqrt(width), (width, 3 * width))
+    head = AttentionHead.from_layer(weight, rng.normal(0, 0.2, 3 * width), width // dimension, 1)
+    return head, rng.normal(size=(60, seq_len, width))
+
+
+def error(heads, head, hidden, operators=None):
+    outputs = [
+        heads.dequantize_output(
+            heads.run(heads.quantize_input(one), operators or ClearOperators())
+        )[0]
+        for one in hidden
+    ]
+    exact = attend(head, hidden)
+    return np.sqrt(((np.stack(outputs) - exact) ** 2).sum() / (exact**2).sum())
+
+
+def test_a_wide_setting_is_the_float_head():
+    head, hidden = layer()
+    wide = HeadSetting(
+        input_bits=10, product_bits=18, score_bits=9, value_bits=10, exponential_bits=18,
+        kept_bits=14, kept_score_bits=14, score_rank=8, value_rank=8, score_sum_bits=16,
+        exact=False,
+    )  # fmt: skip
+    heads = SavedSetting(settings=(wide,)).quantize([head], hidden, 0)
+    assert error(heads, head, hidden) < 0.02
+    narrow = replace(wide, score_rank=2, value_rank=2)
+    assert error(SavedSetting(settings=(narrow,)).quantize([head], hidden, 0), head, hidden) > 0.1
+
+
+@pytest.mark.parametrize("p_error", [0.1, 0.01, 0.001])
+def test_lookups_go_wrong_as_often_as_they_may_and_by_one_step(p_error):
+    operators, values = NoisyOperators(p_error, seed=1), np.full(400_000, 5)
+    read = operators.lookup(values, lambda z: z)
+    wrong = int(np.count_nonzero(read != 5))
+    low, high = binomtest(wrong, len(values)).proportion_ci(0.999)
+    assert low <= p_error <= high
+    assert np.mean(np.abs(read[read != 5] - 5) == 1) > 0.98
+
+
+def test_a_rounding_inside_lookups_goes_either_way_near_the_middle():
+    operators = NoisyOperators(0.01, seed=1)
+    rounded = operators.accumulator("sum", np.full(10_000, 8), 8, 4, exact=False)
+    assert np.mean(operators.lookup(rounded, lambda z: z) == 16) == pytest.approx(0.5, abs=0.02)
+    exact = operators.accumulator("sum", np.full(10_000, 8), 8, 4)
+    assert np.mean(operators.lookup(exact, lambda z: z) == 16) > 0.98
+
+
+def test_sums_beyond_their_bits_come_out_at_the_other_end():
+    operators = NoisyOperators(0.01)
+    values = np.array([-9, -8, 7, 8])
+    assert list(operators.accumulator("sum", values, 4)) == [7, -8, 7, -8]
+    assert operators.exceeded == {"sum": 2}
+
+
+def test_a_setting_is_saved_and_stands_for_a_variant(tmp_path):
+    path = tmp_path / "head.json"
+    saved = SavedSetting(settings=(SETTING,), tolerance=Tolerance(1e-3), of="a test")
+    save_setting(saved, path)
+    assert load_setting(path) == saved
+    variant = variant_named(str(path))
+    assert variant.name == saved.name
+    assert variant.bits == SETTING.value_bits
+    other = SavedSetting(settings=(SETTING,), tolerance=Tolerance(1e-2))
+    assert other.name != saved.name == saved.changed(of="another").name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["settings"][0].update(colour=1), "settings.0.colour"),
+        (lambda c: c["settings"][0].update(value_bits=0), "value_bits can't be 0"),
+        (lambda c: c["settings"][0].update(weight_bits=4), "one of weight_bits and product_bits"),
+        (lambda c: c["tolerance"].update(p_error=0.7), "p_error must be above 0 and below 0.5"),
+        (lambda c: c.update(settings=[]), "settings"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path, change, message):
+    content = SavedSetting(settings=(SETTING,), tolerance=Tolerance(1e-3)).model_dump(mode="json")
+    change(content)
+    path = tmp_path / "head.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=message) as caught:
+        load_setting(path)
+    assert str(caught.value).startswith(str(path))
+    with pytest.raises(UsageError):
+        variant_named(str(path))
+
+
+def test_settings_for_other_heads_are_refused():
+    head, hidden = layer()
+    saved = SavedSetting(settings=(SETTING, SETTING))
+    with pytest.raises(FieldError, match="has settings for 2 heads, and there are 1"):
+        saved.quantize([head], hidden, 0)
+
+
+def test_wider_bits_than_shipped_widen_the_widest():
+    widest = max(SHIPPED)
+    setting, tolerance = fast_setting(widest + 2)
+    assert setting.value_bits == SHIPPED[widest][0].value_bits + 2
+    assert tolerance == SHIPPED[widest][1]
+    assert fast_setting(widest) == SHIPPED[widest]
+
+
+def test_a_shape_alone_gets_the_fast_head():
+    request = fhecost.ShapeRequest(fhecost.find_shape("gpt2"), "head", 6, 3, "fast")
+    profile = fhecost.find_circuit(fhecost.PredictedShape(request))
+    assert profile.description.widths == "stated"
+    assert profile.p_error == pytest.approx(SHIPPED[3][1].p_error, rel=0.2)
+    reference = fhecost.find_circuit(fhecost.PredictedShape(replace(request, variant="reference")))
+    assert profile.complexity < reference.complexity / 20
+
+
+def test_the_command_line_takes_a_saved_head(tmp_path):
+    path = tmp_path / "head.json"
+    save_setting(SavedSetting(settings=SHIPPED[2][:1], tolerance=SHIPPED[2][1]), path)
+    arguments = ["--no-compile", "--model", "gpt2", "--hardware", "h100", "--format", "json"]
+    runner = CliRunner()
+    found = runner.invoke(app, ["estimate", "--variant", str(path), *arguments])
+    named = runner.invoke(app, ["estimate", "--variant", "fast", "--bits", "2", *arguments])
+    assert found.exit_code == named.exit_code == 0, found.output
+    latencies = [
+        json.loads(result.stdout)["estimates"][0]["latency_s"] for result in (found, named)
+    ]
+    assert latencies[0] == latencies[1]
