@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "make_report, write_report",
     "accuracy": "measure_accuracy",
     "generate": "generate",
+    "optimize": "optimize",
     "validate": "validate, check_tolerance",
     "backtest": "backtest",
     "measure pbs, ks, linear, keygen": "run_microbenchmark",

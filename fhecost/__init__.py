@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from fhecost.projection.lengths import spread_lengths as spread_lengths
     from fhecost.projection.projection import ProjectionReport as ProjectionReport
     from fhecost.projection.projection import project as project
+    from fhecost.search.optimize import optimize as optimize
+    from fhecost.search.records import OptimizationReport as OptimizationReport
     from fhecost.validation.backtest import BacktestReport as BacktestReport
     from fhecost.validation.backtest import backtest as backtest
     from fhecost.validation.comparison import ValidationReport as ValidationReport
@@ -89,6 +91,8 @@ PUBLIC = {
     "projection.lengths": "spread_lengths",
     "accuracy.sweep": "measure_accuracy",
     "accuracy.records": "AccuracyReport load_accuracy",
+    "search.optimize": "optimize",
+    "search.records": "OptimizationReport",
     "generation": "GenerationReport generate",
     "validation.comparison": "ValidationReport check_tolerance validate",
     "validation.backtest": "BacktestReport backtest",

@@ -27,7 +27,7 @@ FLOORS = (
     ("closed_form",),
     ("circuit_request", "generation", "measurement"),
     ("accuracy", "validation"),
-    ("projection",),
+    ("projection", "search"),
     ("full_report",),
     ("schemas", "report"),
     ("pipeline",),

@@ -310,7 +310,7 @@ def test_years_and_durations_are_read():
         ("1min", 60),
         ("2h", 7200),
     ):
-        assert parse_duration(text) == pytest.approx(seconds)
+        assert parse_duration("--target", text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "2023-2035", "soon", "2023..", "23..35", "0001..2000"])
@@ -327,7 +327,7 @@ def test_years_in_the_wrong_order():
 @pytest.mark.parametrize("text", ["", "100", "ms", "0s", "-1s", "1e999s", "1.2.3s", "5 days"])
 def test_durations_that_cannot_be_read(text):
     with pytest.raises(UsageError, match=r"--target .*must be a positive number and a unit"):
-        parse_duration(text)
+        parse_duration("--target", text)
 
 
 def test_a_latency_must_be_within_its_range():

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -60,6 +60,41 @@ def read_sentences(path: AnyPath) -> list[str]:
             path,
         )
     return sentences
+
+
+@dataclass(frozen=True)
+class JudgedSentences:
+    """What heads are judged on, and where it comes from."""
+
+    lines: tuple[str, ...]
+    origin: str
+
+    @property
+    def sha256(self) -> str:
+        """Of all lines."""
+        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
+
+
+def judged_sentences(sentences: Sequence[str] | AnyPath | None = None) -> JudgedSentences:
+    """The sentences that a caller names: some, a file of them, or fhecost's own for None.
+
+    Raises:
+        UsageError: the file can't be read, holds none, or one that calibration uses.
+    """
+    if sentences is None:
+        return JudgedSentences(tuple(evaluation_sentences()), "fhecost's evaluation sentences")
+    if isinstance(sentences, str | os.PathLike):
+        return JudgedSentences(tuple(read_sentences(sentences)), Path(sentences).name)
+    return JudgedSentences(tuple(sentences), "sentences of the caller's")
+
+
+def installed_versions() -> dict[str, str]:
+    """The packages that shape what quantized heads keep."""
+    versions = {}
+    for package in ("torch", "transformers", "numpy", "concrete-python"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
 
 
 def measure_accuracy(
@@ -119,21 +154,15 @@ def measure_accuracy(
     for setting in wanted:
         check_bits(setting.bits)
         check_seq_len(shape, setting.seq_len)
-    if sentences is None:
-        judged, sentences_from = evaluation_sentences(), "fhecost's evaluation sentences"
-    elif isinstance(sentences, str | os.PathLike):
-        judged, sentences_from = read_sentences(sentences), Path(sentences).name
-    else:
-        judged, sentences_from = list(sentences), "sentences of the caller's"
+    judged = judged_sentences(sentences)
     expect(len(wanted))
     weights = fingerprint(folder)
-    sentences_hash = hashlib.sha256("\n".join(judged).encode()).hexdigest()
-    told = json.dumps([weights, sentences_hash, code_fingerprint(), VERSION])
+    told = json.dumps([weights, judged.sha256, code_fingerprint(), VERSION])
     path = cache_folder() / "accuracy" / f"{hashlib.sha256(told.encode()).hexdigest()}.jsonl"
     kept = _kept_rows(path)
     known = [(setting, kept[_key(setting)]) for setting in wanted if _key(setting) in kept]
     missing = [setting for setting in wanted if _key(setting) not in kept]
-    judged_now = _results(model, tuple(judged), missing, processes or available_threads())
+    judged_now = _results(model, judged.lines, missing, processes or available_threads())
     results: dict[Setting, AccuracyRow | str] = {}
     for setting, result in itertools.chain(known, judged_now):
         results[setting] = result
@@ -145,17 +174,13 @@ def measure_accuracy(
     refusals = [f"{_title(one)}: {result}" for one, result in ordered if isinstance(result, str)]
     if not rows:
         raise ImpossibleError("; ".join(refusals) or "there is nothing to judge")
-    versions = {}
-    for package in ("torch", "transformers", "numpy", "concrete-python"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
     return AccuracyReport(
         fhecost_version=VERSION,
         model=EMBEDDED if model == EMBEDDED else folder.resolve().name,
         model_sha256=weights,
-        sentences=sentences_from,
-        sentences_sha256=sentences_hash,
-        versions=versions,
+        sentences=judged.origin,
+        sentences_sha256=judged.sha256,
+        versions=installed_versions(),
         rows=tuple(rows),
         refusals=tuple(refusals),
     )

@@ -159,7 +159,7 @@ def project(
         parse_hardware(hardware),
         hardware_path or (),
         years=parse_years(years) if years else (),
-        target_s=parse_duration(target) if target else None,
+        target_s=parse_duration("--target", target) if target else None,
     )
     if output is not None and output.suffix == ".html":
         write_atomically(output, projection_page(report))
@@ -225,7 +225,7 @@ def report(
             lengths=parse_lengths("--lengths", lengths) if lengths else None,
             years=parse_years(years),
             projected=parse_hardware(projected),
-            target_s=parse_duration(target) if target else None,
+            target_s=parse_duration("--target", target) if target else None,
         )
         written = write_report(
             made,

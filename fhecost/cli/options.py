@@ -53,6 +53,7 @@ VariantOption = Annotated[str, typer.Option(help="Which quantized circuit.")]
 
 
 _OPTIONS = {
+    "budget_s": "--budget",
     "figures_folder": "--save-figures",
     "kinds": "--kind",
     "lengths": "--seq-len",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fhecost.errors import UsageError
 
-_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*")
 _YEARS = re.compile(r"\s*(\d{4})\s*(?:\.\.\s*(\d{4})\s*)?")
 
@@ -91,8 +91,8 @@ def parse_years(text: str) -> range:
     return range(years[0], years[-1] + 1)
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of a duration such as ``100ms``, ``2.5 s`` or ``1h``.
+def parse_duration(option: str, text: str) -> float:
+    """Seconds of an option that is a duration such as ``100ms``, ``2.5 s`` or ``1h``.
 
     Raises:
         UsageError: no positive number with one of the units.
@@ -104,7 +104,7 @@ def parse_duration(text: str) -> float:
         seconds = math.nan
     if not 0 < seconds < math.inf:
         units = ", ".join(_UNITS)
-        raise UsageError(f"--target {text}: must be a positive number and a unit of {units}")
+        raise UsageError(f"{option} {text}: must be a positive number and a unit of {units}")
     return seconds
 
 

@@ -14,7 +14,7 @@ from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import FieldError
-from fhecost.gpt2.head_circuit import HeadRequest, locate, quantize_heads
+from fhecost.gpt2.head_circuit import HeadCircuit, HeadRequest, locate, quantize_heads
 from fhecost.models.shape import EMBEDDED, Heads, find_shape, head_numbers
 from fhecost.progress import Progress, silent
 
@@ -60,6 +60,24 @@ def shape_request(
     return ShapeRequest(shape, scope, seq_len, bits, variant, count)
 
 
+def predict_heads(quantized: HeadCircuit) -> CircuitProfile:
+    """The circuit profile that compiling ``quantized`` would give.
+
+    Raises:
+        ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
+    """
+    located = quantized.located
+    plan = plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
+    description = located.description.changed(widths="calibrated")
+    return predicted_profile(
+        plan,
+        located.circuit_name,
+        description,
+        tolerance=quantized.heads.tolerance,
+        solve=True,
+    )
+
+
 def profile_of_weights(
     request: HeadRequest, progress: Progress = silent, *, use_cache: bool = True
 ) -> CircuitProfile:
@@ -75,14 +93,6 @@ def profile_of_weights(
     def predicted() -> CircuitProfile:
         quantized = quantize_heads(located, progress)
         progress("predicting the circuit")
-        plan = plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
-        description = located.description.changed(widths="calibrated")
-        return predicted_profile(
-            plan,
-            located.circuit_name,
-            description,
-            tolerance=quantized.heads.tolerance,
-            solve=True,
-        )
+        return predict_heads(quantized)
 
     return located.through_cache(predicted, "closed form") if use_cache else predicted()

@@ -24,10 +24,11 @@ from fhecost.gpt2.model import (
     model_shape,
     sentence_windows,
 )
+from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.variants import QuantizedHeads, Variant, variant_named
 from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
 from fhecost.progress import Progress, silent
-from fhecost.quantization import IntArray, check_bits
+from fhecost.quantization import FloatArray, IntArray, check_bits
 
 DEFAULT_TEXT = (
     "The clerk who keeps the books of the bank need never learn what the numbers in them mean."
@@ -70,6 +71,14 @@ class LocatedHeads:
     shape: ModelShape
     numbers: tuple[int, ...]
     variant: Variant
+
+    def by(self, variant: Variant, bits: int) -> LocatedHeads:
+        """The same heads quantized in another way; ``bits`` count where the variant has none."""
+        return replace(
+            self,
+            variant=variant,
+            request=replace(self.request, variant=variant.name, bits=variant.bits or bits),
+        )
 
     @property
     def model_name(self) -> str:
@@ -143,6 +152,18 @@ class HeadCircuit:
     inputset: tuple[IntArray, ...]
     circuit: Any = None
 
+    def compiled(self, *, simulation_only: bool = False) -> HeadCircuit:
+        """These heads with their circuit, to be run or only simulated.
+
+        Raises:
+            ImpossibleError: Concrete can't compile it.
+        """
+        heads = self.heads
+        circuit = compile_circuit(
+            heads.run, self.inputset, heads.tolerance, simulation_only=simulation_only
+        )
+        return replace(self, circuit=circuit)
+
     def profile(self) -> CircuitProfile:
         """The circuit profile of the compiled heads."""
         from fhecost.concrete.reader import profile_circuit
@@ -165,29 +186,57 @@ def compile_heads(request: HeadRequest, progress: Progress = silent) -> HeadCirc
     """
     quantized = quantize_heads(locate(request), progress)
     progress("compiling the circuit")
-    heads = quantized.heads
-    circuit = compile_circuit(heads.run, quantized.inputset, heads.tolerance)
-    return replace(quantized, circuit=circuit)
+    return quantized.compiled()
+
+
+@dataclass(frozen=True)
+class FloatHeads:
+    """What heads are quantized from: their weights, and what reaches them.
+
+    ``calibration`` holds the hidden states of the calibration sentences, shape (sentences, L, E),
+    ``text`` those of the request's text, shape (L, E).
+    """
+
+    weights: tuple[AttentionHead, ...]
+    calibration: FloatArray
+    text: FloatArray
+
+    @classmethod
+    def of(cls, located: LocatedHeads, model: GPT2) -> FloatHeads:
+        """The heads that ``located`` names in ``model``, which is loaded.
+
+        Raises:
+            UsageError: the text is too short.
+        """
+        request = located.request
+        return cls(
+            tuple(model.head(request.layer, head) for head in located.numbers),
+            model.hidden_states(calibration_windows(model, request.seq_len), request.layer),
+            model.hidden_states([_tokens(model, located)], request.layer)[0],
+        )
+
+    def quantized(self, located: LocatedHeads) -> HeadCircuit:
+        """These heads quantized as ``located`` says, with scales that calibration gives.
+
+        Raises:
+            ImpossibleError: nothing is left of a head at this width.
+        """
+        heads = located.variant.quantize(self.weights, self.calibration, located.request.bits)
+        seen = [*self.calibration, self.text]
+        return HeadCircuit(located, heads, tuple(map(heads.quantize_input, seen)))
 
 
 def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadCircuit:
-    """Quantize heads with scales that the calibration sentences give.
+    """Load the model and quantize its heads.
 
     Raises:
         UsageError: the text is too short.
         ImpossibleError: nothing is left of a head at this width.
     """
-    request = located.request
     progress("loading the model")
     model = load_gpt2(located.folder)
     progress("calibrating the heads")
-    windows = calibration_windows(model, request.seq_len)
-    calibration = model.hidden_states(windows, request.layer)
-    judged = model.hidden_states([_tokens(model, located)], request.layer)[0]
-    floats = [model.head(request.layer, head) for head in located.numbers]
-    heads = located.variant.quantize(floats, calibration, request.bits)
-    inputset = tuple(heads.quantize_input(hidden) for hidden in [*calibration, judged])
-    return HeadCircuit(located, heads, inputset)
+    return FloatHeads.of(located, model).quantized(located)
 
 
 def profile_heads(

@@ -26,7 +26,7 @@ from fhecost.heads.reference import (
     state_reference_heads,
 )
 from fhecost.heads.reference_rounded import quantize_reference_rounded, state_reference_rounded
-from fhecost.heads.saved_setting import load_setting
+from fhecost.heads.saved_setting import SavedSetting, load_setting
 from fhecost.heads.stated import StateHeads
 from fhecost.heads.tolerance import Tolerance
 from fhecost.quantization import FloatArray, IntArray
@@ -122,6 +122,11 @@ def register(variant: Variant) -> None:
     _VARIANTS[variant.name] = variant
 
 
+def variant_of(saved: SavedSetting) -> Variant:
+    """The variant that settings make; it is known to nobody by its name."""
+    return Variant(saved.name, CompactHeads, saved.quantize, saved.state, bits=saved.bits)
+
+
 def variant_named(name: str) -> Variant:
     """The variant called ``name``, or that of a file of settings, a ``name`` in .json.
 
@@ -129,8 +134,7 @@ def variant_named(name: str) -> Variant:
         UsageError: no such variant or file, or the file holds no settings.
     """
     if name.endswith(".json"):
-        saved = load_setting(name)
-        return Variant(saved.name, CompactHeads, saved.quantize, saved.state, bits=saved.bits)
+        return variant_of(load_setting(name))
     if name not in _VARIANTS:
         there = f"{', '.join(_VARIANTS)}, or a saved head's FILE.json"
         raise FieldError("variant", f"unknown; there is {there}", name)

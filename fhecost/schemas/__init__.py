@@ -20,6 +20,7 @@ from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.run_record import RunRecord
 from fhecost.projection.projection import ProjectionReport
+from fhecost.search.records import OptimizationReport
 from fhecost.validation.backtest import BacktestReport
 from fhecost.validation.comparison import ValidationReport
 
@@ -37,6 +38,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "backtest": BacktestReport,
     "comparison": ComparisonReport,
     "projection": ProjectionReport,
+    "optimization": OptimizationReport,
 }
 
 

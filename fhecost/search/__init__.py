@@ -1,0 +1,1 @@
+"""Search for head settings: what is kept of the model against the latency on one machine."""
