@@ -16,7 +16,7 @@ from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError
-from fhecost.heads.compact import SPARE, signed_bits
+from fhecost.heads.head_quantization import SPARE, signed_bits
 from fhecost.heads.layer import gelu, state_layer, state_model
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.stated import StatedMatrix, StatedShape, least_error_spread

@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from fhecost.heads.attention_head import causal_mask
-from fhecost.heads.compact import KEPT_BITS, SPARE, WIDER, best_shift
+from fhecost.heads.compact import KEPT_BITS, WIDER
 from fhecost.heads.compact_circuit import CompactHead
+from fhecost.heads.head_quantization import SPARE, best_shift
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.reference import Stages, quantized_softmax
 from fhecost.quantization import FloatArray, Quantizer, calibrate
@@ -151,6 +152,7 @@ def _softmax_of_compact_head(unit: float, shift: float, bits: int) -> CompactHea
         projection_bits=FINE_BITS,
         score_bits=FINE_BITS,
         attended_bits=FINE_BITS,
+        rank=1,
     )
 
 

@@ -122,6 +122,20 @@ class GPT2:
         rows = slice(head * cut.dimension, (head + 1) * cut.dimension)
         return replace(cut, output_weight=output_weight[rows], output_bias=output_bias)
 
+    def written(self, count: int, length: int, seed: int = 0) -> list[str]:
+        """``count`` texts of ``length`` tokens that the model writes, drawn by its own odds."""
+        import torch
+
+        # What others draw isn't changed.
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            begin = self.tokenizer.bos_token_id or 0
+            tokens = torch.full((count, 1), begin)
+            for _ in range(length):
+                odds = self.model(tokens, use_cache=False).logits[:, -1].softmax(-1)
+                tokens = torch.cat((tokens, torch.multinomial(odds, 1)), dim=1)
+        return [self.tokenizer.decode(line) for line in tokens[:, 1:].tolist()]
+
     def tokens(self, text: str) -> list[int]:
         """Token ids of ``text``."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -44,7 +44,8 @@ _SETTINGS = Note(
     "bits, ranks (columns kept) and shifts (bits that squares lose); a/b: head by head"
 )
 _VERIFIED = Note(
-    "predicted, then Concrete's: the compiled circuit, and its simulation for the error"
+    "predicted, then Concrete's: the compiled circuit, and its simulation for the error; unseen: "
+    "top-1 on fhecost's evaluation sentences"
 )
 _STOPPED = {
     "budget": "the time is up",
@@ -165,6 +166,8 @@ def _verified_tables(points: Sequence[FrontPoint]) -> Iterator[Table]:
     )
     yield Table(
         heads,
+        numbers("top-1", (one.top1 for one in predicted), "{:.3f}".format),
+        numbers("unseen", (one.top1 for one in found), "{:.3f}".format),
         *beside("latency", _likely, duration),
         *beside("error", lambda one: one.error, "{:.3f}".format),
     )

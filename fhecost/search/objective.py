@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from fhecost.accuracy.judge import Setting, judge, loaded_model, run_in_clear, windows_of
+from fhecost.accuracy.records import AccuracyRow
+from fhecost.accuracy.sweep import evaluation_sentences
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.requests import predict_heads
 from fhecost.errors import ImpossibleError
@@ -57,12 +59,7 @@ class Objective:
             raise BeyondLimitError(error)
         profile = predict_heads(quantized)
         latency = self._latency(profile, must_run=limits is not None)
-        request = self.located.request
-        width = variant.bits or bits
-        setting = Setting(
-            request.layer, self.located.numbers, width, JUDGED_SEQ_LEN, "disable", variant.name
-        )
-        row = judge(request.model, self.sentences, setting, variant)
+        row = self._kept(variant, bits, self.sentences)
         return Figures(
             top1=row.top1,
             top1_low=row.top1_low,
@@ -86,11 +83,20 @@ class Objective:
         outputs = [np.asarray(compiled.circuit.simulate(values)) for values in inputs]
         profile = compiled.profile()
         return VerifiedFigures(
+            top1=self._kept(variant, bits, tuple(evaluation_sentences())).top1,
             error=self._error(compiled.heads, outputs),
             pbs_count=profile.pbs_count,
             complexity=profile.complexity,
             latency=self._latency(profile, must_run=False),
         )
+
+    def _kept(self, variant: Variant, bits: int, sentences: tuple[str, ...]) -> AccuracyRow:
+        """What is kept of the float model's tokens on windows of ``sentences``."""
+        request, width = self.located.request, variant.bits or bits
+        setting = Setting(
+            request.layer, self.located.numbers, width, JUDGED_SEQ_LEN, "disable", variant.name
+        )
+        return judge(request.model, sentences, setting, variant)
 
     def _quantized(self, variant: Variant, bits: int) -> HeadCircuit:
         return self._floats.quantized(self.located.by(variant, bits))

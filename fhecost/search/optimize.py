@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhecost.accuracy.sweep import installed_versions, judged_sentences
+from fhecost.accuracy.judge import loaded_model
+from fhecost.accuracy.sweep import JudgedSentences, installed_versions, judged_sentences
 from fhecost.circuits.cache import code_fingerprint
 from fhecost.closed_form.requests import widths_of
 from fhecost.concrete.compilation import import_concrete
@@ -43,6 +44,9 @@ from fhecost.version import VERSION
 
 MARKED = (("reference", 4), ("compact", 4), *(("fast", bits) for bits in SHIPPED))
 """What the front is held against: variants and their bits."""
+
+WRITTEN = 100
+"""Texts that the model writes to be searched on."""
 
 BUDGET_S = 900.0
 VERIFY_S = 25.0
@@ -91,7 +95,8 @@ def optimize(
         verify: how many points, evenly along the front, Concrete compiles and simulates; one that
             it can't is left out.
         save_heads: a folder for one file of settings a point; it may stand for a variant.
-        sentences: what to judge on, or a file of them, one a line; fhecost's own when None.
+        sentences: what to judge on, or a file of them, one a line; when None, text that the model
+            writes, so that no sentence which accuracy is judged on has a part in the search.
         progress: called with what is done when it begins.
         expect: called with the seconds that are left, as far as is known.
 
@@ -110,7 +115,7 @@ def optimize(
     paths = tuple(hardware_path)
     machine = find_hardware(hardware, paths)
     located = locate(HeadRequest(model, None, layer, heads, seq_len, variant="compact"))
-    judged = judged_sentences(sentences)
+    judged = _written(model) if sentences is None else judged_sentences(sentences)
     subject = Subject(
         model_sha256=fingerprint(located.folder),
         layer=layer,
@@ -182,6 +187,14 @@ def optimize(
         ),
         refusals=tuple(refusals),
     )
+
+
+def _written(model: str) -> JudgedSentences:
+    """What is searched on: text by the model itself."""
+    lines = loaded_model(model).written(WRITTEN, JUDGED_SEQ_LEN)
+    # One a line, as sentences are.
+    joined = tuple(" ".join(line.split()) for line in lines)
+    return JudgedSentences(joined, "text that the model wrote")
 
 
 @dataclass(frozen=True)
