@@ -56,8 +56,7 @@ def estimate_circuit(
     profiles = load_hardware(hardware, hardware_path)
     found = find_circuit(circuit, progress)
     report = estimate_all(found, profiles, skip_impossible=hardware in (ALL, DEFAULT))
-    progress("comparing")
-    published = published_head(circuit, found.description)
+    published = published_head(circuit, found.description, progress)
     if published is not None:
         beside = estimate_all(published, profiles, skip_impossible=True, least=0)
         report = report.changed(beside=beside)
@@ -66,7 +65,9 @@ def estimate_circuit(
     return report
 
 
-def published_head(circuit: CircuitRequest, described: CircuitDescription) -> CircuitProfile | None:
+def published_head(
+    circuit: CircuitRequest, described: CircuitDescription, progress: Progress = silent
+) -> CircuitProfile | None:
     """The published example's head where ``circuit`` is a fast head, as it is ``described``.
 
     By closed form at its own 4 bits: of the same weights where they are at hand, else of the same
@@ -78,6 +79,7 @@ def published_head(circuit: CircuitRequest, described: CircuitDescription) -> Ci
     if not (said.width and said.head_dimension and said.seq_len and said.heads):
         return None
     if isinstance(circuit, CompiledHeads | PredictedHeads):
+        progress("the published head beside it")
         same = replace(circuit.heads, variant="reference", bits=4)
         return find_circuit(PredictedHeads(same))
     from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape

@@ -100,7 +100,9 @@ def test_operations_that_the_compiler_unfolds_wait_for_each_other(function, step
     ],
 )
 def test_counts_of_a_head_add_up(seq_len, bits, layer, head):
-    request = HeadRequest(seq_len=seq_len, bits=bits, layer=layer, heads=(head,))
+    request = HeadRequest(
+        seq_len=seq_len, bits=bits, layer=layer, heads=(head,), variant="reference"
+    )
     circuit = compile_heads(request).circuit
     profile = fhecost.profile_circuit(circuit)
     assert_adds_up(profile, circuit)

@@ -72,8 +72,8 @@ def test_counts_and_complexity_are_those_of_compiled_circuits(compile_settings, 
         compiled = CircuitProfile.model_validate(entry["profile"])
         profile = predicted(compile_settings, entry["case"])
         found += differences(entry["case"], compiled, profile)
-        assert profile.complexity == pytest.approx(compiled.complexity, rel=0.05)
-        assert profile.p_error == pytest.approx(compiled.p_error, rel=0.05)
+        assert profile.complexity == pytest.approx(compiled.complexity, rel=1e-6)
+        assert profile.p_error == pytest.approx(compiled.p_error, rel=1e-6)
     assert not found, "\n".join(found)
 
 
@@ -88,7 +88,8 @@ def test_lookups_split_by_noise_are_counted_and_cost_about_what_is_predicted(
         assert Counter({s.name: s.pbs_count for s in profile.stages}) == Counter(
             {s.name: s.pbs_count for s in compiled.stages}
         )
-        assert profile.complexity == pytest.approx(compiled.complexity, rel=0.15)
+        # Splitting makes it cheaper, which isn't predicted.
+        assert 0.97 < profile.complexity / compiled.complexity < 1.35
 
 
 @profile(max_examples=30, deadline=None)

@@ -98,7 +98,7 @@ def test_quantized_head_follows_the_float_head(embedded):
 
 @pytest.mark.parametrize("seq_len", [2, 4, 6])
 def test_lookups_of_the_embedded_model(seq_len):
-    profile = profile_heads(HeadRequest(seq_len=seq_len, bits=4))
+    profile = profile_heads(HeadRequest(seq_len=seq_len, bits=4, variant="reference"))
     assert profile.pbs_count == lookups(64, seq_len)
 
 
@@ -149,12 +149,12 @@ def decrypts_to_the_clear_head(request):
 
 def test_fhe_run_equals_the_clear_head_bit_for_bit():
     """L=2 at 3 bits, with real keys and ciphertexts."""
-    decrypts_to_the_clear_head(HeadRequest(seq_len=2, bits=3))
+    decrypts_to_the_clear_head(HeadRequest(seq_len=2, bits=3, variant="reference"))
 
 
 @pytest.mark.slow
 def test_fhe_run_equals_the_clear_head_bit_for_bit_at_4_bits():
-    decrypts_to_the_clear_head(HeadRequest(seq_len=2, bits=4))
+    decrypts_to_the_clear_head(HeadRequest(seq_len=2, bits=4, variant="reference"))
 
 
 def test_a_head_that_vanishes_is_refused(embedded):

@@ -42,8 +42,8 @@ def predicted_profile(
         sharing_tokens: how many tokens share the cost; None where that is no question.
         tolerance: how often a lookup may go wrong. With Concrete's default the sets come from a
             table unless they are to be solved, with an error a lookup they always are. That lookups
-            of one precision may be split by their noise is left out: it makes a circuit a little
-            cheaper.
+            of one precision may be split by their noise is left out: it makes a circuit cheaper,
+            by up to a quarter.
         solve: whether to take the time, up to some seconds, that exact sets need.
 
     Raises:

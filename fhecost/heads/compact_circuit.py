@@ -165,11 +165,12 @@ class HeadRun:
             sums = operators.take(query, pairs.attending) + operators.take(keys, pairs.attended)
             sums = operators.narrow(sums, head.query.n_bits + 1)
             square = square_over(head.score_divisor)
-            squares = operators.lookup(sums, square)
-            own_query, own_key = operators.lookup(query, square), operators.lookup(key, square)
-            if head.exact:
-                squares = np.sum(squares, axis=1)
-                own_query, own_key = np.sum(own_query, axis=1), np.sum(own_key, axis=1)
+
+            def squares_of(integers: Any) -> Any:
+                squared = operators.lookup(integers, square)
+                return np.sum(squared, axis=1) if head.exact else squared
+
+            squares, own_query, own_key = map(squares_of, (sums, query, key))
             own_key = self._with_earlier("key_squares", own_key)
             scores = squares - operators.take(own_query, pairs.attending)
             scores = scores - operators.take(own_key, pairs.attended)

@@ -109,16 +109,17 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     own_mean = on.mean @ head.weight + head.bias
     projected = on.centred @ head.weight
     turned, r, v = _directions(projected, own_mean, setting)
-    weight = on.rotation.T @ head.weight @ turned
+    turned_weight = head.weight @ turned
+    weight = on.rotation.T @ turned_weight
     if setting.product_bits:
         weight_scale, weight_integers = _filling_weight(weight, on.integers, setting.product_bits)
     elif setting.weight_bits:
         weight_scale, weight_integers = _quantized_weight(weight, on.integers, setting.weight_bits)
     column_scale = weight_scale * on.scale
-    wanted, product = projected @ turned, (on.integers @ weight_integers) * column_scale
+    wanted, product = on.centred @ turned_weight, (on.integers @ weight_integers) * column_scale
     # What the rounding of weights and inputs shifts on average is put right inside the tables.
     offset = (wanted - product).mean(axis=(0, 1))
-    offset[:r] += own_mean[:d] @ turned[:d, :r]
+    offset[:r] += (on.mean @ turned_weight + head.bias @ turned)[:r]
     restored = product + offset
     query, key, value = np.split(restored, (r, 2 * r), axis=-1)
     value_scale = least_error_scales(value.reshape(-1, v), setting.value_bits)

@@ -204,7 +204,7 @@ class Study:
         content = self._study.user_attrs.get(name)
         if content is None:
             return None
-        kind = Figures if "top1" in content else VerifiedFigures
+        kind = Figures if "exceeded" in content else VerifiedFigures
         return kind.model_validate(content)
 
     def keep(self, name: str, figures: VerifiedFigures | Figures) -> None:
