@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow, load_accuracy
-from fhecost.circuit_request import CircuitRequest, PredictedShape, find_circuit
+from fhecost.circuit_request import (
+    CircuitRequest,
+    CompiledHeads,
+    PredictedHeads,
+    PredictedShape,
+    find_circuit,
+)
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest
@@ -153,6 +159,9 @@ def _shape_of(request: CircuitRequest, said: CircuitDescription) -> ShapeRequest
         find_shape(said.model),
         seq_len=said.seq_len,
         bits=said.bits,
-        variant=said.variant,
+        # A file of settings is known by its path, not by what its circuit is called.
+        variant=request.heads.variant
+        if isinstance(request, CompiledHeads | PredictedHeads)
+        else said.variant,
         heads=len(said.heads),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from fhecost.circuit_request import CircuitRequest, CompiledHeads, PredictedHeads, find_circuit
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile, save_profile
-from fhecost.errors import FieldError, ImpossibleError
+from fhecost.errors import FhecostError, FieldError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write, write_atomically
 from fhecost.hardware.comparison import ComparisonReport, check_sort, compare
 from fhecost.hardware.estimate import EstimateReport
@@ -56,10 +57,12 @@ def estimate_circuit(
     profiles = load_hardware(hardware, hardware_path)
     found = find_circuit(circuit, progress)
     report = estimate_all(found, profiles, skip_impossible=hardware in (ALL, DEFAULT))
-    published = published_head(circuit, found.description, progress)
-    if published is not None:
-        beside = estimate_all(published, profiles, skip_impossible=True, least=0)
-        report = report.changed(beside=beside)
+    # A comparison that can't be made is no reason to give up what was asked for.
+    with suppress(FhecostError):
+        published = published_head(circuit, found.description, progress)
+        if published is not None:
+            beside = estimate_all(published, profiles, skip_impossible=True, least=0)
+            report = report.changed(beside=beside)
     if kept is not None:
         save_profile(found, kept)
     return report

@@ -74,6 +74,8 @@ def test_counts_and_complexity_are_those_of_compiled_circuits(compile_settings, 
         found += differences(entry["case"], compiled, profile)
         assert profile.complexity == pytest.approx(compiled.complexity, rel=1e-6)
         assert profile.p_error == pytest.approx(compiled.p_error, rel=1e-6)
+        assert profile.bsk_bytes == compiled.bsk_bytes
+        assert profile.ksk_bytes == pytest.approx(compiled.ksk_bytes, rel=0.06)
     assert not found, "\n".join(found)
 
 
@@ -191,7 +193,8 @@ def test_a_setting_is_saved_and_stands_for_a_variant(tmp_path):
     ("change", "message"),
     [
         (lambda c: c["settings"][0].update(colour=1), "settings.0.colour"),
-        (lambda c: c["settings"][0].update(value_bits=0), "value_bits can't be 0"),
+        (lambda c: c["settings"][0].update(value_bits=1), "value_bits must be from 2 to 20, not 1"),
+        (lambda c: c["settings"][0].update(value_shift=20), "value_shift must be from 0 to 8"),
         (lambda c: c["settings"][0].update(weight_bits=4), "one of weight_bits and product_bits"),
         (lambda c: c["tolerance"].update(p_error=0.7), "p_error must be above 0 and below 0.5"),
         (lambda c: c.update(settings=[]), "settings"),

@@ -144,11 +144,12 @@ def measure_accuracy(
     else:
         named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
         groups = [(layer, head_numbers(shape, one)) for one in named]
-    own_bits = variant_named(variant).bits
-    bits = bits if own_bits is None else (own_bits,)
+    # By what it is, not by the file that it may come from.
+    chosen = variant_named(variant)
+    bits = bits if chosen.bits is None else (chosen.bits,)
     # The longest last.
     wanted = [
-        Setting(each, numbers, width, seq_len, mode, variant)
+        Setting(each, numbers, width, seq_len, mode, chosen.name)
         for seq_len, width, (each, numbers) in itertools.product(sorted(seq_lens), bits, groups)
     ]
     for setting in wanted:

@@ -69,8 +69,18 @@ class HeadSetting:
         for name, value in vars(self).items():
             if value is None or name == "exact":
                 continue
-            if not (name != "value_shift") <= value <= (1024 if "rank" in name else 20):
-                raise ValueError(f"{name} can't be {value}")
+            signed = name.endswith("_bits") and not name.startswith(("kept", "exponential"))
+            least = 2 if signed else int(name != "value_shift")
+            most = 1024 if "rank" in name else 20
+            if name == "value_shift":
+                most = most_shift(self.value_bits)
+            if isinstance(value, bool) or not least <= value <= most:
+                raise ValueError(f"{name} must be from {least} to {most}, not {value}")
+
+
+def most_shift(bits: int) -> int:
+    """Bits that the square of the largest integer of ``bits`` can lose and stay above a half."""
+    return (2 * largest_integer(bits) ** 2 - 1).bit_length() - 1
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def load_heads(path: Path, about: Mapping[str, Any]) -> QuantizedHeads:
             than ``about`` says.
     """
     content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        raise UsageError(f"{path}: schema_version: not quantized heads of version {SCHEMA_VERSION}")
+    if not isinstance(content, dict) or content.get("schema_version") not in (1, 2):
+        raise UsageError(f"{path}: schema_version: not quantized heads of version 1 or 2")
     saved = content.get("about", {})
     for name, value in about.items():
         if saved.get(name) != value:
@@ -77,6 +77,11 @@ def _decoded(value: Any) -> Any:
         return value
     if "class" in value:
         parts = {key: _decoded(part) for key, part in value.items() if key != "class"}
+        # Version 1 had compact heads of full rank only.
+        if value["class"] == "CompactHead" and "rank" not in parts:
+            parts["rank"] = parts["weight"].shape[1] // 3
+        if value["class"] == "CompactAttention":
+            parts.setdefault("kept_bits", parts["heads"].kept_bits)
         return _classes()[value["class"]](**parts)
     if "array" in value:
         return np.asarray(value["array"], dtype=value["dtype"])

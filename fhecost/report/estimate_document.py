@@ -85,10 +85,12 @@ def _beside(report: EstimateReport) -> Iterator[Block]:
     published, own = report.beside, {made.hardware: made.latency_s for made in report.estimates}
     yield Text(
         f"Beside it, the published example's head of that shape ({published.circuit.pbs_count:,} "
-        f"PBS, complexity {published.circuit.complexity:.2e}), by closed form:"
+        f"PBS, complexity {published.circuit.complexity:.2e}), by closed form"
+        f"{', widths stated' if published.circuit.description.widths == 'stated' else ''}:"
     )
-    if made := published.estimates:
-        factors = (one.latency_s / own[one.hardware] for one in made if one.hardware in own)
+    # A machine may hold the published head and not this one.
+    if made := [one for one in published.estimates if one.hardware in own]:
+        factors = (one.latency_s / own[one.hardware] for one in made)
         yield Table(
             names("machine", (one.hardware for one in made)),
             numbers("published", (one.latency_s for one in made), duration),

@@ -110,6 +110,8 @@ def optimize(
         import_concrete()
     limits = _checked_limits(min_top1, max_error)
     _check_counts(budget_s, trials, verify)
+    if not 0 <= seed < 2**32:
+        raise FieldError("seed", "must be from 0 to 2^32 - 1", seed)
     folder = None if save_heads is None else Path(save_heads)
     _check_folder(folder)
     paths = tuple(hardware_path)

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.head_quantization import HeadSetting, most_shift
 from fhecost.heads.saved_setting import SavedSetting
 from fhecost.heads.tolerance import Tolerance
-from fhecost.quantization import largest_integer
 
 SHARED: Mapping[str, tuple[int, int]] = {
     "input_bits": (3, 6),
@@ -36,11 +35,6 @@ def _shift(shared: Mapping[str, int], own: Mapping[str, int]) -> int:
     Lookups that only return zero are no lookups, and Concrete can't compile the rest.
     """
     return min(shared["value_shift"], most_shift(own["value_bits"]))
-
-
-def most_shift(bits: int) -> int:
-    """Bits that the square of the largest integer of ``bits`` can lose and stay above a half."""
-    return (2 * largest_integer(bits) ** 2 - 1).bit_length() - 1
 
 
 @dataclass(frozen=True)
