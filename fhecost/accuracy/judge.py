@@ -115,12 +115,15 @@ def judge(
     variant = variant or variant_named(setting.variant)
     heads = variant.quantize(floats, windows.calibration, setting.bits)
     p_error = heads.tolerance.p_error if setting.mode == "disable" else None
-    inputset = [heads.quantize_input(hidden) for hidden in windows.calibration]
-    ran = run_in_clear(heads, windows.hidden, None if p_error is None else inputset)
+
+    def inputset() -> list[IntArray]:
+        return [heads.quantize_input(hidden) for hidden in windows.calibration]
+
+    ran = run_in_clear(heads, windows.hidden, None if p_error is None else inputset())
     outputs = ran.outputs
     simulated: dict[str, Any] = {} if p_error is None else {"p_error": p_error}
     if setting.mode == "simulate":
-        outputs, simulated = _simulate(heads, inputset, ran)
+        outputs, simulated = _simulate(heads, inputset(), ran)
     # The model runs with these in place of its heads, window by window.
     values = map(heads.dequantize_output, outputs)
     attention_interface.install(

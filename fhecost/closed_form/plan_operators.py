@@ -272,7 +272,7 @@ class PlanOperators(DirectOperators):
         return self._known[key]
 
     def _hinted(self, values: PlanTensor, bits: int, *, signed: bool) -> PlanTensor:
-        held = values.held.clipped(*_widest(bits, signed=signed))
+        held = values.held.clipped(*Range.of_bits(bits, signed=signed))
         source = self.plan.known(values.wire, held.range)
         return self.linear((PlanTensor(self, source, held),), held, source.norm2, width=bits)
 
@@ -286,13 +286,8 @@ def _all_one(parts: Sequence[object]) -> bool:
     return len(parts) > 1 and all(part is parts[0] for part in parts)
 
 
-def _widest(bits: int, *, signed: bool) -> Range:
-    """All integers of ``bits``."""
-    return Range(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else Range(0, 2**bits - 1)
-
-
 def _entries(table: Table, values: PlanTensor) -> Any:
     """What ``table`` gives for every integer of the type of ``values``."""
-    read = _widest(values.wire.width, signed=values.wire.signed)
+    read = Range.of_bits(values.wire.width, signed=values.wire.signed)
     every = np.arange(read.low, read.high + 1).reshape(-1, *(1 for _ in values.shape))
     return np.rint(table(every))

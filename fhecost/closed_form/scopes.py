@@ -74,7 +74,7 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
     sharing = {"model": request.seq_len, "token": 1, "cached-token": 1}.get(scope)
     heads = stated_heads(request)
     return predicted_profile(
-        _plan(request, heads),
+        plan_of_shape(request, heads),
         f"{variant.name} {CIRCUITS[scope]}" if of_head else CIRCUITS[scope],
         CircuitDescription(
             model=shape.name,
@@ -91,15 +91,6 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
         sharing_tokens=sharing,
         tolerance=heads.heads.tolerance if of_head else USUAL,
     )
-
-
-def plan_of_shape(request: ShapeRequest) -> Plan:
-    """The plan of what ``request`` names.
-
-    Raises:
-        FieldError: the variant has no stated widths, or not for these heads.
-    """
-    return _plan(request, stated_heads(request))
 
 
 def stated_heads(request: ShapeRequest) -> StatedHeads:
@@ -122,7 +113,13 @@ def stated_heads(request: ShapeRequest) -> StatedHeads:
     return state_model(stated, shape.inner, shape.layers, shape.vocabulary)
 
 
-def _plan(request: ShapeRequest, heads: StatedHeads) -> Plan:
+def plan_of_shape(request: ShapeRequest, heads: StatedHeads | None = None) -> Plan:
+    """The plan of what ``request`` names; of its stated ``heads`` where these are made already.
+
+    Raises:
+        FieldError: the variant has no stated widths, or not for these heads.
+    """
+    heads = heads or stated_heads(request)
     stated, scope = request.stated, request.scope
     if scope != "cached-token" or stated.seq_len == 1:
         return plan_of(heads.heads.run, _entering(stated, heads))

@@ -33,24 +33,15 @@ class TypedOperators(ClearOperators):
         """A run begins."""
         self._next, self._given = 0, {}
 
-    def accumulator(
-        self,
-        name: str,
-        values: Any,
-        bits: int,
-        kept_bits: int | None = None,
-        signed: bool = True,
-        exact: bool = True,
-    ) -> Any:
+    def summed(self, rounded: Any, read: Any, fitting: Range, step: int) -> Any:
         """As clear ones; its type is known."""
-        rounded = super().accumulator(name, values, bits, kept_bits, signed, exact)
-        self._given[id(rounded)] = rounded, _type(bits, signed=signed)
+        self._given[id(rounded)] = rounded, fitting
         return rounded
 
     def narrow(self, values: Any, bits: int) -> Any:
         """As clear ones; its type is known."""
         result = values.view()
-        self._given[id(result)] = result, _type(bits, signed=bool(np.min(values) < 0))
+        self._given[id(result)] = result, Range.of_bits(bits, signed=bool(np.min(values) < 0))
         return result
 
     def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
@@ -59,7 +50,7 @@ class TypedOperators(ClearOperators):
         if self._next == len(self.types):
             self.types.append(seen)
         known = self.types[self._next].reaching(*seen)
-        self.types[self._next] = _type(known.bits, signed=known.low < 0)
+        self.types[self._next] = Range.of_bits(known.bits, signed=known.low < 0)
         self._next += 1
         return super().lookup(values, table, bounds)
 
@@ -95,22 +86,11 @@ class NoisyOperators(ClearOperators):
             run(values, typed)
         return cls(p_error, typed.types, seed)
 
-    def accumulator(
-        self,
-        name: str,
-        values: Any,
-        bits: int,
-        kept_bits: int | None = None,
-        signed: bool = True,
-        exact: bool = True,
-    ) -> Any:
-        """As clear ones, but what doesn't fit comes out wrong."""
-        rounded = super().accumulator(name, values, bits, kept_bits, signed, exact)
-        # What doesn't fit comes out at the other end.
-        low = _type(bits, signed=signed).low
-        values, rounded = ((one - low) % (1 << bits) + low for one in (values, rounded))
-        step = 1 << max(0, bits - (bits if kept_bits is None else kept_bits))
-        self._rounded[id(rounded)] = rounded, rounded if exact else values, step
+    def summed(self, rounded: Any, read: Any, fitting: Range, step: int) -> Any:
+        """As clear ones, but what doesn't fit comes out at the other end."""
+        low, high = fitting
+        read, rounded = ((one - low) % (high - low + 1) + low for one in (read, rounded))
+        self._rounded[id(rounded)] = rounded, read, step
         return rounded
 
     def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:
@@ -122,12 +102,10 @@ class NoisyOperators(ClearOperators):
             return super().lookup(noisy, table, bounds)
         low, high = self._types[self._next % len(self._types)]
         self._next += 1
+        if self._next % len(self._types) == 0:
+            # The run has no lookup more: nothing reads its sums again.
+            self._rounded.clear()
         size = high - low + 1
         beyond = (noisy < low) | (noisy > high)
         found = super().lookup((noisy - low) % size + low, table, bounds)
         return np.where(beyond, -found, found)
-
-
-def _type(bits: int, *, signed: bool) -> Range:
-    """The integers of a type."""
-    return Range(-(1 << bits - 1), (1 << bits - 1) - 1) if signed else Range(0, (1 << bits) - 1)

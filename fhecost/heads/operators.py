@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from fhecost.heads.pairs import Pairs, Rows
+from fhecost.quantization.ranges import Range
 
 Head = TypeVar("Head")
 Table = Callable[[Any], Any]
@@ -143,12 +144,19 @@ class ClearOperators(DirectOperators):
         exact: bool = True,
     ) -> Any:
         """As Concrete's ``round_bit_pattern``, on values of any width."""
-        rounded = self.rounded(values, 0 if kept_bits is None else max(0, bits - kept_bits))
-        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
-        outside = int(np.count_nonzero((rounded < low) | (rounded >= high)))
+        dropped = 0 if kept_bits is None else max(0, bits - kept_bits)
+        rounded, fitting = self.rounded(values, dropped), Range.of_bits(bits, signed=signed)
+        outside = int(np.count_nonzero((rounded < fitting.low) | (rounded > fitting.high)))
         largest = int(max(values.max(), -values.min()))
         self.largest[name] = max(largest, self.largest.get(name, 0))
         self.exceeded[name] = outside + self.exceeded.get(name, 0)
+        return self.summed(rounded, rounded if exact else values, fitting, 1 << dropped)
+
+    def summed(self, rounded: Any, read: Any, fitting: Range, step: int) -> Any:
+        """What an accumulator gives: ``rounded``, of the type ``fitting``.
+
+        Lookups of it read ``read`` in steps of ``step``.
+        """
         return rounded
 
     def lookup(self, values: Any, table: Table, bounds: tuple[int, int] | None = None) -> Any:

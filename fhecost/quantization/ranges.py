@@ -16,6 +16,11 @@ class Range(NamedTuple):
         """The range of an array of integers."""
         return cls(int(values.min()), int(values.max()))
 
+    @classmethod
+    def of_bits(cls, bits: int, *, signed: bool) -> Range:
+        """All integers of a type of ``bits``."""
+        return cls(-(1 << bits - 1), (1 << bits - 1) - 1) if signed else cls(0, (1 << bits) - 1)
+
     @property
     def bits(self) -> int:
         """Width of the narrowest integer type that holds both."""
