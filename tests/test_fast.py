@@ -29,8 +29,8 @@ from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.low_rank import hadamard_rotation, principal_directions, reduced_scores
 from fhecost.heads.noise import NoisyOperators
 from fhecost.heads.operators import ClearOperators
+from fhecost.heads.parameter_rules import UNRESTRICTED, ParameterRules, Restriction
 from fhecost.heads.saved_setting import SavedSetting, load_setting, save_setting
-from fhecost.heads.tolerance import Tolerance
 from fhecost.heads.variants import variant_named
 from tests.test_closed_form import differences
 
@@ -57,11 +57,11 @@ def grid(compile_settings):
 def predicted(compile_settings, case):
     quantized, sentences = compile_settings.quantized_case(case)
     plan = plan_of(quantized.run, Sampled(sentences))
-    return predicted_profile(plan, "head", CircuitDescription(), tolerance=quantized.tolerance)
+    return predicted_profile(plan, "head", CircuitDescription(), rules=quantized.rules)
 
 
 def by_noise(entry):
-    return entry["case"]["setting"]["tolerance"]["by_noise"]
+    return entry["case"]["setting"]["rules"]["by_noise"]
 
 
 def test_counts_and_complexity_are_those_of_compiled_circuits(compile_settings, grid):
@@ -92,6 +92,45 @@ def test_lookups_split_by_noise_are_counted_and_cost_about_what_is_predicted(
         )
         # Splitting makes it cheaper, which isn't predicted.
         assert 0.97 < profile.complexity / compiled.complexity < 1.35
+
+
+def test_restricted_circuits_keep_to_what_they_may_have(grid):
+    restricted = [entry for entry in grid if "restriction" in entry["case"]["setting"]["rules"]]
+    assert len(restricted) >= 10
+    for entry in restricted:
+        restriction = SavedSetting.model_validate(entry["case"]["setting"]).rules.restriction
+        assert restriction != UNRESTRICTED
+        for stage in CircuitProfile.model_validate(entry["profile"]).stages:
+            for use in stage.pbs:
+                used = use.parameters
+                assert restriction.allows(
+                    used.glwe_dimension, used.polynomial_size, used.level_count
+                )
+
+
+@pytest.mark.parametrize(
+    ("restriction", "words"),
+    [
+        (Restriction(), ""),
+        (Restriction(polynomial_sizes=(256, 512, 1024)), "N 256 to 1024"),
+        (Restriction((1,), (512, 2048), (1, 2)), "k 1, N 512/2048, l 1/2"),
+    ],
+)
+def test_a_restriction_in_words(restriction, words):
+    assert str(restriction) == words
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"glwe_dimensions": (7,)}, "glwe_dimensions must be from 1 to 6, not 7"),
+        ({"level_counts": (0,)}, "level_counts must be from 1 to 64, not 0"),
+        ({"polynomial_sizes": (300,)}, "powers of two from 256 to 131072, not 300"),
+    ],
+)
+def test_what_no_bootstrap_can_have_is_refused(values, problem):
+    with pytest.raises(ValueError, match=problem):
+        Restriction(**values)
 
 
 @profile(max_examples=30, deadline=None)
@@ -179,13 +218,13 @@ def test_sums_beyond_their_bits_come_out_at_the_other_end():
 
 def test_a_setting_is_saved_and_stands_for_a_variant(tmp_path):
     path = tmp_path / "head.json"
-    saved = SavedSetting(settings=(SETTING,), tolerance=Tolerance(1e-3), of="a test")
+    saved = SavedSetting(settings=(SETTING,), rules=ParameterRules(1e-3), of="a test")
     save_setting(saved, path)
     assert load_setting(path) == saved
     variant = variant_named(str(path))
     assert variant.name == saved.name
     assert variant.bits == SETTING.value_bits
-    other = SavedSetting(settings=(SETTING,), tolerance=Tolerance(1e-2))
+    other = SavedSetting(settings=(SETTING,), rules=ParameterRules(1e-2))
     assert other.name != saved.name == saved.changed(of="another").name
 
 
@@ -196,12 +235,12 @@ def test_a_setting_is_saved_and_stands_for_a_variant(tmp_path):
         (lambda c: c["settings"][0].update(value_bits=1), "value_bits must be from 2 to 20, not 1"),
         (lambda c: c["settings"][0].update(value_shift=20), "value_shift must be from 0 to 8"),
         (lambda c: c["settings"][0].update(weight_bits=4), "one of weight_bits and product_bits"),
-        (lambda c: c["tolerance"].update(p_error=0.7), "p_error must be above 0 and below 0.5"),
+        (lambda c: c["rules"].update(p_error=0.7), "p_error must be above 0 and below 0.5"),
         (lambda c: c.update(settings=[]), "settings"),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path, change, message):
-    content = SavedSetting(settings=(SETTING,), tolerance=Tolerance(1e-3)).model_dump(mode="json")
+    content = SavedSetting(settings=(SETTING,), rules=ParameterRules(1e-3)).model_dump(mode="json")
     change(content)
     path = tmp_path / "head.json"
     path.write_text(json.dumps(content))
@@ -221,9 +260,9 @@ def test_settings_for_other_heads_are_refused():
 
 def test_wider_bits_than_shipped_widen_the_widest():
     widest = max(SHIPPED)
-    setting, tolerance = fast_setting(widest + 2)
+    setting, rules = fast_setting(widest + 2)
     assert setting.value_bits == SHIPPED[widest][0].value_bits + 2
-    assert tolerance == SHIPPED[widest][1]
+    assert rules == SHIPPED[widest][1]
     assert fast_setting(widest) == SHIPPED[widest]
 
 
@@ -238,7 +277,7 @@ def test_a_shape_alone_gets_the_fast_head():
 
 def test_the_command_line_takes_a_saved_head(tmp_path):
     path = tmp_path / "head.json"
-    save_setting(SavedSetting(settings=SHIPPED[2][:1], tolerance=SHIPPED[2][1]), path)
+    save_setting(SavedSetting(settings=SHIPPED[2][:1], rules=SHIPPED[2][1]), path)
     arguments = ["--no-compile", "--model", "gpt2", "--hardware", "h100", "--format", "json"]
     runner = CliRunner()
     found = runner.invoke(app, ["estimate", "--variant", str(path), *arguments])

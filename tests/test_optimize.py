@@ -52,8 +52,8 @@ def judged(top1, latency_s, error=0.1):
         top1=top1, top1_low=0.0, top1_high=1.0, error=error, exceeded=0, pbs_count=1,
         complexity=1.0, latency=Latency(latency_s=latency_s, low_s=0.0, high_s=1e9),
     )  # fmt: skip
-    setting, tolerance = SHIPPED[4]
-    return Candidate(SavedSetting(settings=(setting,), tolerance=tolerance), figures)
+    setting, rules = SHIPPED[4]
+    return Candidate(SavedSetting(settings=(setting,), rules=rules), figures)
 
 
 def test_the_front_is_what_nothing_beats():
@@ -77,7 +77,7 @@ def test_shipped_settings_are_in_the_space(bits, heads):
     space = Space(heads, dimension=64)
     trial = optuna.trial.FixedTrial(space.parameters(*SHIPPED[bits]))
     found = space.setting(trial)
-    assert (found.settings, found.tolerance) == ((SHIPPED[bits][0],), SHIPPED[bits][1])
+    assert (found.settings, found.rules) == ((SHIPPED[bits][0],), SHIPPED[bits][1])
 
 
 def test_heads_have_ranks_of_their_own():
@@ -253,7 +253,7 @@ def test_the_front_is_verified_by_compiling(report, folder):
         assert point.verified.complexity == pytest.approx(point.figures.complexity, rel=0.2)
     # At 1e-2 a lookup, a few sentences that go far off make most of the simulated error.
     exact = verified[-1]
-    assert exact.setting.tolerance.p_error <= 1e-3
+    assert exact.setting.rules.p_error <= 1e-3
     assert exact.verified.error == pytest.approx(exact.figures.error, rel=0.5)
     # Once is enough.
     assert fhecost.optimize(**asked).points == found.points

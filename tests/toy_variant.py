@@ -12,8 +12,8 @@ import numpy as np
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
+from fhecost.heads.parameter_rules import USUAL
 from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
-from fhecost.heads.tolerance import USUAL
 from fhecost.heads.variants import Variant
 from fhecost.quantization import FloatArray, IntArray, Quantizer, least_error_quantizer
 
@@ -51,7 +51,7 @@ class ToyHeads:
     n_bits: int
 
     projected = False
-    tolerance = USUAL
+    rules = USUAL
 
     def quantize_input(self, hidden: FloatArray) -> IntArray:
         integers: IntArray = self.input.quantize(hidden)

@@ -83,9 +83,9 @@ def entries() -> Iterator[dict[str, Any]]:
     for name in ("compiled", "p_errors"):
         yield from json.loads(gzip.decompress((HERE / f"{name}.json.gz").read_bytes()))["compiled"]
     for entry in json.loads(gzip.decompress((HERE / "fast.json.gz").read_bytes()))["compiled"]:
-        tolerance = entry["case"]["setting"]["tolerance"]
-        if not tolerance["by_noise"]:
-            yield {**entry, "wanted_p_error": tolerance["p_error"]}
+        rules = entry["case"]["setting"]["rules"]
+        if not rules["by_noise"]:
+            yield {**entry, "wanted_p_error": rules["p_error"]}
 
 
 def plan_of_entry(entry: dict[str, Any]) -> Plan:

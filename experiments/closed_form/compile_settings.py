@@ -1,8 +1,8 @@
 """Compile heads of settings drawn at random: ``python compile_settings.py FILE.json.gz [COUNT]``.
 
-Ranks, widths, shifts, tolerances, lengths and shapes of the fast variant's circuit, each drawn by
+Ranks, widths, shifts, error rates, lengths and shapes of the fast variant's circuit, each drawn by
 the number of its case, so that anyone gets the same. ``tests/test_fast.py`` holds the closed form
-to what was compiled. A case takes 2 to 20 s.
+to what was compiled; cases from 72 on restrict the parameters. A case takes 2 to 20 s.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import ImpossibleError
 from fhecost.heads.compact import CompactHeads
 from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.saved_setting import SavedSetting
-from fhecost.heads.tolerance import Tolerance
 from fhecost.quantization import IntArray
+from fhecost.search.restrictions import RESTRICTIONS
 
 HEADS = 4
+UNRESTRICTED = 72
 
 
 def drawn_case(number: int) -> dict[str, Any]:
@@ -53,8 +56,10 @@ def drawn_case(number: int) -> dict[str, Any]:
         )
         for _ in range(heads)
     )
-    tolerance = Tolerance(among(1e-2, 3e-3, 1e-3, 1e-4), by_noise=among(*[False] * 7, True))
-    saved = SavedSetting(settings=settings, tolerance=tolerance)
+    rules = ParameterRules(among(1e-2, 3e-3, 1e-3, 1e-4), by_noise=among(*[False] * 7, True))
+    if number >= UNRESTRICTED:
+        rules = replace(rules, restriction=among(*RESTRICTIONS))
+    saved = SavedSetting(settings=settings, rules=rules)
     return {"setting": saved.model_dump(mode="json"), "width": width, "seq_len": seq_len}
 
 
@@ -68,13 +73,13 @@ def quantized_case(case: dict[str, Any]) -> tuple[CompactHeads, IntArray]:
 
 def main() -> None:
     """Compile as many cases as the command line says, those that can be."""
-    path, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 72
+    path, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 92
     compiled: list[dict[str, Any]] = []
     for number in range(count):
         case = drawn_case(number)
         try:
             quantized, sentences = quantized_case(case)
-            circuit = compile_circuit(quantized.run, list(sentences), quantized.tolerance)
+            circuit = compile_circuit(quantized.run, list(sentences), quantized.rules)
         except ImpossibleError as error:
             print(number, error, flush=True)
             continue

@@ -26,12 +26,12 @@ VALUE_RANKS = (8, 16, 24, 40, 48)
 
 def candidates() -> Iterator[tuple[str, SavedSetting]]:
     """The shipped settings, and the one of 3 bits with more value columns."""
-    for bits, (setting, tolerance) in SHIPPED.items():
-        yield f"fast {bits}", SavedSetting(settings=(setting,), tolerance=tolerance)
-    setting, tolerance = SHIPPED[3]
+    for bits, (setting, rules) in SHIPPED.items():
+        yield f"fast {bits}", SavedSetting(settings=(setting,), rules=rules)
+    setting, rules = SHIPPED[3]
     for rank in VALUE_RANKS:
         wider = replace(setting, value_rank=rank)
-        yield f"v={rank}", SavedSetting(settings=(wider,), tolerance=tolerance)
+        yield f"v={rank}", SavedSetting(settings=(wider,), rules=rules)
 
 
 def judged(
@@ -44,9 +44,7 @@ def judged(
     exact = attend(head, judged_on)
     error = float(np.sqrt(((values - exact) ** 2).sum() / (exact**2).sum()))
     plan = plan_of(heads.run, Sampled(np.stack(inputset)))
-    profile = predicted_profile(
-        plan, "head", CircuitDescription(), tolerance=heads.tolerance, solve=True
-    )
+    profile = predicted_profile(plan, "head", CircuitDescription(), rules=heads.rules, solve=True)
     return error, profile.complexity
 
 

@@ -40,8 +40,8 @@ def main(bits: int = 2, runs: int = 50) -> None:
     inputset = [heads.quantize_input(hidden) for hidden in calibration]
     exact = attend(head, judged)
     clear, noisy = run_in_clear(heads, judged), run_in_clear(heads, judged, inputset)
-    simulated = compile_circuit(heads.run, inputset, heads.tolerance, simulation_only=True)
-    circuit = compile_circuit(heads.run, inputset, heads.tolerance)
+    simulated = compile_circuit(heads.run, inputset, heads.rules, simulation_only=True)
+    circuit = compile_circuit(heads.run, inputset, heads.rules)
     circuit.keygen()
     decrypted, seconds = [], []
     for values in clear.inputs:

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.heads.operators import Operators
-from fhecost.heads.tolerance import Tolerance
+from fhecost.heads.parameter_rules import ParameterRules
 
 BITS, VALUES, RUNS = 5, 5000, 200
 
@@ -32,7 +32,7 @@ def main() -> None:
     draw = np.random.default_rng(0)
     for p_error in (1e-2, 1e-3):
         inputs = [draw.integers(0, 2**BITS, VALUES) for _ in range(5)]
-        circuit = compile_circuit(run, inputs, Tolerance(p_error), simulation_only=True)
+        circuit = compile_circuit(run, inputs, ParameterRules(p_error), simulation_only=True)
         wrong = near = 0
         for _ in range(RUNS):
             values = draw.integers(0, 2**BITS, VALUES)

@@ -60,7 +60,7 @@ def main(
     circuit = compile_circuit(
         quantized.run,
         [quantized.quantize_input(sentence) for sentence in states],
-        quantized.tolerance,
+        quantized.rules,
     )
     profile = profile_circuit(
         circuit,

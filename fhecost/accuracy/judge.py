@@ -91,7 +91,7 @@ def run_in_clear(
     With an ``inputset``, which shows the types that lookups read, these go wrong as often as the
     heads tolerate.
     """
-    p_error, operators = heads.tolerance.p_error, ClearOperators()
+    p_error, operators = heads.rules.p_error, ClearOperators()
     if inputset is not None and p_error is not None:
         operators = NoisyOperators.of(heads.run, inputset, p_error)
     inputs = [heads.quantize_input(one) for one in hidden]
@@ -114,7 +114,7 @@ def judge(
     floats = [gpt2.head(setting.layer, head) for head in setting.heads]
     variant = variant or variant_named(setting.variant)
     heads = variant.quantize(floats, windows.calibration, setting.bits)
-    p_error = heads.tolerance.p_error if setting.mode == "disable" else None
+    p_error = heads.rules.p_error if setting.mode == "disable" else None
 
     def inputset() -> list[IntArray]:
         return [heads.quantize_input(hidden) for hidden in windows.calibration]
@@ -159,7 +159,7 @@ def _simulate(
     """Concrete's simulation with the circuit's own p_error, and what it got wrong."""
     from fhecost.concrete.compilation import compile_circuit
 
-    circuit = compile_circuit(heads.run, inputset, heads.tolerance, simulation_only=True)
+    circuit = compile_circuit(heads.run, inputset, heads.rules, simulation_only=True)
     outputs = [np.asarray(circuit.simulate(values)) for values in clear.inputs]
     wrong = [int(np.count_nonzero(a != b)) for a, b in zip(outputs, clear.outputs, strict=True)]
     pbs_count = int(circuit.programmable_bootstrap_count)

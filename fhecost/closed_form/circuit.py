@@ -21,7 +21,7 @@ from fhecost.closed_form.partitions import Partitions, partition
 from fhecost.closed_form.plan import Plan, Wire
 from fhecost.closed_form.solved_sets import solved_sets
 from fhecost.concrete.compilation import GLOBAL_P_ERROR
-from fhecost.heads.tolerance import USUAL, Tolerance
+from fhecost.heads.parameter_rules import USUAL, ParameterRules
 
 SPLIT_BY_NOISE = 0.3
 """How far the cost of a circuit may be off whose lookups are split by their noise: of twelve
@@ -33,7 +33,7 @@ def predicted_profile(
     name: str,
     description: CircuitDescription,
     sharing_tokens: int | None = None,
-    tolerance: Tolerance = USUAL,
+    rules: ParameterRules = USUAL,
     *,
     solve: bool = False,
 ) -> CircuitProfile:
@@ -44,10 +44,10 @@ def predicted_profile(
         name: a short name for reports.
         description: what it computes, as far as it is known before its sets are.
         sharing_tokens: how many tokens share the cost; None where that is no question.
-        tolerance: how often a lookup may go wrong. With Concrete's default the sets come from a
-            table unless they are to be solved, with an error a lookup they always are. That lookups
-            of one precision may be split by their noise is left out: it makes a circuit cheaper,
-            by up to a quarter.
+        rules: how often a lookup may go wrong, and which sets may be. With Concrete's default the
+            sets come from a table unless they are to be solved; otherwise they always are. That
+            lookups of one precision may be split by their noise is left out: it makes a circuit
+            cheaper, by up to a quarter.
         solve: whether to take the time, up to some seconds, that exact sets need.
 
     Raises:
@@ -57,11 +57,17 @@ def predicted_profile(
     partitions = partition(plan)
     lookups = partitions.lookup_count
     errors = None
-    if tolerance.p_error is None and not solve:
+    if rules == USUAL and not solve:
         parameters = predict_sets(description.variant or "", plan, partitions)
     else:
-        in_all = GLOBAL_P_ERROR if tolerance.p_error is None else None
-        solved = solved_sets(plan, partitions, p_error=tolerance.p_error, global_p_error=in_all)
+        in_all = GLOBAL_P_ERROR if rules.p_error is None else None
+        solved = solved_sets(
+            plan,
+            partitions,
+            p_error=rules.p_error,
+            global_p_error=in_all,
+            restriction=rules.restriction,
+        )
         parameters, errors = solved.parameters, (solved.p_error, solved.global_p_error)
     return circuit_profile(
         plan,
@@ -75,7 +81,7 @@ def predicted_profile(
         ),
         cost_error=max(
             cost_error(parameters, stated=description.widths == "stated"),
-            SPLIT_BY_NOISE if tolerance.by_noise else 0.0,
+            SPLIT_BY_NOISE if rules.by_noise else 0.0,
         ),
         errors=errors,
     )

@@ -21,6 +21,7 @@ from fhecost.closed_form.parameter_search import improved
 from fhecost.closed_form.search_space import SearchSpace, search_space
 from fhecost.closed_form.search_state import Choices, SearchedCircuit
 from fhecost.errors import ImpossibleError
+from fhecost.heads.parameter_rules import UNRESTRICTED, Restriction
 
 ROUNDS = 11
 """How often the optimizer goes through all partitions at most."""
@@ -42,15 +43,20 @@ class Solution:
     global_p_error: float
 
 
-def solve(needs: CircuitNeeds, p_error: float, security: int = 128) -> Solution:
-    """The solution for a circuit with at most ``p_error`` for each lookup.
+def solve(
+    needs: CircuitNeeds,
+    p_error: float,
+    restriction: Restriction = UNRESTRICTED,
+    security: int = 128,
+) -> Solution:
+    """The solution for a circuit with at most ``p_error`` for each lookup, within ``restriction``.
 
     Raises:
         ImpossibleError: no parameters do.
     """
-    kappa, space = deviations(p_error), search_space(security)
+    kappa, space = deviations(p_error), search_space(security, restriction)
     times = math.gcd(*needs.bootstraps, *needs.key_switches.values(), *needs.conversions.values())
-    choices = _searched(_Search(needs.divided(times), kappa, security))
+    choices = _searched(_Search(needs.divided(times), kappa, restriction, security))
     return _with_errors(replace(choices, cost=choices.cost * times), needs, space, kappa)
 
 
@@ -60,12 +66,15 @@ class _Search:
 
     needs: CircuitNeeds
     kappa: float
+    restriction: Restriction
     security: int
 
 
 @lru_cache(maxsize=4096)
 def _searched(search: _Search) -> Choices:
-    circuit = SearchedCircuit(search.needs, search_space(search.security), search.kappa)
+    circuit = SearchedCircuit(
+        search.needs, search_space(search.security, search.restriction), search.kappa
+    )
     count = circuit.count
     now = best = before = Choices((None,) * count)
     # Partitions that can't be improved as things are.
@@ -92,7 +101,10 @@ def _searched(search: _Search) -> Choices:
 
 
 def solve_globally(
-    needs: CircuitNeeds, global_p_error: float, security: int = 128
+    needs: CircuitNeeds,
+    global_p_error: float,
+    restriction: Restriction = UNRESTRICTED,
+    security: int = 128,
 ) -> tuple[Solution, float]:
     """The solution where any lookup errs with ``global_p_error``, and the p_error it comes from.
 
@@ -100,12 +112,12 @@ def solve_globally(
     to do with its whole circuit tells which p_error to try next.
     """
     p_error = global_p_error
-    solution = solve(needs, p_error, security)
+    solution = solve(needs, p_error, restriction, security)
     for _ in range(TRIES - 1):
         if solution.global_p_error <= global_p_error:
             break
         p_error = _next_p_error(p_error, solution, global_p_error)
-        solution = solve(needs, p_error, security)
+        solution = solve(needs, p_error, restriction, security)
     return solution, p_error
 
 

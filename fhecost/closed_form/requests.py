@@ -10,11 +10,13 @@ from fhecost.circuits.description import Scope, Widths
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.circuit import predicted_profile
 from fhecost.closed_form.held import Sampled
+from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import FieldError
 from fhecost.gpt2.head_circuit import HeadCircuit, HeadRequest, locate, quantize_heads
+from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.models.shape import EMBEDDED, Heads, find_shape, head_numbers
 from fhecost.progress import Progress, silent
 
@@ -64,18 +66,25 @@ def predict_heads(quantized: HeadCircuit) -> CircuitProfile:
     """The circuit profile that compiling ``quantized`` would give.
 
     Raises:
-        ImpossibleError: a lookup reads more than any circuit in the table of parameter sets.
+        ImpossibleError: no parameters keep the noise low enough.
+    """
+    return predict_planned(quantized, planned_heads(quantized), quantized.heads.rules)
+
+
+def planned_heads(quantized: HeadCircuit) -> Plan:
+    """The plan of ``quantized``, whose widths its calibration sentences tell."""
+    return plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
+
+
+def predict_planned(quantized: HeadCircuit, plan: Plan, rules: ParameterRules) -> CircuitProfile:
+    """The circuit profile of ``plan``, that of ``quantized``, by other ``rules`` than its own.
+
+    Raises:
+        ImpossibleError: no parameters keep the noise low enough.
     """
     located = quantized.located
-    plan = plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
     description = located.description.changed(widths="calibrated")
-    return predicted_profile(
-        plan,
-        located.circuit_name,
-        description,
-        tolerance=quantized.heads.tolerance,
-        solve=True,
-    )
+    return predicted_profile(plan, located.circuit_name, description, rules=rules, solve=True)
 
 
 def profile_of_weights(

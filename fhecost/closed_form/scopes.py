@@ -16,8 +16,8 @@ from fhecost.errors import FieldError
 from fhecost.heads.compact_attention import NAME as ATTENTION
 from fhecost.heads.compact_circuit import CompactHead, Earlier
 from fhecost.heads.layer import state_block, state_layer, state_model
+from fhecost.heads.parameter_rules import USUAL
 from fhecost.heads.stated import StatedHeads, StatedShape
-from fhecost.heads.tolerance import USUAL
 from fhecost.heads.variants import variant_named
 from fhecost.models.shape import ModelShape
 from fhecost.quantization import check_bits, largest_integer
@@ -89,7 +89,7 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
             widths="stated",
         ),
         sharing_tokens=sharing,
-        tolerance=heads.heads.tolerance if of_head else USUAL,
+        rules=heads.heads.rules if of_head else USUAL,
     )
 
 

@@ -8,10 +8,11 @@ zama-ai/concrete@ebef4fb61.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 from fhecost.closed_form.noise import (
     cmux_variance,
@@ -19,7 +20,10 @@ from fhecost.closed_form.noise import (
     key_switch_variance,
     modulus_switch_variance,
 )
+from fhecost.heads.parameter_rules import UNRESTRICTED, Restriction
 from fhecost.quantization import FloatArray, IntArray
+
+BoolArray = npt.NDArray[np.bool_]
 
 LEAST_N = 512
 MOST_N = 2047
@@ -84,8 +88,17 @@ class SearchSpace:
 
 
 @cache
-def search_space(security: int = 128) -> SearchSpace:
-    """What Concrete searches for circuits on CPUs: k up to 6, N from 2^8 to 2^17."""
+def search_space(security: int = 128, restriction: Restriction = UNRESTRICTED) -> SearchSpace:
+    """What Concrete searches for circuits on CPUs: k up to 6, N from 2^8 to 2^17.
+
+    A ``restriction`` leaves fewer candidates.
+    """
+    if restriction != UNRESTRICTED:
+        whole = search_space(security)
+        left = _undominated(
+            whole.k, whole.size, whole.fresh, whole.bootstraps, _allowed(whole, restriction)
+        )
+        return replace(whole, rings=left[0], levels=left[1])
     rings = [(k, 2**log) for k in range(1, 7) for log in range(8, 18) if (k, log) != (1, 8)]
     k, size = (np.array(column) for column in zip(*rings, strict=True))
     lwe = np.arange(LEAST_N, MOST_N + 1)
@@ -104,7 +117,7 @@ def search_space(security: int = 128) -> SearchSpace:
         constant=((k + 1) * transform).astype(float),
         bias=np.zeros(len(k)),
     )
-    candidates = _undominated(k, size, fresh, bootstraps)
+    candidates = _undominated(k, size, fresh, bootstraps, np.isfinite(bootstraps.cost))
     return SearchSpace(
         k=k,
         size=size,
@@ -120,11 +133,27 @@ def search_space(security: int = 128) -> SearchSpace:
     )
 
 
+def _allowed(space: SearchSpace, restriction: Restriction) -> BoolArray:
+    """Which choices of which rings ``restriction`` leaves, shape (rings, choices)."""
+    allowed: BoolArray = np.isfinite(space.bootstraps.cost)
+    for values, among in (
+        (space.k[:, None], restriction.glwe_dimensions),
+        (space.size[:, None], restriction.polynomial_sizes),
+        (space.bootstraps.levels, restriction.level_counts),
+    ):
+        if among:
+            allowed = allowed & np.isin(values, among)
+    return allowed
+
+
 def _undominated(
-    k: IntArray, size: IntArray, fresh: FloatArray, bootstraps: Decompositions
+    k: IntArray, size: IntArray, fresh: FloatArray, bootstraps: Decompositions, allowed: BoolArray
 ) -> tuple[IntArray, IntArray]:
-    """Rings and choices that no others beat in cost, noise, size of ciphertexts and 1/N."""
-    ring, level = np.nonzero(np.isfinite(bootstraps.cost))
+    """Of what is ``allowed``, what nothing beats in cost, noise, size of ciphertexts and 1/N.
+
+    As rings and choices of theirs.
+    """
+    ring, level = np.nonzero(allowed)
     cost, noise = bootstraps.cost[ring, level], bootstraps.noise[ring, level]
     criteria = np.stack([cost, noise, fresh[ring], (k * size)[ring], -size[ring]])
     better = (criteria[:, :, None] <= criteria[:, None, :]).all(axis=0)

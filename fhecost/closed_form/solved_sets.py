@@ -12,6 +12,7 @@ from fhecost.closed_form.partitions import Partitions
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.search_space import Decompositions, search_space
 from fhecost.closed_form.search_state import Choice, Switch
+from fhecost.heads.parameter_rules import UNRESTRICTED, Restriction
 
 
 class SolvedSets(NamedTuple):
@@ -28,6 +29,7 @@ def solved_sets(
     *,
     p_error: float | None = None,
     global_p_error: float | None = None,
+    restriction: Restriction = UNRESTRICTED,
 ) -> SolvedSets:
     """The parameter sets that Concrete would give ``plan``.
 
@@ -36,15 +38,16 @@ def solved_sets(
         partitions: its partitions.
         p_error: how often a lookup may err; or
         global_p_error: how often any lookup of the circuit may.
+        restriction: what the sets may be.
 
     Raises:
         ImpossibleError: no parameters keep the noise that low.
     """
     needs = circuit_needs(plan, partitions)
     if p_error is not None:
-        solution = solve(needs, p_error)
+        solution = solve(needs, p_error, restriction)
     elif global_p_error is not None:
-        solution, _ = solve_globally(needs, global_p_error)
+        solution, _ = solve_globally(needs, global_p_error, restriction)
     else:
         raise TypeError("solved_sets needs p_error or global_p_error")
     parameters = _parameter_sets(partitions, solution)

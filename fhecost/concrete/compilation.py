@@ -7,14 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fhecost.concrete.operators import TracedOperators
+from fhecost.concrete.trial import survives
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.heads.operators import Operators
-from fhecost.heads.tolerance import USUAL, Tolerance
+from fhecost.heads.parameter_rules import UNRESTRICTED, USUAL, ParameterRules, Restriction
 from fhecost.quantization import IntArray
 
 GLOBAL_P_ERROR = 1e-5
 """Probability that any lookup of a circuit goes wrong: Concrete's default for a configuration, and
 what the published example compiles with. Without a configuration Concrete takes 1e-5 a lookup."""
+
+_NO_PARAMETERS = "Concrete finds no parameters with {}"
 
 
 def import_concrete() -> Any:
@@ -36,7 +39,7 @@ def import_concrete() -> Any:
 def compile_circuit(
     run: Callable[[Any, Operators], Any],
     inputset: Sequence[IntArray],
-    tolerance: Tolerance = USUAL,
+    rules: ParameterRules = USUAL,
     *,
     global_p_error: float = GLOBAL_P_ERROR,
     simulation_only: bool = False,
@@ -46,18 +49,41 @@ def compile_circuit(
     Args:
         run: takes the encrypted input and Concrete's operators, returns the output.
         inputset: sample inputs; every intermediate value gets the bit width that they show.
-        tolerance: how often a lookup may go wrong, and which ones share parameters.
-        global_p_error: probability that any lookup of the circuit goes wrong, where ``tolerance``
+        rules: how often a lookup may go wrong, and which parameters there are to choose from.
+        global_p_error: probability that any lookup of the circuit goes wrong, where ``rules``
             leaves it open.
         simulation_only: a circuit to simulate, with the noise but without the keys of a real one.
 
     Returns:
-        a ``concrete.fhe.Circuit``.
+        a ``concrete.fhe.Circuit``. With a restriction of parameters it is compiled twice, first in
+        another process: Concrete's optimizer aborts where a restriction leaves it half a solution.
 
     Raises:
         ImpossibleError: Concrete finds no parameters, or can't compile the circuit.
         UsageError: concrete-python isn't installed.
     """
+    import_concrete()
+    how = run, list(inputset), rules, global_p_error, simulation_only
+    unrestricted = rules.restriction == UNRESTRICTED
+    if not unrestricted and not survives(_compiled, *how):
+        raise ImpossibleError(_NO_PARAMETERS.format(rules.restriction))
+    compiled = _compiled(*how)
+    # A restriction that leaves no parameters is dropped without a word.
+    if not unrestricted and not all(
+        rules.restriction.allows(key.glwe_dimension(), key.polynomial_size(), key.level())
+        for key in compiled.server.program_info.get_keyset_info().bootstrap_keys()
+    ):
+        raise ImpossibleError(_NO_PARAMETERS.format(rules.restriction))
+    return compiled
+
+
+def _compiled(
+    run: Callable[[Any, Operators], Any],
+    inputset: list[IntArray],
+    rules: ParameterRules,
+    global_p_error: float,
+    simulation_only: bool,
+) -> Any:
     fhe = import_concrete()
 
     def circuit(values: Any) -> Any:
@@ -65,18 +91,19 @@ def compile_circuit(
 
     # By default a failed compilation leaves a folder of artifacts where the user happens to be.
     configuration = fhe.Configuration(
-        p_error=tolerance.p_error,
-        global_p_error=global_p_error if tolerance.p_error is None else None,
+        p_error=rules.p_error,
+        global_p_error=global_p_error if rules.p_error is None else None,
         multi_parameter_strategy=fhe.MultiParameterStrategy.PRECISION_AND_NORM2
-        if tolerance.by_noise
+        if rules.by_noise
         else fhe.MultiParameterStrategy.PRECISION,
+        range_restriction=_range_restriction(rules.restriction),
         fhe_simulation=simulation_only,
         fhe_execution=not simulation_only,
         dump_artifacts_on_unexpected_failures=False,
     )
     try:
         compiler = fhe.Compiler(circuit, {"values": "encrypted"})
-        return compiler.compile(list(inputset), configuration=configuration)
+        return compiler.compile(inputset, configuration=configuration)
     except RuntimeError as error:
         if "NoParametersFound" in str(error):
             raise ImpossibleError(
@@ -86,6 +113,22 @@ def compile_circuit(
     except (IndexError, AssertionError) as error:
         # What Concrete's own code stumbles over, such as a rounding of what is always zero.
         raise ImpossibleError(f"Concrete can't compile the circuit: {error!r}") from error
+
+
+def _range_restriction(restriction: Restriction) -> Any:
+    """``restriction`` as Concrete has it; None for one that leaves nothing out."""
+    if restriction == UNRESTRICTED:
+        return None
+    from concrete.compiler import RangeRestriction
+
+    found = RangeRestriction()
+    for dimension in restriction.glwe_dimensions:
+        found.add_available_glwe_dimension(dimension)
+    for size in restriction.polynomial_sizes:
+        found.add_available_glwe_log_polynomial_size(size.bit_length() - 1)
+    for count in restriction.level_counts:
+        found.add_available_pbs_level_count(count)
+    return found
 
 
 def _reason(error: RuntimeError) -> str:

@@ -160,7 +160,7 @@ class HeadCircuit:
         """
         heads = self.heads
         circuit = compile_circuit(
-            heads.run, self.inputset, heads.tolerance, simulation_only=simulation_only
+            heads.run, self.inputset, heads.rules, simulation_only=simulation_only
         )
         return replace(self, circuit=circuit)
 

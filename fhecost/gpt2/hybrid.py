@@ -168,7 +168,7 @@ class MultiHeadsQGPT2Model:
             hidden = self.gpt2.hidden_states(windows, self.layer)
         inputset = [self.quantized.quantize_input(sentence) for sentence in hidden]
         self._circuit = compile_circuit(
-            self.quantized.run, inputset, self.quantized.tolerance, global_p_error=global_p_error
+            self.quantized.run, inputset, self.quantized.rules, global_p_error=global_p_error
         )
         self._circuit_length = length
         return self._circuit

@@ -39,8 +39,8 @@ from fhecost.heads.head_quantization import (
 from fhecost.heads.low_rank import hadamard_rotation
 from fhecost.heads.operators import Operators
 from fhecost.heads.pairs import Pairs
+from fhecost.heads.parameter_rules import USUAL, ParameterRules
 from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
-from fhecost.heads.tolerance import USUAL, Tolerance
 from fhecost.quantization import FloatArray, IntArray, Quantizer, largest_integer
 
 KEPT_BITS = 6
@@ -58,7 +58,7 @@ class CompactHeads:
     input: Quantizer
     heads: tuple[CompactHead, ...]
     n_bits: int
-    tolerance: Tolerance = USUAL
+    rules: ParameterRules = USUAL
 
     projected = False
 
@@ -143,7 +143,7 @@ def quantize_with(
     hidden: FloatArray,
     settings: Sequence[HeadSetting],
     n_bits: int,
-    tolerance: Tolerance = USUAL,
+    rules: ParameterRules = USUAL,
 ) -> CompactHeads:
     """Quantize ``heads`` of one layer, each by its own setting, calibrated on ``hidden``.
 
@@ -154,7 +154,7 @@ def quantize_with(
     """
     on, entering = Calibration.of(hidden, max(setting.input_bits for setting in settings))
     quantized = tuple(map(quantize_head, heads, [on] * len(heads), settings))
-    return CompactHeads(on.mean, entering, quantized, n_bits, tolerance)
+    return CompactHeads(on.mean, entering, quantized, n_bits, rules)
 
 
 def compact_setting(n_bits: int) -> HeadSetting:
@@ -183,7 +183,7 @@ def state_compact_heads(shape: StatedShape, _: object = None) -> StatedHeads:
 
 
 def state_with(
-    shape: StatedShape, setting: HeadSetting, tolerance: Tolerance = USUAL
+    shape: StatedShape, setting: HeadSetting, rules: ParameterRules = USUAL
 ) -> StatedHeads:
     """Heads of a shape as ``setting`` quantizes them, for normal values.
 
@@ -233,5 +233,5 @@ def state_with(
     )
     heads = tuple(replace(head) for _ in range(shape.heads))
     entering = Quantizer(1 / inputs, setting.input_bits)
-    stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, tolerance)
+    stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, rules)
     return StatedHeads(stated, setting.input_bits, inputs)

@@ -34,8 +34,8 @@ from fhecost.heads.compact_circuit import CompactHead, EarlierOf, HeadRun
 from fhecost.heads.head_quantization import SPARE, UNBOUNDED, refit, signed_bits
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.pairs import Pairs
+from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
-from fhecost.heads.tolerance import Tolerance
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -77,9 +77,9 @@ class CompactAttention:
     projected = True
 
     @property
-    def tolerance(self) -> Tolerance:
+    def rules(self) -> ParameterRules:
         """That of its heads."""
-        return self.heads.tolerance
+        return self.heads.rules
 
     @property
     def n_bits(self) -> int:

@@ -20,18 +20,18 @@ from dataclasses import replace
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.compact import CompactHeads, quantize_with, state_with
 from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.stated import StatedHeads, StatedShape
-from fhecost.heads.tolerance import Tolerance
 from fhecost.quantization import FloatArray
 
-SHIPPED: Mapping[int, tuple[HeadSetting, Tolerance]] = {
+SHIPPED: Mapping[int, tuple[HeadSetting, ParameterRules]] = {
     2: (
         HeadSetting(
             input_bits=5, product_bits=13, score_bits=3, value_bits=3, exponential_bits=3,
             kept_bits=4, kept_score_bits=5, score_rank=2, value_rank=4,
             score_sum_bits=6, value_shift=1, exact=False,
         ),
-        Tolerance(1e-2),
+        ParameterRules(1e-2),
     ),
     3: (
         HeadSetting(
@@ -39,7 +39,7 @@ SHIPPED: Mapping[int, tuple[HeadSetting, Tolerance]] = {
             kept_bits=6, kept_score_bits=6, score_rank=8, value_rank=3,
             score_sum_bits=6, value_shift=1, exact=False,
         ),
-        Tolerance(1e-2),
+        ParameterRules(1e-2),
     ),
     4: (
         HeadSetting(
@@ -47,17 +47,17 @@ SHIPPED: Mapping[int, tuple[HeadSetting, Tolerance]] = {
             kept_bits=6, kept_score_bits=5, score_rank=8, value_rank=32,
             score_sum_bits=6, value_shift=3, exact=False,
         ),
-        Tolerance(1e-3),
+        ParameterRules(1e-3),
     ),
 }  # fmt: skip
 """By ``bits``; found by search for the embedded model's layer 0, head 0, on text that this model
 wrote: no sentence that accuracy is judged on had a part in it."""
 
 
-def fast_setting(n_bits: int) -> tuple[HeadSetting, Tolerance]:
+def fast_setting(n_bits: int) -> tuple[HeadSetting, ParameterRules]:
     """The setting that ``n_bits`` names; wider ones than the shipped add bits to the widest."""
     most = max(SHIPPED)
-    setting, tolerance = SHIPPED[min(n_bits, most)]
+    setting, rules = SHIPPED[min(n_bits, most)]
     more = max(0, n_bits - most)
     wider = replace(
         setting,
@@ -68,7 +68,7 @@ def fast_setting(n_bits: int) -> tuple[HeadSetting, Tolerance]:
                          "score_sum_bits", "value_shift")
         },
     )  # fmt: skip
-    return wider, tolerance
+    return wider, rules
 
 
 def quantize_fast_heads(
@@ -79,8 +79,8 @@ def quantize_fast_heads(
     Raises:
         ImpossibleError: at this width a tensor of a head is zero for every sentence.
     """
-    setting, tolerance = fast_setting(n_bits)
-    return quantize_with(heads, hidden, [setting] * len(heads), n_bits, tolerance)
+    setting, rules = fast_setting(n_bits)
+    return quantize_with(heads, hidden, [setting] * len(heads), n_bits, rules)
 
 
 def state_fast_heads(shape: StatedShape, _: object = None) -> StatedHeads:

@@ -33,8 +33,8 @@ import numpy as np
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
 from fhecost.heads.operators import ClearOperators, Operators, Table
+from fhecost.heads.parameter_rules import USUAL
 from fhecost.heads.stated import COVERED, REACH, StatedHeads, StatedMatrix, StatedShape
-from fhecost.heads.tolerance import USUAL
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -221,7 +221,7 @@ class ReferenceHeads:
     heads: tuple[ReferenceHead, ...]
 
     projected = False
-    tolerance = USUAL
+    rules = USUAL
 
     @property
     def n_bits(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import read_json, write_atomically
-from fhecost.heads.tolerance import Tolerance
+from fhecost.heads.parameter_rules import ParameterRules, Restriction
 from fhecost.heads.variants import VARIANTS, QuantizedHeads
 from fhecost.quantization import Quantizer
 
@@ -93,4 +93,4 @@ def _decoded(value: Any) -> Any:
 def _classes() -> dict[str, Any]:
     """What a file may name: the data classes of the registered variants, and no others."""
     kinds = [kind for variant in VARIANTS.values() for kind in (variant.heads, *variant.parts)]
-    return {kind.__name__: kind for kind in (Quantizer, Tolerance, *kinds)}
+    return {kind.__name__: kind for kind in (Quantizer, ParameterRules, Restriction, *kinds)}

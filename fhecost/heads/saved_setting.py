@@ -15,8 +15,8 @@ from fhecost.frozen import Frozen
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.compact import CompactHeads, quantize_with, state_with
 from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.parameter_rules import USUAL, ParameterRules
 from fhecost.heads.stated import StatedHeads, StatedShape
-from fhecost.heads.tolerance import USUAL, Tolerance
 from fhecost.quantization import FloatArray
 
 
@@ -28,7 +28,7 @@ class SavedSetting(Frozen):
 
     schema_version: Literal[1] = 1
     settings: Annotated[tuple[HeadSetting, ...], Field(min_length=1)]
-    tolerance: Tolerance = USUAL
+    rules: ParameterRules = USUAL
     of: str = ""
 
     @property
@@ -50,7 +50,7 @@ class SavedSetting(Frozen):
             ImpossibleError: at these widths a tensor of a head is zero for every sentence.
         """
         settings = self._of_each(len(heads))
-        return quantize_with(heads, hidden, settings, self.bits, self.tolerance)
+        return quantize_with(heads, hidden, settings, self.bits, self.rules)
 
     def state(self, shape: StatedShape, _: object = None) -> StatedHeads:
         """Heads of a shape; all alike, since a shape knows no differences.
@@ -60,7 +60,7 @@ class SavedSetting(Frozen):
         """
         if len(set(self.settings)) > 1:
             raise FieldError("variant", "has a setting for each head: it takes a model's weights")
-        return state_with(shape, self.settings[0], self.tolerance)
+        return state_with(shape, self.settings[0], self.rules)
 
     def _of_each(self, count: int) -> list[HeadSetting]:
         if len(self.settings) not in (1, count):

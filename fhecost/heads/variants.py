@@ -19,6 +19,7 @@ from fhecost.heads.compact_attention import (
 from fhecost.heads.compact_circuit import CompactHead
 from fhecost.heads.fast import quantize_fast_heads, state_fast_heads
 from fhecost.heads.operators import Operators
+from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.reference import (
     ReferenceHead,
     ReferenceHeads,
@@ -28,7 +29,6 @@ from fhecost.heads.reference import (
 from fhecost.heads.reference_rounded import quantize_reference_rounded, state_reference_rounded
 from fhecost.heads.saved_setting import SavedSetting, load_setting
 from fhecost.heads.stated import StateHeads
-from fhecost.heads.tolerance import Tolerance
 from fhecost.quantization import FloatArray, IntArray
 
 
@@ -53,7 +53,7 @@ class QuantizedHeads(Protocol):
         """Whether the output projection is inside."""
 
     @property
-    def tolerance(self) -> Tolerance:
+    def rules(self) -> ParameterRules:
         """How often lookups of their circuit may go wrong."""
 
     def dequantize_output(self, integers: Any) -> FloatArray:
@@ -92,7 +92,7 @@ _NEEDED = (
     "saturated",
     "run",
     "projected",
-    "tolerance",
+    "rules",
     "dequantize_output",
 )
 

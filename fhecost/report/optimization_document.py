@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.parameter_rules import UNRESTRICTED
 from fhecost.heads.saved_setting import SavedSetting
 from fhecost.report import drawing
 from fhecost.report.columns import Column, Table, column, numbers, records
@@ -42,6 +43,10 @@ _LEGEND = Note(
 )
 _SETTINGS = Note(
     "bits, ranks (columns kept) and shifts (bits that squares lose); a/b: head by head"
+)
+_RESTRICTED = Note(
+    "k polynomials of size N, l levels of a bootstrap key: Concrete may choose among these alone, "
+    "since the machine is faster with them; -: it can't hold the circuit without"
 )
 _VERIFIED = Note(
     "predicted, then Concrete's: the compiled circuit, and its simulation for the error; unseen: "
@@ -86,6 +91,16 @@ def _blocks(report: OptimizationReport) -> Iterator[Block]:
     yield Heading("Settings")
     yield _settings_table(points)
     yield _SETTINGS
+    restricted = [point for point in points if point.setting.rules.restriction != UNRESTRICTED]
+    if restricted:
+        yield Heading("Parameters for the machine")
+        yield Table(
+            column("heads", (point.name for point in restricted)),
+            numbers("latency", (_likely(point.figures) for point in restricted), duration),
+            numbers("without", (point.figures.unrestricted_s for point in restricted), duration),
+            column("restricted to", (str(point.setting.rules.restriction) for point in restricted)),
+        )
+        yield _RESTRICTED
     verified = [point for point in points if point.verified is not None]
     if verified:
         yield Heading("Compiled and simulated")
@@ -133,8 +148,9 @@ def _settings_table(points: Sequence[FrontPoint]) -> Table:
 def _setting_words(saved: SavedSetting) -> dict[str, str]:
     """Each choice; of heads that differ, one after the other."""
     words = {field: _each(saved.settings, field) for field in _SHORT}
-    p_error = saved.tolerance.p_error
-    return words | {"p_error": "default" if p_error is None else f"{p_error:.1g}"}
+    p_error = saved.rules.p_error
+    words["p_error"] = "default" if p_error is None else f"{p_error:.1g}"
+    return words | {"restriction": str(saved.rules.restriction)}
 
 
 def _each(settings: Sequence[HeadSetting], field: str) -> str:
@@ -200,7 +216,8 @@ def _flat(figures: Figures | VerifiedFigures | None) -> dict[str, Any]:
     """All figures side by side; none of what isn't known."""
     if figures is None:
         return {}
-    return dict(figures) | dict(figures.latency or {})
+    flat = dict(figures) | dict(figures.latency or {})
+    return flat | ({"restriction": str(flat["restriction"])} if "restriction" in flat else {})
 
 
 def optimization_page(report: OptimizationReport) -> str:

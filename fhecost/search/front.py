@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhecost.heads.saved_setting import SavedSetting
 from fhecost.search.records import Figures
@@ -11,10 +11,16 @@ from fhecost.search.records import Figures
 
 @dataclass(frozen=True)
 class Candidate:
-    """A setting, judged on a machine that can run it."""
+    """A setting, judged on a machine that can run it; ``asked`` is without its restriction."""
 
-    setting: SavedSetting
+    asked: SavedSetting
     figures: Figures
+
+    @property
+    def setting(self) -> SavedSetting:
+        """The setting whose circuit has the figures."""
+        rules = replace(self.asked.rules, restriction=self.figures.restriction)
+        return self.asked.changed(rules=rules)
 
     @property
     def latency_s(self) -> float:

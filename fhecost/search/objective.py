@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,11 +13,12 @@ from fhecost.accuracy.judge import Setting, judge, loaded_model, run_in_clear, w
 from fhecost.accuracy.records import AccuracyRow
 from fhecost.accuracy.sweep import evaluation_sentences
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.closed_form.requests import predict_heads
+from fhecost.closed_form.requests import planned_heads, predict_planned
 from fhecost.errors import ImpossibleError
 from fhecost.gpt2.head_circuit import FloatHeads, HeadCircuit, LocatedHeads
 from fhecost.hardware.estimator import Estimator
 from fhecost.heads.attention_head import attend
+from fhecost.heads.parameter_rules import UNRESTRICTED, Restriction
 from fhecost.heads.variants import QuantizedHeads, Variant
 from fhecost.quantization import FloatArray, IntArray
 from fhecost.search.front import Limits
@@ -31,22 +33,42 @@ class BeyondLimitError(ImpossibleError):
         self.error = error
 
 
+PAYS = 0.99
+"""A restriction has to leave no more than this share of a latency."""
+
+
+@dataclass(frozen=True)
+class _Priced:
+    """A circuit within a restriction: what it takes, or why the machine can't run it."""
+
+    profile: CircuitProfile
+    restriction: Restriction
+    latency: Latency | None = None
+    refusal: ImpossibleError | None = None
+
+    @property
+    def latency_s(self) -> float:
+        return math.inf if self.latency is None else self.latency.latency_s
+
+
 @dataclass(frozen=True)
 class Objective:
     """Judges settings of the ``located`` heads on ``sentences``, for the machine of ``estimator``.
 
     The model, its windows of tokens and what reaches the heads are looked at once for all settings.
+    ``restrictions`` are what parameters may be restricted to where that makes a circuit faster.
     """
 
     located: LocatedHeads
     sentences: tuple[str, ...]
     estimator: Estimator
+    restrictions: tuple[Restriction, ...] = ()
 
     def judged(self, variant: Variant, bits: int, limits: Limits | None = None) -> Figures:
         """The figures of a variant; what costs least to know comes first.
 
         With ``limits``, heads that are beyond the error, or that the machine can't run, are given
-        up; without, they have the figures that they have.
+        up; without, they have the figures that they have, with all parameters to choose from.
 
         Raises:
             BeyondLimitError: the error is beyond the limit.
@@ -57,8 +79,9 @@ class Objective:
         error = self._error(quantized.heads, ran.outputs)
         if limits is not None and not limits.allow_error(error):
             raise BeyondLimitError(error)
-        profile = predict_heads(quantized)
-        latency = self._latency(profile, must_run=limits is not None)
+        whole, chosen = self._priced(quantized, () if limits is None else self.restrictions)
+        if limits is not None and chosen.refusal is not None:
+            raise chosen.refusal
         row = self._kept(variant, bits, self.sentences)
         return Figures(
             top1=row.top1,
@@ -66,9 +89,11 @@ class Objective:
             top1_high=row.top1_high,
             error=error,
             exceeded=ran.exceeded,
-            pbs_count=profile.pbs_count,
-            complexity=profile.complexity,
-            latency=latency,
+            pbs_count=chosen.profile.pbs_count,
+            complexity=chosen.profile.complexity,
+            latency=chosen.latency,
+            restriction=chosen.restriction,
+            unrestricted_s=whole.latency and whole.latency.latency_s,
         )
 
     def verified(self, variant: Variant, bits: int) -> VerifiedFigures:
@@ -87,8 +112,30 @@ class Objective:
             error=self._error(compiled.heads, outputs),
             pbs_count=profile.pbs_count,
             complexity=profile.complexity,
-            latency=self._latency(profile, must_run=False),
+            latency=self._price(profile).latency,
         )
+
+    def _priced(
+        self, quantized: HeadCircuit, restrictions: Iterable[Restriction]
+    ) -> tuple[_Priced, _Priced]:
+        """Its circuit with all parameters to choose from, and with those that are best here."""
+        plan, rules = planned_heads(quantized), quantized.heads.rules
+        whole = best = self._price(predict_planned(quantized, plan, rules))
+        sets = {use.parameters for stage in whole.profile.stages for use in stage.pbs}
+        for restriction in restrictions:
+            if all(
+                restriction.allows(one.glwe_dimension, one.polynomial_size, one.level_count)
+                for one in sets
+            ):
+                continue
+            try:
+                profile = predict_planned(quantized, plan, replace(rules, restriction=restriction))
+            except ImpossibleError:
+                continue
+            found = self._price(profile, restriction)
+            if found.latency_s < PAYS * best.latency_s:
+                best = found
+        return whole, best
 
     def _kept(self, variant: Variant, bits: int, sentences: tuple[str, ...]) -> AccuracyRow:
         """What is kept of the float model's tokens on windows of ``sentences``."""
@@ -120,10 +167,8 @@ class Objective:
         real = np.stack([heads.dequantize_output(integers) for integers in outputs])
         return float(np.sqrt(((real - self._exact) ** 2).sum() / (self._exact**2).sum()))
 
-    def _latency(self, profile: CircuitProfile, *, must_run: bool) -> Latency | None:
+    def _price(self, profile: CircuitProfile, restriction: Restriction = UNRESTRICTED) -> _Priced:
         try:
-            return Latency.like(self.estimator(profile))
-        except ImpossibleError:
-            if must_run:
-                raise
-            return None
+            return _Priced(profile, restriction, Latency.like(self.estimator(profile)))
+        except ImpossibleError as error:
+            return _Priced(profile, restriction, refusal=error)

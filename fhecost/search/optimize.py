@@ -38,6 +38,7 @@ from fhecost.search.records import (
     StoppedBy,
     VerifiedFigures,
 )
+from fhecost.search.restrictions import RESTRICTIONS
 from fhecost.search.space import Space
 from fhecost.search.study import Study, Subject, import_optuna
 from fhecost.version import VERSION
@@ -130,7 +131,8 @@ def optimize(
     )
     space = Space(located.numbers, located.shape.dimension)
     kept = Study(space, subject, None if study is None else Path(study), seed)
-    search = _Search(Objective(located, judged.lines, Estimator(machine)), kept, limits)
+    objective = Objective(located, judged.lines, Estimator(machine), RESTRICTIONS)
+    search = _Search(objective, kept, limits)
     stopped_by: StoppedBy = "interrupt"
     marked: list[MarkedPoint] = []
     verified: dict[str, VerifiedFigures] = {}

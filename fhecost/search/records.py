@@ -9,6 +9,7 @@ from pydantic import Field
 
 from fhecost.accuracy.records import Share
 from fhecost.frozen import Frozen
+from fhecost.heads.parameter_rules import UNRESTRICTED, Restriction
 from fhecost.heads.saved_setting import SavedSetting
 
 JUDGED_SEQ_LEN = 32
@@ -31,7 +32,9 @@ class Figures(Frozen):
     ``top1`` is the share of positions whose float top-1 token is kept, with Wilson's 95 % interval;
     ``error`` is the root mean square of what the heads' output is off, over that of the float
     output, at the asked length; ``exceeded`` sums there did not fit their accumulator. ``latency``
-    is None where the machine can't run the circuit.
+    is None where the machine can't run the circuit. PBS, complexity and latency are those of
+    parameters within ``restriction``; ``unrestricted_s`` is the likely latency without it, where
+    there is one and the machine can run that.
     """
 
     top1: Share
@@ -42,6 +45,8 @@ class Figures(Frozen):
     pbs_count: int
     complexity: float
     latency: Latency | None
+    restriction: Restriction = UNRESTRICTED
+    unrestricted_s: float | None = None
 
 
 class VerifiedFigures(Frozen):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhecost.heads.head_quantization import HeadSetting, most_shift
+from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.saved_setting import SavedSetting
-from fhecost.heads.tolerance import Tolerance
 
 SHARED: Mapping[str, tuple[int, int]] = {
     "input_bits": (3, 6),
@@ -61,16 +61,16 @@ class Space:
         alike = len(set(settings)) == 1
         return SavedSetting(
             settings=tuple(settings[:1] if alike else settings),
-            tolerance=Tolerance(float(f"{p_error:.3g}")),
+            rules=ParameterRules(float(f"{p_error:.3g}")),
         )
 
-    def parameters(self, setting: HeadSetting, tolerance: Tolerance) -> dict[str, float]:
+    def parameters(self, setting: HeadSetting, rules: ParameterRules) -> dict[str, float]:
         """The parameters of a trial that suggests ``setting`` for each head; empty if none does."""
         d = self.dimension
-        if tolerance.p_error is None:
+        if rules.p_error is None:
             return {}
         found = {name: getattr(setting, name) for name in SHARED}
-        found["p_error_log10"] = round(math.log10(tolerance.p_error), 1)
+        found["p_error_log10"] = round(math.log10(rules.p_error), 1)
         score, value = min(setting.score_rank or d, d), min(setting.value_rank or d, d)
         for suffix in self._suffixes:
             found |= {f"{name}{suffix}": getattr(setting, name) for name in OWN}

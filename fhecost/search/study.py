@@ -137,9 +137,13 @@ class Study:
         """All settings that were judged wholly, each once, without the excluded ones."""
         settings = {setting.name: setting for _, setting in self._settings()}
         return [
-            Candidate(setting, self._known[name])
-            for name, setting in settings.items()
-            if name in self._known and name not in self._excluded
+            one
+            for one in (
+                Candidate(setting, self._known[name])
+                for name, setting in settings.items()
+                if name in self._known
+            )
+            if one.setting.name not in self._excluded
         ]
 
     def begin(self, limits: Limits) -> None:
@@ -150,8 +154,8 @@ class Study:
         """
         for trial in self._broken_off():
             self._study.enqueue_trial(_parameters(trial))
-        for setting, tolerance in SHIPPED.values():
-            if parameters := self._space.parameters(setting, tolerance):
+        for setting, rules in SHIPPED.values():
+            if parameters := self._space.parameters(setting, rules):
                 self._study.enqueue_trial(parameters, skip_if_exists=True)
         for trial in self._study.trials:
             error, figures = (trial.user_attrs.get(key) for key in (_ERROR, _FIGURES))
