@@ -22,14 +22,16 @@ from fhecost.cli import app
 from fhecost.closed_form.circuit import predicted_profile
 from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.plan_operators import plan_of
-from fhecost.errors import FieldError, UsageError
+from fhecost.closed_form.requests import profile_of_weights
+from fhecost.concrete.compilation import compile_circuit
+from fhecost.errors import FieldError, ImpossibleError, UsageError
 from fhecost.heads.attention_head import AttentionHead, attend
 from fhecost.heads.fast import SHIPPED, fast_setting
 from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.low_rank import hadamard_rotation, principal_directions, reduced_scores
 from fhecost.heads.noise import NoisyOperators
 from fhecost.heads.operators import ClearOperators
-from fhecost.heads.parameter_rules import UNRESTRICTED, ParameterRules, Restriction
+from fhecost.heads.parameter_rules import SIZES, UNRESTRICTED, ParameterRules, Restriction
 from fhecost.heads.saved_setting import SavedSetting, load_setting, save_setting
 from fhecost.heads.variants import variant_named
 from tests.test_closed_form import differences
@@ -106,6 +108,18 @@ def test_restricted_circuits_keep_to_what_they_may_have(grid):
                 assert restriction.allows(
                     used.glwe_dimension, used.polynomial_size, used.level_count
                 )
+
+
+def test_a_restriction_that_leaves_nothing_is_refused(compile_settings):
+    """Concrete's optimizer would end the whole process here."""
+    pytest.importorskip("concrete.fhe", reason="needs the extra [concrete]")
+    quantized, sentences = compile_settings.quantized_case(compile_settings.drawn_case(78))
+    rules = replace(quantized.rules, restriction=Restriction((), SIZES[:6], (1,)))
+    with pytest.raises(ImpossibleError, match="no parameters with N 256 to 8192, l 1"):
+        compile_circuit(quantized.run, list(sentences), rules)
+    plan = plan_of(quantized.run, Sampled(sentences))
+    with pytest.raises(ImpossibleError, match="no parameters"):
+        predicted_profile(plan, "head", CircuitDescription(), rules=rules)
 
 
 @pytest.mark.parametrize(
@@ -287,3 +301,38 @@ def test_the_command_line_takes_a_saved_head(tmp_path):
         json.loads(result.stdout)["estimates"][0]["latency_s"] for result in (found, named)
     ]
     assert latencies[0] == latencies[1]
+
+
+ATTENTION = Path(__file__).parents[1] / "experiments" / "fast" / "attention.json"
+
+
+def test_a_saved_attention_goes_through_the_projection():
+    pytest.importorskip("transformers", reason="needs the extra [gpt2]")
+    asked = {"layer": 0, "heads": "all", "seq_len": 6}
+    request = fhecost.HeadRequest(**asked, variant=str(ATTENTION))
+    profile = profile_of_weights(request)
+    usual = fhecost.HeadRequest(**asked, bits=4, variant="compact-attention")
+    assert any(stage.name == "output_projection" for stage in profile.stages)
+    assert profile.complexity < profile_of_weights(usual).complexity / 4
+    report = fhecost.measure_accuracy(
+        heads=["all"], bits=[4], seq_lens=[32], variant=str(ATTENTION)
+    )
+    (row,) = report.rows
+    assert row.top1 > 0.93
+
+
+def test_a_saved_attention_takes_all_heads():
+    pytest.importorskip("transformers", reason="needs the extra [gpt2]")
+    with pytest.raises(FieldError, match="heads"):
+        profile_of_weights(
+            fhecost.HeadRequest(layer=0, heads=(0, 1), seq_len=2, variant=str(ATTENTION))
+        )
+
+
+def test_accuracy_takes_a_saved_setting(tmp_path):
+    pytest.importorskip("transformers", reason="needs the extra [gpt2]")
+    path = tmp_path / "head.json"
+    save_setting(SavedSetting(settings=SHIPPED[2][:1], rules=SHIPPED[2][1]), path)
+    saved = fhecost.measure_accuracy(heads=[0], seq_lens=[2], variant=str(path))
+    shipped = fhecost.measure_accuracy(heads=[0], bits=[2], seq_lens=[2], variant="fast")
+    assert saved.rows[0].top1 == shipped.rows[0].top1

@@ -12,6 +12,7 @@ import fhecost
 from fhecost.cli import main
 from fhecost.errors import FieldError, ImpossibleError, UsageError
 from fhecost.heads.fast import SHIPPED
+from fhecost.heads.parameter_rules import UNRESTRICTED
 from fhecost.heads.saved_setting import SavedSetting, load_setting
 from fhecost.quantization import largest_integer
 from fhecost.report.optimization_document import optimization_document, optimization_page
@@ -19,7 +20,7 @@ from fhecost.report.render import RENDERERS
 from fhecost.schemas import schema_path
 from fhecost.search import optimize as search
 from fhecost.search.front import Candidate, Limits, pareto, spread_evenly
-from fhecost.search.objective import Objective
+from fhecost.search.objective import PAYS, Objective
 from fhecost.search.records import Figures, Latency, OptimizationReport
 from fhecost.search.space import Space, most_shift
 
@@ -112,6 +113,20 @@ def test_a_tiny_study_gives_a_front(report):
         assert point.figures.latency.low_s < point.figures.latency.latency_s
         assert point.figures.top1_low < point.figures.top1 < point.figures.top1_high
         assert 0 < point.figures.error < 1
+
+
+def test_parameters_are_restricted_where_that_pays(report, folder):
+    restricted = [one for one in report.points if one.setting.rules.restriction != UNRESTRICTED]
+    # Four small polynomials have a larger bootstrap key than one of their size together.
+    assert restricted
+    for point in restricted:
+        assert point.figures.restriction == point.setting.rules.restriction
+        assert point.figures.latency.latency_s < PAYS * point.figures.unrestricted_s
+        assert load_setting(point.file) == point.setting
+    assert all(one.figures.restriction == UNRESTRICTED for one in report.marked)
+    printed = RENDERERS["table"](optimization_document(report))
+    assert "PARAMETERS FOR THE MACHINE" in printed
+    assert f"{restricted[0].setting.rules.restriction}" in printed
 
 
 def test_a_study_goes_on_and_judges_nothing_twice(report, folder, monkeypatch):

@@ -28,7 +28,7 @@ from fhecost.gpt2.model import (
     fingerprint,
     model_shape,
 )
-from fhecost.heads.variants import variant_named
+from fhecost.heads.variants import Variant, variant_named
 from fhecost.measurement.machine import available_threads
 from fhecost.models.shape import EMBEDDED, Heads, head_numbers
 from fhecost.progress import Expect, Progress, silent
@@ -163,7 +163,8 @@ def measure_accuracy(
     kept = _kept_rows(path)
     known = [(setting, kept[_key(setting)]) for setting in wanted if _key(setting) in kept]
     missing = [setting for setting in wanted if _key(setting) not in kept]
-    judged_now = _results(model, judged.lines, missing, processes or available_threads())
+    task = _Task(model, judged.lines, chosen)
+    judged_now = _results(task, missing, processes or available_threads())
     results: dict[Setting, AccuracyRow | str] = {}
     for setting, result in itertools.chain(known, judged_now):
         results[setting] = result
@@ -187,27 +188,34 @@ def measure_accuracy(
     )
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What all settings are judged with: a model, sentences and a variant."""
+
+    model: str
+    sentences: tuple[str, ...]
+    variant: Variant
+
+    def row(self, setting: Setting) -> AccuracyRow | str:
+        """The row of ``setting``, or why there is none."""
+        try:
+            return judge(self.model, self.sentences, setting, self.variant)
+        except ImpossibleError as error:
+            return str(error)
+
+
 def _results(
-    model: str, sentences: tuple[str, ...], wanted: Sequence[Setting], processes: int
+    task: _Task, wanted: Sequence[Setting], processes: int
 ) -> Iterator[tuple[Setting, AccuracyRow | str]]:
     """Each setting with its row, or why there is none, as they come."""
     if processes == 1 or len(wanted) <= 1:
         for setting in wanted:
-            yield setting, _judge_or_say(model, sentences, setting)
+            yield setting, task.row(setting)
         return
     with ProcessPoolExecutor(min(processes, len(wanted)), initializer=_one_thread) as pool:
-        running = {
-            pool.submit(_judge_or_say, model, sentences, setting): setting for setting in wanted
-        }
+        running = {pool.submit(task.row, setting): setting for setting in wanted}
         for future in as_completed(running):
             yield running[future], future.result()
-
-
-def _judge_or_say(model: str, sentences: tuple[str, ...], setting: Setting) -> AccuracyRow | str:
-    try:
-        return judge(model, sentences, setting)
-    except ImpossibleError as error:
-        return str(error)
 
 
 def _one_thread() -> None:

@@ -256,7 +256,8 @@ class CandidateCosts:
         differs = view.ring[own] != ring
         best = np.full(len(ring), np.inf)
         for level in range(table.noise.shape[1]):
-            cost = differs * (dimension * table.cost[ring, level] + table.bias[ring])
+            each = dimension * table.cost[ring, level] + table.bias[ring]
+            cost = np.where(differs, each, 0.0)
             total = circuit.conversion_times[column] * cost
             open_ = np.isinf(best) & (total <= limit)
             if not open_.any():

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict
 from scipy.linalg import block_diag
 
 from fhecost.errors import FieldError
@@ -197,6 +198,15 @@ class AttentionSetting:
     probability_bits: int
     output_bits: int
     kept_bits: int
+
+    # What else a file says of a setting is refused.
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        """Raise a ValueError unless all are in range."""
+        for name, value in vars(self).items():
+            if isinstance(value, bool) or not 2 <= value <= 20:
+                raise ValueError(f"{name} must be from 2 to 20, not {value}")
 
     @classmethod
     def usual(cls, n_bits: int) -> AttentionSetting:

@@ -14,6 +14,13 @@ from fhecost.files import AnyPath, read_model, write_atomically
 from fhecost.frozen import Frozen
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.compact import CompactHeads, quantize_with, state_with
+from fhecost.heads.compact_attention import (
+    AttentionSetting,
+    CompactAttention,
+    check_all_heads,
+    quantize_projected,
+    state_projected,
+)
 from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.parameter_rules import USUAL, ParameterRules
 from fhecost.heads.stated import StatedHeads, StatedShape
@@ -21,20 +28,23 @@ from fhecost.quantization import FloatArray
 
 
 class SavedSetting(Frozen):
-    """Settings of heads, one for all of them or one each, and how wrong their circuit may be.
+    """Settings of heads, one for all of them or one each, and the rules for their parameters.
 
-    ``of`` says what they were found for; nothing is read from it.
+    With a ``projection`` they are all heads of a layer, and their output projection follows inside
+    the circuit. ``of`` says what they were found for; nothing is read from it.
     """
 
     schema_version: Literal[1] = 1
     settings: Annotated[tuple[HeadSetting, ...], Field(min_length=1)]
     rules: ParameterRules = USUAL
+    projection: AttentionSetting | None = None
     of: str = ""
 
     @property
     def name(self) -> str:
         """What circuits of these heads are called: no two settings have the same."""
-        said = self.model_dump_json(exclude={"of"})
+        left_out = {"of"} if self.projection else {"of", "projection"}
+        said = self.model_dump_json(exclude=left_out)
         return f"fast-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
     @property
@@ -42,15 +52,28 @@ class SavedSetting(Frozen):
         """The width that stands for them all: that of the values."""
         return max(setting.value_bits for setting in self.settings)
 
-    def quantize(self, heads: Sequence[AttentionHead], hidden: FloatArray, _: int) -> CompactHeads:
+    @property
+    def heads(self) -> type[CompactHeads] | type[CompactAttention]:
+        """The class of what :meth:`quantize` makes."""
+        return CompactHeads if self.projection is None else CompactAttention
+
+    def quantize(
+        self, heads: Sequence[AttentionHead], hidden: FloatArray, _: int
+    ) -> CompactHeads | CompactAttention:
         """Heads of one layer, each by its setting, calibrated on ``hidden``, (sentences, L, E).
 
         Raises:
-            FieldError: there are settings for another number of heads.
+            FieldError: there are settings for another number of heads, or a projection and not all
+                heads of a layer.
             ImpossibleError: at these widths a tensor of a head is zero for every sentence.
         """
         settings = self._of_each(len(heads))
-        return quantize_with(heads, hidden, settings, self.bits, self.rules)
+        if self.projection is not None:
+            check_all_heads(heads, hidden.shape[-1])
+        quantized = quantize_with(heads, hidden, settings, self.bits, self.rules)
+        if self.projection is None:
+            return quantized
+        return quantize_projected(quantized, heads, hidden, self.projection)
 
     def state(self, shape: StatedShape, _: object = None) -> StatedHeads:
         """Heads of a shape; all alike, since a shape knows no differences.
@@ -60,7 +83,10 @@ class SavedSetting(Frozen):
         """
         if len(set(self.settings)) > 1:
             raise FieldError("variant", "has a setting for each head: it takes a model's weights")
-        return state_with(shape, self.settings[0], self.rules)
+        stated = state_with(shape, self.settings[0], self.rules)
+        if self.projection is None:
+            return stated
+        return state_projected(shape, stated, self.projection)
 
     def _of_each(self, count: int) -> list[HeadSetting]:
         if len(self.settings) not in (1, count):

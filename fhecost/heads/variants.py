@@ -124,7 +124,7 @@ def register(variant: Variant) -> None:
 
 def variant_of(saved: SavedSetting) -> Variant:
     """The variant that settings make; it is known to nobody by its name."""
-    return Variant(saved.name, CompactHeads, saved.quantize, saved.state, bits=saved.bits)
+    return Variant(saved.name, saved.heads, saved.quantize, saved.state, bits=saved.bits)
 
 
 def variant_named(name: str) -> Variant:
