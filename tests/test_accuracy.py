@@ -118,7 +118,7 @@ def test_a_killed_run_goes_on_where_it_stopped(monkeypatch):
     judged = []
     monkeypatch.setattr(
         "fhecost.accuracy.sweep.judge",
-        lambda _model, _sentences, setting: judged.append(setting) or first.rows[0],
+        lambda _model, _sentences, setting, _variant: judged.append(setting) or first.rows[0],
     )
     report = measure_accuracy(bits=[3, 4], **asked)
     assert judged == [Setting(0, (1,), 4, 4, "disable", "compact")]

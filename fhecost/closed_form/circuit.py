@@ -24,7 +24,7 @@ from fhecost.concrete.compilation import GLOBAL_P_ERROR
 from fhecost.heads.parameter_rules import USUAL, ParameterRules
 
 SPLIT_BY_NOISE = 0.3
-"""How far the cost of a circuit may be off whose lookups are split by their noise: of twelve
+"""How far the cost of a circuit may be off whose lookups are split by their noise: of fifteen
 compiled ones (``experiments/closed_form/fast.json.gz``) up to 1.30 times as much was predicted."""
 
 
