@@ -127,7 +127,7 @@ def test_a_half_registered_variant_raises():
         def quantize_input(self, hidden):
             return hidden
 
-    with pytest.raises(TypeError, match="variant half: WithoutRun has no saturated, run, toler"):
+    with pytest.raises(TypeError, match="variant half: WithoutRun has no saturated, run, rules"):
         variants.register(replace(toy_variant.VARIANT, name="half", heads=WithoutRun))
     with pytest.raises(TypeError, match="variant half: quantize and state must be functions"):
         variants.register(replace(toy_variant.VARIANT, name="half", quantize=None))
