@@ -28,7 +28,7 @@ from fhecost.quantization import IntArray
 from fhecost.search.restrictions import RESTRICTIONS
 
 HEADS = 4
-UNRESTRICTED = 72
+RESTRICTED_FROM = 72
 
 
 def drawn_case(number: int) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def drawn_case(number: int) -> dict[str, Any]:
         for _ in range(heads)
     )
     rules = ParameterRules(among(1e-2, 3e-3, 1e-3, 1e-4), by_noise=among(*[False] * 7, True))
-    if number >= UNRESTRICTED:
+    if number >= RESTRICTED_FROM:
         rules = replace(rules, restriction=among(*RESTRICTIONS))
     saved = SavedSetting(settings=settings, rules=rules)
     return {"setting": saved.model_dump(mode="json"), "width": width, "seq_len": seq_len}

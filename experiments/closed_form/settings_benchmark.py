@@ -14,38 +14,26 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 
-import numpy as np
-
 from fhecost.circuits.description import CircuitDescription
 from fhecost.closed_form.circuit import predicted_profile
 from fhecost.closed_form.scopes import ShapeRequest, plan_of_shape
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import find_hardware
-from fhecost.heads.head_quantization import HeadSetting, most_shift
-from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.saved_setting import SavedSetting
 from fhecost.models.shape import EMBEDDED, find_shape
-from fhecost.search.space import LOG10_P_ERROR, OWN, SHARED
+from fhecost.search.space import Space
+from fhecost.search.study import import_optuna
 
 SEQ_LEN = 6
 
 
-def drawn(number: int) -> SavedSetting:
-    """Setting ``number`` of the search space, evenly drawn."""
-    draw = np.random.default_rng(number)
-    widths = {
-        name: int(draw.integers(low, high + 1)) for name, (low, high) in (SHARED | OWN).items()
-    }
-    widths["value_shift"] = min(widths["value_shift"], most_shift(widths["value_bits"]))
-    ranks = {
-        "score_rank": 2 ** int(draw.integers(1, 6)),
-        "value_rank": int(2 ** draw.uniform(0, 6)),
-    }
-    low, high, step = LOG10_P_ERROR
-    p_error = 10 ** (low + step * int(draw.integers(int((high - low) / step) + 1)))
-    setting = HeadSetting(**widths, **ranks, exact=False)
-    return SavedSetting(settings=(setting,), rules=ParameterRules(float(f"{p_error:.3g}")))
+def drawn(many: int) -> list[SavedSetting]:
+    """Settings of the search space, evenly drawn."""
+    optuna = import_optuna()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    space = Space((0,), find_shape(EMBEDDED).dimension)
+    return [space.setting(study.ask()) for _ in range(many)]
 
 
 @cache
@@ -54,9 +42,8 @@ def estimator() -> Estimator:
     return Estimator(find_hardware("epyc-zen4-2"))
 
 
-def latency_of(number: int) -> float | None:
-    """What setting ``number`` takes; None where no parameters or no machine do."""
-    saved = drawn(number)
+def latency_of(saved: SavedSetting) -> float | None:
+    """What ``saved`` takes; None where no parameters or no machine do."""
     request = ShapeRequest(find_shape(EMBEDDED), "head", SEQ_LEN)
     heads = saved.state(request.stated)
     try:
@@ -70,9 +57,10 @@ def latency_of(number: int) -> float | None:
 
 def main(many: int = 10_000) -> None:
     """Judge them all, and say how long that took."""
+    settings = drawn(many)
     start = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count()) as processes:
-        found = list(processes.map(latency_of, range(many), chunksize=100))
+        found = list(processes.map(latency_of, settings, chunksize=100))
     taken = time.perf_counter() - start
     known = [latency_s for latency_s in found if latency_s is not None]
     print(

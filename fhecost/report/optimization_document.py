@@ -149,8 +149,7 @@ def _setting_words(saved: SavedSetting) -> dict[str, str]:
     """Each choice; of heads that differ, one after the other."""
     words = {field: _each(saved.settings, field) for field in _SHORT}
     p_error = saved.rules.p_error
-    words["p_error"] = "default" if p_error is None else f"{p_error:.1g}"
-    return words | {"restriction": str(saved.rules.restriction)}
+    return words | {"p_error": "default" if p_error is None else f"{p_error:.1g}"}
 
 
 def _each(settings: Sequence[HeadSetting], field: str) -> str:

@@ -136,15 +136,13 @@ class Study:
     def judged(self) -> list[Candidate]:
         """All settings that were judged wholly, each once, without the excluded ones."""
         settings = {setting.name: setting for _, setting in self._settings()}
-        return [
-            one
-            for one in (
-                Candidate(setting, self._known[name])
-                for name, setting in settings.items()
-                if name in self._known
-            )
-            if one.setting.name not in self._excluded
+        candidates = [
+            Candidate(setting, self._known[name])
+            for name, setting in settings.items()
+            if name in self._known
         ]
+        excluded = self._excluded
+        return [one for one in candidates if not excluded or one.setting.name not in excluded]
 
     def begin(self, limits: Limits) -> None:
         """Propose what is worth a try for sure.
