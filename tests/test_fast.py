@@ -312,13 +312,13 @@ def test_a_saved_attention_goes_through_the_projection():
     request = fhecost.HeadRequest(**asked, variant=str(ATTENTION))
     profile = profile_of_weights(request)
     usual = fhecost.HeadRequest(**asked, bits=4, variant="compact-attention")
-    assert any(stage.name == "output_projection" for stage in profile.stages)
+    assert sum(stage.name.endswith("output_projection") for stage in profile.stages) == 4
     assert profile.complexity < profile_of_weights(usual).complexity / 4
     report = fhecost.measure_accuracy(
         heads=["all"], bits=[4], seq_lens=[32], variant=str(ATTENTION)
     )
     (row,) = report.rows
-    assert row.top1 > 0.93
+    assert row.top1 >= 0.95
 
 
 def test_a_saved_attention_takes_all_heads():

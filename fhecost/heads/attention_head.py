@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fhecost.errors import FieldError
 from fhecost.models.shape import check_head
 from fhecost.quantization import FloatArray
 
@@ -85,3 +87,20 @@ def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     attended: FloatArray = weights / weights.sum(axis=-1, keepdims=True) @ value
     return attended
+
+
+def check_all_heads(heads: Sequence[AttentionHead], width: int) -> None:
+    """Raise a FieldError unless ``heads`` are all of a layer of ``width`` E."""
+    if sum(head.dimension for head in heads) != width:
+        raise FieldError("heads", "an output projection needs all heads of a layer")
+
+
+def output_weight(head: AttentionHead) -> FloatArray:
+    """The head's rows of the output projection, shape (d, E).
+
+    Raises:
+        FieldError: the head comes without.
+    """
+    if head.output_weight is None or head.output_bias is None:
+        raise FieldError("heads", "an output projection is needed, and they come without")
+    return head.output_weight

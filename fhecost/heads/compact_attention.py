@@ -24,7 +24,7 @@ from pydantic import ConfigDict
 from scipy.linalg import block_diag
 
 from fhecost.errors import FieldError
-from fhecost.heads.attention_head import AttentionHead, attend
+from fhecost.heads.attention_head import AttentionHead, attend, check_all_heads, output_weight
 from fhecost.heads.compact import (
     KEPT_BITS,
     CompactHeads,
@@ -246,7 +246,7 @@ def quantize_projected(
     """
     width, output_bits = hidden.shape[-1], setting.output_bits
     columns = sum(head.value_rank for head in compact.heads)
-    weight = np.concatenate([_output_weight(head) for head in heads])
+    weight = np.concatenate([output_weight(head) for head in heads])
     blank = CompactAttention(
         heads=compact,
         probability_bits=setting.probability_bits,
@@ -311,7 +311,7 @@ def quantize_projected(
     column_scale = weight_scale * output.scale
     products = quantized @ weight_integers
     # The means of the values, the bias, and what rounding shifts on average: all in the clear.
-    means = [quantized.value_mean @ _output_weight(head) for head, quantized in both]
+    means = [quantized.value_mean @ output_weight(head) for head, quantized in both]
     offset = np.sum(means, axis=0) + heads[0].output_bias
     offset = offset + (wanted - products * column_scale).mean(axis=(0, 1))
     return replace(
@@ -323,12 +323,6 @@ def quantize_projected(
         attended_bits=signed_bits(SPARE * max(largest)),
         product_bits=signed_bits(SPARE * float(np.abs(products).max())),
     )
-
-
-def check_all_heads(heads: Sequence[AttentionHead], width: int) -> None:
-    """Raise a FieldError unless ``heads`` are all of a layer."""
-    if sum(head.dimension for head in heads) != width:
-        raise FieldError("heads", f"{NAME} needs all heads of a layer")
 
 
 def state_compact_attention(shape: StatedShape, _: object = None) -> StatedHeads:
@@ -374,9 +368,3 @@ def stated_projection(rows: int, columns: int, n_bits: int) -> tuple[StatedMatri
         StatedMatrix(rows, columns, spread),
         signed_bits(SPARE * REACH * math.sqrt(rows) * spread**2),
     )
-
-
-def _output_weight(head: AttentionHead) -> FloatArray:
-    if head.output_weight is None or head.output_bias is None:
-        raise FieldError("heads", f"{NAME} needs their output projection, and they come without")
-    return head.output_weight

@@ -225,19 +225,22 @@ def _directions(
     return block_diag(of_query, of_key, of_value), r, v
 
 
-def refit(values: FloatArray, wanted: FloatArray, before: FloatArray) -> FloatArray:
+def refit(
+    values: FloatArray, wanted: FloatArray, before: FloatArray, ridge: float = RIDGE
+) -> FloatArray:
     """What ``values`` are best multiplied with to give ``wanted``, not far from ``before``.
 
     Args:
         values: quantized values, shape (..., v).
         wanted: what the float head gives, shape (..., d).
         before: what values that aren't quantized would be multiplied with, shape (v, d).
+        ridge: how far to hold back, in units of the columns' mean square.
     """
     columns = values.reshape(-1, values.shape[-1])
     left = wanted.reshape(len(columns), -1) - columns @ before
     moments = columns.T @ columns
-    ridge = RIDGE * np.trace(moments) / len(moments) * np.eye(len(moments))
-    change: FloatArray = np.linalg.solve(moments + ridge, columns.T @ left)
+    held = ridge * np.trace(moments) / len(moments) * np.eye(len(moments))
+    change: FloatArray = np.linalg.solve(moments + held, columns.T @ left)
     return before + change
 
 

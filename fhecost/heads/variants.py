@@ -20,6 +20,7 @@ from fhecost.heads.compact_circuit import CompactHead
 from fhecost.heads.fast import quantize_fast_heads, state_fast_heads
 from fhecost.heads.operators import Operators
 from fhecost.heads.parameter_rules import ParameterRules
+from fhecost.heads.projected_heads import ProjectedHead, ProjectedHeads
 from fhecost.heads.reference import (
     ReferenceHead,
     ReferenceHeads,
@@ -150,6 +151,8 @@ for _variant in (
             parts=(CompactHead,)),
     Variant("compact-attention", CompactAttention, quantize_compact_attention,
             state_compact_attention, parts=(CompactHeads, CompactHead)),
-    Variant("fast", CompactHeads, quantize_fast_heads, state_fast_heads, parts=(CompactHead,)),
+    # Saved settings make projected heads too, which have no name of their own.
+    Variant("fast", CompactHeads, quantize_fast_heads, state_fast_heads,
+            parts=(CompactHead, ProjectedHeads, ProjectedHead)),
 ):  # fmt: skip
     register(_variant)
