@@ -259,6 +259,12 @@ def load_profile(path: AnyPath) -> CircuitProfile:
     content: Any = read_json(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a circuit profile: the top level must be an object")
+    if isinstance(content.get("functions"), dict):
+        calls = ",".join(f"{name}=1" for name in content["functions"])
+        raise UsageError(
+            f"{path}: a module of several functions, not one circuit: fhecost estimate prices "
+            f"calls of them with --calls {calls}"
+        )
     if _version(content) not in (1, 2):
         raise UsageError(
             f"{path}: schema_version: this fhecost reads circuit profiles of versions 1 and 2, "
