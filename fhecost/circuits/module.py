@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -11,7 +10,7 @@ from pydantic import Field, model_validator
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import FieldError
 from fhecost.fields import VersionOne
-from fhecost.files import AnyPath, read_model, write_atomically
+from fhecost.files import AnyPath, read_model
 from fhecost.frozen import Frozen
 
 
@@ -59,13 +58,8 @@ class ModuleProfile(Frozen):
         return self
 
 
-def save_module(profile: ModuleProfile, path: AnyPath) -> None:
-    """Write ``profile`` to ``path`` as JSON, whole or not at all."""
-    write_atomically(Path(path), profile.model_dump_json(indent=1) + "\n")
-
-
 def load_module(path: AnyPath) -> ModuleProfile:
-    """Read a module's profile that :func:`save_module` wrote.
+    """Read a module's profile that :func:`save_profile` wrote.
 
     Raises:
         UsageError: the file is missing, no JSON, or breaks the schema.

@@ -64,6 +64,15 @@ def stage_units(stage: Stage) -> float:
     )
 
 
+def pbs_depth(stages: Iterable[Stage]) -> int:
+    """PBS on the longest chain of stages that wait for each other; each in its own steps."""
+    end: dict[str, int] = {}
+    for stage in stages:
+        own = stage.depth if stage.pbs else 0
+        end[stage.name] = own + max((end[name] for name in stage.predecessors), default=0)
+    return max(end.values(), default=0)
+
+
 def bootstrap_key_bytes(parameters: PbsParameters) -> int:
     """Bytes of the bootstrap key of one parameter set, equal in both domains."""
     return int(external_product_units(parameters)) * TORUS_BYTES

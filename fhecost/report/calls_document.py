@@ -30,17 +30,18 @@ def _blocks(report: CallsReport) -> Iterator[Block]:
     yield Table(
         names("function", (one.function for one in functions)),
         numbers("calls", (one.calls for one in functions)),
-        numbers("PBS a call", (one.circuit.pbs_count for one in functions)),
-        numbers("KS a call", (one.circuit.key_switch_count for one in functions)),
+        numbers("PBS", (one.circuit.pbs_count for one in functions)),
+        numbers("KS", (one.circuit.key_switch_count for one in functions)),
         numbers("bits", (one.circuit.max_bit_width for one in functions)),
         *(
             numbers(
-                f"{made.hardware} a call",
+                made.hardware,
                 (made.by_function[one.function].latency_s for one in functions),
                 duration,
             )
             for made in report.estimates
         ),
+        title="PBS, KS and latency of one call:",
         fixed=5,
     )
     yield Heading("Latency of all calls")
