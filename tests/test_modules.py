@@ -99,7 +99,7 @@ def _inputs(*shapes, high, size=30):
 
 
 CASES = {
-    "counter": Case(Counter, dict.fromkeys(("inc", "dec", "passed_on"), list(range(20)))),
+    "counter": Case(Counter, {name: range(20) for name in ("inc", "dec", "passed_on")}),
     "collatz": Case(Collatz, {"step": list(range(63))}),
     "levenshtein": Case(
         Levenshtein,
@@ -218,7 +218,7 @@ def test_what_is_no_circuit_is_one_line(compiled, given, said):
 
 
 def test_what_is_no_module_is_one_line(compiled):
-    with pytest.raises(fhecost.UsageError, match="module: must be a compiled fhe.module, not"):
+    with pytest.raises(fhecost.UsageError, match=r"module: must be a compiled fhe\.module, not"):
         fhecost.profile_module(compiled("counter").inc)
 
 
@@ -272,7 +272,7 @@ def test_a_saved_module_comes_back_and_is_no_circuit(tmp_path, counter, capsys):
     path = tmp_path / "counter.json"
     fhecost.save_profile(counter, path)
     assert fhecost.load_module(path) == counter
-    with pytest.raises(fhecost.UsageError, match="module of several functions.*inc=1"):
+    with pytest.raises(fhecost.UsageError, match=r"module of several functions.*inc=1"):
         fhecost.load_profile(path)
     arguments = ["--profile", str(path), "--hardware", "h100", "--format", "json"]
     main(["estimate", *arguments, "--calls", "inc=10, dec=3"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -14,6 +15,9 @@ from fhecost.hardware.estimate import CircuitSummary, Estimate
 from fhecost.hardware.estimator import estimate, summarize
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.version import VERSION
+
+_LINES = re.compile(r"[^+]+:\d+(\+[^+]+:\d+)*")
+"""The name of a stage without a tag: its lines."""
 
 
 class StageChange(Frozen):
@@ -127,22 +131,26 @@ def _pairs(
     before: Sequence[Stage], after: Sequence[Stage]
 ) -> Iterator[tuple[Stage | None, Stage | None]]:
     """Stages that are the same, in the order of ``after``; then those that are there no more."""
-    old = {stage.name: stage for stage in before}
-    new_names = {stage.name for stage in after}
-    # What is left of both, by all that they do: a line that has moved does what it did.
-    moved: dict[Stage, deque[Stage]] = defaultdict(deque)
-    for stage in before:
-        if stage.name not in new_names:
-            moved[_nameless(stage)].append(stage)
-    gone = dict.fromkeys(stage.name for stage in before)
+    left = {stage.name: stage for stage in before}
+    same: dict[str, Stage] = {}
     for stage in after:
-        same = old.get(stage.name)
-        if same is None and moved[_nameless(stage)]:
-            same = moved[_nameless(stage)].popleft()
-        if same is not None:
-            del gone[same.name]
-        yield same, stage
-    yield from ((old[name], None) for name in gone)
+        found = left.get(stage.name)
+        if found is not None and not _differ(found, stage):
+            same[stage.name] = left.pop(stage.name)
+    # A line that has moved does what it did, under the name of another line.
+    moved: dict[Stage, deque[Stage]] = defaultdict(deque)
+    for stage in left.values():
+        if _LINES.fullmatch(stage.name):
+            moved[_nameless(stage)].append(stage)
+    for stage in after:
+        candidates = moved[_nameless(stage)]
+        if stage.name not in same and candidates and _LINES.fullmatch(stage.name):
+            same[stage.name] = left.pop(candidates.popleft().name)
+    for stage in after:
+        if stage.name not in same and stage.name in left:
+            same[stage.name] = left.pop(stage.name)
+        yield same.get(stage.name), stage
+    yield from ((stage, None) for stage in left.values())
 
 
 def _differ(before: Stage | None, after: Stage | None) -> bool:
