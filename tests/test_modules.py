@@ -217,6 +217,17 @@ def test_what_is_no_circuit_is_one_line(compiled, given, said):
     assert "\n" not in str(caught.value)
 
 
+def test_counts_that_miss_operations_are_refused(compiled, monkeypatch):
+    # The counter has a function that does nothing, and so takes no part of the work.
+    for name in ("counter", "database"):
+        module = compiled(name)
+        stated = module.complexity
+        with monkeypatch.context() as patched:
+            patched.setattr(type(module), "complexity", 2 * stated)
+            with pytest.raises(fhecost.ImpossibleError, match="operations are missing"):
+                fhecost.profile_module(module)
+
+
 def test_what_is_no_module_is_one_line(compiled):
     with pytest.raises(fhecost.UsageError, match=r"module: must be a compiled fhe\.module, not"):
         fhecost.profile_module(compiled("counter").inc)
