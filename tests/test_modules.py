@@ -246,6 +246,10 @@ def test_calls_cost_what_each_call_costs(counter):
             }
             assert getattr(made, end) == pytest.approx(10 * each["inc"] + 3 * each["dec"])
         assert made.low_s <= made.latency_s <= made.high_s
+    title, *lines = str(report).splitlines()
+    assert title == "counter: 10 times inc, 3 times dec; 13 PBS"
+    assert [line.split()[0] for line in lines] == [made.hardware for made in report.estimates]
+    assert all(f"<td>{made.hardware}</td>" in report._repr_html_() for made in report.estimates)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import CircuitSummary, Estimate, Refusal
 from fhecost.hardware.estimator import Estimator, summarize
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.summary import as_html, as_lines
+from fhecost.units import duration
 from fhecost.version import VERSION
 
 
@@ -54,6 +56,29 @@ class CallsReport(Frozen):
     def pbs_count(self) -> int:
         """PBS of all calls."""
         return sum(one.calls * one.circuit.pbs_count for one in self.functions)
+
+    def __str__(self) -> str:
+        rows = [[name, time, f"({low} to {high})"] for name, time, low, high in self._rows]
+        lines = as_lines(self._title, rows)
+        return "\n".join([lines, *(f"  {no.hardware}: {no.reason}" for no in self.refusals)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        refused = [[no.hardware, no.reason, "", ""] for no in self.refusals]
+        headings = ("machine", "latency of all calls", "from", "to")
+        return as_html(self._title, headings, [*self._rows, *refused])
+
+    @property
+    def _title(self) -> str:
+        calls = ", ".join(f"{one.calls:,} times {one.function}" for one in self.functions)
+        return f"{self.module}: {calls}; {self.pbs_count:,} PBS"
+
+    @property
+    def _rows(self) -> list[list[str]]:
+        return [
+            [made.hardware, *map(duration, (made.latency_s, made.low_s, made.high_s))]
+            for made in self.estimates
+        ]
 
 
 def estimate_calls_on(

@@ -53,8 +53,8 @@ def _blocks(report: CallsReport) -> Iterator[Block]:
     )
     yield Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals))
     yield Note(
-        "calls run one after the other; encrypting the first inputs and decrypting the last "
-        "outputs are left out"
+        "calls run one after the other, each with the keys, inputs and outputs of a run of its "
+        "own; encryption and decryption are left out"
     )
     yield Heading("How sure")
     # A machine's figures are the same for each function: those of its longest stand for all.
