@@ -28,17 +28,23 @@ def test_anyone_elses_circuit_is_told_which_stages_and_to_how_many_bits(saved_pr
     said = str(caught.value)
     assert not any(words in said for words in HEADS_ONLY)
     limit = fhecost.find_hardware("morphling").figures["largest_polynomial_size"].value
-    for stage in saved_profile.stages[:2]:
+    for stage in saved_profile.stages:
         size = max((use.parameters.polynomial_size for use in stage.pbs), default=0)
         if size > limit:
             left = stage.bit_width - int(math.log2(size / limit))
             assert f"{left} bits instead of {stage.bit_width} in lookups of stage" in said
 
 
-def test_many_stages_are_counted(saved_profile):
-    stages = [stage for stage in saved_profile.stages if stage.pbs]
-    said = smaller_sets(own(saved_profile), stages, 256)
-    assert f"and so on in {len(stages) - 3} more stages" in said
+def test_stages_that_are_alike_are_told_together(saved_profile):
+    stage = max(saved_profile.stages, key=lambda one: one.bit_width or 0)
+    size = max(use.parameters.polynomial_size for use in stage.pbs)
+    alike = [stage.changed(name=f"s{index}") for index in range(5)]
+    said = smaller_sets(own(saved_profile), alike[:2], size / 2)
+    assert f"{stage.bit_width - 1} bits instead of {stage.bit_width} in lookups of stages" in said
+    assert "stages 's0', 's1' should fit" in said
+    assert "stages 's0', 's1', 's2' and 2 more should" in smaller_sets(
+        own(saved_profile), alike, size / 2
+    )
 
 
 def test_lookups_that_are_narrow_and_noisy_are_told_something_else(saved_profile):

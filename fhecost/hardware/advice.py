@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 from fhecost.circuits.profile import CircuitProfile, Stage
@@ -23,30 +24,36 @@ def smaller_sets(circuit: Workload, stages: Sequence[Stage], limit: float) -> st
         return "narrower lookups need smaller sets"
     if circuit.description.of_model:
         return "fewer bits or a shorter sequence give smaller sets"
-    advised = [_of_stage(stage, limit) for stage in stages[:_NAMED]]
-    more = len(stages) - _NAMED
-    others = f", and so on in {more} more stages" if more > 0 else ""
-    return f"each bit fewer halves N: {', '.join(advised)}{others}; {_HOW}"
+    alike: dict[tuple[int | None, int], list[str]] = defaultdict(list)
+    for stage in stages:
+        size = max(use.parameters.polynomial_size for use in stage.pbs)
+        alike[stage.bit_width, math.ceil(math.log2(size / limit))].append(stage.name)
+    advised = [_advice(*key, _named(names)) for key, names in alike.items()]
+    return f"each bit fewer halves N: {', '.join(advised)}; {_HOW}"
 
 
 _NAMED = 3
+"""Stages that are called by their names; of more, their number is enough."""
 _HOW = (
     "fhe.truncate_bit_pattern drops bits, as does fhe.round_bit_pattern with "
     "overflow_protection=False (its protection takes a bit more)"
 )
 
 
-def _of_stage(stage: Stage, limit: float) -> str:
-    """To how many bits what its lookups read would have to be rounded."""
-    size = max(use.parameters.polynomial_size for use in stage.pbs)
-    fewer = math.ceil(math.log2(size / limit))
-    bits = "1 bit" if fewer == 1 else f"{fewer} bits"
-    if stage.bit_width is None:
-        return f"{bits} fewer in lookups of stage {stage.name!r}"
-    left = stage.bit_width - fewer
-    if left < NARROWEST:
+def _advice(width: int | None, fewer: int, where: str) -> str:
+    """To how many bits what lookups read would have to be rounded, ``fewer`` than ``width``."""
+    if width is None:
+        return f"{fewer} bit{'s' if fewer > 1 else ''} fewer in lookups of {where}"
+    if width - fewer < NARROWEST:
         return (
-            f"lookups of stage {stage.name!r} read {stage.bit_width} bits, too few for that (sum "
-            "fewer values before them, or allow a larger p_error)"
+            f"lookups of {where} read {width} bits, too few for that (sum fewer values before "
+            "them, or allow a larger p_error)"
         )
-    return f"{left} bits instead of {stage.bit_width} in lookups of stage {stage.name!r} would fit"
+    return f"{width - fewer} bits instead of {width} in lookups of {where} should fit"
+
+
+def _named(names: Sequence[str]) -> str:
+    """One stage or several, the first of them by name."""
+    first = ", ".join(repr(name) for name in names[:_NAMED])
+    more = len(names) - _NAMED
+    return f"stage{'s' if len(names) > 1 else ''} {first}{f' and {more} more' if more > 0 else ''}"
