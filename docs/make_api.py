@@ -30,9 +30,12 @@ what a saved circuit profile or a closed form tells.
 """
 COMMANDS: Mapping[str, str] = {
     "estimate": "estimate_circuit",
+    "estimate --calls": "estimate_calls",
     "compare": "compare_circuit",
     "project": "project",
     "report": "make_report, write_report",
+    "profile": "profile_script, save_profile",
+    "diff": "diff_circuits",
     "accuracy": "measure_accuracy",
     "generate": "generate",
     "optimize": "optimize",

@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from fhecost.circuit_request import SavedCircuit as SavedCircuit
     from fhecost.circuit_request import find_circuit as find_circuit
     from fhecost.circuits.description import CircuitDescription as CircuitDescription
+    from fhecost.circuits.module import ModuleProfile as ModuleProfile
+    from fhecost.circuits.module import load_module as load_module
     from fhecost.circuits.profile import CircuitProfile as CircuitProfile
     from fhecost.circuits.profile import Stage as Stage
     from fhecost.circuits.profile import load_profile as load_profile
     from fhecost.circuits.profile import save_profile as save_profile
     from fhecost.closed_form.scopes import ShapeRequest as ShapeRequest
+    from fhecost.concrete.module import profile_module as profile_module
     from fhecost.concrete.reader import profile_circuit as profile_circuit
+    from fhecost.concrete.script import profile_script as profile_script
     from fhecost.errors import FhecostError as FhecostError
     from fhecost.errors import FieldError as FieldError
     from fhecost.errors import ImpossibleError as ImpossibleError
@@ -41,7 +45,9 @@ if TYPE_CHECKING:
     from fhecost.gpt2.head_circuit import profile_heads as profile_heads
     from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model as MultiHeadsQGPT2Model
     from fhecost.gpt2.hybrid import SingleHeadQGPT2Model as SingleHeadQGPT2Model
+    from fhecost.hardware.calls import CallsReport as CallsReport
     from fhecost.hardware.comparison import ComparisonReport as ComparisonReport
+    from fhecost.hardware.difference import DifferenceReport as DifferenceReport
     from fhecost.hardware.estimate import Estimate as Estimate
     from fhecost.hardware.estimate import EstimateReport as EstimateReport
     from fhecost.hardware.estimator import Estimator as Estimator
@@ -71,6 +77,8 @@ if TYPE_CHECKING:
     from fhecost.models.shape import ModelShape as ModelShape
     from fhecost.models.shape import find_shape as find_shape
     from fhecost.pipeline import compare_circuit as compare_circuit
+    from fhecost.pipeline import diff_circuits as diff_circuits
+    from fhecost.pipeline import estimate_calls as estimate_calls
     from fhecost.pipeline import estimate_circuit as estimate_circuit
     from fhecost.pipeline import write_report as write_report
     from fhecost.projection.lengths import spread_lengths as spread_lengths
@@ -85,7 +93,7 @@ if TYPE_CHECKING:
     from fhecost.validation.comparison import validate as validate
 
 PUBLIC = {
-    "pipeline": "estimate_circuit compare_circuit write_report",
+    "pipeline": "estimate_circuit compare_circuit estimate_calls diff_circuits write_report",
     "full_report": "FullReport make_report",
     "projection.projection": "ProjectionReport project",
     "projection.lengths": "spread_lengths",
@@ -110,14 +118,19 @@ PUBLIC = {
     "heads.variants": "Variant register",
     "circuits.description": "CircuitDescription",
     "circuits.profile": "CircuitProfile Stage load_profile save_profile",
+    "circuits.module": "ModuleProfile load_module",
     "concrete.reader": "profile_circuit",
+    "concrete.module": "profile_module",
+    "concrete.script": "profile_script",
     "hardware.library": "find_hardware load_hardware read_hardware hardware_faults",
     "hardware.template": "hardware_template",
     "hardware.what_if": "with_figures",
     "hardware.profile": "HardwareProfile",
     "hardware.estimator": "estimate estimate_all Estimator",
     "hardware.estimate": "Estimate EstimateReport",
+    "hardware.calls": "CallsReport",
     "hardware.comparison": "ComparisonReport",
+    "hardware.difference": "DifferenceReport",
     "errors": "FhecostError UsageError FieldError ImpossibleError",
 }
 """The public names by the module that has them, in the order of docs/api.md."""

@@ -93,6 +93,8 @@ def make_report(
         missing["accuracy"] = (
             "not measured for this model, variant, width and these heads; "
             "fhecost accuracy measures it"
+            if found.description.of_model
+            else "the circuit is no head of a language model; what it should give is not known"
         )
     validation = projection = None
     try:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from fhecost.circuit_request import CircuitRequest, CompiledHeads, PredictedHeads, find_circuit
 from fhecost.circuits.description import CircuitDescription
-from fhecost.circuits.profile import CircuitProfile, save_profile
+from fhecost.circuits.module import ModuleProfile, load_module
+from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
 from fhecost.errors import FhecostError, FieldError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write, write_atomically
+from fhecost.hardware.calls import CallsReport, estimate_calls_on
 from fhecost.hardware.comparison import ComparisonReport, check_sort, compare
+from fhecost.hardware.difference import DifferenceReport, difference
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import Estimator, estimate_all
 from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware
@@ -66,6 +69,54 @@ def estimate_circuit(
     if kept is not None:
         save_profile(found, kept)
     return report
+
+
+def estimate_calls(
+    module: ModuleProfile | AnyPath,
+    calls: Mapping[str, int],
+    hardware: HardwareNames = DEFAULT,
+    hardware_path: Iterable[AnyPath] = (),
+) -> CallsReport:
+    """What ``fhecost estimate --calls`` does: price calls of a module's functions.
+
+    Args:
+        module: its profile, or the file that holds it.
+        calls: how often each function is called, by its name: ``{"inc": 10, "dec": 1}``.
+        hardware: names of machines or hardware profiles, ``all``, or ``default``. With these two,
+            a machine that can't run a function is a refusal in the report, not an error.
+        hardware_path: folders of further machines.
+
+    Raises:
+        UsageError: the file, a function, a number, a machine or a path is wrong.
+        ImpossibleError: a machine can't run a function that is called.
+    """
+    found = module if isinstance(module, ModuleProfile) else load_module(module)
+    profiles = load_hardware(hardware, hardware_path)
+    return estimate_calls_on(found, calls, profiles, skip_impossible=hardware in (ALL, DEFAULT))
+
+
+def diff_circuits(
+    before: CircuitProfile | AnyPath,
+    after: CircuitProfile | AnyPath,
+    hardware: HardwareNames = DEFAULT,
+    hardware_path: Iterable[AnyPath] = (),
+) -> DifferenceReport:
+    """What ``fhecost diff`` does: what changed between two circuits, and in their times.
+
+    Args:
+        before: a circuit profile, or the file that holds one.
+        after: the other one.
+        hardware: names of machines or hardware profiles, ``all``, or ``default``. A machine that
+            can't run one of the circuits says so in the report.
+        hardware_path: folders of further machines.
+
+    Raises:
+        UsageError: a file, a machine or a path is wrong.
+    """
+    old, new = (
+        one if isinstance(one, CircuitProfile) else load_profile(one) for one in (before, after)
+    )
+    return difference(old, new, load_hardware(hardware, hardware_path))
 
 
 def published_head(

@@ -53,6 +53,11 @@ class CircuitDescription(Frozen):
     cached_bytes: Count | None = None
     notes: Mapping[str, StrictStr | StrictInt | Finite] = {}
 
+    @property
+    def of_model(self) -> bool:
+        """Whether it says that the circuit is a part of a language model, which has settings."""
+        return self.scope is not None or self.variant is not None
+
     @classmethod
     def of(cls, said: Mapping[str, str | int | float]) -> CircuitDescription:
         """The description that ``said`` gives as profiles of version 1 did."""

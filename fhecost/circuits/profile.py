@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
@@ -22,6 +22,9 @@ from fhecost.fields import (
 )
 from fhecost.files import AnyPath, checked, read_json, write_atomically
 from fhecost.frozen import Frozen
+
+if TYPE_CHECKING:
+    from fhecost.circuits.module import ModuleProfile
 
 LinearOperation = Literal[
     "clear_addition", "encrypted_addition", "clear_multiplication", "encrypted_negation"
@@ -244,8 +247,8 @@ class CircuitProfile(Frozen):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def save_profile(profile: CircuitProfile, path: AnyPath) -> None:
-    """Write ``profile`` to ``path`` as JSON, whole or not at all."""
+def save_profile(profile: CircuitProfile | ModuleProfile, path: AnyPath) -> None:
+    """Write the profile of a circuit or a module to ``path`` as JSON, whole or not at all."""
     write_atomically(Path(path), profile.model_dump_json(indent=1) + "\n")
 
 
@@ -259,6 +262,12 @@ def load_profile(path: AnyPath) -> CircuitProfile:
     content: Any = read_json(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a circuit profile: the top level must be an object")
+    if isinstance(content.get("functions"), dict):
+        calls = ",".join(f"{name}=1" for name in content["functions"])
+        raise UsageError(
+            f"{path}: a module of several functions, not one circuit: fhecost estimate prices "
+            f"calls of them with --calls {calls}"
+        )
     if _version(content) not in (1, 2):
         raise UsageError(
             f"{path}: schema_version: this fhecost reads circuit profiles of versions 1 and 2, "

@@ -57,6 +57,22 @@ def key_switch_units(parameters: KeySwitchParameters) -> float:
     return float(rows + rows * columns + (rows - 1) * columns + 1)
 
 
+def stage_units(stage: Stage) -> float:
+    """Work of a stage's PBS and KS; linear operations count nothing."""
+    return sum(use.count * pbs_units(use.parameters) for use in stage.pbs) + sum(
+        use.count * key_switch_units(use.parameters) for use in stage.key_switches
+    )
+
+
+def pbs_depth(stages: Iterable[Stage]) -> int:
+    """PBS on the longest chain of stages that wait for each other; each in its own steps."""
+    end: dict[str, int] = {}
+    for stage in stages:
+        own = stage.depth if stage.pbs else 0
+        end[stage.name] = own + max((end[name] for name in stage.predecessors), default=0)
+    return max(end.values(), default=0)
+
+
 def bootstrap_key_bytes(parameters: PbsParameters) -> int:
     """Bytes of the bootstrap key of one parameter set, equal in both domains."""
     return int(external_product_units(parameters)) * TORUS_BYTES

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import typer
 
-from fhecost.cli import costs, hardware, language, measure, search
+from fhecost.cli import circuits, costs, hardware, language, measure, search
 from fhecost.cli.options import option_of
 from fhecost.errors import FhecostError, FieldError, UsageError
 from fhecost.version import VERSION
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 for command in (
     *(costs.estimate, costs.compare, costs.project, costs.report),
+    *(circuits.profile, circuits.diff),
     *(language.accuracy, language.generate, search.optimize),
     *(measure.calibrate, measure.validate, measure.backtest),
 ):

@@ -24,6 +24,7 @@ from fhecost.cli.options import (
     takes_circuit,
 )
 from fhecost.cli.parsing import (
+    parse_calls,
     parse_duration,
     parse_hardware,
     parse_heads,
@@ -50,12 +51,26 @@ def estimate(
     save_profile: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Keep the circuit profile there.")
     ] = None,
+    calls: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FUNCTION=TIMES,…", help="With --profile of a module: calls of its functions."
+        ),
+    ] = None,
 ) -> Iterator[Document]:
     """Estimate how long an encrypted attention head, layer or model takes, on each machine."""
     from fhecost.circuit_request import expected_seconds
-    from fhecost.pipeline import estimate_circuit
+    from fhecost.pipeline import estimate_calls, estimate_circuit
+    from fhecost.report.calls_document import calls_document
     from fhecost.report.estimate_document import estimate_document
 
+    if calls is not None:
+        module = circuit.module_file(refused=["save_profile"])
+        machines = parse_hardware(hardware)
+        yield calls_document(
+            estimate_calls(module, parse_calls(calls), machines, hardware_path or ())
+        )
+        return
     request = circuit.request()
     with timed_progress(expected_seconds(request)) as progress:
         report = estimate_circuit(

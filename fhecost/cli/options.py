@@ -220,6 +220,21 @@ class CircuitOptions(HeadOptions):
             self._refuse(["heads", "variant"], f"--scope {scope} has all heads, compact")
         return PredictedShape(found)
 
+    def module_file(self, refused: Sequence[str]) -> Path:
+        """The file of the module whose functions are called.
+
+        Args:
+            refused: options of the command that have no effect on calls.
+
+        Raises:
+            UsageError: no file is named, or options that don't go together.
+        """
+        if self.profile is None:
+            raise UsageError("--calls: goes with --profile of a module, from fhecost profile")
+        others = [field.name for field in fields(self) if field.name != "profile"]
+        self._refuse([*others, *refused], "the functions are those of --profile")
+        return self.profile
+
     def _refuse(self, useless: Sequence[str], why: str) -> None:
         refuse_options(self.context, useless, f"{why}; leave these out")
 

@@ -91,6 +91,30 @@ def parse_years(text: str) -> range:
     return range(years[0], years[-1] + 1)
 
 
+def parse_script(text: str) -> tuple[str, str | None]:
+    """The file and the name in ``my_script.py:circuit``; no name where there is only a file."""
+    path, colon, name = text.rpartition(":")
+    # What follows the colon of a drive is no name.
+    if colon and all(part.isidentifier() for part in name.split(".")):
+        return path, name
+    return text, None
+
+
+def parse_calls(text: str) -> dict[str, int]:
+    """The calls of an option such as ``inc=10,dec=1``.
+
+    Raises:
+        UsageError: something else than names and whole numbers, or one name twice.
+    """
+    calls: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        if name in calls or not number.isdecimal():
+            raise UsageError(f"--calls {part}: must be functions once each, such as inc=10,dec=1")
+        calls[name] = int(number)
+    return calls
+
+
 def parse_duration(option: str, text: str) -> float:
     """Seconds of an option that is a duration such as ``100ms``, ``2.5 s`` or ``1h``.
 

@@ -132,10 +132,18 @@ def _range_restriction(restriction: Restriction) -> Any:
 
 
 def _reason(error: RuntimeError) -> str:
-    """Concrete's reason in one line: what it writes under nodes of its graph, else its title."""
+    """Concrete's reason in one line."""
+    # Its optimizer can fail without a word, as when an error probability is out of reach.
+    return reason_of(error) or "it gives no reason; a larger global_p_error may help"
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says in one line; empty where it says nothing.
+
+    Of Concrete's that is what it writes under nodes of its graph.
+    """
     lines = str(error).strip().splitlines()
     marked = [line.lstrip("^").strip() for line in lines if line.startswith("^^")]
     if marked:
         return " ".join(marked)
-    # Its optimizer can fail without a word, as when an error probability is out of reach.
-    return lines[0] if lines else "it gives no reason; a larger global_p_error may help"
+    return lines[0] if lines else ""

@@ -29,7 +29,8 @@ from fhecost.circuits.profile import (
     Stage,
 )
 from fhecost.circuits.stage_counts import StageCounts
-from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes
+from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes, stage_units
+from fhecost.concrete.given import as_circuit
 from fhecost.errors import ImpossibleError
 
 _LOCATION = re.compile(r'^loc\("(?:@(?P<tag>.*?) \| )?(?P<file>.*?)":(?P<line>\d+):\d+\)$')
@@ -59,7 +60,8 @@ def profile_circuit(
 
     Args:
         circuit: what ``fhe.Compiler.compile`` or ``@fhe.compiler(...).compile`` returned, compiled
-            for execution (a simulation-only circuit has no keys).
+            for execution (a simulation-only circuit has no keys); or a function of a compiled
+            ``fhe.module``, whose keys are those of the module: see :func:`profile_module`.
         name: a short name for reports.
         source: what the profile was read from, in words.
         description: what the circuit computes, in fields, or in names of your own.
@@ -68,7 +70,9 @@ def profile_circuit(
     Raises:
         ImpossibleError: the circuit uses an operation that has no cost here (WoP-PBS), or has no
             encrypted operation at all.
+        UsageError: ``circuit`` is something else.
     """
+    circuit = as_circuit(circuit)
     keys = _read_keys(circuit)
     places = _counts_by_place(circuit, keys)
     groups, edges, order = _group_nodes(circuit.graph, set(places))
@@ -91,7 +95,10 @@ def profile_circuit(
         input_bytes=circuit.size_of_inputs,
         output_bytes=circuit.size_of_outputs,
         max_bit_width=circuit.graph.maximum_integer_bit_width(),
-        complexity=circuit.complexity,
+        # Of a module Concrete states the work of all functions together.
+        complexity=sum(map(stage_units, stages))
+        if circuit.complexity is None
+        else circuit.complexity,
         p_error=circuit.p_error,
         # circuit.global_p_error repeats the error of one lookup; the statistics have the right one.
         global_p_error=circuit.statistics["global_p_error"],

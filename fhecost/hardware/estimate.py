@@ -9,7 +9,9 @@ from typing import Literal
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.frozen import Frozen
+from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
+from fhecost.units import duration
 
 Operation = Literal["pbs", "key_switch", "linear", "keys", "transfer"]
 OPERATIONS: tuple[Operation, ...] = ("pbs", "key_switch", "linear", "keys", "transfer")
@@ -90,6 +92,18 @@ class Estimate(Frozen):
         """The share of the time in which the machine would be at work were it always full."""
         return 1 - self.idle_s / self.latency_s
 
+    def __str__(self) -> str:
+        return as_lines(self._title, largest_parts(self.by_stage))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return as_html(self._title, ("stage", "share", "time"), largest_parts(self.by_stage))
+
+    @property
+    def _title(self) -> str:
+        time = headline(self.latency_s, self.low_s, self.high_s, self.bottleneck)
+        return f"{self.hardware}: {time}\n{self.title}; {grounds(self.sources)}"
+
 
 class Refusal(Frozen):
     """A machine that can't run the circuit, and why."""
@@ -133,3 +147,30 @@ class EstimateReport(Frozen):
     estimates: tuple[Estimate, ...]
     refusals: tuple[Refusal, ...] = ()
     beside: EstimateReport | None = None
+
+    def __str__(self) -> str:
+        rows = [[name, latency, f"({low} to {high})"] for name, latency, low, high, _ in self._rows]
+        lines = as_lines(self._title, rows)
+        return "\n".join([lines, *(f"  {no.hardware}: {no.reason}" for no in self.refusals)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        refused = [[no.hardware, "", "", "", no.reason] for no in self.refusals]
+        headings = ("machine", "latency", "from", "to", "bound by")
+        return as_html(self._title, headings, [*self._rows, *refused])
+
+    @property
+    def _title(self) -> str:
+        circuit = self.circuit
+        counts = f"{circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS"
+        return f"{circuit.name}: {counts}, at most {circuit.max_bit_width} bits"
+
+    @property
+    def _rows(self) -> list[list[str]]:
+        return [
+            [
+                *(made.hardware, duration(made.latency_s), duration(made.low_s)),
+                *(duration(made.high_s), str(made.bottleneck)),
+            ]
+            for made in self.estimates
+        ]

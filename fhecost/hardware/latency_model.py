@@ -23,6 +23,7 @@ from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError
 from fhecost.files import checked
 from fhecost.frozen import Frozen
+from fhecost.hardware.advice import smaller_sets
 from fhecost.hardware.estimate import (
     OPERATIONS,
     Bottleneck,
@@ -268,18 +269,16 @@ def streamed_linear_cost(
 
 def key_refusal(circuit: Workload, limit: float, memory: Figure | None) -> str | None:
     """Why a device whose polynomials end at ``limit`` can't run ``circuit``, or hold its keys."""
-    too_large = {
-        use.parameters: stage.name
-        for stage in circuit.stages
-        for use in stage.pbs
-        if use.parameters.polynomial_size > limit
-    }
+    too_large = [stage for stage in circuit.stages if largest_size(stage) > limit]
     if not too_large:
         return memory_refusal(circuit.bsk_bytes + circuit.ksk_bytes, memory, "the keys")
-    worst = max(too_large, key=lambda parameters: parameters.polynomial_size)
+    worst, stage = max(
+        ((use.parameters, stage) for stage in too_large for use in stage.pbs),
+        key=lambda found: found[0].polynomial_size,
+    )
     return (
-        f"can't hold the parameter set {worst} of stage {too_large[worst]!r}: "
-        f"its largest N is {limit:,.0f}; fewer bits or a shorter sequence give smaller sets"
+        f"can't hold the parameter set {worst} of stage {stage.name!r}: "
+        f"its largest N is {limit:,.0f}; {smaller_sets(circuit, too_large, limit)}"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from fhecost.circuits.profile import Stage
-from fhecost.circuits.work import key_switch_units, pbs_units
+from fhecost.circuits.work import stage_units
 from fhecost.hardware.estimate import OPERATIONS, CircuitSummary, Estimate, EstimateReport
 from fhecost.report import drawing
 from fhecost.report.circuit_lines import circuit_lines
@@ -127,7 +127,7 @@ def _records(report: EstimateReport) -> Table:
 
 def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
     """Each stage's share of all PBS, and of all work."""
-    work = {stage.name: _work(stage) for stage in circuit.stages if stage.pbs}
+    work = {stage.name: stage_units(stage) for stage in circuit.stages if stage.pbs}
     largest = sorted(work, key=work.__getitem__, reverse=True)[:MOST_STAGES]
     # In the order of the circuit, the first on top.
     drawn = [stage for stage in reversed(circuit.stages) if stage.name in largest]
@@ -156,10 +156,3 @@ def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
         **bars,
     )
     return [("Where the PBS and the work go", figure)]
-
-
-def _work(stage: Stage) -> float:
-    """The stage's PBS and KS in the optimizer's unit of complexity."""
-    return sum(use.count * pbs_units(use.parameters) for use in stage.pbs) + sum(
-        use.count * key_switch_units(use.parameters) for use in stage.key_switches
-    )

@@ -12,9 +12,12 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from fhecost.accuracy.records import AccuracyReport
+from fhecost.circuits.module import ModuleProfile
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.generation import GenerationReport
+from fhecost.hardware.calls import CallsReport
 from fhecost.hardware.comparison import ComparisonReport
+from fhecost.hardware.difference import DifferenceReport
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
@@ -26,12 +29,15 @@ from fhecost.validation.comparison import ValidationReport
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {
     "accuracy": AccuracyReport,
+    "calls": CallsReport,
     "circuit_profile": CircuitProfile,
+    "difference": DifferenceReport,
     "estimate": EstimateReport,
     "generation": GenerationReport,
     "hardware_list": HardwareList,
     "hardware_profile": HardwareFile,
     "machine": HardwareProfile,
+    "module_profile": ModuleProfile,
     "microbenchmark": Microbenchmark,
     "run_record": RunRecord,
     "validation": ValidationReport,

@@ -1,0 +1,93 @@
+"""What ``fhecost estimate --calls`` says: a module's functions, and what their calls cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fhecost.hardware.calls import CallsReport
+from fhecost.report.columns import Table, names, numbers, records
+from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
+from fhecost.report.estimate_document import grounds
+from fhecost.units import amount, duration
+
+ALL = "all calls"
+
+
+def calls_document(report: CallsReport) -> Document:
+    """The functions, one call of each, all calls, and what that rests on."""
+    return Document(tuple(_blocks(report)), _records(report), report)
+
+
+def _blocks(report: CallsReport) -> Iterator[Block]:
+    functions = report.functions
+    yield Heading("Calls")
+    yield Text(
+        f"{report.module} ({report.source}): {report.pbs_count:,} PBS in "
+        f"{sum(one.calls for one in functions):,} calls",
+        f"keys of all functions together: BSK {amount(report.bsk_bytes, 'B')}, KSK "
+        f"{amount(report.ksk_bytes, 'B')}",
+    )
+    yield Table(
+        names("function", (one.function for one in functions)),
+        numbers("calls", (one.calls for one in functions)),
+        numbers("PBS", (one.circuit.pbs_count for one in functions)),
+        numbers("KS", (one.circuit.key_switch_count for one in functions)),
+        numbers("bits", (one.circuit.max_bit_width for one in functions)),
+        *(
+            numbers(
+                made.hardware,
+                (made.by_function[one.function].latency_s for one in functions),
+                duration,
+            )
+            for made in report.estimates
+        ),
+        title="PBS, KS and latency of one call:",
+        fixed=5,
+    )
+    yield Heading("Latency of all calls")
+    yield Table(
+        names("machine", (made.hardware for made in report.estimates)),
+        numbers("latency", (made.latency_s for made in report.estimates), duration),
+        numbers("from", (made.low_s for made in report.estimates), duration),
+        numbers("to", (made.high_s for made in report.estimates), duration),
+    )
+    yield Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals))
+    yield Note(
+        "calls run one after the other, each with the keys, inputs and outputs of a run of its "
+        "own; encryption and decryption are left out"
+    )
+    yield Heading("How sure")
+    # A machine's figures are the same for each function: those of its longest stand for all.
+    yield grounds(
+        [max(made.by_function.values(), key=lambda one: one.latency_s) for made in report.estimates]
+    )
+
+
+def _records(report: CallsReport) -> Table:
+    """One row a machine and function, and one for all calls on it."""
+    fields = (
+        "hardware", "function", "calls", "latency_s", "low_s", "high_s", "pbs_count",
+        "key_switch_count", "refused_because",
+    )  # fmt: skip
+    rows: list[dict[str, object]] = []
+    for made in report.estimates:
+        for one in report.functions:
+            found = made.by_function[one.function]
+            rows.append(
+                {
+                    "hardware": made.hardware,
+                    "function": one.function,
+                    "calls": 1,
+                    "latency_s": found.latency_s,
+                    "low_s": found.low_s,
+                    "high_s": found.high_s,
+                    "pbs_count": one.circuit.pbs_count,
+                    "key_switch_count": one.circuit.key_switch_count,
+                }
+            )
+        switches = sum(one.calls * one.circuit.key_switch_count for one in report.functions)
+        total = {"calls": sum(one.calls for one in report.functions), "function": ALL}
+        counts = {"pbs_count": report.pbs_count, "key_switch_count": switches}
+        rows.append({**dict(made), **total, **counts})
+    refused = [{"hardware": no.hardware, "refused_because": no.reason} for no in report.refusals]
+    return records(fields, [*rows, *refused])
