@@ -90,7 +90,12 @@ def check_weights(folder: Path, shape: ModelShape, tied: bool) -> None:
 
 
 def check_finite(model: Any, folder: Path) -> None:
-    """Raise a UsageError that names a weight of ``model`` which is infinite or no number."""
+    """Hold what was loaded against what numbers are.
+
+    Raises:
+        UsageError: a weight is infinite or no number, or all are finite and what the model makes of
+            a token isn't; the weight or the layer is named.
+    """
     import torch
 
     for name, values in model.named_parameters():
@@ -99,6 +104,14 @@ def check_finite(model: Any, folder: Path) -> None:
             raise UsageError(
                 f"{folder}: {name}: {wrong} of its {values.numel()} values are infinite or no "
                 "number (NaN) in float32"
+            )
+    with torch.no_grad():
+        states = model(torch.tensor([[0]]), output_hidden_states=True, use_cache=False)
+    for layer, values in enumerate((*states.hidden_states[1:], states.logits)):
+        if not torch.isfinite(values).all():
+            raise UsageError(
+                f"{folder}: transformer.h.{min(layer, len(states.hidden_states) - 2)}: its weights "
+                "are finite, and what it returns isn't: they overflow float32"
             )
 
 
@@ -136,7 +149,9 @@ def _missing(folder: Path, name: str, first: _Tensor | None, shape: ModelShape) 
     if first is None:
         return f"{folder}: {name}: missing: the files hold no tensor at all"
     hint = f"config.json has {shape.layers} layers"
-    if not _DECODER.match(first.name.removeprefix(_PREFIX)):
+    if first.name.startswith(_PREFIX):
+        name = name if name == _OUTPUT else _PREFIX + name
+    elif not _DECODER.match(first.name):
         hint = f"names begin with {_PREFIX} or with nothing, here one is {short(first.name)}"
     return f"{first.path.parent}: {name}: missing; {hint}"
 
