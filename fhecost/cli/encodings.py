@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def checked_arguments(arguments: Sequence[str]) -> list[str]:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            shown = argument.encode("utf-8", "backslashreplace").decode()
+            shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
             encoding = sys.getfilesystemencoding()
             raise UsageError(f"argument {number}, {shown}: not {encoding} text") from None
     return list(arguments)

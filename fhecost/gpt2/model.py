@@ -21,7 +21,7 @@ from fhecost.errors import FieldError, UsageError
 from fhecost.files import read_json
 from fhecost.gpt2.one_line import reason_of
 from fhecost.gpt2.tokenizer import check_tokens, load_tokenizer
-from fhecost.gpt2.weights import SINGLE, check_finite, check_weights
+from fhecost.gpt2.weights import SINGLE, check_finite, check_weights, holds_weights, no_weights
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.models.configuration import read_configuration
 from fhecost.models.shape import EMBEDDED, ModelShape, read_shape
@@ -61,7 +61,7 @@ def fetch_model(name: str) -> Path:
     Only what is read is fetched: configuration, tokenizer, safetensors.
 
     Raises:
-        UsageError: it can't be had, or has no configuration.
+        UsageError: it can't be had, or has no configuration, or no weights that are loaded.
     """
     try:
         from huggingface_hub import snapshot_download
@@ -83,7 +83,19 @@ def fetch_model(name: str) -> Path:
         ) from error
     if not (Path(folder) / "config.json").is_file():
         raise FieldError("model", "the repository has no config.json", name)
+    if not any(map(holds_weights, Path(folder).iterdir())):
+        raise FieldError("model", no_weights(_names_in(name)), name)
     return Path(folder)
+
+
+def _names_in(repository: str) -> list[str]:
+    """The files at the top of a repository; none where they can't be asked for."""
+    from huggingface_hub import HfApi
+
+    try:
+        return [name for name in HfApi().list_repo_files(repository) if "/" not in name]
+    except (OSError, ValueError):
+        return []
 
 
 def model_shape(folder: Path) -> ModelShape:
@@ -281,6 +293,9 @@ def load_gpt2(folder: Path) -> GPT2:
         if content.get(name):
             raise UsageError(f"{path}: {name}: only plain float weights in {SINGLE} are loaded")
     check_weights(folder, shape, content.get("tie_word_embeddings", True))
+    # What it would tell of missing and spare tensors has been checked.
+    told = logging.get_verbosity()
+    logging.set_verbosity_error()
     try:
         model: Any = GPT2LMHeadModel.from_pretrained(
             folder,
@@ -289,8 +304,13 @@ def load_gpt2(folder: Path) -> GPT2:
             local_files_only=True,
             use_safetensors=True,
         )
+        model.eval()
+        tokenizer = load_tokenizer(folder, shape)
+    except UsageError:
+        raise
     except Exception as error:  # whatever a damaged file makes its reader raise
         raise FieldError("model", f"can't be loaded: {reason_of(error)}", folder) from error
-    model.eval()
+    finally:
+        logging.set_verbosity(told)
     check_finite(model, folder)
-    return GPT2(shape=shape, model=model, tokenizer=load_tokenizer(folder, shape))
+    return GPT2(shape=shape, model=model, tokenizer=tokenizer)

@@ -8,7 +8,7 @@ the configuration before they are loaded.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short
@@ -45,6 +45,27 @@ class _Tensor:
     def place(self) -> str:
         """The file and the tensor, as an error names them."""
         return f"{self.path}: {self.name}"
+
+
+def holds_weights(path: Path) -> bool:
+    """Whether a file has weights by its name, of whatever format."""
+    named = path.name.endswith((".safetensors", *_PICKLES, *_OTHER_FORMATS))
+    return path.is_file() and (named or path.name in (INDEX, _ADAPTER))
+
+
+def no_weights(names: Iterable[str]) -> str:
+    """Why files of these names aren't loaded: what they have in the place of safetensors."""
+    found = sorted(names)
+    for name in found:
+        if name.endswith(_PICKLES):
+            return (
+                f"{name}: a pickle, which can run code when it is opened, isn't loaded; save the "
+                f"model as {SINGLE}"
+            )
+        if name.endswith(_OTHER_FORMATS):
+            return f"{name}: not a format that is loaded; save the model as {SINGLE}"
+    others = [name for name in found if name.endswith(".safetensors")]
+    return f"{SINGLE}: missing{f'; there is {others[0]}' if others else ''}"
 
 
 def check_weights(folder: Path, shape: ModelShape, tied: bool) -> None:
@@ -178,7 +199,8 @@ def _tensors(folder: Path) -> dict[str, _Tensor]:
     if (folder / SINGLE).is_file():
         return {tensor.name: tensor for tensor in _read_header(folder / SINGLE)}
     if not (folder / INDEX).is_file():
-        raise UsageError(f"{folder}: {_no_weights(folder)}")
+        found = [path.name for path in folder.iterdir() if path.is_file()]
+        raise UsageError(f"{folder}: {no_weights(found)}")
     tensors: dict[str, _Tensor] = {}
     for name, path in _shards(folder / INDEX).items():
         if not path.is_file():
@@ -226,19 +248,3 @@ def _read_header(path: Path) -> Iterator[_Tensor]:
         raise UsageError(f"{path}: no safetensors file that can be read: {error}") from error
     except OSError as error:
         raise UsageError(f"{path}: can't be read: {error.strerror or error}") from error
-
-
-def _no_weights(folder: Path) -> str:
-    """What is there in the place of safetensors."""
-    found = sorted(path.name for path in folder.iterdir() if path.is_file())
-    for name in found:
-        if name.endswith(_PICKLES):
-            return (
-                f"{name}: a pickle, which can run code when it is opened, isn't loaded; save the "
-                f"model as {SINGLE}"
-            )
-        if name.endswith(_OTHER_FORMATS):
-            return f"{name}: not a format that is loaded; save the model as {SINGLE}"
-    others = [name for name in found if name.endswith(".safetensors")]
-    there = f"there is {others[0]}" if others else "a pickle (.bin) in its place isn't loaded"
-    return f"{SINGLE}: missing; {there}"
