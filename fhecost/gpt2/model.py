@@ -295,7 +295,7 @@ def load_gpt2(folder: Path) -> GPT2:
     check_weights(folder, shape, content.get("tie_word_embeddings", True))
     # What it would tell of missing and spare tensors has been checked.
     told = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         model: Any = GPT2LMHeadModel.from_pretrained(
             folder,

@@ -55,7 +55,8 @@ def holds_weights(path: Path) -> bool:
 
 def no_weights(names: Iterable[str]) -> str:
     """Why files of these names aren't loaded: what they have in the place of safetensors."""
-    found = sorted(names)
+    # An optimizer's state beside the weights isn't what is looked for.
+    found = sorted(names, key=lambda name: (not name.startswith("pytorch_model"), name))
     for name in found:
         if name.endswith(_PICKLES):
             return (
