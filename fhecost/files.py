@@ -53,7 +53,8 @@ def read_text(path: Path) -> str:
         UsageError: the file is missing, unreadable or not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        # Editors on Windows begin a file with a byte order mark, which is no part of its text.
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path}: can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

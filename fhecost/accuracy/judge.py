@@ -13,6 +13,7 @@ import numpy as np
 from fhecost.accuracy.agreement import TOP_K, compare
 from fhecost.accuracy.records import AccuracyRow
 from fhecost.circuits.description import KeylessMode
+from fhecost.errors import UsageError
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.model import GPT2, calibration_windows, find_model, load_gpt2, sentence_windows
 from fhecost.heads.noise import NoisyOperators
@@ -177,7 +178,11 @@ def _simulate(
 
 
 def _logits(model: Any, tokens: IntArray) -> FloatArray:
-    """Logits of windows, shape (windows, L) to (windows, L, vocabulary)."""
+    """Logits of windows, shape (windows, L) to (windows, L, vocabulary).
+
+    Raises:
+        UsageError: the model's weights let them overflow.
+    """
     import torch
 
     with torch.no_grad():
@@ -187,4 +192,7 @@ def _logits(model: Any, tokens: IntArray) -> FloatArray:
             ).logits.numpy()
             for start in range(0, len(tokens), _BATCH)
         ]
-    return np.concatenate(parts)
+    logits: FloatArray = np.concatenate(parts)
+    if not np.isfinite(logits).all():
+        raise UsageError("model: its logits are infinite or no number: weights overflow float32")
+    return logits

@@ -35,6 +35,8 @@ from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
 
+_BYTE_ORDER_MARK = "\ufeff"
+
 
 def evaluation_sentences() -> list[str]:
     """The English sentences that accuracy is judged on; calibration uses none of them."""
@@ -48,7 +50,11 @@ def read_sentences(path: AnyPath) -> list[str]:
     Raises:
         UsageError: the file can't be read, holds none, or one that calibration uses.
     """
-    sentences = [line.strip() for line in read_text(Path(path)).splitlines() if line.strip()]
+    # Files that were joined have a byte order mark in the middle too.
+    lines = [
+        line.replace(_BYTE_ORDER_MARK, "").strip() for line in read_text(Path(path)).splitlines()
+    ]
+    sentences = [line for line in lines if line]
     if not sentences:
         raise FieldError("sentences", "holds no line of text", path)
     known = set(calibration_sentences()).intersection(sentences)
@@ -85,7 +91,10 @@ def judged_sentences(sentences: Sequence[str] | AnyPath | None = None) -> Judged
         return JudgedSentences(tuple(evaluation_sentences()), "fhecost's evaluation sentences")
     if isinstance(sentences, str | os.PathLike):
         return JudgedSentences(tuple(read_sentences(sentences)), Path(sentences).name)
-    return JudgedSentences(tuple(sentences), "sentences of the caller's")
+    lines = tuple(sentences)
+    if not any(line.strip() for line in lines):
+        raise FieldError("sentences", "hold no text to judge on")
+    return JudgedSentences(lines, "sentences of the caller's")
 
 
 def installed_versions() -> dict[str, str]:

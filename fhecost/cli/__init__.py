@@ -10,6 +10,7 @@ from typing import Any, cast
 import typer
 
 from fhecost.cli import circuits, costs, hardware, language, measure, search
+from fhecost.cli.encodings import checked_arguments, write_plainly
 from fhecost.cli.options import option_of
 from fhecost.errors import FhecostError, FieldError, UsageError
 from fhecost.version import VERSION
@@ -67,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+    write_plainly()
     try:
+        given = checked_arguments(given)
         # Not standalone: its usage errors would be boxes of several lines.
         status = app(args=given, prog_name="fhecost", standalone_mode=False)
     except KeyboardInterrupt:

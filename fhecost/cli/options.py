@@ -20,6 +20,7 @@ from fhecost.circuit_request import (
     SavedCircuit,
 )
 from fhecost.circuits.description import Scope, Widths
+from fhecost.cli.encodings import escaped
 from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
 from fhecost.files import check_can_write, write_atomically
@@ -117,7 +118,7 @@ def deliver(document: Document, format: Format, output: Path | None = None) -> N
     """Write ``document`` to a file, whole or not at all, or print it."""
     text = RENDERERS[format](document)
     if output is None:
-        typer.echo(text, nl=False)
+        typer.echo(escaped(text) if format == "json" else text, nl=False)
     else:
         write_atomically(output, text)
 

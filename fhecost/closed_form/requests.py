@@ -16,11 +16,10 @@ from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.data import data_folder
 from fhecost.errors import FieldError
 from fhecost.gpt2.head_circuit import HeadCircuit, HeadRequest, locate, quantize_heads
+from fhecost.gpt2.weights import holds_weights
 from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.models.shape import EMBEDDED, Heads, find_shape, head_numbers
 from fhecost.progress import Progress, silent
-
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json")
 
 
 def widths_of(model: str, scope: Scope = "head", widths: Widths | None = None) -> Widths:
@@ -32,7 +31,8 @@ def widths_of(model: str, scope: Scope = "head", widths: Widths | None = None) -
         FieldError: calibrated widths are asked for, and there are no weights to calibrate.
     """
     folder = data_folder("models/embedded") if model == EMBEDDED else Path(model)
-    has_weights = any((folder / name).is_file() for name in WEIGHT_FILES)
+    # Weights that aren't loaded are weights too: the folder is refused by their name.
+    has_weights = folder.is_dir() and any(map(holds_weights, folder.iterdir()))
     if scope == "head" and widths != "stated" and has_weights:
         return "calibrated"
     if widths == "calibrated":

@@ -101,6 +101,13 @@ class SolvedTable:
         known = self._needs.get(precision)
         if known is None:
             widest = max(self._needs, default=0)
+            narrowest = min((each for each in self._needs if each != ROUNDING), default=0)
+            if ROUNDING < precision < narrowest:
+                raise ImpossibleError(
+                    f"values of {precision} bit{'s' * (precision > 1)} reach a lookup, where "
+                    f"Concrete's circuits have {narrowest} or more: nothing is left of them "
+                    "at these widths"
+                )
             what = "one bit for rounding" if precision == ROUNDING else f"{precision} bits"
             raise ImpossibleError(
                 f"no parameter set for lookups that read {what}: Concrete's widest here read "

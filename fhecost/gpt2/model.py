@@ -7,6 +7,7 @@ and hashing it needs neither.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -18,12 +19,18 @@ import numpy as np
 from fhecost.data import data_folder
 from fhecost.errors import FieldError, UsageError
 from fhecost.files import read_json
+from fhecost.gpt2.one_line import reason_of
+from fhecost.gpt2.tokenizer import check_tokens, load_tokenizer
+from fhecost.gpt2.weights import SINGLE, check_finite, check_weights, holds_weights, no_weights
 from fhecost.heads.attention_head import AttentionHead
+from fhecost.models.configuration import read_configuration
 from fhecost.models.shape import EMBEDDED, ModelShape, read_shape
 from fhecost.quantization import FloatArray
 
-_TOO_LARGE_TO_PAD = 1_000_000
-_MODEL_FILES = (".json", ".safetensors", ".txt", ".bin", ".pt")
+FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.tiktoken")
+"""What is fetched of a repository; a SentencePiece model ends in ``.model``."""
+
+_MODEL_FILES = (".json", ".safetensors", ".txt", ".model", ".tiktoken")
 CALIBRATION_TOKENS = 768
 """Tokens that calibration sees at least: 24 sentences of 32."""
 
@@ -45,14 +52,27 @@ def find_model(name: str) -> Path:
         return folder
     if folder.exists() or name.startswith((".", "/", "~")):
         raise FieldError("model", "not a folder with a config.json", name)
+    return fetch_model(name)
+
+
+def fetch_model(name: str) -> Path:
+    """The folder of a Hugging Face model: from the local cache, or downloaded.
+
+    Only what is read is fetched: configuration, tokenizer, safetensors.
+
+    Raises:
+        UsageError: it can't be had, or has no configuration, or no weights that are loaded.
+    """
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         message = "a Hugging Face name needs: pip install 'fhecost[gpt2]'"
         raise FieldError("model", message) from error
     try:
-        patterns = ["*.json", "*.safetensors", "*.txt"]
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        # Folders in a repository hold the same model for other programs.
+        folder = snapshot_download(
+            name, allow_patterns=[*FETCHED], ignore_patterns=["*/*", "*.fp16.safetensors"]
+        )
     except (OSError, ValueError) as error:
         reason = type(error).__name__
         raise FieldError(
@@ -61,6 +81,21 @@ def find_model(name: str) -> Path:
             "folder, or a name such as gpt2",
             name,
         ) from error
+    if not (Path(folder) / "config.json").is_file():
+        raise FieldError("model", "the repository has no config.json", name)
+    if not any(map(holds_weights, Path(folder).iterdir())):
+        raise FieldError("model", no_weights(_names_in(name)), name)
+    return Path(folder)
+
+
+def _names_in(repository: str) -> list[str]:
+    """The files at the top of a repository; none where they can't be asked for."""
+    from huggingface_hub import HfApi
+
+    try:
+        return [name for name in HfApi().list_repo_files(repository) if "/" not in name]
+    except (OSError, ValueError):
+        return []
 
 
 def model_shape(folder: Path) -> ModelShape:
@@ -71,13 +106,9 @@ def model_shape(folder: Path) -> ModelShape:
     """
     path = folder / "config.json"
     content = read_json(path)
-    kind = content.get("model_type") if isinstance(content, dict) else None
-    if kind != "gpt2":
-        raise UsageError(f"{path}: model_type: must be 'gpt2', not {kind!r}")
-    if not content.get("scale_attn_weights", True) or content.get(
-        "scale_attn_by_inverse_layer_idx", False
-    ):
-        raise UsageError(f"{path}: only scores scaled by the head dimension alone are supported")
+    if isinstance(content, dict) and "model_type" not in content:
+        # Names and shapes of tensors alone don't say what is done with them.
+        raise UsageError(f"{path}: model_type: must be 'gpt2', not None")
     return read_shape(path)
 
 
@@ -120,7 +151,21 @@ class GPT2:
         output_weight: FloatArray = output.weight.detach().double().numpy()
         output_bias: FloatArray = output.bias.detach().double().numpy()
         rows = slice(head * cut.dimension, (head + 1) * cut.dimension)
-        return replace(cut, output_weight=output_weight[rows], output_bias=output_bias)
+        return replace(
+            cut,
+            output_weight=output_weight[rows],
+            output_bias=output_bias,
+            score_scale=self._score_scale(layer),
+        )
+
+    def _score_scale(self, layer: int) -> float:
+        """What scores of ``layer`` are scaled by besides 1/sqrt(d), which all heads have.
+
+        ``scale_attn_weights`` and ``scale_attn_by_inverse_layer_idx`` of transformers' GPT-2.
+        """
+        config = self.model.config
+        scale = 1.0 if config.scale_attn_weights else math.sqrt(self.shape.dimension)
+        return scale / (layer + 1) if config.scale_attn_by_inverse_layer_idx else scale
 
     def written(self, count: int, length: int, seed: int = 0) -> list[str]:
         """``count`` texts of ``length`` tokens that the model writes, drawn by its own odds."""
@@ -130,6 +175,7 @@ class GPT2:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
             begin = self.tokenizer.bos_token_id or 0
+            begin = begin if begin < self.shape.vocabulary else 0
             tokens = torch.full((count, 1), begin)
             for _ in range(length):
                 odds = self.model(tokens, use_cache=False).logits[:, -1].softmax(-1)
@@ -137,8 +183,13 @@ class GPT2:
         return [self.tokenizer.decode(line) for line in tokens[:, 1:].tolist()]
 
     def tokens(self, text: str) -> list[int]:
-        """Token ids of ``text``."""
+        """Token ids of ``text``.
+
+        Raises:
+            UsageError: one of them is none of the model's.
+        """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        check_tokens(self.tokenizer, ids, self.shape.vocabulary)
         return ids
 
     def hidden_states(self, token_ids: Sequence[Sequence[int]], layer: int) -> FloatArray:
@@ -150,6 +201,9 @@ class GPT2:
 
         Returns:
             shape (sentences, L, E).
+
+        Raises:
+            UsageError: the weights, finite all of them, let them overflow.
         """
         import torch
 
@@ -162,6 +216,11 @@ class GPT2:
         finally:
             hook.remove()
         states: FloatArray = caught[0].double().numpy().astype(np.float64)
+        if not np.isfinite(states).all():
+            raise UsageError(
+                f"model {self.shape.name}: what reaches the attention of layer {layer} is infinite "
+                "or no number: the weights before it overflow float32"
+            )
         return states
 
 
@@ -169,10 +228,15 @@ def sentence_windows(model: GPT2, sentences: Sequence[str], length: int) -> list
     """Token ids of one window of ``length`` tokens for each of ``sentences``.
 
     A window begins at its sentence and goes on into the following ones, and round to the first.
+
+    Raises:
+        UsageError: the sentences hold no token.
     """
     # A leading space gives each sentence the tokens that it has inside a text.
     tokens = [model.tokens(" " + sentence) for sentence in sentences]
     stream = [token for sentence in tokens for token in sentence]
+    if not stream:
+        raise FieldError("sentences", "hold no token that the model knows")
     stream = stream * (length // len(stream) + 2)
     windows, start = [], 0
     for sentence in tokens:
@@ -217,20 +281,36 @@ def load_gpt2(folder: Path) -> GPT2:
     shape = model_shape(folder)
     try:
         import torch
-        from transformers import AutoTokenizer, GPT2LMHeadModel
+        from transformers import GPT2Config, GPT2LMHeadModel
         from transformers.utils import logging
     except ImportError as error:
         raise UsageError("loading a model needs: pip install 'fhecost[gpt2]'") from error
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    path = folder / "config.json"
+    # Sizes that the file spells otherwise are lost on transformers.
+    content = read_configuration(path)
+    for name in ("quantization_config", "transformers_weights"):
+        if content.get(name):
+            raise UsageError(f"{path}: {name}: only plain float weights in {SINGLE} are loaded")
+    check_weights(folder, shape, content.get("tie_word_embeddings", True))
+    # What it would tell of missing and spare tensors has been checked.
+    told = logging.get_verbosity()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         model: Any = GPT2LMHeadModel.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True
+            folder,
+            config=GPT2Config.from_dict(content),
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
         )
         model.eval()
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = load_tokenizer(folder, shape)
+    except UsageError:
+        raise
     except Exception as error:  # whatever a damaged file makes its reader raise
-        reason = str(error).strip().splitlines()[0]
-        raise FieldError("model", f"can't be loaded: {reason}", folder) from error
-    # Texts are cut to the sequence length here; the tokenizer's own length warning would mislead.
-    tokenizer.model_max_length = _TOO_LARGE_TO_PAD
+        raise FieldError("model", f"can't be loaded: {reason_of(error)}", folder) from error
+    finally:
+        logging.set_verbosity(told)
+    check_finite(model, folder)
     return GPT2(shape=shape, model=model, tokenizer=tokenizer)

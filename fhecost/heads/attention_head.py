@@ -20,6 +20,7 @@ class AttentionHead:
     side. ``layer_weight_magnitude`` is the largest absolute weight over all heads of the layer's
     projection: the published example quantizes that tensor as a whole. ``output_weight`` holds the
     head's rows of the layer's output projection, shape (d, E), ``output_bias`` the layer's, (E,).
+    ``score_scale`` is what scores are multiplied by besides 1/sqrt(d).
     """
 
     weight: FloatArray
@@ -27,6 +28,7 @@ class AttentionHead:
     layer_weight_magnitude: float
     output_weight: FloatArray | None = None
     output_bias: FloatArray | None = None
+    score_scale: float = 1.0
 
     @property
     def width(self) -> int:
@@ -82,7 +84,7 @@ def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
         the head's output before the output projection, shape (..., L, d).
     """
     query, key, value = np.split(hidden @ head.weight + head.bias, 3, axis=-1)
-    scores = query @ np.swapaxes(key, -1, -2) / np.sqrt(head.dimension)
+    scores = query @ np.swapaxes(key, -1, -2) / np.sqrt(head.dimension) * head.score_scale
     scores = np.where(causal_mask(hidden.shape[-2]), scores, -np.inf)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     attended: FloatArray = weights / weights.sum(axis=-1, keepdims=True) @ value

@@ -136,7 +136,7 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     query_quantizer = least_error_quantizer(query, setting.score_bits)
     key_quantizer = least_error_quantizer(key, setting.score_bits)
     integers = query_quantizer.quantize(query), key_quantizer.quantize(key)
-    unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d)
+    unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d) * head.score_scale
     values = Quantizer(scale=1.0, n_bits=setting.value_bits)
     restored_value = values.quantize(value / value_scale) * value_scale
     shift = best_shift(unit, *integers, restored_value, setting.exponential_bits)

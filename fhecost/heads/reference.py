@@ -117,7 +117,8 @@ class ReferenceHead:
     """A quantized head.
 
     ``dropped`` holds by stage how many bits its lookups round away before they read; it is empty
-    for a head whose lookups read all bits.
+    for a head whose lookups read all bits. ``score_scale`` is what scores are multiplied by besides
+    1/sqrt(d).
     """
 
     weight: IntArray
@@ -127,6 +128,7 @@ class ReferenceHead:
     seq_len: int
     n_bits: int
     dropped: Mapping[str, int] = field(default_factory=dict)
+    score_scale: float = 1.0
 
     @property
     def dimension(self) -> int:
@@ -203,7 +205,7 @@ class ReferenceHead:
         q = self.quantizers
         with stages.tag("scores"):
             scores = query @ np.transpose(key)
-        unit = q["query"].scale * q["key"].scale / np.sqrt(self.dimension)
+        unit = q["query"].scale * q["key"].scale / np.sqrt(self.dimension) * self.score_scale
 
         def scaled_and_masked(products: Any) -> Any:
             mask, largest = causal_mask(scores.shape[0]), q["scores"].largest
@@ -275,7 +277,7 @@ def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int
     products = hidden @ head.weight
     projected = products + head.bias
     query, key, value = np.split(projected, 3, axis=-1)
-    scaled = query @ np.swapaxes(key, -1, -2) / np.sqrt(d)
+    scaled = query @ np.swapaxes(key, -1, -2) / np.sqrt(d) * head.score_scale
     mask_value = float(scaled.min())
     masked = np.where(causal_mask(seq_len), scaled, mask_value)
     exponential = np.exp(masked - masked.max(axis=-1, keepdims=True))
@@ -303,6 +305,7 @@ def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int
         mask_value=mask_value,
         seq_len=seq_len,
         n_bits=n_bits,
+        score_scale=head.score_scale,
     )
     _refuse_vanished(quantized, hidden)
     return quantized

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError, UsageError
-from fhecost.files import read_json
+from fhecost.errors import FieldError
+from fhecost.models.configuration import defaulted, read_configuration
 
 EMBEDDED = "embedded"
 """The model that comes with fhecost."""
@@ -68,7 +68,7 @@ def find_shape(name: str) -> ModelShape:
 
     Raises:
         FieldError: no such shape.
-        UsageError: the file is no decoder's configuration.
+        UsageError: the file is no GPT-2's configuration.
     """
     if name in SHAPES:
         return SHAPES[name]
@@ -85,26 +85,23 @@ def read_shape(path: Path, name: str | None = None) -> ModelShape:
     """The shape that a ``config.json`` describes, called ``name`` or after its folder.
 
     Raises:
-        UsageError: the file is no decoder's configuration.
+        UsageError: the file is no GPT-2's configuration.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise UsageError(f"{path}: must be an object with n_layer, n_head, n_embd")
-    width = _count(path, content, "n_embd")
-    heads = _count(path, content, "n_head")
-    if width % heads:
-        raise UsageError(f"{path}: n_embd: {width} must be a multiple of n_head, {heads}")
+    content = read_configuration(path)
+    width, heads = content["n_embd"], content["n_head"]
+    left_out = defaulted(path)
     return ModelShape(
         name=name or path.resolve().parent.name,
-        layers=_count(path, content, "n_layer"),
+        layers=content["n_layer"],
         heads=heads,
         kv_heads=heads,
         dimension=width // heads,
         width=width,
-        inner=4 * width if content.get("n_inner") is None else _count(path, content, "n_inner"),
-        vocabulary=_count(path, content, "vocab_size"),
-        context=_count(path, content, "n_positions"),
-        reference="its config.json",
+        inner=content["n_inner"] or 4 * width,
+        vocabulary=content["vocab_size"],
+        context=content["n_positions"],
+        reference="its config.json"
+        + (f", and GPT-2's own {', '.join(left_out)}" if left_out else ""),
     )
 
 
@@ -132,10 +129,3 @@ def check_head(n_heads: int, head: int) -> None:
     """Raise a FieldError unless a layer of ``n_heads`` heads has ``head``."""
     if not 0 <= head < n_heads:
         raise FieldError("heads", f"the layer has heads 0 to {n_heads - 1}", head)
-
-
-def _count(path: Path, content: Mapping[str, Any], name: str) -> int:
-    value = content.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"{path}: {name}: must be a whole number above 0, not {value!r}")
-    return value

@@ -1,0 +1,97 @@
+"""Texts that cross the command line's edge: arguments of any bytes, terminals of any encoding."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from fhecost.errors import UsageError
+
+PLAIN = "fhecost.plain"
+"""The name of the error handler that writes what an encoding lacks in plain letters."""
+
+_PLAIN: Mapping[str, str] = {
+    "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-",
+    "\N{MINUS SIGN}": "-",
+    "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{MIDDLE DOT}": "*",
+    "\N{RIGHTWARDS ARROW}": "->",
+    "\N{LESS-THAN OR EQUAL TO}": "<=",
+    "\N{GREATER-THAN OR EQUAL TO}": ">=",
+    "\N{ALMOST EQUAL TO}": "~",
+    "\N{PLUS-MINUS SIGN}": "+-",
+    "\N{MICRO SIGN}": "u",
+    "\N{GREEK SMALL LETTER MU}": "u",
+    "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+    "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{BULLET}": "*",
+    "\N{SQUARE ROOT}": "sqrt",
+    "\N{INFINITY}": "inf",
+    "\N{BOX DRAWINGS LIGHT HORIZONTAL}": "-",
+    "\N{BOX DRAWINGS LIGHT VERTICAL}": "|",
+    "\N{BOX DRAWINGS HEAVY HORIZONTAL}": "-",
+}
+
+
+def checked_arguments(arguments: Sequence[str]) -> list[str]:
+    """``arguments``, if all of them are text.
+
+    Raises:
+        UsageError: one holds bytes that are none in the system's encoding; it is shown.
+    """
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
+            encoding = sys.getfilesystemencoding()
+            raise UsageError(f"argument {number}, {shown}: not {encoding} text") from None
+    return list(arguments)
+
+
+def write_plainly() -> None:
+    """Let standard output take any text: what its encoding lacks is written in plain letters."""
+    codecs.register_error(PLAIN, _plain)
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+        stream.reconfigure(errors=PLAIN)
+
+
+def escaped(json_text: str) -> str:
+    """The same JSON, in which a character that standard output's encoding lacks is an escape."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        json_text.encode(encoding)
+    except UnicodeEncodeError:
+        # Outside ASCII there is nothing but the inside of strings.
+        return "".join(_escape(each) if ord(each) > 127 else each for each in json_text)
+    return json_text
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    pairs = (units[start : start + 2] for start in range(0, len(units), 2))
+    return "".join(f"\\u{pair.hex()}" for pair in pairs)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    wanted = error.object[error.start : error.end]
+    return "".join(map(_in_ascii, wanted)), error.end
+
+
+def _in_ascii(character: str) -> str:
+    if character in _PLAIN:
+        return _PLAIN[character]
+    # Letters lose their accents; for what has no ASCII at all there is its number.
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return plain or f"\\u{ord(character):04x}"
