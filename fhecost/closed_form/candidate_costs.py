@@ -1,16 +1,18 @@
 """What candidates for one partition's choice cost while the other partitions' choices stay.
 
-Columns of all arrays are candidates; rows are partitions, pairs of them (key switches from the key
-of the first before bootstraps of the second), conversions, or constraints on noise.
+Columns of all arrays are candidates; rows are pairs of partitions (key switches from the key of the
+first before bootstraps of the second), conversions, or constraints on noise.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from fhecost.closed_form.noise_constraints import Indices
+from fhecost.closed_form.ring_terms import OptimizedConversion, RingTerms
+from fhecost.closed_form.search_space import BoolArray
 from fhecost.closed_form.search_state import Choices, Group, SearchedCircuit, Switch
 from fhecost.quantization import FloatArray, IntArray
 
@@ -35,111 +37,124 @@ class Batch(NamedTuple):
         return rank
 
 
-class View(NamedTuple):
-    """A batch as the whole circuit sees it: by partition, shapes (P, candidates).
+class Room(NamedTuple):
+    """What candidates leave for switches.
 
-    ``ring`` and ``lwe`` are indices, ``variance`` is what a bootstrap leaves.
+    By constraint the ``noise`` that is there without optimized conversions and without key
+    switches, (constraints, candidates), and the ``output_left`` (candidates,) that optimized
+    conversions may add to the circuit's result. By pair, (pairs, candidates), what is ``left`` of a
+    lookup's bound, and the rows of decompositions (``lwe``) and the ``dimension`` of key switches.
     """
 
-    ring: IntArray
+    noise: FloatArray
+    output_left: FloatArray
+    left: FloatArray
     lwe: IntArray
-    n: IntArray
     dimension: IntArray
-    modulus_switch: FloatArray
+
+
+class SwitchBatch(NamedTuple):
+    """Switches of candidates, (pairs or conversions, candidates); see :class:`Switch`."""
+
+    place: IntArray
     variance: FloatArray
-    fresh: FloatArray
+    cost: FloatArray
+
+    @classmethod
+    def none(cls, rows: int, candidates: int) -> Self:
+        """No switch yet, at infinite cost."""
+        shape = rows, candidates
+        return cls(np.zeros(shape, dtype=int), np.zeros(shape), np.full(shape, np.inf))
+
+    def write(self, rows: slice | int, taken: BoolArray, others: SwitchBatch) -> None:
+        """Put those ``others`` that are ``taken`` (candidates,) into ``rows``."""
+        for own, other in zip(self, others, strict=True):
+            own[rows][..., taken] = other[..., taken]
+
+    def first(self, row: int, rings: Indices = (0, 0)) -> Switch:
+        """That of the first candidate."""
+        place, variance, cost = (column[row, 0].item() for column in self)
+        return Switch(place, variance, cost, rings)
 
 
 class CandidateCosts:
-    """Candidates for ``partition`` beside what is chosen ``now`` for the others.
+    """Candidates for ``partition`` beside what is chosen ``now`` for the others; ``terms`` of it.
 
-    What isn't chosen yet is taken to be as the candidate, with the least noise, at no cost; it is
-    ``free``. ``optimized`` are the conversions that are chosen with the candidate, by where they
-    lead to; the other conversions are ``given``.
+    ``free_readers`` (pairs,) are those whose LWE dimension is the candidate's.
     """
 
     def __init__(self, circuit: SearchedCircuit, now: Choices, partition: int) -> None:
         self.circuit, self.partition = circuit, partition
-        self.optimized = circuit.optimized[partition]
-        self.given = np.ones(len(circuit.conversions), dtype=bool)
-        self.given[list(self.optimized.values())] = False
-        others = [one if of != partition else None for of, one in enumerate(now.partitions)]
-        self.free = np.array([one is None for one in others])[:, None]
-        self._own = (np.arange(circuit.count) == partition)[:, None]
-        self._fixed = np.array([one or (0, 0, -1) for one in others]).T[:, :, None]
-        space = circuit.space
-        self._others_cost = sum(
-            times * float(space.lwe[one.lwe] * space.bootstraps.cost[one.ring, one.level])
-            for times, one in zip(circuit.times, others, strict=True)
-            if one
+        self.terms = terms = RingTerms(circuit, now, partition)
+        self.optimized = terms.optimized
+        self.free_readers = terms.free[circuit.readers]
+        self._free_readers = self.free_readers[:, None].astype(int)
+        self._own_noise = circuit.coefficients[:, partition, None]
+        others = terms.free.copy()
+        others[partition] = False
+        self._others_noise = (
+            circuit.coefficients[:, : circuit.count][:, others].sum(axis=1)[:, None]
+            if others.any()
+            else None
         )
-        unknown = Switch(0, 0.0, 0.0, (-1, -1))
-        known = [now.conversions.get(pair, unknown) for pair in circuit.conversions]
-        self._known_variance = np.array([one.variance for one in known])[:, None]
-        self._known_cost = np.array([one.cost for one in known])[:, None]
-        self._known_rings = np.array([one.rings for one in known]).reshape(-1, 2).T[:, :, None]
+        fixed_lwe = np.where(self.free_readers, 0, terms.fixed_lwe[circuit.readers])
+        fixed_ring = terms.fixed_ring[circuit.readers]
+        self._fixed_lwe = fixed_lwe[:, None]
+        switched = circuit.space.modulus_switch[fixed_ring, fixed_lwe]
+        self._fixed_left = np.where(self.free_readers, circuit.bounds, circuit.bounds - switched)[:, None]
+        # The constant part of key switches' cost.
+        bias = circuit.space.key_switches.bias[fixed_lwe]
+        self._fixed_bias = float(circuit.pair_times @ np.where(self.free_readers, 0.0, bias))
+        self._free_times = float(circuit.pair_times @ self.free_readers)
 
-    def view(self, batch: Batch) -> View:
-        """``batch`` as all partitions see it."""
-        space = self.circuit.space
-        ring = np.where(self.free, batch.ring, self._fixed[0])
-        lwe = np.where(self.free, batch.lwe, self._fixed[1])
-        level = np.where(self._own, batch.level, self._fixed[2])
-        n = space.lwe[lwe]
-        return View(
-            ring,
-            lwe,
-            n,
-            space.dimension[ring],
-            space.modulus_switch[ring, lwe],
-            n * space.bootstraps.noise[ring, level],
-            space.fresh[ring],
+    def room(self, batch: Batch) -> Room:
+        """What ``batch`` leaves for switches."""
+        circuit, terms, space = self.circuit, self.terms, self.circuit.space
+        ring, lwe = batch.ring, batch.lwe
+        n, of_step = space.lwe[lwe], space.bootstraps.noise
+        noise = terms.noise.take(ring, axis=1)
+        noise += self._own_noise * (n * of_step[ring, batch.level])
+        if self._others_noise is not None:
+            noise += self._others_noise * (n * of_step[ring, -1])
+        count = circuit.row_count
+        return Room(
+            noise[:count],
+            circuit.output_bound - noise[count:].max(axis=0),
+            self._fixed_left - self._free_readers * space.modulus_switch[ring, lwe],
+            self._fixed_lwe + self._free_readers * lwe,
+            terms.dimension.take(ring, axis=1),
         )
 
-    def noise(self, view: View, conversions: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """By constraint, what is there without optimized conversions and without switches.
-
-        And how much optimized ``conversions``, of which these are the variances, may add to the
-        circuit's result.
-        """
-        circuit, given = self.circuit, conversions[self.given]
-        noise = self._noise(circuit.rows, view) + circuit.into[:, self.given] @ given
-        output = self._noise(circuit.output.tightest, view).max(axis=0)
-        return noise, circuit.output_bound - output - circuit.output_into[self.given] @ given
-
-    def _noise(self, rows: FloatArray, view: View) -> FloatArray:
-        count = self.circuit.count
-        noise: FloatArray = rows[:, :count] @ view.variance
-        noise += rows[:, count : 2 * count] @ view.fresh
-        return noise
+    def allowed(self, room: Room) -> FloatArray:
+        """By pair, the noise of key switches at most, for each coefficient."""
+        allowed: FloatArray = room.left - self.circuit.worst(room.noise)
+        allowed /= room.dimension
+        return allowed
 
     def least(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
         """Of bootstraps, and key switches of one level: the constant part, and for each of n."""
-        circuit, view = self.circuit, self.view(batch)
-        dimension, free = view.dimension[circuit.sources], self.free[circuit.readers]
-        n = np.where(free, 0, view.n[circuit.readers])
-        base = circuit.pair_times @ (dimension * (2.0 * n + 3) - n) + self._others_cost
-        slope = circuit.pair_times @ np.where(free, 2.0 * dimension - 1, 0.0)
-        each = circuit.space.bootstraps.cost[batch.ring, batch.level]
-        return base, slope + circuit.times[self.partition] * each
+        circuit, terms, space = self.circuit, self.terms, self.circuit.space
+        free, times = self.free_readers, circuit.pair_times
+        by_level = np.where(free, 3.0, space.key_switches.slope[self._fixed_lwe[:, 0]])
+        base = (times * by_level) @ terms.dimension + self._fixed_bias + terms.others_cost
+        slope = (times * free) @ (2.0 * terms.dimension - 1)
+        each = circuit.times[self.partition] * space.bootstraps.cost[batch.ring, batch.level]
+        return base.take(batch.ring), slope.take(batch.ring) + each
 
-    def more(self, view: View, allowed: FloatArray, known: FloatArray) -> FloatArray:
+    def more(self, batch: Batch, allowed: FloatArray) -> FloatArray:
         """What conversions, and key switches to known partitions beyond one level, cost at least.
 
-        ``allowed`` (pairs, candidates) is the noise of key switches at most, for each coefficient;
-        ``known`` are the costs of conversions as they are.
+        ``allowed`` (pairs, candidates) is the noise of key switches at most, for each coefficient.
         """
-        circuit, table = self.circuit, self.circuit.space.key_switches
-        (fixed,) = np.nonzero(~self.free[circuit.readers, 0])
-        lwe = view.lwe[circuit.readers[fixed]]
-        cost = table.cost.ravel()[table.cheapest(lwe, allowed[fixed])] - table.cost[lwe, 0]
-        cost *= view.dimension[circuit.sources[fixed]]
-        more: FloatArray = circuit.pair_times[fixed] @ cost + known[self.given].sum(axis=0)
-        for target, column in self.optimized.items():
-            ring, own = view.ring[target], circuit.conversions[column][0]
-            to, differs = circuit.space.conversions, view.ring[own] != ring
-            cheapest = view.dimension[own] * to.cost[ring, 0] + to.bias[ring]
-            more += circuit.conversion_times[column] * differs * cheapest
+        circuit, terms, table = self.circuit, self.terms, self.circuit.space.key_switches
+        conversions = terms.given_cost + terms.least_cost[terms.optimized_columns].sum(axis=0)
+        more: FloatArray = conversions.take(batch.ring)
+        (fixed,) = np.nonzero(~self.free_readers)
+        if len(fixed):
+            lwe = self._fixed_lwe[fixed]
+            cost = table.cost.ravel()[table.cheapest(lwe, allowed[fixed])] - table.cost[lwe, 0]
+            cost *= terms.dimension[fixed].take(batch.ring, axis=1)
+            more += circuit.pair_times[fixed] @ cost
         return more
 
     def first_feasible(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
@@ -147,198 +162,155 @@ class CandidateCosts:
 
         Infinite where there is no solution, or nothing to choose.
         """
-        circuit, space = self.circuit, self.circuit.space
-        view = self.view(batch)
-        variance, cost = self.known_conversions(view)
-        noise, output_left = self.noise(view, variance)
-        left = circuit.bounds[:, None] - view.modulus_switch[circuit.readers]
-        lwe, dimension = view.lwe[circuit.readers], view.dimension[circuit.sources]
-
-        def switched(noise: FloatArray) -> FloatArray:
-            """The key switches for which ``noise`` leaves room."""
-            table = space.key_switches
-            allowed = (left - np.maximum.reduceat(noise, circuit.starts, axis=0)) / dimension
-            levels = table.cost.ravel()[table.cheapest(lwe, allowed)]
-            total: FloatArray = circuit.pair_times @ (dimension * levels + table.bias[lwe])
-            return total
-
+        circuit, room, base = self.circuit, self.room(batch), self._base(batch)
+        # The constant part of key switches.
+        base += self._free_times * circuit.space.key_switches.bias[batch.lwe] + self._fixed_bias
         if not self.optimized:
-            total = self._bootstraps(batch) + cost.sum(axis=0) + switched(noise)
+            total = base + self._switched(room, room.noise)
             infinite = np.full(len(total), np.inf)
-            return np.where(output_left >= 0, total, infinite), infinite
+            return np.where(room.output_left >= 0, total, infinite), infinite
         # By constraint, what conversions may add where key switches add the least.
-        lowest = space.key_switches.noise[:, -1][lwe]
-        room = (left - dimension * lowest)[circuit.row_pairs] - noise
-        fits = np.ones(len(batch.ring), dtype=bool)
-        more = np.full(len(batch.ring), np.inf)
-        least_variance = np.empty_like(variance)
-        for target, column in self.optimized.items():
-            rows, into = circuit.converted[column]
-            allowed = (room[rows] / into).min(axis=0, initial=np.inf)
-            if circuit.output_into[column]:
-                allowed = np.minimum(allowed, output_left / circuit.output_into[column])
-            if self._is_required(column):
-                fits &= variance[column] <= allowed
+        lowest = room.dimension * circuit.space.key_switches.lowest[room.lwe]
+        for_conversions = (room.left - lowest)[circuit.row_pairs] - room.noise
+        fits = np.ones(len(base), dtype=bool)
+        variance = np.zeros((2, len(self.optimized), len(base)))
+        for place, conversion in enumerate(self.optimized.values()):
+            allowed = self._room_of(conversion, room, for_conversions)
             fits &= allowed >= 0
-            own, table = circuit.conversions[column][0], space.conversions
-            ring, each = view.ring[target], view.dimension[own]
-            differs = view.ring[own] != ring
-            index = table.cheapest(ring, allowed / each)
-            variance[column] = differs * each * table.noise.ravel()[index]
-            least_variance[column] = differs * each * table.noise[ring, -1]
-            with_level = each * table.cost.ravel()[index] + table.bias[ring]
-            times = circuit.conversion_times[column]
-            cost[column] = times * np.where(differs, with_level, 0.0)
-            one_more = times * each * table.slope[ring]
-            more = np.minimum(more, np.where(differs, one_more, np.inf))
-        columns = ~self.given
-        into, output_into = circuit.into[:, columns], circuit.output_into[columns]
-        base = self._bootstraps(batch) + cost.sum(axis=0)
-        fits &= output_left >= output_into @ variance[columns]
-        total = base + switched(noise + into @ variance[columns])
-        floor = base + more + switched(noise + into @ least_variance[columns])
-        return np.where(fits, total, np.inf), np.where(fits, floor, np.inf)
+            if conversion.required is not None:
+                fits &= conversion.required.take(batch.ring) <= allowed
+            variance[0, place], cost = self._cheapest(conversion, batch, allowed)
+            base += cost
+        columns = self.terms.optimized_columns
+        variance[1] = self.terms.least_variance[columns].take(batch.ring, axis=1)
+        fits &= room.output_left >= circuit.output_into[columns] @ variance[0]
+        switched = self._switched(room, room.noise + circuit.into[:, columns] @ variance)
+        total = np.where(fits, base + switched[0], np.inf)
+        one_more = self.terms.one_more.take(batch.ring)
+        return total, np.where(fits, base + one_more + switched[1], np.inf)
+
+    def _base(self, batch: Batch) -> FloatArray:
+        """The cost of bootstraps and given conversions."""
+        circuit, terms, space = self.circuit, self.terms, self.circuit.space
+        each = space.lwe[batch.lwe] * space.bootstraps.cost[batch.ring, batch.level]
+        cost: FloatArray = circuit.times[self.partition] * each + terms.others_cost
+        cost += terms.given_cost.take(batch.ring)
+        return cost
+
+    def _switched(self, room: Room, noise: FloatArray) -> FloatArray:
+        """Of key switches for which ``noise`` leaves room, what they take by level."""
+        circuit, table = self.circuit, self.circuit.space.key_switches
+        allowed = room.left - circuit.worst(noise)
+        allowed /= room.dimension
+        cost = table.cost.ravel()[table.cheapest(room.lwe, allowed)]
+        cost *= room.dimension
+        total: FloatArray = circuit.pair_times @ cost
+        return total
+
+    def _room_of(
+        self, conversion: OptimizedConversion, room: Room, for_conversions: FloatArray
+    ) -> FloatArray:
+        """The variance that ``conversion`` may have, alone."""
+        rows, into = self.circuit.converted[conversion.column]
+        allowed = (for_conversions[rows] / into).min(axis=0, initial=np.inf)
+        if of_output := self.circuit.output_into[conversion.column]:
+            allowed = np.minimum(allowed, room.output_left / of_output)
+        return allowed
+
+    def _cheapest(
+        self, conversion: OptimizedConversion, batch: Batch, allowed: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Variance and cost of the cheapest with no more than the ``allowed`` variance."""
+        table = self.circuit.space.conversions
+        to, dimension, differs = conversion.of(batch.ring)
+        index = table.cheapest(to, allowed / dimension)
+        cost = np.where(differs, dimension * table.cost.ravel()[index] + table.bias[to], 0.0)
+        variance = differs * dimension * table.noise.ravel()[index]
+        return variance, self.circuit.conversion_times[conversion.column] * cost
 
     def switches(self, chosen: Batch, limit: FloatArray) -> tuple[Switches, Switches]:
         """Key switches and conversions of a single candidate."""
-        key_switches: Switches = {}
-        conversions: Switches = {}
-        self.below(chosen, limit, key_switches, conversions)
-        return key_switches, conversions
+        circuit = self.circuit
+        _, key_switches, conversions = self.below(chosen, limit)
+        ring = int(chosen.ring[0])
+        return (
+            {pair: key_switches.first(row) for row, pair in enumerate(circuit.pairs)},
+            {
+                circuit.conversions[one.column]: conversions.first(
+                    one.column, (int(one.ring[ring]), int(one.to[ring]))
+                )
+                for one in self.optimized.values()
+            },
+        )
 
     def below(
-        self,
-        batch: Batch,
-        limit: FloatArray,
-        key_switches: Switches | None = None,
-        conversions: Switches | None = None,
-    ) -> FloatArray:
-        """Costs up to a ``limit`` each, or infinite; of a single candidate the switches are kept.
+        self, batch: Batch, limit: FloatArray
+    ) -> tuple[FloatArray, SwitchBatch, SwitchBatch]:
+        """Costs up to a ``limit`` each, or infinite, and the switches that they are of.
 
         Of a conversion to be chosen, the original takes the first that leaves the cost no more than
         ``limit``, going from one key to the next; what is ahead costs the least.
         """
-        circuit, view = self.circuit, self.view(batch)
-        variance, conversion_cost = self.known_conversions(view)
-        noise, output_left = self.noise(view, variance)
-        floors = self._switch_floors(view)
-        cost: FloatArray = self._bootstraps(batch) + conversion_cost[self.given].sum(axis=0)
-        ahead = floors.sum(axis=0) + conversion_cost[~self.given].sum(axis=0)
+        circuit, room, table = self.circuit, self.room(batch), self.circuit.space.key_switches
+        floors = room.dimension * table.slope[room.lwe] + table.bias[room.lwe]
+        floors *= circuit.pair_times[:, None]
+        known = {to: one.known_cost.take(batch.ring) for to, one in self.optimized.items()}
+        cost, ahead = self._base(batch), sum(known.values())
+        switches = self._key_switches(room, slice(None), circuit.worst(room.noise))
+        conversions = SwitchBatch.none(len(circuit.conversions), len(cost))
         for group in circuit.groups:
-            ahead = ahead - floors[group.pairs].sum(axis=0)
-            column = self.optimized.get(group.source)
-            if column is None:
-                own = self._switched(group, view, noise, output_left, key_switches)
-            else:
-                ahead = ahead - conversion_cost[column]
-                room = limit - cost - ahead
-                own = self._chosen(
-                    group, view, column, noise, output_left, room, key_switches, conversions
-                )
-            cost = cost + own
-        return cost
+            if group.source not in self.optimized:
+                continue
+            before, after = slice(group.pairs.start), slice(group.pairs.stop, None)
+            ahead = ahead - known[group.source]
+            left = limit - cost - ahead - floors[after].sum(axis=0)
+            left -= circuit.pair_times[before] @ switches.cost[before]
+            self._convert(group, batch, room, left, switches, conversions)
+            column = self.optimized[group.source].column
+            cost += circuit.conversion_times[column] * conversions.cost[column]
+        cost += circuit.pair_times @ switches.cost
+        if circuit.output.source not in self.optimized:
+            cost[room.output_left < 0] = np.inf
+        return cost, switches, conversions
 
-    def _chosen(
+    def _convert(
         self,
         group: Group,
-        view: View,
-        column: int,
-        noise: FloatArray,
-        output_left: FloatArray,
+        batch: Batch,
+        room: Room,
         limit: FloatArray,
-        key_switches: Switches | None,
-        conversions: Switches | None,
-    ) -> FloatArray:
-        """Cost of the first conversion below ``limit``, and of the switches after it."""
-        circuit, table = self.circuit, self.circuit.space.conversions
-        own, target = circuit.conversions[column]
-        ring, dimension = view.ring[target], view.dimension[own]
-        differs = view.ring[own] != ring
-        best = np.full(len(ring), np.inf)
-        for level in range(table.noise.shape[1]):
-            each = dimension * table.cost[ring, level] + table.bias[ring]
-            cost = np.where(differs, each, 0.0)
-            total = circuit.conversion_times[column] * cost
-            open_ = np.isinf(best) & (total <= limit)
-            if not open_.any():
-                break
-            variance = differs * dimension * table.noise[ring, level]
-            after = noise + circuit.into[:, column, None] * variance
-            left = output_left - circuit.output_into[column] * variance
-            total = total + self._switched(group, view, after, left, key_switches)
-            taken = open_ & (total <= limit) & np.isfinite(total)
-            best[taken] = total[taken]
-            if conversions is not None and taken.any():
-                rings = int(view.ring[own][0]), int(ring[0])
-                index = rings[1] * table.noise.shape[1] + level
-                conversions[own, target] = Switch(index, float(variance[0]), float(cost[0]), rings)
-        return best
+        switches: SwitchBatch,
+        conversions: SwitchBatch,
+    ) -> None:
+        """Take the first conversion to ``group`` that costs up to ``limit`` with its key switches.
 
-    def _switched(
-        self,
-        group: Group,
-        view: View,
-        noise: FloatArray,
-        output_left: FloatArray,
-        kept: Switches | None,
-    ) -> FloatArray:
-        """The cost of the cheapest key switches for which ``noise`` leaves room, or infinite."""
-        circuit, table = self.circuit, self.circuit.space.key_switches
-        cost = np.zeros(len(output_left))
-        if group.starts.size:
-            readers = circuit.readers[group.pairs]
-            worst = np.maximum.reduceat(noise[group.rows], group.starts, axis=0)
-            left = circuit.bounds[group.pairs, None] - worst - view.modulus_switch[readers]
-            lwe, dimension = view.lwe[readers], view.dimension[group.source]
-            index = table.cheapest(lwe, left / dimension)
-            each = dimension * table.cost.ravel()[index] + table.bias[lwe]
-            cost = circuit.pair_times[group.pairs] @ each
-            if kept is not None:
-                variances = dimension * table.noise.ravel()[index]
-                columns = (column[:, 0].tolist() for column in (index, variances, each))
-                for pair, switch in zip(
-                    circuit.pairs[group.pairs], zip(*columns, strict=True), strict=True
-                ):
-                    kept[pair] = Switch(*switch)
-        if group.source == circuit.output.source:
-            cost = np.where(output_left >= 0, cost, np.inf)
-        return cost
-
-    def _is_required(self, column: int) -> bool:
-        """Whether the original looks only at candidates for which the known conversion does."""
-        own, target = self.circuit.conversions[column]
-        back = self.optimized.get(own)
-        known = bool(self._known_rings[0, column, 0] >= 0)
-        return known and (back is None or self.circuit.conversions[back][0] != target)
-
-    def _bootstraps(self, batch: Batch) -> FloatArray:
-        """The cost of all bootstraps."""
-        space = self.circuit.space
-        each = space.lwe[batch.lwe] * space.bootstraps.cost[batch.ring, batch.level]
-        cost: FloatArray = self.circuit.times[self.partition] * each + self._others_cost
-        return cost
-
-    def _switch_floors(self, view: View) -> FloatArray:
-        """By pair: what its key switches cost with one level."""
-        circuit = self.circuit
-        n = view.n[circuit.readers]
-        each = view.dimension[circuit.sources] * (2.0 * n + 3) - n
-        floors: FloatArray = circuit.pair_times[:, None] * each
-        return floors
-
-    def known_conversions(self, view: View) -> tuple[FloatArray, FloatArray]:
-        """Variance of each conversion and cost of all such, as they are known.
-
-        Else the least of both; and none where what is known holds for other rings.
+        They are written into ``switches`` and ``conversions``.
         """
-        circuit, table = self.circuit, self.circuit.space.conversions
-        ring, target = view.ring[circuit.from_to[0]], view.ring[circuit.from_to[1]]
-        dimension = view.dimension[circuit.from_to[0]]
-        known = self._known_rings[0] >= 0
-        holds = (ring == self._known_rings[0]) & (target == self._known_rings[1])
-        least = dimension * table.noise[target, -1]
-        variance = np.where(known, holds * self._known_variance, least)
-        cheapest = dimension * table.cost[target, 0] + table.bias[target]
-        cost = np.where(known, holds * self._known_cost, cheapest)
-        differs = ring != target
-        return variance * differs, cost * differs * circuit.conversion_times[:, None]
+        circuit, conversion = self.circuit, self.optimized[group.source]
+        table, column = circuit.space.conversions, conversion.column
+        to, dimension, differs = conversion.of(batch.ring)
+        times, width = circuit.conversion_times[column], table.levels.shape[1]
+        into, cost = circuit.into[group.rows, column, None], conversions.cost[column]
+        for level in range(width):
+            each = np.where(differs, dimension * table.cost[to, level] + table.bias[to], 0.0)
+            is_open = np.isinf(cost) & (times * each <= limit)
+            if not is_open.any():
+                break
+            variance = differs * dimension * table.noise[to, level]
+            after = room.noise[group.rows] + into * variance
+            if group.starts.size:
+                after = np.maximum.reduceat(after, group.starts, axis=0)
+            own = self._key_switches(room, group.pairs, after)
+            total = times * each + circuit.pair_times[group.pairs] @ own.cost
+            taken = is_open & (total <= limit) & np.isfinite(total)
+            if group.source == circuit.output.source:
+                taken &= room.output_left >= circuit.output_into[column] * variance
+            switches.write(group.pairs, taken, own)
+            conversions.write(column, taken, SwitchBatch(to * width + level, variance, each))
+
+    def _key_switches(self, room: Room, pairs: slice, noise: FloatArray) -> SwitchBatch:
+        """The cheapest key switches of ``pairs`` for which ``noise``, by pair, leaves room."""
+        table, lwe, dimension = self.circuit.space.key_switches, room.lwe[pairs], room.dimension[pairs]
+        place = table.cheapest(lwe, (room.left[pairs] - noise) / dimension)
+        each = dimension * table.cost.ravel()[place] + table.bias[lwe]
+        return SwitchBatch(place, dimension * table.noise.ravel()[place], each)

@@ -143,7 +143,7 @@ def _look_later(costs: CandidateCosts, found: _Found) -> None:
         (which,) = np.nonzero((cost > before) & (floor <= price))
         if not len(which):
             return
-        cost[which] = costs.below(batch.taken(which), before[which])
+        cost[which] = costs.below(batch.taken(which), before[which])[0]
         found.note(batch.taken(which), cost[which], before[which])
 
 
@@ -153,26 +153,21 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
     Along come, by candidate, the constant part and the slope of their least cost, linear in n; what
     costs more than ``most`` is left out.
     """
-    circuit, space = costs.circuit, costs.circuit.space
+    circuit, space, free = costs.circuit, costs.circuit.space, costs.free_readers
     batch = Batch(space.rings, np.zeros(len(space.rings), dtype=int), space.levels)
     base, slope = costs.least(batch)
-    kept = base + slope * space.lwe[0] <= most
-    lowest = space.key_switches.noise[:, -1]
-    free_reader = costs.free[circuit.readers]
-    more = np.zeros(len(base))
+    lowest = space.key_switches.lowest
     # Of the least n that key switches leave, other noise is larger: a second time tells more.
     for _ in range(2):
+        kept = base + slope * space.lwe[batch.lwe] <= most
         batch, base, slope = batch.taken(kept), base[kept], slope[kept]
-        view = costs.view(batch)
-        variance, known = costs.known_conversions(view)
-        noise, output_left = costs.noise(view, variance)
-        left = circuit.bounds[:, None] - np.maximum.reduceat(noise, circuit.starts, axis=0)
-        each = (left - view.modulus_switch[circuit.readers]) / view.dimension[circuit.sources]
-        least = np.searchsorted(-lowest, np.where(free_reader, -each, -np.inf)).max(axis=0)
-        kept = (free_reader | (each >= lowest[view.lwe[circuit.readers]])).all(axis=0)
-        kept &= (least < len(space.lwe)) & (output_left >= 0)
-        batch = Batch(batch.ring, np.minimum(least, len(space.lwe) - 1), batch.level)
-        more = costs.more(view, each, known)
-    batch, base, slope = batch.taken(kept), (base + more)[kept], slope[kept]
+        room = costs.room(batch)
+        each = costs.allowed(room)
+        least = np.searchsorted(-lowest, -each[free].min(axis=0, initial=np.inf))
+        kept = (each[~free] >= lowest[room.lwe[~free]]).all(axis=0)
+        kept &= (least < len(space.lwe)) & (room.output_left >= 0)
+        batch = Batch(batch.ring[kept], least[kept], batch.level[kept])
+        base, slope, each = base[kept], slope[kept], each[:, kept]
+    base = base + costs.more(batch, each)
     kept = base + slope * space.lwe[batch.lwe] <= most
     return batch.taken(kept), base[kept], slope[kept]

@@ -36,14 +36,16 @@ class Decompositions:
     """By row (a ring, or the dimension that a key switch leads to), its decompositions.
 
     Shapes (rows, choices): cost rises and noise falls along a row; what is there no more has
-    infinite cost and the noise of the last. ``noise`` and ``cost`` are for one coefficient of the
-    input key (one of n for a bootstrap); ``slope`` (rows,) is the cost of a level, and ``bias``
-    comes once. ``keys`` are -log2 of all noises in one ascending array: ``SPREAD`` a row.
+    infinite cost and the noise of the last, which is the ``lowest`` (rows,). ``noise`` and ``cost``
+    are for one coefficient of the input key (one of n for a bootstrap); ``slope`` (rows,) is the
+    cost of a level, and ``bias`` comes once. ``keys`` are -log2 of all noises in one ascending
+    array, ``SPREAD`` a row; the last of a row is above all that is asked for.
     """
 
     levels: IntArray
     base_log: IntArray
     noise: FloatArray
+    lowest: FloatArray
     cost: FloatArray
     slope: FloatArray
     bias: FloatArray
@@ -54,14 +56,17 @@ class Decompositions:
 
         As an index into flattened arrays; what cost it names is infinite where none has.
         """
-        wanted = -np.log2(np.maximum(allowed, _LEAST_NOISE)) * (1 - 1e-13)
-        width = self.levels.shape[1]
-        found = np.searchsorted(self.keys, row * SPREAD + wanted)
-        return np.minimum(found, row * width + width - 1)
+        wanted = np.maximum(allowed, _LEAST_NOISE)
+        np.log2(wanted, out=wanted)
+        wanted *= 1e-13 - 1
+        wanted += row * SPREAD
+        return self.keys.searchsorted(wanted)
 
 
 SPREAD = 512.0
 _LEAST_NOISE = 2.0**-500
+_ABOVE_ALL = 505.0
+"""More than -log2 of ``_LEAST_NOISE``, and as far below ``SPREAD`` as no variance is above 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +204,10 @@ def _decompositions(
     lowest = before[:, -1:]
     noise = np.where(there, np.take_along_axis(least, order, axis=1), lowest)
     cost = np.where(there, constant[:, None] + levels * slope[:, None], np.inf)
-    keys = -np.log2(noise) + SPREAD * np.arange(rows)[:, None]
+    keys = -np.log2(noise)
+    keys[:, -1] = _ABOVE_ALL
+    keys += SPREAD * np.arange(rows)[:, None]
+    base_log = np.take_along_axis(best, order, axis=1) + 1
     return Decompositions(
-        levels, np.take_along_axis(best, order, axis=1) + 1, noise, cost, slope, bias, keys.ravel()
+        levels, base_log, noise, lowest[:, 0], cost, slope, bias, keys.ravel()
     )
