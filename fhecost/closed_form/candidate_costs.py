@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from fhecost.closed_form.kind_terms import Conversions, KindTerms
 from fhecost.closed_form.noise_constraints import Indices
-from fhecost.closed_form.ring_terms import OptimizedConversion, RingTerms
 from fhecost.closed_form.search_space import BoolArray
 from fhecost.closed_form.search_state import Choices, Group, SearchedCircuit, Switch
 from fhecost.quantization import FloatArray, IntArray
@@ -20,34 +20,29 @@ Switches = dict[Indices, Switch]
 
 
 class Batch(NamedTuple):
-    """Candidates (candidates,), as indices into the search space."""
+    """Candidates (candidates,): a kind of bootstraps and an LWE dimension each.
 
-    ring: IntArray
+    Both are indices into the search space.
+    """
+
+    kind: IntArray
     lwe: IntArray
-    level: IntArray
 
     def taken(self, which: Any) -> Batch:
         """Some of them."""
-        return Batch(self.ring[which], self.lwe[which], self.level[which])
-
-    @property
-    def rank(self) -> IntArray:
-        """In which order the original comes to them."""
-        rank: IntArray = (self.ring * 4096 + self.lwe) * 64 + self.level
-        return rank
+        return Batch(self.kind[which], self.lwe[which])
 
 
 class Room(NamedTuple):
     """What candidates leave for switches.
 
     By constraint the ``noise`` that is there without optimized conversions and without key
-    switches, (constraints, candidates), and the ``output_left`` (candidates,) that optimized
-    conversions may add to the circuit's result. By pair, (pairs, candidates), what is ``left`` of a
-    lookup's bound, and the rows of decompositions (``lwe``) and the ``dimension`` of key switches.
+    switches, and how much these ``may_add`` to the circuit's result (candidates,). By pair, what is
+    ``left`` of a lookup's bound, and the ``lwe`` and ``dimension`` between which a key switch is.
     """
 
     noise: FloatArray
-    output_left: FloatArray
+    may_add: FloatArray
     left: FloatArray
     lwe: IntArray
     dimension: IntArray
@@ -71,58 +66,53 @@ class SwitchBatch(NamedTuple):
         for own, other in zip(self, others, strict=True):
             own[rows][..., taken] = other[..., taken]
 
-    def first(self, row: int, rings: Indices = (0, 0)) -> Switch:
-        """That of the first candidate."""
-        place, variance, cost = (column[row, 0].item() for column in self)
-        return Switch(place, variance, cost, rings)
-
 
 class CandidateCosts:
-    """Candidates for ``partition`` beside what is chosen ``now`` for the others; ``terms`` of it.
+    """Candidates for ``partition`` beside what is chosen ``now`` for the others.
 
-    ``free_readers`` (pairs,) are those whose LWE dimension is the candidate's.
+    ``terms`` are what those of a kind have in common; ``free`` (pairs,) is whether a pair's reader
+    has the LWE dimension of the candidate.
     """
 
     def __init__(self, circuit: SearchedCircuit, now: Choices, partition: int) -> None:
-        self.circuit, self.partition = circuit, partition
-        self.terms = terms = RingTerms(circuit, now, partition)
-        self.optimized = terms.optimized
-        self.free_readers = terms.free[circuit.readers]
-        self._free_readers = self.free_readers[:, None].astype(int)
-        self._own_noise = circuit.coefficients[:, partition, None]
-        others = terms.free.copy()
-        others[partition] = False
-        self._others_noise = (
-            circuit.coefficients[:, : circuit.count][:, others].sum(axis=1)[:, None]
-            if others.any()
-            else None
+        self.circuit = circuit
+        self.terms = KindTerms(circuit, now, partition)
+        self._converted = circuit.converted[partition]
+        self.optimized = circuit.optimized[partition]
+        self.free = self.terms.free[circuit.readers]
+        self._free = self.free[:, None].astype(int)
+        lwe, ring = (fixed[circuit.readers] for fixed in (self.terms.lwe, self.terms.ring))
+        self._lwe = lwe[:, None]
+        switched = np.where(self.free, 0.0, circuit.space.modulus_switch[ring, lwe])
+        self._left = (circuit.bounds - switched)[:, None]
+
+    def least(self) -> tuple[FloatArray, FloatArray]:
+        """By kind, what candidates cost at least: the constant part, and for each of n."""
+        circuit, terms = self.circuit, self.terms
+        by_level = circuit.space.key_switches.slope[self._lwe[:, 0]]
+        constant = circuit.pair_times * np.where(self.free, 3.0, by_level)
+        each = circuit.pair_times * self._free[:, 0] * 2.0
+        conversions = terms.optimized.least_cost.sum(axis=0)
+        return (
+            terms.cost + conversions + constant @ terms.dimension,
+            terms.cost_slope + each @ terms.dimension,
         )
-        fixed_lwe = np.where(self.free_readers, 0, terms.fixed_lwe[circuit.readers])
-        fixed_ring = terms.fixed_ring[circuit.readers]
-        self._fixed_lwe = fixed_lwe[:, None]
-        switched = circuit.space.modulus_switch[fixed_ring, fixed_lwe]
-        self._fixed_left = np.where(self.free_readers, circuit.bounds, circuit.bounds - switched)[:, None]
-        # The constant part of key switches' cost.
-        bias = circuit.space.key_switches.bias[fixed_lwe]
-        self._fixed_bias = float(circuit.pair_times @ np.where(self.free_readers, 0.0, bias))
-        self._free_times = float(circuit.pair_times @ self.free_readers)
 
     def room(self, batch: Batch) -> Room:
         """What ``batch`` leaves for switches."""
         circuit, terms, space = self.circuit, self.terms, self.circuit.space
-        ring, lwe = batch.ring, batch.lwe
-        n, of_step = space.lwe[lwe], space.bootstraps.noise
-        noise = terms.noise.take(ring, axis=1)
-        noise += self._own_noise * (n * of_step[ring, batch.level])
-        if self._others_noise is not None:
-            noise += self._others_noise * (n * of_step[ring, -1])
+        kind, lwe = batch
+        noise = terms.noise_slope.take(kind, axis=1)
+        noise *= space.lwe.take(lwe)
+        noise += terms.noise.take(kind, axis=1)
         count = circuit.row_count
+        switched = space.modulus_switch.ravel().take(space.kinds.switch.take(kind) + lwe)
         return Room(
             noise[:count],
             circuit.output_bound - noise[count:].max(axis=0),
-            self._fixed_left - self._free_readers * space.modulus_switch[ring, lwe],
-            self._fixed_lwe + self._free_readers * lwe,
-            terms.dimension.take(ring, axis=1),
+            self._left - self._free * switched,
+            self._lwe + self._free * lwe,
+            terms.dimension.take(kind, axis=1),
         )
 
     def allowed(self, room: Room) -> FloatArray:
@@ -131,30 +121,18 @@ class CandidateCosts:
         allowed /= room.dimension
         return allowed
 
-    def least(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
-        """Of bootstraps, and key switches of one level: the constant part, and for each of n."""
-        circuit, terms, space = self.circuit, self.terms, self.circuit.space
-        free, times = self.free_readers, circuit.pair_times
-        by_level = np.where(free, 3.0, space.key_switches.slope[self._fixed_lwe[:, 0]])
-        base = (times * by_level) @ terms.dimension + self._fixed_bias + terms.others_cost
-        slope = (times * free) @ (2.0 * terms.dimension - 1)
-        each = circuit.times[self.partition] * space.bootstraps.cost[batch.ring, batch.level]
-        return base.take(batch.ring), slope.take(batch.ring) + each
-
-    def more(self, batch: Batch, allowed: FloatArray) -> FloatArray:
-        """What conversions, and key switches to known partitions beyond one level, cost at least.
+    def more(self, batch: Batch, allowed: FloatArray) -> FloatArray | float:
+        """What key switches to known partitions cost at least beyond one level.
 
         ``allowed`` (pairs, candidates) is the noise of key switches at most, for each coefficient.
         """
-        circuit, terms, table = self.circuit, self.terms, self.circuit.space.key_switches
-        conversions = terms.given_cost + terms.least_cost[terms.optimized_columns].sum(axis=0)
-        more: FloatArray = conversions.take(batch.ring)
-        (fixed,) = np.nonzero(~self.free_readers)
-        if len(fixed):
-            lwe = self._fixed_lwe[fixed]
-            cost = table.cost.ravel()[table.cheapest(lwe, allowed[fixed])] - table.cost[lwe, 0]
-            cost *= terms.dimension[fixed].take(batch.ring, axis=1)
-            more += circuit.pair_times[fixed] @ cost
+        fixed, table = ~self.free, self.circuit.space.key_switches
+        if self.free.all():
+            return 0.0
+        lwe = self._lwe[fixed]
+        cost = table.cost.ravel()[table.cheapest(lwe, allowed[fixed])] - table.slope[lwe]
+        cost *= self.terms.dimension[fixed].take(batch.kind, axis=1)
+        more: FloatArray = self.circuit.pair_times[fixed] @ cost
         return more
 
     def first_feasible(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
@@ -162,84 +140,53 @@ class CandidateCosts:
 
         Infinite where there is no solution, or nothing to choose.
         """
-        circuit, room, base = self.circuit, self.room(batch), self._base(batch)
-        # The constant part of key switches.
-        base += self._free_times * circuit.space.key_switches.bias[batch.lwe] + self._fixed_bias
+        circuit, terms, room, cost = self.circuit, self.terms, self.room(batch), self._base(batch)
         if not self.optimized:
-            total = base + self._switched(room, room.noise)
-            infinite = np.full(len(total), np.inf)
-            return np.where(room.output_left >= 0, total, infinite), infinite
+            cost += self._switched(room, room.noise)
+            infinite = np.full(len(cost), np.inf)
+            return np.where(room.may_add >= 0, cost, infinite), infinite
         # By constraint, what conversions may add where key switches add the least.
         lowest = room.dimension * circuit.space.key_switches.lowest[room.lwe]
-        for_conversions = (room.left - lowest)[circuit.row_pairs] - room.noise
-        fits = np.ones(len(base), dtype=bool)
-        variance = np.zeros((2, len(self.optimized), len(base)))
-        for place, conversion in enumerate(self.optimized.values()):
-            allowed = self._room_of(conversion, room, for_conversions)
-            fits &= allowed >= 0
-            if conversion.required is not None:
-                fits &= conversion.required.take(batch.ring) <= allowed
-            variance[0, place], cost = self._cheapest(conversion, batch, allowed)
-            base += cost
-        columns = self.terms.optimized_columns
-        variance[1] = self.terms.least_variance[columns].take(batch.ring, axis=1)
-        fits &= room.output_left >= circuit.output_into[columns] @ variance[0]
+        left = (room.left - lowest)[circuit.row_pairs] - room.noise
+        allowed = np.concatenate([left, [room.may_add]])[self._converted.rows]
+        allowed /= self._converted.into
+        allowed = np.minimum.reduceat(allowed, self._converted.starts, axis=0)
+        fits = (allowed >= terms.required.take(batch.kind, axis=1)).all(axis=0)
+        optimized = terms.optimized.of(batch.kind)
+        table = circuit.space.conversions
+        index = table.cheapest(optimized.to, allowed / optimized.dimension)
+        each = optimized.dimension * table.cost.ravel()[index] + table.bias[optimized.to]
+        columns = self._converted.columns
+        cost += circuit.conversion_times[columns] @ np.where(optimized.differs, each, 0.0)
+        scale = optimized.differs * optimized.dimension
+        variance = np.stack([scale * table.noise.ravel()[index], scale * table.lowest[optimized.to]])
+        fits &= room.may_add >= circuit.output_into[columns] @ variance[0]
         switched = self._switched(room, room.noise + circuit.into[:, columns] @ variance)
-        total = np.where(fits, base + switched[0], np.inf)
-        one_more = self.terms.one_more.take(batch.ring)
-        return total, np.where(fits, base + one_more + switched[1], np.inf)
-
-    def _base(self, batch: Batch) -> FloatArray:
-        """The cost of bootstraps and given conversions."""
-        circuit, terms, space = self.circuit, self.terms, self.circuit.space
-        each = space.lwe[batch.lwe] * space.bootstraps.cost[batch.ring, batch.level]
-        cost: FloatArray = circuit.times[self.partition] * each + terms.others_cost
-        cost += terms.given_cost.take(batch.ring)
-        return cost
-
-    def _switched(self, room: Room, noise: FloatArray) -> FloatArray:
-        """Of key switches for which ``noise`` leaves room, what they take by level."""
-        circuit, table = self.circuit, self.circuit.space.key_switches
-        allowed = room.left - circuit.worst(noise)
-        allowed /= room.dimension
-        cost = table.cost.ravel()[table.cheapest(room.lwe, allowed)]
-        cost *= room.dimension
-        total: FloatArray = circuit.pair_times @ cost
-        return total
-
-    def _room_of(
-        self, conversion: OptimizedConversion, room: Room, for_conversions: FloatArray
-    ) -> FloatArray:
-        """The variance that ``conversion`` may have, alone."""
-        rows, into = self.circuit.converted[conversion.column]
-        allowed = (for_conversions[rows] / into).min(axis=0, initial=np.inf)
-        if of_output := self.circuit.output_into[conversion.column]:
-            allowed = np.minimum(allowed, room.output_left / of_output)
-        return allowed
-
-    def _cheapest(
-        self, conversion: OptimizedConversion, batch: Batch, allowed: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Variance and cost of the cheapest with no more than the ``allowed`` variance."""
-        table = self.circuit.space.conversions
-        to, dimension, differs = conversion.of(batch.ring)
-        index = table.cheapest(to, allowed / dimension)
-        cost = np.where(differs, dimension * table.cost.ravel()[index] + table.bias[to], 0.0)
-        variance = differs * dimension * table.noise.ravel()[index]
-        return variance, self.circuit.conversion_times[conversion.column] * cost
+        floor = cost + terms.one_more.take(batch.kind) + switched[1]
+        return np.where(fits, cost + switched[0], np.inf), np.where(fits, floor, np.inf)
 
     def switches(self, chosen: Batch, limit: FloatArray) -> tuple[Switches, Switches]:
         """Key switches and conversions of a single candidate."""
-        circuit = self.circuit
-        _, key_switches, conversions = self.below(chosen, limit)
-        ring = int(chosen.ring[0])
+        circuit, space = self.circuit, self.circuit.space
+        _, *found = self.below(chosen, limit)
+        key_switches, conversions = (
+            [Switch(*one) for one in zip(*(column[:, 0].tolist() for column in of_all), strict=True)]
+            for of_all in found
+        )
+        width = space.key_switches.levels.shape[1]
+        bias = space.key_switches.bias
+        optimized = self.terms.optimized.of(chosen.kind)
+        rings = zip(optimized.ring[:, 0].tolist(), optimized.to[:, 0].tolist(), strict=True)
         return (
-            {pair: key_switches.first(row) for row, pair in enumerate(circuit.pairs)},
             {
-                circuit.conversions[one.column]: conversions.first(
-                    one.column, (int(one.ring[ring]), int(one.to[ring]))
+                pair: one._replace(cost=one.cost + float(bias[one.place // width]))
+                for pair, one in zip(circuit.pairs, key_switches, strict=True)
+            },
+            {
+                circuit.conversions[column]: one._replace(rings=between)
+                for column, one, between in zip(
+                    self._converted.columns, conversions, rings, strict=True
                 )
-                for one in self.optimized.values()
             },
         )
 
@@ -248,35 +195,37 @@ class CandidateCosts:
     ) -> tuple[FloatArray, SwitchBatch, SwitchBatch]:
         """Costs up to a ``limit`` each, or infinite, and the switches that they are of.
 
-        Of a conversion to be chosen, the original takes the first that leaves the cost no more than
-        ``limit``, going from one key to the next; what is ahead costs the least.
+        These are key switches by pair, with what they take by level, and optimized conversions. Of
+        such a conversion, the original takes the first that leaves the cost no more than ``limit``,
+        going from one key to the next; what is ahead costs the least.
         """
-        circuit, room, table = self.circuit, self.room(batch), self.circuit.space.key_switches
-        floors = room.dimension * table.slope[room.lwe] + table.bias[room.lwe]
+        circuit, room, cost = self.circuit, self.room(batch), self._base(batch)
+        floors = room.dimension * circuit.space.key_switches.slope[room.lwe]
         floors *= circuit.pair_times[:, None]
-        known = {to: one.known_cost.take(batch.ring) for to, one in self.optimized.items()}
-        cost, ahead = self._base(batch), sum(known.values())
+        known = self.terms.optimized.cost.take(batch.kind, axis=1)
+        ahead = known.sum(axis=0)
         switches = self._key_switches(room, slice(None), circuit.worst(room.noise))
-        conversions = SwitchBatch.none(len(circuit.conversions), len(cost))
-        for group in circuit.groups:
-            if group.source not in self.optimized:
-                continue
+        conversions = SwitchBatch.none(len(known), len(cost))
+        optimized = self.terms.optimized.of(batch.kind)
+        for row, target in enumerate(self.optimized):
+            group = circuit.groups[target]
             before, after = slice(group.pairs.start), slice(group.pairs.stop, None)
-            ahead = ahead - known[group.source]
+            ahead -= known[row]
             left = limit - cost - ahead - floors[after].sum(axis=0)
             left -= circuit.pair_times[before] @ switches.cost[before]
-            self._convert(group, batch, room, left, switches, conversions)
-            column = self.optimized[group.source].column
-            cost += circuit.conversion_times[column] * conversions.cost[column]
+            self._convert(group, row, optimized, room, left, switches, conversions)
+            times = circuit.conversion_times[self._converted.columns[row]]
+            cost += times * conversions.cost[row]
         cost += circuit.pair_times @ switches.cost
         if circuit.output.source not in self.optimized:
-            cost[room.output_left < 0] = np.inf
+            cost[room.may_add < 0] = np.inf
         return cost, switches, conversions
 
     def _convert(
         self,
         group: Group,
-        batch: Batch,
+        row: int,
+        optimized: Conversions,
         room: Room,
         limit: FloatArray,
         switches: SwitchBatch,
@@ -284,33 +233,50 @@ class CandidateCosts:
     ) -> None:
         """Take the first conversion to ``group`` that costs up to ``limit`` with its key switches.
 
-        They are written into ``switches`` and ``conversions``.
+        It is written into ``row`` of the ``conversions``, and these into ``switches``.
         """
-        circuit, conversion = self.circuit, self.optimized[group.source]
-        table, column = circuit.space.conversions, conversion.column
-        to, dimension, differs = conversion.of(batch.ring)
-        times, width = circuit.conversion_times[column], table.levels.shape[1]
-        into, cost = circuit.into[group.rows, column, None], conversions.cost[column]
+        circuit, table = self.circuit, self.circuit.space.conversions
+        to, dimension, differs = optimized.to[row], optimized.dimension[row], optimized.differs[row]
+        column, width = self._converted.columns[row], table.levels.shape[1]
+        times, cost = circuit.conversion_times[column], conversions.cost[row]
+        into = circuit.into[group.rows, column, None]
         for level in range(width):
             each = np.where(differs, dimension * table.cost[to, level] + table.bias[to], 0.0)
             is_open = np.isinf(cost) & (times * each <= limit)
             if not is_open.any():
                 break
             variance = differs * dimension * table.noise[to, level]
-            after = room.noise[group.rows] + into * variance
+            noise = room.noise[group.rows] + into * variance
             if group.starts.size:
-                after = np.maximum.reduceat(after, group.starts, axis=0)
-            own = self._key_switches(room, group.pairs, after)
+                noise = np.maximum.reduceat(noise, group.starts, axis=0)
+            own = self._key_switches(room, group.pairs, noise)
             total = times * each + circuit.pair_times[group.pairs] @ own.cost
             taken = is_open & (total <= limit) & np.isfinite(total)
             if group.source == circuit.output.source:
-                taken &= room.output_left >= circuit.output_into[column] * variance
+                taken &= room.may_add >= circuit.output_into[column] * variance
             switches.write(group.pairs, taken, own)
-            conversions.write(column, taken, SwitchBatch(to * width + level, variance, each))
+            conversions.write(row, taken, SwitchBatch(to * width + level, variance, each))
+
+    def _base(self, batch: Batch) -> FloatArray:
+        """The cost of all but what key switches take by level and optimized conversions."""
+        n = self.circuit.space.lwe.take(batch.lwe)
+        cost: FloatArray = self.terms.cost_slope.take(batch.kind) * n
+        cost += self.terms.cost.take(batch.kind)
+        return cost
+
+    def _switched(self, room: Room, noise: FloatArray) -> FloatArray:
+        """What the cheapest key switches for which ``noise`` leaves room take by level."""
+        table = self.circuit.space.key_switches
+        allowed = room.left - self.circuit.worst(noise)
+        allowed /= room.dimension
+        cost = table.cost.ravel()[table.cheapest(room.lwe, allowed)]
+        cost *= room.dimension
+        total: FloatArray = self.circuit.pair_times @ cost
+        return total
 
     def _key_switches(self, room: Room, pairs: slice, noise: FloatArray) -> SwitchBatch:
         """The cheapest key switches of ``pairs`` for which ``noise``, by pair, leaves room."""
-        table, lwe, dimension = self.circuit.space.key_switches, room.lwe[pairs], room.dimension[pairs]
-        place = table.cheapest(lwe, (room.left[pairs] - noise) / dimension)
-        each = dimension * table.cost.ravel()[place] + table.bias[lwe]
-        return SwitchBatch(place, dimension * table.noise.ravel()[place], each)
+        table, dimension = self.circuit.space.key_switches, room.dimension[pairs]
+        place = table.cheapest(room.lwe[pairs], (room.left[pairs] - noise) / dimension)
+        cost, variance = (each.ravel()[place] * dimension for each in (table.cost, table.noise))
+        return SwitchBatch(place, variance, cost)

@@ -33,7 +33,8 @@ def improved(circuit: SearchedCircuit, now: Choices, partition: int, most: float
     if found.chosen is None:
         return None
     key_switches, chosen = costs.switches(found.chosen, found.limit)
-    choice = Choice(*(int(column[0]) for column in found.chosen))
+    kind, kinds = int(found.chosen.kind[0]), circuit.space.kinds
+    choice = Choice(int(kinds.ring[kind]), int(found.chosen.lwe[0]), int(kinds.level[kind]))
     partitions = (*now.partitions[:partition], choice, *now.partitions[partition + 1 :])
     rings = [one and one.ring for one in partitions]
     # What was chosen for other rings holds no more.
@@ -112,13 +113,14 @@ def _spread(batch: Batch, offsets: IntArray, ends: int | IntArray) -> tuple[Batc
     """``batch`` at its n plus each of ``offsets``, below ``ends``; and which of it each one is."""
     lwe = batch.lwe[:, None] + offsets
     shown = (lwe >= 0) & (lwe < np.reshape(ends, (-1, 1)))
-    which, _ = np.nonzero(shown)
-    return Batch(batch.ring[which], lwe[shown], batch.level[which]), which
+    (places,) = shown.ravel().nonzero()
+    which = places // len(offsets)
+    return Batch(batch.kind[which], lwe.ravel()[places]), which
 
 
 def _look(costs: CandidateCosts, found: _Found, batch: Batch) -> FloatArray:
     """What ``batch`` costs, the best of it being kept in ``found``."""
-    if not len(batch.ring):
+    if not len(batch.kind):
         return np.empty(0)
     cost, floor = costs.first_feasible(batch)
     found.seen.append((batch, cost, floor))
@@ -131,9 +133,13 @@ def _look_later(costs: CandidateCosts, found: _Found) -> None:
 
     For those it goes further through conversions, as long as these keep them cheaper.
     """
+    if all(floor.min() > found.price for _, _, floor in found.seen):
+        return
     batches, each_cost, each_floor = zip(*found.seen, strict=True)
     batch = Batch(*(np.concatenate(column) for column in zip(*batches, strict=True)))
-    order = np.argsort(batch.rank)
+    # In the order in which the original comes to them.
+    kinds = costs.circuit.space.kinds
+    order = np.lexsort((kinds.level[batch.kind], batch.lwe, kinds.ring[batch.kind]))
     batch = batch.taken(order)
     cost, floor = np.concatenate(each_cost)[order], np.concatenate(each_floor)[order]
     price = math.inf
@@ -153,10 +159,10 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
     Along come, by candidate, the constant part and the slope of their least cost, linear in n; what
     costs more than ``most`` is left out.
     """
-    circuit, space, free = costs.circuit, costs.circuit.space, costs.free_readers
-    batch = Batch(space.rings, np.zeros(len(space.rings), dtype=int), space.levels)
-    base, slope = costs.least(batch)
+    space, free = costs.circuit.space, costs.free
     lowest = space.key_switches.lowest
+    base, slope = costs.least()
+    batch = Batch(np.arange(len(base)), np.zeros(len(base), dtype=int))
     # Of the least n that key switches leave, other noise is larger: a second time tells more.
     for _ in range(2):
         kept = base + slope * space.lwe[batch.lwe] <= most
@@ -165,8 +171,8 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
         each = costs.allowed(room)
         least = np.searchsorted(-lowest, -each[free].min(axis=0, initial=np.inf))
         kept = (each[~free] >= lowest[room.lwe[~free]]).all(axis=0)
-        kept &= (least < len(space.lwe)) & (room.output_left >= 0)
-        batch = Batch(batch.ring[kept], least[kept], batch.level[kept])
+        kept &= (least < len(space.lwe)) & (room.may_add >= 0)
+        batch = Batch(batch.kind[kept], least[kept])
         base, slope, each = base[kept], slope[kept], each[:, kept]
     base = base + costs.more(batch, each)
     kept = base + slope * space.lwe[batch.lwe] <= most

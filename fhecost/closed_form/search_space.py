@@ -9,7 +9,8 @@ zama-ai/concrete@ebef4fb61.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,24 @@ _ABOVE_ALL = 505.0
 """More than -log2 of ``_LEAST_NOISE``, and as far below ``SPREAD`` as no variance is above 1."""
 
 
+class Kinds(NamedTuple):
+    """The kinds of bootstraps that are searched, (kinds,): a ring and a decomposition each.
+
+    ``ring`` and ``level`` are indices into the :class:`SearchSpace`. ``noise`` and ``cost`` are
+    those of one step of n, ``least_noise`` that of the ring's finest decomposition; ``dimension``
+    and ``fresh`` are the ring's; ``switch`` is where its modulus switches begin, flattened.
+    """
+
+    ring: IntArray
+    level: IntArray
+    noise: FloatArray
+    least_noise: FloatArray
+    cost: FloatArray
+    dimension: IntArray
+    fresh: FloatArray
+    switch: IntArray
+
+
 @dataclass(frozen=True, eq=False)
 class SearchSpace:
     """All choices. Rings (rings,) in the order of the search; LWE dimensions from ``LEAST_N`` on.
@@ -90,6 +109,16 @@ class SearchSpace:
     conversions: Decompositions
     rings: IntArray
     levels: IntArray
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """What ``rings`` and ``levels`` are."""
+        ring, level = self.rings, self.levels
+        return Kinds(
+            ring, level, self.bootstraps.noise[ring, level], self.bootstraps.lowest[ring],
+            self.bootstraps.cost[ring, level], self.dimension[ring], self.fresh[ring],
+            ring * len(self.lwe),
+        )  # fmt: skip
 
 
 @cache

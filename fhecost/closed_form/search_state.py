@@ -61,6 +61,19 @@ class Group(NamedTuple):
     starts: IntArray
 
 
+class Converted(NamedTuple):
+    """Constraints into which the conversions ``columns`` go, one after the other.
+
+    ``rows`` are the constraints, the last of all being the circuit's result, and ``into`` how much
+    of a conversion's noise is in each, (rows, 1); each conversion has its first at ``starts``.
+    """
+
+    columns: list[int]
+    rows: IntArray
+    into: FloatArray
+    starts: IntArray
+
+
 class SearchedCircuit:
     """A circuit's needs as arrays, for one error a lookup (``kappa`` deviations).
 
@@ -68,7 +81,8 @@ class SearchedCircuit:
     ``row_count`` constraints, those of a pair beginning at its ``starts``. ``coefficients``
     (constraints, 2 P + conversions) say how much of each noise is in them, the circuit's result
     coming last: of bootstraps, inputs and conversions. ``into`` are the conversions' of the
-    former, ``output_into`` of the latter.
+    former, ``output_into`` of the latter. ``optimized`` are by partition the conversions that are
+    chosen with it, by where they lead to, and ``converted`` is what limits these.
     """
 
     def __init__(self, needs: CircuitNeeds, space: SearchSpace, kappa: float) -> None:
@@ -104,9 +118,6 @@ class SearchedCircuit:
             ],
             axis=1,
         )
-        self.converted = [
-            (rows, into[rows, None]) for into in self.into.T for rows in np.nonzero(into)
-        ]
         self.groups = []
         for source in range(self.count):
             first, end = np.searchsorted(self.sources, (source, source + 1)).tolist()
@@ -114,6 +125,7 @@ class SearchedCircuit:
             starts = self.starts[first:end] - rows.start
             self.groups.append(Group(source, rows, slice(first, end), starts))
         self.optimized = [self._optimized_conversions(one) for one in range(self.count)]
+        self.converted = [self._converted(list(one.values())) for one in self.optimized]
 
     def worst(self, noise: FloatArray) -> FloatArray:
         """By pair, the largest ``noise`` of its constraints, (..., constraints, candidates)."""
@@ -138,3 +150,10 @@ class SearchedCircuit:
                 continue
             chosen[target] = self.conversions.index((own, target))
         return chosen
+
+    def _converted(self, columns: list[int]) -> Converted:
+        """What limits the conversions ``columns``."""
+        into = np.concatenate([self.into, self.output_into[None]])[:, columns].T
+        which, rows = np.nonzero(into)
+        starts = np.searchsorted(which, np.arange(len(columns)))
+        return Converted(columns, rows, into[which, rows, None], starts)
