@@ -49,35 +49,30 @@ class Room(NamedTuple):
 
 
 class SwitchBatch(NamedTuple):
-    """Switches of candidates, (pairs or conversions, candidates); see :class:`Switch`."""
+    """Switches of candidates, (..., candidates); see :class:`Switch`."""
 
     place: IntArray
     variance: FloatArray
     cost: FloatArray
 
-    @classmethod
-    def none(cls, rows: int, candidates: int) -> Self:
-        """No switch yet, at infinite cost."""
-        shape = rows, candidates
-        return cls(np.zeros(shape, dtype=int), np.zeros(shape), np.full(shape, np.inf))
-
-    def write(self, rows: slice | int, taken: BoolArray, others: SwitchBatch) -> None:
-        """Put those ``others`` that are ``taken`` (candidates,) into ``rows``."""
-        for own, other in zip(self, others, strict=True):
-            own[rows][..., taken] = other[..., taken]
+    def first(self, rings: Indices = (0, 0)) -> Switch:
+        """That of the first candidate."""
+        place, variance, cost = (of_all[0].item() for of_all in self)
+        return Switch(place, variance, cost, rings)
 
 
 class CandidateCosts:
     """Candidates for ``partition`` beside what is chosen ``now`` for the others.
 
     ``terms`` are what those of a kind have in common; ``free`` (pairs,) is whether a pair's reader
-    has the LWE dimension of the candidate.
+    has the LWE dimension of the candidate. ``least`` is by kind what candidates cost at least: the
+    constant part, and for each of n.
     """
 
     def __init__(self, circuit: SearchedCircuit, now: Choices, partition: int) -> None:
         self.circuit = circuit
         self.terms = KindTerms(circuit, now, partition)
-        self._converted = circuit.converted[partition]
+        self._limits = circuit.converted[partition]
         self.optimized = circuit.optimized[partition]
         self.free = self.terms.free[circuit.readers]
         self._free = self.free[:, None].astype(int)
@@ -85,9 +80,9 @@ class CandidateCosts:
         self._lwe = lwe[:, None]
         switched = np.where(self.free, 0.0, circuit.space.modulus_switch[ring, lwe])
         self._left = (circuit.bounds - switched)[:, None]
+        self.least = self._least()
 
-    def least(self) -> tuple[FloatArray, FloatArray]:
-        """By kind, what candidates cost at least: the constant part, and for each of n."""
+    def _least(self) -> tuple[FloatArray, FloatArray]:
         circuit, terms = self.circuit, self.terms
         by_level = circuit.space.key_switches.slope[self._lwe[:, 0]]
         constant = circuit.pair_times * np.where(self.free, 3.0, by_level)
@@ -135,134 +130,157 @@ class CandidateCosts:
         more: FloatArray = self.circuit.pair_times[fixed] @ cost
         return more
 
-    def first_feasible(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
-        """Costs with the cheapest conversions that leave a solution; what others can't go below.
+    def first_feasible(self, batch: Batch) -> FloatArray:
+        """Costs with the cheapest conversions that leave a solution; infinite where there is none."""
+        room, cost, variance, fits = self._converted(batch)
+        columns = self._limits.columns
+        cost += self._switched(room, room.noise + self.circuit.into[:, columns] @ variance)
+        cost[~fits] = np.inf
+        return cost
 
-        Infinite where there is no solution, or nothing to choose.
+    def floor(self, batch: Batch) -> FloatArray:
+        """What no choice of other conversions goes below; infinite where there is none."""
+        room, cost, variance, fits = self._converted(batch)
+        least = self.terms.optimized.least.take(batch.kind, axis=1)
+        cost += self._switched(room, room.noise + self.circuit.into[:, self._limits.columns] @ least)
+        cost += self.terms.one_more.take(batch.kind)
+        cost[~fits] = np.inf
+        return cost
+
+    def least_floor(self, batch: Batch) -> FloatArray:
+        """What :meth:`floor` is at least."""
+        constant, slope = self.least
+        n = self.circuit.space.lwe.take(batch.lwe)
+        return (constant + self.terms.one_more).take(batch.kind) + slope.take(batch.kind) * n
+
+    def _converted(self, batch: Batch) -> tuple[Room, FloatArray, FloatArray, BoolArray]:
+        """The cheapest conversions that leave a solution where key switches add the least.
+
+        Returns what they and others leave room for, the costs without what key switches take by
+        level, the variances of optimized conversions, and for which candidates there are any.
         """
-        circuit, terms, room, cost = self.circuit, self.terms, self.room(batch), self._base(batch)
+        circuit, terms, room = self.circuit, self.terms, self.room(batch)
+        cost = self._base(batch)
         if not self.optimized:
-            cost += self._switched(room, room.noise)
-            infinite = np.full(len(cost), np.inf)
-            return np.where(room.may_add >= 0, cost, infinite), infinite
-        # By constraint, what conversions may add where key switches add the least.
-        lowest = room.dimension * circuit.space.key_switches.lowest[room.lwe]
-        left = (room.left - lowest)[circuit.row_pairs] - room.noise
-        allowed = np.concatenate([left, [room.may_add]])[self._converted.rows]
-        allowed /= self._converted.into
-        allowed = np.minimum.reduceat(allowed, self._converted.starts, axis=0)
+            return room, cost, np.empty((0, len(cost))), room.may_add >= 0
+        # By constraint, what conversions may add.
+        lowest = circuit.space.key_switches.lowest[room.lwe]
+        lowest *= room.dimension
+        may_add = (room.left - lowest)[circuit.row_pairs]
+        may_add -= room.noise
+        allowed = np.concatenate([may_add, [room.may_add]])[self._limits.rows]
+        allowed /= self._limits.into
+        allowed = np.minimum.reduceat(allowed, self._limits.starts, axis=0)
         fits = (allowed >= terms.required.take(batch.kind, axis=1)).all(axis=0)
-        optimized = terms.optimized.of(batch.kind)
-        table = circuit.space.conversions
-        index = table.cheapest(optimized.to, allowed / optimized.dimension)
-        each = optimized.dimension * table.cost.ravel()[index] + table.bias[optimized.to]
-        columns = self._converted.columns
-        cost += circuit.conversion_times[columns] @ np.where(optimized.differs, each, 0.0)
-        scale = optimized.differs * optimized.dimension
-        variance = np.stack([scale * table.noise.ravel()[index], scale * table.lowest[optimized.to]])
-        fits &= room.may_add >= circuit.output_into[columns] @ variance[0]
-        switched = self._switched(room, room.noise + circuit.into[:, columns] @ variance)
-        floor = cost + terms.one_more.take(batch.kind) + switched[1]
-        return np.where(fits, cost + switched[0], np.inf), np.where(fits, floor, np.inf)
+        table, columns = circuit.space.conversions, self._limits.columns
+        to, dimension, differs = terms.optimized.of(batch.kind)
+        allowed /= dimension
+        index = table.cheapest(to, allowed)
+        each = dimension * table.cost.ravel()[index] + table.bias[to]
+        cost += circuit.conversion_times[columns] @ np.where(differs, each, 0.0)
+        variance = differs * dimension * table.noise.ravel()[index]
+        fits &= room.may_add >= circuit.output_into[columns] @ variance
+        return room, cost, variance, fits
 
     def switches(self, chosen: Batch, limit: FloatArray) -> tuple[Switches, Switches]:
         """Key switches and conversions of a single candidate."""
-        circuit, space = self.circuit, self.circuit.space
-        _, *found = self.below(chosen, limit)
-        key_switches, conversions = (
-            [Switch(*one) for one in zip(*(column[:, 0].tolist() for column in of_all), strict=True)]
-            for of_all in found
-        )
-        width = space.key_switches.levels.shape[1]
-        bias = space.key_switches.bias
-        optimized = self.terms.optimized.of(chosen.kind)
-        rings = zip(optimized.ring[:, 0].tolist(), optimized.to[:, 0].tolist(), strict=True)
+        circuit, optimized = self.circuit, self.terms.optimized
+        _, key_switches, conversions = self.below(chosen, limit)
+        kind = int(chosen.kind[0])
         return (
             {
-                pair: one._replace(cost=one.cost + float(bias[one.place // width]))
-                for pair, one in zip(circuit.pairs, key_switches, strict=True)
+                pair: SwitchBatch(*(of_all[row] for of_all in key_switches)).first()
+                for row, pair in enumerate(circuit.pairs)
             },
             {
-                circuit.conversions[column]: one._replace(rings=between)
-                for column, one, between in zip(
-                    self._converted.columns, conversions, rings, strict=True
+                circuit.conversions[column]: conversions[row].first(
+                    (int(optimized.ring[row, kind]), int(optimized.to[row, kind]))
                 )
+                for row, column in enumerate(self._limits.columns)
             },
         )
 
     def below(
         self, batch: Batch, limit: FloatArray
-    ) -> tuple[FloatArray, SwitchBatch, SwitchBatch]:
+    ) -> tuple[FloatArray, SwitchBatch, list[SwitchBatch]]:
         """Costs up to a ``limit`` each, or infinite, and the switches that they are of.
 
-        These are key switches by pair, with what they take by level, and optimized conversions. Of
-        such a conversion, the original takes the first that leaves the cost no more than ``limit``,
-        going from one key to the next; what is ahead costs the least.
+        These are key switches by pair and optimized conversions. Of such a conversion, the original
+        takes the first that leaves the cost no more than ``limit``, going from one key to the next;
+        what is ahead costs the least.
         """
         circuit, room, cost = self.circuit, self.room(batch), self._base(batch)
-        floors = room.dimension * circuit.space.key_switches.slope[room.lwe]
-        floors *= circuit.pair_times[:, None]
-        known = self.terms.optimized.cost.take(batch.kind, axis=1)
-        ahead = known.sum(axis=0)
+        table, times = circuit.space.key_switches, circuit.pair_times
+        floors = times[:, None] * room.dimension * table.slope[room.lwe]
+        ahead = self.terms.optimized.cost.take(batch.kind, axis=1)
         switches = self._key_switches(room, slice(None), circuit.worst(room.noise))
-        conversions = SwitchBatch.none(len(known), len(cost))
-        optimized = self.terms.optimized.of(batch.kind)
+        conversions = []
         for row, target in enumerate(self.optimized):
-            group = circuit.groups[target]
-            before, after = slice(group.pairs.start), slice(group.pairs.stop, None)
-            ahead -= known[row]
-            left = limit - cost - ahead - floors[after].sum(axis=0)
-            left -= circuit.pair_times[before] @ switches.cost[before]
-            self._convert(group, row, optimized, room, left, switches, conversions)
-            times = circuit.conversion_times[self._converted.columns[row]]
-            cost += times * conversions.cost[row]
-        cost += circuit.pair_times @ switches.cost
+            pairs = circuit.groups[target].pairs
+            left = limit - cost - ahead[row + 1 :].sum(axis=0) - floors[pairs.stop :].sum(axis=0)
+            left -= times[: pairs.start] @ switches.cost[: pairs.start]
+            chosen, own = self._first_below(circuit.groups[target], row, batch, room, left)
+            conversions.append(chosen)
+            for of_all, of_own in zip(switches, own, strict=True):
+                of_all[pairs] = of_own
+            cost += circuit.conversion_times[self._limits.columns[row]] * chosen.cost
+        cost += times @ switches.cost
         if circuit.output.source not in self.optimized:
             cost[room.may_add < 0] = np.inf
+        switches.cost[:] += table.bias[room.lwe]
         return cost, switches, conversions
 
-    def _convert(
-        self,
-        group: Group,
-        row: int,
-        optimized: Conversions,
-        room: Room,
-        limit: FloatArray,
-        switches: SwitchBatch,
-        conversions: SwitchBatch,
-    ) -> None:
-        """Take the first conversion to ``group`` that costs up to ``limit`` with its key switches.
+    def _first_below(
+        self, group: Group, row: int, batch: Batch, room: Room, limit: FloatArray
+    ) -> tuple[SwitchBatch, SwitchBatch]:
+        """The first conversion to ``group`` that costs up to ``limit`` with its key switches.
 
-        It is written into ``row`` of the ``conversions``, and these into ``switches``.
+        And these. It costs infinitely much where there is none. All levels are tried at once: of
+        each candidate, those of its conversion are columns beside each other.
         """
-        circuit, table = self.circuit, self.circuit.space.conversions
-        to, dimension, differs = optimized.to[row], optimized.dimension[row], optimized.differs[row]
-        column, width = self._converted.columns[row], table.levels.shape[1]
-        times, cost = circuit.conversion_times[column], conversions.cost[row]
-        into = circuit.into[group.rows, column, None]
-        for level in range(width):
-            each = np.where(differs, dimension * table.cost[to, level] + table.bias[to], 0.0)
-            is_open = np.isinf(cost) & (times * each <= limit)
-            if not is_open.any():
-                break
-            variance = differs * dimension * table.noise[to, level]
-            noise = room.noise[group.rows] + into * variance
-            if group.starts.size:
-                noise = np.maximum.reduceat(noise, group.starts, axis=0)
-            own = self._key_switches(room, group.pairs, noise)
-            total = times * each + circuit.pair_times[group.pairs] @ own.cost
-            taken = is_open & (total <= limit) & np.isfinite(total)
-            if group.source == circuit.output.source:
-                taken &= room.may_add >= circuit.output_into[column] * variance
-            switches.write(group.pairs, taken, own)
-            conversions.write(row, taken, SwitchBatch(to * width + level, variance, each))
+        circuit, optimized, pairs = self.circuit, self.terms.optimized, group.pairs
+        column, table = self._limits.columns[row], circuit.space.conversions
+        width = table.levels.shape[1]
+        to, dimension, differs = (
+            of_all[row].take(batch.kind).repeat(width)
+            for of_all in (optimized.to, optimized.dimension, optimized.differs)
+        )
+        place = to * width
+        place += np.tile(np.arange(width), len(batch.kind))
+        each = np.where(differs, dimension * table.cost.ravel()[place] + table.bias[to], 0.0)
+        variance = differs * dimension * table.noise.ravel()[place]
+        room = Room(*(of_all.repeat(width, axis=-1) for of_all in room))
+        noise = room.noise[group.rows] + circuit.into[group.rows, column, None] * variance
+        if len(noise) > len(group.starts):
+            noise = np.maximum.reduceat(noise, group.starts, axis=0)
+        own = self._key_switches(room, pairs, noise)
+        total = circuit.conversion_times[column] * each + circuit.pair_times[pairs] @ own.cost
+        fits = (total <= limit.repeat(width)) & np.isfinite(total)
+        if group.source == circuit.output.source:
+            fits &= room.may_add >= circuit.output_into[column] * variance
+        by_level = fits.reshape(-1, width)
+        first = by_level.argmax(axis=1)
+        first += np.arange(0, len(fits), width)
+        cost = np.where(fits[first], each[first], np.inf)
+        chosen = SwitchBatch(place[first], variance[first], cost)
+        return chosen, SwitchBatch(*(of_all[:, first] for of_all in own))
 
     def _base(self, batch: Batch) -> FloatArray:
         """The cost of all but what key switches take by level and optimized conversions."""
-        n = self.circuit.space.lwe.take(batch.lwe)
-        cost: FloatArray = self.terms.cost_slope.take(batch.kind) * n
+        cost: FloatArray = self.terms.cost_slope.take(batch.kind)
+        cost *= self.circuit.space.lwe.take(batch.lwe)
         cost += self.terms.cost.take(batch.kind)
         return cost
+
+    def _key_switches(self, room: Room, pairs: slice, noise: FloatArray) -> SwitchBatch:
+        """The cheapest key switches of ``pairs`` for which ``noise``, by pair, leaves room.
+
+        Their cost is what they take by level.
+        """
+        table, dimension = self.circuit.space.key_switches, room.dimension[pairs]
+        place = table.cheapest(room.lwe[pairs], (room.left[pairs] - noise) / dimension)
+        cost, variance = (by_place.ravel()[place] * dimension for by_place in (table.cost, table.noise))
+        return SwitchBatch(place, variance, cost)
 
     def _switched(self, room: Room, noise: FloatArray) -> FloatArray:
         """What the cheapest key switches for which ``noise`` leaves room take by level."""

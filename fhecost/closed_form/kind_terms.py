@@ -24,7 +24,7 @@ class Conversions(NamedTuple):
 
     ``dimension`` is that of the key that it comes from; between equal rings, where ``differs`` is
     0, there is none. ``variance`` and ``cost`` are as they are known for these rings, or the least;
-    ``least_cost`` is that in any case, and ``one_more`` what one level more costs.
+    ``least`` and ``least_cost`` are these in any case.
     """
 
     ring: IntArray
@@ -33,8 +33,8 @@ class Conversions(NamedTuple):
     differs: BoolArray
     variance: FloatArray
     cost: FloatArray
+    least: FloatArray
     least_cost: FloatArray
-    one_more: FloatArray
 
     @classmethod
     def between(cls, circuit: SearchedCircuit, now: Choices, ring: IntArray) -> Self:
@@ -43,29 +43,29 @@ class Conversions(NamedTuple):
         ring, to, times = ring[own], ring[target], circuit.conversion_times[:, None]
         differs, dimension = ring != to, circuit.space.dimension[ring]
         scale, table = differs * dimension, circuit.space.conversions
-        level = times * scale * table.slope[to]
-        least_cost = level + times * differs * table.bias[to]
+        least = scale * table.lowest[to]
+        least_cost = times * (scale * table.slope[to] + differs * table.bias[to])
         known = [now.conversions.get(pair, _UNKNOWN) for pair in circuit.conversions]
         figures = np.array([(one.variance, one.cost, *one.rings) for one in known])
-        known_variance, known_cost, known_ring, known_to = figures.reshape(-1, 4, 1).swapaxes(0, 1)
+        known_variance, known_cost, known_ring, known_to = figures.reshape(-1, 4).T[:, :, None]
         # What is known holds for the rings that it was chosen for.
         holds = differs & (ring == known_ring) & (to == known_to)
         is_known = known_ring >= 0
-        return cls(
-            ring, to, dimension, differs,
-            np.where(is_known, holds * known_variance, scale * table.lowest[to]),
-            np.where(is_known, holds * times * known_cost, least_cost),
-            least_cost,
-            np.where(differs, level, np.inf),
-        )  # fmt: skip
+        variance = np.where(is_known, holds * known_variance, least)
+        cost = np.where(is_known, holds * (times * known_cost), least_cost)
+        return cls(ring, to, dimension, differs, variance, cost, least, least_cost)
 
     def rows(self, columns: list[int]) -> Conversions:
         """Those of the ``columns``."""
         return Conversions(*(of_all[columns] for of_all in self))
 
-    def of(self, kind: IntArray) -> Conversions:
-        """Those of candidates of each ``kind``."""
-        return Conversions(*(of_all.take(kind, axis=1) for of_all in self))
+    def of(self, kind: IntArray) -> tuple[IntArray, IntArray, BoolArray]:
+        """``to``, ``dimension`` and ``differs`` of candidates of each ``kind``."""
+        return (
+            self.to.take(kind, axis=1),
+            self.dimension.take(kind, axis=1),
+            self.differs.take(kind, axis=1),
+        )
 
 
 class KindTerms:
@@ -114,7 +114,9 @@ class KindTerms:
         self.cost -= float(of_reader @ n[circuit.readers])
         self.cost_slope = circuit.times[partition] * kinds.cost
         self.cost_slope -= float(of_reader @ self.free[circuit.readers])
-        self.one_more = self.optimized.one_more.min(axis=0, initial=np.inf)
+        level = circuit.space.conversions.slope[self.optimized.to] * self.optimized.dimension
+        level *= circuit.conversion_times[columns, None]
+        self.one_more = np.where(self.optimized.differs, level, np.inf).min(axis=0, initial=np.inf)
         self.required = self.optimized.variance
         pairs = [circuit.conversions[column] for column in columns]
         for row, (own, target) in enumerate(pairs):

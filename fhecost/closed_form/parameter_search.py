@@ -51,14 +51,14 @@ def improved(circuit: SearchedCircuit, now: Choices, partition: int, most: float
 class _Found:
     """The best candidate so far, its price, and the ``limit`` of cost under which it has it.
 
-    ``seen`` are batches with their costs and what these can't fall below.
+    ``seen`` are batches with their costs.
     """
 
     most: float
     price: float = field(init=False)
     chosen: Batch | None = None
     limit: FloatArray = field(default_factory=lambda: np.array([math.inf]))
-    seen: list[tuple[Batch, FloatArray, FloatArray]] = field(default_factory=list)
+    seen: list[tuple[Batch, FloatArray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.price = self.most * (1 - 1e-12)
@@ -122,8 +122,8 @@ def _look(costs: CandidateCosts, found: _Found, batch: Batch) -> FloatArray:
     """What ``batch`` costs, the best of it being kept in ``found``."""
     if not len(batch.kind):
         return np.empty(0)
-    cost, floor = costs.first_feasible(batch)
-    found.seen.append((batch, cost, floor))
+    cost = costs.first_feasible(batch)
+    found.seen.append((batch, cost))
     found.note(batch, cost, np.full(len(cost), found.most))
     return cost
 
@@ -133,15 +133,17 @@ def _look_later(costs: CandidateCosts, found: _Found) -> None:
 
     For those it goes further through conversions, as long as these keep them cheaper.
     """
-    if all(floor.min() > found.price for _, _, floor in found.seen):
+    if all(costs.least_floor(batch).min() > found.price for batch, _ in found.seen):
         return
-    batches, each_cost, each_floor = zip(*found.seen, strict=True)
+    batches, each_cost = zip(*found.seen, strict=True)
     batch = Batch(*(np.concatenate(column) for column in zip(*batches, strict=True)))
     # In the order in which the original comes to them.
     kinds = costs.circuit.space.kinds
     order = np.lexsort((kinds.level[batch.kind], batch.lwe, kinds.ring[batch.kind]))
-    batch = batch.taken(order)
-    cost, floor = np.concatenate(each_cost)[order], np.concatenate(each_floor)[order]
+    batch, cost = batch.taken(order), np.concatenate(each_cost)[order]
+    floor = costs.least_floor(batch)
+    (near,) = np.nonzero(floor <= found.price)
+    floor[near] = costs.floor(batch.taken(near))
     price = math.inf
     while found.price < price:
         price = found.price
@@ -161,7 +163,7 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
     """
     space, free = costs.circuit.space, costs.free
     lowest = space.key_switches.lowest
-    base, slope = costs.least()
+    base, slope = costs.least
     batch = Batch(np.arange(len(base)), np.zeros(len(base), dtype=int))
     # Of the least n that key switches leave, other noise is larger: a second time tells more.
     for _ in range(2):
