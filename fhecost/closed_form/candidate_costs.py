@@ -73,6 +73,7 @@ class CandidateCosts:
         self.circuit = circuit
         self.terms = KindTerms(circuit, now, partition)
         self._limits = circuit.converted[partition]
+        self._into = circuit.into[:, self._limits.columns]
         self.optimized = circuit.optimized[partition]
         self.free = self.terms.free[circuit.readers]
         self._free = self.free[:, None].astype(int)
@@ -130,34 +131,29 @@ class CandidateCosts:
         more: FloatArray = self.circuit.pair_times[fixed] @ cost
         return more
 
-    def first_feasible(self, batch: Batch) -> FloatArray:
-        """Costs with the cheapest conversions that leave a solution; infinite where there is none."""
-        room, cost, variance, fits = self._converted(batch)
-        columns = self._limits.columns
-        cost += self._switched(room, room.noise + self.circuit.into[:, columns] @ variance)
-        cost[~fits] = np.inf
-        return cost
+    def first_feasible(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
+        """Costs with the cheapest conversions that leave a solution; what others can't go below.
 
-    def floor(self, batch: Batch) -> FloatArray:
-        """What no choice of other conversions goes below; infinite where there is none."""
+        Infinite where there is no solution, or nothing to choose.
+        """
         room, cost, variance, fits = self._converted(batch)
-        least = self.terms.optimized.least.take(batch.kind, axis=1)
-        cost += self._switched(room, room.noise + self.circuit.into[:, self._limits.columns] @ least)
-        cost += self.terms.one_more.take(batch.kind)
+        into, one_more = self._into, self.terms.one_more.take(batch.kind)
+        floor = np.full(len(cost), np.inf)
+        if one_more.min(initial=np.inf) == np.inf:
+            cost += self._switched(room, room.noise + into @ variance)
+        else:
+            least = self.terms.optimized.least.take(batch.kind, axis=1)
+            both = self._switched(room, room.noise + into @ np.stack([variance, least]))
+            np.copyto(floor, cost + one_more + both[1], where=fits)
+            cost += both[0]
         cost[~fits] = np.inf
-        return cost
-
-    def least_floor(self, batch: Batch) -> FloatArray:
-        """What :meth:`floor` is at least."""
-        constant, slope = self.least
-        n = self.circuit.space.lwe.take(batch.lwe)
-        return (constant + self.terms.one_more).take(batch.kind) + slope.take(batch.kind) * n
+        return cost, floor
 
     def _converted(self, batch: Batch) -> tuple[Room, FloatArray, FloatArray, BoolArray]:
         """The cheapest conversions that leave a solution where key switches add the least.
 
-        Returns what they and others leave room for, the costs without what key switches take by
-        level, the variances of optimized conversions, and for which candidates there are any.
+        Returns what there is room for without them, costs without what key switches take by level,
+        the variances of these conversions, and for which candidates there are such.
         """
         circuit, terms, room = self.circuit, self.terms, self.room(batch)
         cost = self._base(batch)
@@ -241,12 +237,9 @@ class CandidateCosts:
         circuit, optimized, pairs = self.circuit, self.terms.optimized, group.pairs
         column, table = self._limits.columns[row], circuit.space.conversions
         width = table.levels.shape[1]
-        to, dimension, differs = (
-            of_all[row].take(batch.kind).repeat(width)
-            for of_all in (optimized.to, optimized.dimension, optimized.differs)
-        )
-        place = to * width
-        place += np.tile(np.arange(width), len(batch.kind))
+        kind, level = batch.kind.repeat(width), np.arange(width * len(batch.kind)) % width
+        to, dimension, differs = optimized.to[row, kind], optimized.dimension[row, kind], optimized.differs[row, kind]
+        place = to * width + level
         each = np.where(differs, dimension * table.cost.ravel()[place] + table.bias[to], 0.0)
         variance = differs * dimension * table.noise.ravel()[place]
         room = Room(*(of_all.repeat(width, axis=-1) for of_all in room))
