@@ -39,6 +39,7 @@ class Room(NamedTuple):
     By constraint the ``noise`` that is there without optimized conversions and without key
     switches, and how much these ``may_add`` to the circuit's result (candidates,). By pair, what is
     ``left`` of a lookup's bound, and the ``lwe`` and ``dimension`` between which a key switch is.
+    ``ring`` (candidates,) is where among those of the terms theirs is.
     """
 
     noise: FloatArray
@@ -46,6 +47,7 @@ class Room(NamedTuple):
     left: FloatArray
     lwe: IntArray
     dimension: IntArray
+    ring: IntArray
 
 
 class SwitchBatch(NamedTuple):
@@ -77,6 +79,7 @@ class CandidateCosts:
         self.optimized = circuit.optimized[partition]
         self.free = self.terms.free[circuit.readers]
         self._free = self.free[:, None].astype(int)
+        self._free_rows, self._fixed = self.free.nonzero()[0], (~self.free).nonzero()[0]
         lwe, ring = (fixed[circuit.readers] for fixed in (self.terms.lwe, self.terms.ring))
         self._lwe = lwe[:, None]
         switched = np.where(self.free, 0.0, circuit.space.modulus_switch[ring, lwe])
@@ -84,23 +87,21 @@ class CandidateCosts:
         self.least = self._least()
 
     def _least(self) -> tuple[FloatArray, FloatArray]:
-        circuit, terms = self.circuit, self.terms
+        circuit, terms, place = self.circuit, self.terms, self.circuit.space.kinds.place
         by_level = circuit.space.key_switches.slope[self._lwe[:, 0]]
-        constant = circuit.pair_times * np.where(self.free, 3.0, by_level)
-        each = circuit.pair_times * self._free[:, 0] * 2.0
-        conversions = terms.optimized.least_cost.sum(axis=0)
-        return (
-            terms.cost + conversions + constant @ terms.dimension,
-            terms.cost_slope + each @ terms.dimension,
-        )
+        constant = circuit.pair_times * np.where(self.free, 3.0, by_level) @ terms.dimension
+        constant += terms.cost + terms.optimized.least_cost.sum(axis=0)
+        slope = (2.0 * circuit.pair_times * self.free) @ terms.dimension
+        return constant.take(place), terms.cost_slope + slope.take(place)
 
     def room(self, batch: Batch) -> Room:
         """What ``batch`` leaves for switches."""
         circuit, terms, space = self.circuit, self.terms, self.circuit.space
         kind, lwe = batch
+        ring = space.kinds.place.take(kind)
         noise = terms.noise_slope.take(kind, axis=1)
         noise *= space.lwe.take(lwe)
-        noise += terms.noise.take(kind, axis=1)
+        noise += terms.noise.take(ring, axis=1)
         count = circuit.row_count
         switched = space.modulus_switch.ravel().take(space.kinds.switch.take(kind) + lwe)
         return Room(
@@ -108,7 +109,8 @@ class CandidateCosts:
             circuit.output_bound - noise[count:].max(axis=0),
             self._left - self._free * switched,
             self._lwe + self._free * lwe,
-            terms.dimension.take(kind, axis=1),
+            terms.dimension.take(ring, axis=1),
+            ring,
         )
 
     def allowed(self, room: Room) -> FloatArray:
@@ -117,18 +119,31 @@ class CandidateCosts:
         allowed /= room.dimension
         return allowed
 
-    def more(self, batch: Batch, allowed: FloatArray) -> FloatArray | float:
-        """What key switches to known partitions cost at least beyond one level.
+    def least_lwe(self, room: Room, allowed: FloatArray) -> tuple[IntArray, BoolArray]:
+        """The least LWE dimension that key switches leave, and where there is one.
 
-        ``allowed`` (pairs, candidates) is the noise of key switches at most, for each coefficient.
+        ``allowed`` (pairs, candidates) is their noise at most, for each coefficient.
         """
-        fixed, table = ~self.free, self.circuit.space.key_switches
-        if self.free.all():
+        table = self.circuit.space.key_switches
+        fits = room.may_add >= 0
+        if len(self._fixed):
+            fits &= (allowed[self._fixed] >= table.lowest[self._lwe[self._fixed]]).all(axis=0)
+        if not len(self._free_rows):
+            return np.zeros(len(fits), dtype=int), fits
+        free = allowed if not len(self._fixed) else allowed[self._free_rows]
+        least = table.lowest_keys.searchsorted(-free.min(axis=0))
+        fits &= least < len(table.lowest)
+        return least, fits
+
+    def more(self, room: Room, allowed: FloatArray) -> FloatArray | float:
+        """What key switches to known partitions cost at least beyond one level."""
+        if not len(self._fixed):
             return 0.0
-        lwe = self._lwe[fixed]
-        cost = table.cost.ravel()[table.cheapest(lwe, allowed[fixed])] - table.slope[lwe]
-        cost *= self.terms.dimension[fixed].take(batch.kind, axis=1)
-        more: FloatArray = self.circuit.pair_times[fixed] @ cost
+        table, lwe = self.circuit.space.key_switches, self._lwe[self._fixed]
+        place = table.cheapest(lwe, allowed[self._fixed])
+        cost = table.cost.ravel()[place] - table.slope[lwe]
+        cost *= room.dimension[self._fixed]
+        more: FloatArray = self.circuit.pair_times[self._fixed] @ cost
         return more
 
     def first_feasible(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
@@ -137,12 +152,12 @@ class CandidateCosts:
         Infinite where there is no solution, or nothing to choose.
         """
         room, cost, variance, fits = self._converted(batch)
-        into, one_more = self._into, self.terms.one_more.take(batch.kind)
+        into, one_more = self._into, self.terms.one_more.take(room.ring)
         floor = np.full(len(cost), np.inf)
         if one_more.min(initial=np.inf) == np.inf:
             cost += self._switched(room, room.noise + into @ variance)
         else:
-            least = self.terms.optimized.least.take(batch.kind, axis=1)
+            least = self.terms.optimized.least.take(room.ring, axis=1)
             both = self._switched(room, room.noise + into @ np.stack([variance, least]))
             np.copyto(floor, cost + one_more + both[1], where=fits)
             cost += both[0]
@@ -156,7 +171,7 @@ class CandidateCosts:
         the variances of these conversions, and for which candidates there are such.
         """
         circuit, terms, room = self.circuit, self.terms, self.room(batch)
-        cost = self._base(batch)
+        cost = self._base(batch, room)
         if not self.optimized:
             return room, cost, np.empty((0, len(cost))), room.may_add >= 0
         # By constraint, what conversions may add.
@@ -167,9 +182,9 @@ class CandidateCosts:
         allowed = np.concatenate([may_add, [room.may_add]])[self._limits.rows]
         allowed /= self._limits.into
         allowed = np.minimum.reduceat(allowed, self._limits.starts, axis=0)
-        fits = (allowed >= terms.required.take(batch.kind, axis=1)).all(axis=0)
+        fits = (allowed >= terms.required.take(room.ring, axis=1)).all(axis=0)
         table, columns = circuit.space.conversions, self._limits.columns
-        to, dimension, differs = terms.optimized.of(batch.kind)
+        to, dimension, differs = terms.optimized.of(room.ring)
         allowed /= dimension
         index = table.cheapest(to, allowed)
         each = dimension * table.cost.ravel()[index] + table.bias[to]
@@ -182,7 +197,7 @@ class CandidateCosts:
         """Key switches and conversions of a single candidate."""
         circuit, optimized = self.circuit, self.terms.optimized
         _, key_switches, conversions = self.below(chosen, limit)
-        kind = int(chosen.kind[0])
+        ring = int(circuit.space.kinds.place[chosen.kind[0]])
         return (
             {
                 pair: SwitchBatch(*(of_all[row] for of_all in key_switches)).first()
@@ -190,7 +205,7 @@ class CandidateCosts:
             },
             {
                 circuit.conversions[column]: conversions[row].first(
-                    (int(optimized.ring[row, kind]), int(optimized.to[row, kind]))
+                    (int(optimized.ring[row, ring]), int(optimized.to[row, ring]))
                 )
                 for row, column in enumerate(self._limits.columns)
             },
@@ -205,17 +220,18 @@ class CandidateCosts:
         takes the first that leaves the cost no more than ``limit``, going from one key to the next;
         what is ahead costs the least.
         """
-        circuit, room, cost = self.circuit, self.room(batch), self._base(batch)
+        circuit, room = self.circuit, self.room(batch)
+        cost = self._base(batch, room)
         table, times = circuit.space.key_switches, circuit.pair_times
         floors = times[:, None] * room.dimension * table.slope[room.lwe]
-        ahead = self.terms.optimized.cost.take(batch.kind, axis=1)
+        ahead = self.terms.optimized.cost.take(room.ring, axis=1)
         switches = self._key_switches(room, slice(None), circuit.worst(room.noise))
         conversions = []
         for row, target in enumerate(self.optimized):
             pairs = circuit.groups[target].pairs
             left = limit - cost - ahead[row + 1 :].sum(axis=0) - floors[pairs.stop :].sum(axis=0)
             left -= times[: pairs.start] @ switches.cost[: pairs.start]
-            chosen, own = self._first_below(circuit.groups[target], row, batch, room, left)
+            chosen, own = self._first_below(circuit.groups[target], row, room, left)
             conversions.append(chosen)
             for of_all, of_own in zip(switches, own, strict=True):
                 of_all[pairs] = of_own
@@ -227,7 +243,7 @@ class CandidateCosts:
         return cost, switches, conversions
 
     def _first_below(
-        self, group: Group, row: int, batch: Batch, room: Room, limit: FloatArray
+        self, group: Group, row: int, room: Room, limit: FloatArray
     ) -> tuple[SwitchBatch, SwitchBatch]:
         """The first conversion to ``group`` that costs up to ``limit`` with its key switches.
 
@@ -237,12 +253,16 @@ class CandidateCosts:
         circuit, optimized, pairs = self.circuit, self.terms.optimized, group.pairs
         column, table = self._limits.columns[row], circuit.space.conversions
         width = table.levels.shape[1]
-        kind, level = batch.kind.repeat(width), np.arange(width * len(batch.kind)) % width
-        to, dimension, differs = optimized.to[row, kind], optimized.dimension[row, kind], optimized.differs[row, kind]
+        ring, level = room.ring.repeat(width), np.arange(width * len(limit)) % width
+        to, dimension, differs = (
+            of_all[row, ring]
+            for of_all in (optimized.to, optimized.dimension, optimized.differs)
+        )
         place = to * width + level
         each = np.where(differs, dimension * table.cost.ravel()[place] + table.bias[to], 0.0)
         variance = differs * dimension * table.noise.ravel()[place]
-        room = Room(*(of_all.repeat(width, axis=-1) for of_all in room))
+        if len(limit) > 1:
+            room = Room(*(of_all.repeat(width, axis=-1) for of_all in room))
         noise = room.noise[group.rows] + circuit.into[group.rows, column, None] * variance
         if len(noise) > len(group.starts):
             noise = np.maximum.reduceat(noise, group.starts, axis=0)
@@ -258,11 +278,11 @@ class CandidateCosts:
         chosen = SwitchBatch(place[first], variance[first], cost)
         return chosen, SwitchBatch(*(of_all[:, first] for of_all in own))
 
-    def _base(self, batch: Batch) -> FloatArray:
+    def _base(self, batch: Batch, room: Room) -> FloatArray:
         """The cost of all but what key switches take by level and optimized conversions."""
         cost: FloatArray = self.terms.cost_slope.take(batch.kind)
         cost *= self.circuit.space.lwe.take(batch.lwe)
-        cost += self.terms.cost.take(batch.kind)
+        cost += self.terms.cost.take(room.ring)
         return cost
 
     def _key_switches(self, room: Room, pairs: slice, noise: FloatArray) -> SwitchBatch:

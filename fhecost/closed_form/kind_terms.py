@@ -20,7 +20,7 @@ _UNKNOWN = Switch(0, 0.0, 0.0, (-1, -1))
 
 
 class Conversions(NamedTuple):
-    """Conversions between keys, shapes (conversions, kinds): from one ``ring`` ``to`` another.
+    """Conversions between keys, shapes (conversions, rings): from one ``ring`` ``to`` another.
 
     ``dimension`` is that of the key that it comes from; between equal rings, where ``differs`` is
     0, there is none. ``variance`` and ``cost`` are as they are known for these rings, or the least;
@@ -59,12 +59,12 @@ class Conversions(NamedTuple):
         """Those of the ``columns``."""
         return Conversions(*(of_all[columns] for of_all in self))
 
-    def of(self, kind: IntArray) -> tuple[IntArray, IntArray, BoolArray]:
-        """``to``, ``dimension`` and ``differs`` of candidates of each ``kind``."""
+    def of(self, ring: IntArray) -> tuple[IntArray, IntArray, BoolArray]:
+        """``to``, ``dimension`` and ``differs`` of candidates of each ``ring``."""
         return (
-            self.to.take(kind, axis=1),
-            self.dimension.take(kind, axis=1),
-            self.differs.take(kind, axis=1),
+            self.to.take(ring, axis=1),
+            self.dimension.take(ring, axis=1),
+            self.differs.take(ring, axis=1),
         )
 
 
@@ -74,15 +74,17 @@ class KindTerms:
     What isn't chosen yet is taken to be as the candidate, with the least noise, at no cost; it is
     ``free`` (P,). ``ring`` and ``lwe`` (P,) are those of the others, as indices into the search
     space. Conversions that are chosen with the candidate are ``optimized``; the others, known or
-    taken at their least, are given. By kind, on the last axis:
+    taken at their least, are given. The last axis is rings, those of which there are candidates, or
+    kinds of bootstraps:
 
-    * ``noise`` by constraint, those of the circuit's result last, and how much of it comes for each
-      of the candidate's n, ``noise_slope``; without optimized conversions and key switches;
-    * ``cost`` and, for each of n, ``cost_slope`` of bootstraps, given conversions and what key
-      switches cost once;
-    * ``dimension`` by pair: of the key that it switches from;
+    * ``noise`` (constraints, rings), those of the circuit's result last, and what comes to it for
+      each of the candidate's n, ``noise_slope`` (constraints, kinds): without optimized conversions
+      and key switches;
+    * ``cost`` (rings,) and, for each of n, ``cost_slope`` (kinds,) of bootstraps, given conversions
+      and what key switches cost once;
+    * ``dimension`` (pairs, rings): of the key that is switched from;
     * of optimized conversions the variance that there must be room for, ``required``, and what one
-      level more of any costs at least, ``one_more``.
+      level more of any costs at least, ``one_more`` (rings,).
     """
 
     def __init__(self, circuit: SearchedCircuit, now: Choices, partition: int) -> None:
@@ -93,7 +95,7 @@ class KindTerms:
         ]
         self.free = np.array([one is _FREE for one in others])
         self.ring, self.lwe, level = np.array(others).T
-        ring = np.where(self.free[:, None], kinds.ring, self.ring[:, None])
+        ring = np.where(self.free[:, None], kinds.rings, self.ring[:, None])
         conversions = Conversions.between(circuit, now, ring)
         columns = circuit.converted[partition].columns
         self.optimized = conversions.rows(columns)
@@ -102,12 +104,13 @@ class KindTerms:
         fixed = n * space.bootstraps.noise[self.ring, level]
         step = np.where(self.free[:, None], kinds.least_noise, 0.0)
         step[partition] = kinds.noise
-        of_bootstraps, of_others = np.split(circuit.coefficients, [circuit.count], axis=1)
+        of_bootstraps = circuit.coefficients[:, : circuit.count]
+        of_others = circuit.coefficients[:, circuit.count :]
         self.noise_slope = of_bootstraps @ step
         self.noise = of_others @ np.concatenate([space.fresh[ring], conversions.variance])
         self.noise += (of_bootstraps @ fixed)[:, None]
         self.dimension = space.dimension[ring][circuit.sources]
-        # Once a lookup, n is subtracted from the cost of key switches.
+        # Of what a lookup's key switch costs, n is subtracted once.
         of_reader = circuit.pair_times
         self.cost = conversions.cost.sum(axis=0)
         self.cost += float(circuit.times @ (n * space.bootstraps.cost[self.ring, level]))

@@ -186,21 +186,19 @@ def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, Flo
     Along come, by candidate, the constant part and the slope of their least cost, linear in n; what
     costs more than ``most`` is left out.
     """
-    space, free = costs.circuit.space, costs.free
-    lowest = space.key_switches.lowest
+    lwe = costs.circuit.space.lwe
     base, slope = costs.least
     batch = Batch(np.arange(len(base)), np.zeros(len(base), dtype=int))
+    kept = base + slope * lwe[0] <= most
     # Of the least n that key switches leave, other noise is larger: a second time tells more.
     for _ in range(2):
-        kept = base + slope * space.lwe[batch.lwe] <= most
         batch, base, slope = batch.taken(kept), base[kept], slope[kept]
         room = costs.room(batch)
-        each = costs.allowed(room)
-        least = np.searchsorted(-lowest, -each[free].min(axis=0, initial=np.inf))
-        kept = (each[~free] >= lowest[room.lwe[~free]]).all(axis=0)
-        kept &= (least < len(space.lwe)) & (room.may_add >= 0)
-        batch = Batch(batch.kind[kept], least[kept])
-        base, slope, each = base[kept], slope[kept], each[:, kept]
-    base = base + costs.more(batch, each)
-    kept = base + slope * space.lwe[batch.lwe] <= most
+        allowed = costs.allowed(room)
+        least, kept = costs.least_lwe(room, allowed)
+        least = np.minimum(least, len(lwe) - 1)
+        kept &= base + slope * lwe[least] <= most
+        batch = Batch(batch.kind, least)
+    base = base + costs.more(room, allowed)
+    kept &= base + slope * lwe[least] <= most
     return batch.taken(kept), base[kept], slope[kept]

@@ -52,6 +52,11 @@ class Decompositions:
     bias: FloatArray
     keys: FloatArray
 
+    @cached_property
+    def lowest_keys(self) -> FloatArray:
+        """What ``lowest`` falls to, negative: ascending where it falls from row to row."""
+        return -self.lowest
+
     def cheapest(self, row: IntArray, allowed: FloatArray) -> IntArray:
         """In ``row``, the first choice with no more than ``allowed`` noise a coefficient.
 
@@ -73,18 +78,19 @@ _ABOVE_ALL = 505.0
 class Kinds(NamedTuple):
     """The kinds of bootstraps that are searched, (kinds,): a ring and a decomposition each.
 
-    ``ring`` and ``level`` are indices into the :class:`SearchSpace`. ``noise`` and ``cost`` are
-    those of one step of n, ``least_noise`` that of the ring's finest decomposition; ``dimension``
-    and ``fresh`` are the ring's; ``switch`` is where its modulus switches begin, flattened.
+    ``ring`` and ``level`` are indices into the :class:`SearchSpace`; ``rings`` are the different
+    ones, and ``place`` (kinds,) is where among them a kind's is. ``noise`` and ``cost`` are those
+    of one step of n, ``least_noise`` that of the ring's finest decomposition; ``switch`` is where
+    the ring's modulus switches begin, flattened.
     """
 
     ring: IntArray
     level: IntArray
+    rings: IntArray
+    place: IntArray
     noise: FloatArray
     least_noise: FloatArray
     cost: FloatArray
-    dimension: IntArray
-    fresh: FloatArray
     switch: IntArray
 
 
@@ -113,11 +119,11 @@ class SearchSpace:
     @cached_property
     def kinds(self) -> Kinds:
         """What ``rings`` and ``levels`` are."""
-        ring, level = self.rings, self.levels
+        ring, level, table = self.rings, self.levels, self.bootstraps
+        rings, place = np.unique(ring, return_inverse=True)
         return Kinds(
-            ring, level, self.bootstraps.noise[ring, level], self.bootstraps.lowest[ring],
-            self.bootstraps.cost[ring, level], self.dimension[ring], self.fresh[ring],
-            ring * len(self.lwe),
+            ring, level, rings, place, table.noise[ring, level], table.lowest[ring],
+            table.cost[ring, level], ring * len(self.lwe),
         )  # fmt: skip
 
 
