@@ -6,11 +6,11 @@ first before bootstraps of the second), conversions, or constraints on noise.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fhecost.closed_form.kind_terms import Conversions, KindTerms
+from fhecost.closed_form.kind_terms import KindTerms
 from fhecost.closed_form.noise_constraints import Indices
 from fhecost.closed_form.search_space import BoolArray
 from fhecost.closed_form.search_state import Choices, Group, SearchedCircuit, Switch
@@ -49,6 +49,10 @@ class Room(NamedTuple):
     dimension: IntArray
     ring: IntArray
 
+    def repeated(self, times: int) -> Room:
+        """With each candidate ``times`` in a row."""
+        return Room._make(of_all.repeat(times, axis=-1) for of_all in self)
+
 
 class SwitchBatch(NamedTuple):
     """Switches of candidates, (..., candidates); see :class:`Switch`."""
@@ -56,6 +60,10 @@ class SwitchBatch(NamedTuple):
     place: IntArray
     variance: FloatArray
     cost: FloatArray
+
+    def of(self, which: Any) -> SwitchBatch:
+        """Those of some rows or candidates."""
+        return SwitchBatch._make(of_all[which] for of_all in self)
 
     def first(self, rings: Indices = (0, 0)) -> Switch:
         """That of the first candidate."""
@@ -181,7 +189,8 @@ class CandidateCosts:
         may_add -= room.noise
         allowed = np.concatenate([may_add, [room.may_add]])[self._limits.rows]
         allowed /= self._limits.into
-        allowed = np.minimum.reduceat(allowed, self._limits.starts, axis=0)
+        if len(allowed) > len(self._limits.starts):
+            allowed = np.minimum.reduceat(allowed, self._limits.starts, axis=0)
         fits = (allowed >= terms.required.take(room.ring, axis=1)).all(axis=0)
         table, columns = circuit.space.conversions, self._limits.columns
         to, dimension, differs = terms.optimized.of(room.ring)
@@ -199,10 +208,7 @@ class CandidateCosts:
         _, key_switches, conversions = self.below(chosen, limit)
         ring = int(circuit.space.kinds.place[chosen.kind[0]])
         return (
-            {
-                pair: SwitchBatch(*(of_all[row] for of_all in key_switches)).first()
-                for row, pair in enumerate(circuit.pairs)
-            },
+            {pair: key_switches.of(row).first() for row, pair in enumerate(circuit.pairs)},
             {
                 circuit.conversions[column]: conversions[row].first(
                     (int(optimized.ring[row, ring]), int(optimized.to[row, ring]))
@@ -255,14 +261,13 @@ class CandidateCosts:
         width = table.levels.shape[1]
         ring, level = room.ring.repeat(width), np.arange(width * len(limit)) % width
         to, dimension, differs = (
-            of_all[row, ring]
-            for of_all in (optimized.to, optimized.dimension, optimized.differs)
+            of_all[row, ring] for of_all in (optimized.to, optimized.dimension, optimized.differs)
         )
         place = to * width + level
         each = np.where(differs, dimension * table.cost.ravel()[place] + table.bias[to], 0.0)
         variance = differs * dimension * table.noise.ravel()[place]
         if len(limit) > 1:
-            room = Room(*(of_all.repeat(width, axis=-1) for of_all in room))
+            room = room.repeated(width)
         noise = room.noise[group.rows] + circuit.into[group.rows, column, None] * variance
         if len(noise) > len(group.starts):
             noise = np.maximum.reduceat(noise, group.starts, axis=0)
@@ -276,7 +281,7 @@ class CandidateCosts:
         first += np.arange(0, len(fits), width)
         cost = np.where(fits[first], each[first], np.inf)
         chosen = SwitchBatch(place[first], variance[first], cost)
-        return chosen, SwitchBatch(*(of_all[:, first] for of_all in own))
+        return chosen, own.of((slice(None), first))
 
     def _base(self, batch: Batch, room: Room) -> FloatArray:
         """The cost of all but what key switches take by level and optimized conversions."""
@@ -292,7 +297,9 @@ class CandidateCosts:
         """
         table, dimension = self.circuit.space.key_switches, room.dimension[pairs]
         place = table.cheapest(room.lwe[pairs], (room.left[pairs] - noise) / dimension)
-        cost, variance = (by_place.ravel()[place] * dimension for by_place in (table.cost, table.noise))
+        cost, variance = (
+            by_place.ravel()[place] * dimension for by_place in (table.cost, table.noise)
+        )
         return SwitchBatch(place, variance, cost)
 
     def _switched(self, room: Room, noise: FloatArray) -> FloatArray:
@@ -304,10 +311,3 @@ class CandidateCosts:
         cost *= room.dimension
         total: FloatArray = self.circuit.pair_times @ cost
         return total
-
-    def _key_switches(self, room: Room, pairs: slice, noise: FloatArray) -> SwitchBatch:
-        """The cheapest key switches of ``pairs`` for which ``noise``, by pair, leaves room."""
-        table, dimension = self.circuit.space.key_switches, room.dimension[pairs]
-        place = table.cheapest(room.lwe[pairs], (room.left[pairs] - noise) / dimension)
-        cost, variance = (each.ravel()[place] * dimension for each in (table.cost, table.noise))
-        return SwitchBatch(place, variance, cost)

@@ -1,7 +1,7 @@
 """What candidates for one partition's choice have in common where their bootstraps are of one kind.
 
-The other partitions' choices stay. What depends on the kind of a candidate's bootstraps alone (its
-ring, and how it decomposes) is worked out here, once for all of them;
+The other partitions' choices stay. What depends on a candidate's ring alone, or on that and how its
+bootstraps decompose, is worked out here, once for all of them;
 :mod:`fhecost.closed_form.candidate_costs` adds what depends on its LWE dimension.
 """
 
@@ -57,7 +57,7 @@ class Conversions(NamedTuple):
 
     def rows(self, columns: list[int]) -> Conversions:
         """Those of the ``columns``."""
-        return Conversions(*(of_all[columns] for of_all in self))
+        return Conversions._make(of_all[columns] for of_all in self)
 
     def of(self, ring: IntArray) -> tuple[IntArray, IntArray, BoolArray]:
         """``to``, ``dimension`` and ``differs`` of candidates of each ``ring``."""
@@ -117,9 +117,9 @@ class KindTerms:
         self.cost -= float(of_reader @ n[circuit.readers])
         self.cost_slope = circuit.times[partition] * kinds.cost
         self.cost_slope -= float(of_reader @ self.free[circuit.readers])
-        level = circuit.space.conversions.slope[self.optimized.to] * self.optimized.dimension
-        level *= circuit.conversion_times[columns, None]
-        self.one_more = np.where(self.optimized.differs, level, np.inf).min(axis=0, initial=np.inf)
+        each = space.conversions.slope[self.optimized.to] * self.optimized.dimension
+        each *= circuit.conversion_times[columns, None]
+        self.one_more = np.where(self.optimized.differs, each, np.inf).min(axis=0, initial=np.inf)
         self.required = self.optimized.variance
         pairs = [circuit.conversions[column] for column in columns]
         for row, (own, target) in enumerate(pairs):

@@ -243,6 +243,4 @@ def _decompositions(
     keys[:, -1] = _ABOVE_ALL
     keys += SPREAD * np.arange(rows)[:, None]
     base_log = np.take_along_axis(best, order, axis=1) + 1
-    return Decompositions(
-        levels, base_log, noise, lowest[:, 0], cost, slope, bias, keys.ravel()
-    )
+    return Decompositions(levels, base_log, noise, lowest[:, 0], cost, slope, bias, keys.ravel())

@@ -99,21 +99,21 @@ class SearchedCircuit:
         sizes = [len(one.tightest) for one in read]
         ends = np.cumsum([0, *sizes])
         self.starts = ends[:-1]
-        rows = np.concatenate([one.tightest for one in read])
-        self.row_count = len(rows)
+        noise = np.concatenate([one.tightest for one in read])
+        self.row_count = len(noise)
         self.row_pairs = np.repeat(np.arange(len(read)), sizes)
         self.conversions = list(needs.conversions)
         self.conversion_times = np.array(list(needs.conversions.values()), dtype=float)
         self.from_to = np.array(self.conversions, dtype=int).reshape(-1, 2).T
         own, target = 2 * self.count + self.from_to[0], self.from_to[1]
         led_to = self.sources[self.row_pairs][:, None] == target
-        self.into = np.where(led_to, rows[:, own], 0.0)
+        self.into = np.where(led_to, noise[:, own], 0.0)
         output = self.output.tightest[:, own].max(axis=0)
         self.output_into = np.where(self.output.source == target, output, 0.0)
         output_into = np.broadcast_to(self.output_into, (len(self.output.tightest), len(own)))
         self.coefficients = np.concatenate(
             [
-                np.concatenate([rows, self.output.tightest])[:, : 2 * self.count],
+                np.concatenate([noise, self.output.tightest])[:, : 2 * self.count],
                 np.concatenate([self.into, output_into]),
             ],
             axis=1,
