@@ -65,7 +65,7 @@ class SwitchBatch(NamedTuple):
         """Those of some rows or candidates."""
         return SwitchBatch._make(of_all[which] for of_all in self)
 
-    def first(self, rings: Indices = (0, 0)) -> Switch:
+    def first(self, rings: Indices) -> Switch:
         """That of the first candidate."""
         place, variance, cost = (of_all[0].item() for of_all in self)
         return Switch(place, variance, cost, rings)
@@ -207,8 +207,9 @@ class CandidateCosts:
         circuit, optimized = self.circuit, self.terms.optimized
         _, key_switches, conversions = self.below(chosen, limit)
         ring = int(circuit.space.kinds.place[chosen.kind[0]])
+        of_pairs = map(Switch, *(of_all[:, 0].tolist() for of_all in key_switches))
         return (
-            {pair: key_switches.of(row).first() for row, pair in enumerate(circuit.pairs)},
+            dict(zip(circuit.pairs, of_pairs, strict=True)),
             {
                 circuit.conversions[column]: conversions[row].first(
                     (int(optimized.ring[row, ring]), int(optimized.to[row, ring]))
@@ -259,21 +260,23 @@ class CandidateCosts:
         circuit, optimized, pairs = self.circuit, self.terms.optimized, group.pairs
         column, table = self._limits.columns[row], circuit.space.conversions
         width = table.levels.shape[1]
-        ring, level = room.ring.repeat(width), np.arange(width * len(limit)) % width
+        level = np.arange(width)
+        if len(limit) > 1:
+            level = np.tile(level, len(limit))
+            room, limit = room.repeated(width), limit.repeat(width)
         to, dimension, differs = (
-            of_all[row, ring] for of_all in (optimized.to, optimized.dimension, optimized.differs)
+            of_all[row].take(room.ring)
+            for of_all in (optimized.to, optimized.dimension, optimized.differs)
         )
         place = to * width + level
         each = np.where(differs, dimension * table.cost.ravel()[place] + table.bias[to], 0.0)
         variance = differs * dimension * table.noise.ravel()[place]
-        if len(limit) > 1:
-            room = room.repeated(width)
         noise = room.noise[group.rows] + circuit.into[group.rows, column, None] * variance
         if len(noise) > len(group.starts):
             noise = np.maximum.reduceat(noise, group.starts, axis=0)
         own = self._key_switches(room, pairs, noise)
         total = circuit.conversion_times[column] * each + circuit.pair_times[pairs] @ own.cost
-        fits = (total <= limit.repeat(width)) & np.isfinite(total)
+        fits = (total <= limit) & np.isfinite(total)
         if group.source == circuit.output.source:
             fits &= room.may_add >= circuit.output_into[column] * variance
         by_level = fits.reshape(-1, width)
