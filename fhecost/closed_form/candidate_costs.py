@@ -1,7 +1,7 @@
 """What candidates for one partition's choice cost while the other partitions' choices stay.
 
-Columns of all arrays are candidates; rows are partitions, pairs of them (key switches from the key
-of the first before bootstraps of the second), conversions, or constraints on noise.
+Columns of all arrays are candidates; rows are pairs of partitions (key switches from the key of the
+first before bootstraps of the second), conversions, or constraints on noise.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fhecost.closed_form.kind_terms import KindTerms
 from fhecost.closed_form.noise_constraints import Indices
+from fhecost.closed_form.search_space import BoolArray
 from fhecost.closed_form.search_state import Choices, Group, SearchedCircuit, Switch
 from fhecost.quantization import FloatArray, IntArray
 
@@ -18,128 +20,138 @@ Switches = dict[Indices, Switch]
 
 
 class Batch(NamedTuple):
-    """Candidates (candidates,), as indices into the search space."""
+    """Candidates (candidates,): a kind of bootstraps and an LWE dimension each.
 
-    ring: IntArray
+    Both are indices into the search space.
+    """
+
+    kind: IntArray
     lwe: IntArray
-    level: IntArray
 
     def taken(self, which: Any) -> Batch:
         """Some of them."""
-        return Batch(self.ring[which], self.lwe[which], self.level[which])
-
-    @property
-    def rank(self) -> IntArray:
-        """In which order the original comes to them."""
-        rank: IntArray = (self.ring * 4096 + self.lwe) * 64 + self.level
-        return rank
+        return Batch(self.kind[which], self.lwe[which])
 
 
-class View(NamedTuple):
-    """A batch as the whole circuit sees it: by partition, shapes (P, candidates).
+class Room(NamedTuple):
+    """What candidates leave for switches.
 
-    ``ring`` and ``lwe`` are indices, ``variance`` is what a bootstrap leaves.
+    By constraint the ``noise`` that is there without optimized conversions and without key
+    switches, and how much these ``may_add`` to the circuit's result (candidates,). By pair, what is
+    ``left`` of a lookup's bound, and the ``lwe`` and ``dimension`` between which a key switch is.
+    ``ring`` (candidates,) is where among those of the terms theirs is.
     """
 
-    ring: IntArray
+    noise: FloatArray
+    may_add: FloatArray
+    left: FloatArray
     lwe: IntArray
-    n: IntArray
     dimension: IntArray
-    modulus_switch: FloatArray
+    ring: IntArray
+
+    def repeated(self, times: int) -> Room:
+        """With each candidate ``times`` in a row."""
+        return Room._make(of_all.repeat(times, axis=-1) for of_all in self)
+
+
+class SwitchBatch(NamedTuple):
+    """Switches of candidates, (..., candidates); see :class:`Switch`."""
+
+    place: IntArray
     variance: FloatArray
-    fresh: FloatArray
+    cost: FloatArray
+
+    def of(self, which: Any) -> SwitchBatch:
+        """Those of some rows or candidates."""
+        return SwitchBatch._make(of_all[which] for of_all in self)
+
+    def first(self, rings: Indices) -> Switch:
+        """That of the first candidate."""
+        place, variance, cost = (of_all[0].item() for of_all in self)
+        return Switch(place, variance, cost, rings)
 
 
 class CandidateCosts:
     """Candidates for ``partition`` beside what is chosen ``now`` for the others.
 
-    What isn't chosen yet is taken to be as the candidate, with the least noise, at no cost; it is
-    ``free``. ``optimized`` are the conversions that are chosen with the candidate, by where they
-    lead to; the other conversions are ``given``.
+    ``terms`` are what those of a kind have in common; ``free`` (pairs,) is whether a pair's reader
+    has the LWE dimension of the candidate. ``least`` is by kind what candidates cost at least: the
+    constant part, and for each of n.
     """
 
     def __init__(self, circuit: SearchedCircuit, now: Choices, partition: int) -> None:
-        self.circuit, self.partition = circuit, partition
+        self.circuit = circuit
+        self.terms = KindTerms(circuit, now, partition)
+        self._limits = circuit.converted[partition]
+        self._into = circuit.into[:, self._limits.columns]
         self.optimized = circuit.optimized[partition]
-        self.given = np.ones(len(circuit.conversions), dtype=bool)
-        self.given[list(self.optimized.values())] = False
-        others = [one if of != partition else None for of, one in enumerate(now.partitions)]
-        self.free = np.array([one is None for one in others])[:, None]
-        self._own = (np.arange(circuit.count) == partition)[:, None]
-        self._fixed = np.array([one or (0, 0, -1) for one in others]).T[:, :, None]
-        space = circuit.space
-        self._others_cost = sum(
-            times * float(space.lwe[one.lwe] * space.bootstraps.cost[one.ring, one.level])
-            for times, one in zip(circuit.times, others, strict=True)
-            if one
-        )
-        unknown = Switch(0, 0.0, 0.0, (-1, -1))
-        known = [now.conversions.get(pair, unknown) for pair in circuit.conversions]
-        self._known_variance = np.array([one.variance for one in known])[:, None]
-        self._known_cost = np.array([one.cost for one in known])[:, None]
-        self._known_rings = np.array([one.rings for one in known]).reshape(-1, 2).T[:, :, None]
+        self.free = self.terms.free[circuit.readers]
+        self._free = self.free[:, None].astype(int)
+        self._free_rows, self._fixed = self.free.nonzero()[0], (~self.free).nonzero()[0]
+        lwe, ring = (fixed[circuit.readers] for fixed in (self.terms.lwe, self.terms.ring))
+        self._lwe = lwe[:, None]
+        switched = np.where(self.free, 0.0, circuit.space.modulus_switch[ring, lwe])
+        self._left = (circuit.bounds - switched)[:, None]
+        self.least = self._least()
 
-    def view(self, batch: Batch) -> View:
-        """``batch`` as all partitions see it."""
-        space = self.circuit.space
-        ring = np.where(self.free, batch.ring, self._fixed[0])
-        lwe = np.where(self.free, batch.lwe, self._fixed[1])
-        level = np.where(self._own, batch.level, self._fixed[2])
-        n = space.lwe[lwe]
-        return View(
+    def _least(self) -> tuple[FloatArray, FloatArray]:
+        circuit, terms, place = self.circuit, self.terms, self.circuit.space.kinds.place
+        by_level = circuit.space.key_switches.slope[self._lwe[:, 0]]
+        constant = circuit.pair_times * np.where(self.free, 3.0, by_level) @ terms.dimension
+        constant += terms.cost + terms.optimized.least_cost.sum(axis=0)
+        slope = (2.0 * circuit.pair_times * self.free) @ terms.dimension
+        return constant.take(place), terms.cost_slope + slope.take(place)
+
+    def room(self, batch: Batch) -> Room:
+        """What ``batch`` leaves for switches."""
+        circuit, terms, space = self.circuit, self.terms, self.circuit.space
+        kind, lwe = batch
+        ring = space.kinds.place.take(kind)
+        noise = terms.noise_slope.take(kind, axis=1)
+        noise *= space.lwe.take(lwe)
+        noise += terms.noise.take(ring, axis=1)
+        count = circuit.row_count
+        switched = space.modulus_switch.ravel().take(space.kinds.switch.take(kind) + lwe)
+        return Room(
+            noise[:count],
+            circuit.output_bound - noise[count:].max(axis=0),
+            self._left - self._free * switched,
+            self._lwe + self._free * lwe,
+            terms.dimension.take(ring, axis=1),
             ring,
-            lwe,
-            n,
-            space.dimension[ring],
-            space.modulus_switch[ring, lwe],
-            n * space.bootstraps.noise[ring, level],
-            space.fresh[ring],
         )
 
-    def noise(self, view: View, conversions: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """By constraint, what is there without optimized conversions and without switches.
+    def allowed(self, room: Room) -> FloatArray:
+        """By pair, the noise of key switches at most, for each coefficient."""
+        allowed: FloatArray = room.left - self.circuit.worst(room.noise)
+        allowed /= room.dimension
+        return allowed
 
-        And how much optimized ``conversions``, of which these are the variances, may add to the
-        circuit's result.
+    def least_lwe(self, room: Room, allowed: FloatArray) -> tuple[IntArray, BoolArray]:
+        """The least LWE dimension that key switches leave, and where there is one.
+
+        ``allowed`` (pairs, candidates) is their noise at most, for each coefficient.
         """
-        circuit, given = self.circuit, conversions[self.given]
-        noise = self._noise(circuit.rows, view) + circuit.into[:, self.given] @ given
-        output = self._noise(circuit.output.tightest, view).max(axis=0)
-        return noise, circuit.output_bound - output - circuit.output_into[self.given] @ given
+        table = self.circuit.space.key_switches
+        fits = room.may_add >= 0
+        if len(self._fixed):
+            fits &= (allowed[self._fixed] >= table.lowest[self._lwe[self._fixed]]).all(axis=0)
+        if not len(self._free_rows):
+            return np.zeros(len(fits), dtype=int), fits
+        free = allowed if not len(self._fixed) else allowed[self._free_rows]
+        least = table.lowest_keys.searchsorted(-free.min(axis=0))
+        fits &= least < len(table.lowest)
+        return least, fits
 
-    def _noise(self, rows: FloatArray, view: View) -> FloatArray:
-        count = self.circuit.count
-        noise: FloatArray = rows[:, :count] @ view.variance
-        noise += rows[:, count : 2 * count] @ view.fresh
-        return noise
-
-    def least(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
-        """Of bootstraps, and key switches of one level: the constant part, and for each of n."""
-        circuit, view = self.circuit, self.view(batch)
-        dimension, free = view.dimension[circuit.sources], self.free[circuit.readers]
-        n = np.where(free, 0, view.n[circuit.readers])
-        base = circuit.pair_times @ (dimension * (2.0 * n + 3) - n) + self._others_cost
-        slope = circuit.pair_times @ np.where(free, 2.0 * dimension - 1, 0.0)
-        each = circuit.space.bootstraps.cost[batch.ring, batch.level]
-        return base, slope + circuit.times[self.partition] * each
-
-    def more(self, view: View, allowed: FloatArray, known: FloatArray) -> FloatArray:
-        """What conversions, and key switches to known partitions beyond one level, cost at least.
-
-        ``allowed`` (pairs, candidates) is the noise of key switches at most, for each coefficient;
-        ``known`` are the costs of conversions as they are.
-        """
-        circuit, table = self.circuit, self.circuit.space.key_switches
-        (fixed,) = np.nonzero(~self.free[circuit.readers, 0])
-        lwe = view.lwe[circuit.readers[fixed]]
-        cost = table.cost.ravel()[table.cheapest(lwe, allowed[fixed])] - table.cost[lwe, 0]
-        cost *= view.dimension[circuit.sources[fixed]]
-        more: FloatArray = circuit.pair_times[fixed] @ cost + known[self.given].sum(axis=0)
-        for target, column in self.optimized.items():
-            ring, own = view.ring[target], circuit.conversions[column][0]
-            to, differs = circuit.space.conversions, view.ring[own] != ring
-            cheapest = view.dimension[own] * to.cost[ring, 0] + to.bias[ring]
-            more += circuit.conversion_times[column] * differs * cheapest
+    def more(self, room: Room, allowed: FloatArray) -> FloatArray | float:
+        """What key switches to known partitions cost at least beyond one level."""
+        if not len(self._fixed):
+            return 0.0
+        table, lwe = self.circuit.space.key_switches, self._lwe[self._fixed]
+        place = table.cheapest(lwe, allowed[self._fixed])
+        cost = table.cost.ravel()[place] - table.slope[lwe]
+        cost *= room.dimension[self._fixed]
+        more: FloatArray = self.circuit.pair_times[self._fixed] @ cost
         return more
 
     def first_feasible(self, batch: Batch) -> tuple[FloatArray, FloatArray]:
@@ -147,198 +159,158 @@ class CandidateCosts:
 
         Infinite where there is no solution, or nothing to choose.
         """
-        circuit, space = self.circuit, self.circuit.space
-        view = self.view(batch)
-        variance, cost = self.known_conversions(view)
-        noise, output_left = self.noise(view, variance)
-        left = circuit.bounds[:, None] - view.modulus_switch[circuit.readers]
-        lwe, dimension = view.lwe[circuit.readers], view.dimension[circuit.sources]
+        room, cost, variance, fits = self._converted(batch)
+        into, one_more = self._into, self.terms.one_more.take(room.ring)
+        floor = np.full(len(cost), np.inf)
+        if one_more.min(initial=np.inf) == np.inf:
+            cost += self._switched(room, room.noise + into @ variance)
+        else:
+            least = self.terms.optimized.least.take(room.ring, axis=1)
+            both = self._switched(room, room.noise + into @ np.stack([variance, least]))
+            np.copyto(floor, cost + one_more + both[1], where=fits)
+            cost += both[0]
+        cost[~fits] = np.inf
+        return cost, floor
 
-        def switched(noise: FloatArray) -> FloatArray:
-            """The key switches for which ``noise`` leaves room."""
-            table = space.key_switches
-            allowed = (left - np.maximum.reduceat(noise, circuit.starts, axis=0)) / dimension
-            levels = table.cost.ravel()[table.cheapest(lwe, allowed)]
-            total: FloatArray = circuit.pair_times @ (dimension * levels + table.bias[lwe])
-            return total
+    def _converted(self, batch: Batch) -> tuple[Room, FloatArray, FloatArray, BoolArray]:
+        """The cheapest conversions that leave a solution where key switches add the least.
 
+        Returns what there is room for without them, costs without what key switches take by level,
+        the variances of these conversions, and for which candidates there are such.
+        """
+        circuit, terms, room = self.circuit, self.terms, self.room(batch)
+        cost = self._base(batch, room)
         if not self.optimized:
-            total = self._bootstraps(batch) + cost.sum(axis=0) + switched(noise)
-            infinite = np.full(len(total), np.inf)
-            return np.where(output_left >= 0, total, infinite), infinite
-        # By constraint, what conversions may add where key switches add the least.
-        lowest = space.key_switches.noise[:, -1][lwe]
-        room = (left - dimension * lowest)[circuit.row_pairs] - noise
-        fits = np.ones(len(batch.ring), dtype=bool)
-        more = np.full(len(batch.ring), np.inf)
-        least_variance = np.empty_like(variance)
-        for target, column in self.optimized.items():
-            rows, into = circuit.converted[column]
-            allowed = (room[rows] / into).min(axis=0, initial=np.inf)
-            if circuit.output_into[column]:
-                allowed = np.minimum(allowed, output_left / circuit.output_into[column])
-            if self._is_required(column):
-                fits &= variance[column] <= allowed
-            fits &= allowed >= 0
-            own, table = circuit.conversions[column][0], space.conversions
-            ring, each = view.ring[target], view.dimension[own]
-            differs = view.ring[own] != ring
-            index = table.cheapest(ring, allowed / each)
-            variance[column] = differs * each * table.noise.ravel()[index]
-            least_variance[column] = differs * each * table.noise[ring, -1]
-            with_level = each * table.cost.ravel()[index] + table.bias[ring]
-            times = circuit.conversion_times[column]
-            cost[column] = times * np.where(differs, with_level, 0.0)
-            one_more = times * each * table.slope[ring]
-            more = np.minimum(more, np.where(differs, one_more, np.inf))
-        columns = ~self.given
-        into, output_into = circuit.into[:, columns], circuit.output_into[columns]
-        base = self._bootstraps(batch) + cost.sum(axis=0)
-        fits &= output_left >= output_into @ variance[columns]
-        total = base + switched(noise + into @ variance[columns])
-        floor = base + more + switched(noise + into @ least_variance[columns])
-        return np.where(fits, total, np.inf), np.where(fits, floor, np.inf)
+            return room, cost, np.empty((0, len(cost))), room.may_add >= 0
+        # By constraint, what conversions may add.
+        lowest = circuit.space.key_switches.lowest[room.lwe]
+        lowest *= room.dimension
+        may_add = (room.left - lowest)[circuit.row_pairs]
+        may_add -= room.noise
+        allowed = np.concatenate([may_add, [room.may_add]])[self._limits.rows]
+        allowed /= self._limits.into
+        if len(allowed) > len(self._limits.starts):
+            allowed = np.minimum.reduceat(allowed, self._limits.starts, axis=0)
+        fits = (allowed >= terms.required.take(room.ring, axis=1)).all(axis=0)
+        table, columns = circuit.space.conversions, self._limits.columns
+        to, dimension, differs = terms.optimized.of(room.ring)
+        allowed /= dimension
+        index = table.cheapest(to, allowed)
+        each = dimension * table.cost.ravel()[index] + table.bias[to]
+        cost += circuit.conversion_times[columns] @ np.where(differs, each, 0.0)
+        variance = differs * dimension * table.noise.ravel()[index]
+        fits &= room.may_add >= circuit.output_into[columns] @ variance
+        return room, cost, variance, fits
 
     def switches(self, chosen: Batch, limit: FloatArray) -> tuple[Switches, Switches]:
         """Key switches and conversions of a single candidate."""
-        key_switches: Switches = {}
-        conversions: Switches = {}
-        self.below(chosen, limit, key_switches, conversions)
-        return key_switches, conversions
+        circuit, optimized = self.circuit, self.terms.optimized
+        _, key_switches, conversions = self.below(chosen, limit)
+        ring = int(circuit.space.kinds.place[chosen.kind[0]])
+        of_pairs = map(Switch, *(of_all[:, 0].tolist() for of_all in key_switches))
+        return (
+            dict(zip(circuit.pairs, of_pairs, strict=True)),
+            {
+                circuit.conversions[column]: conversions[row].first(
+                    (int(optimized.ring[row, ring]), int(optimized.to[row, ring]))
+                )
+                for row, column in enumerate(self._limits.columns)
+            },
+        )
 
     def below(
-        self,
-        batch: Batch,
-        limit: FloatArray,
-        key_switches: Switches | None = None,
-        conversions: Switches | None = None,
-    ) -> FloatArray:
-        """Costs up to a ``limit`` each, or infinite; of a single candidate the switches are kept.
+        self, batch: Batch, limit: FloatArray
+    ) -> tuple[FloatArray, SwitchBatch, list[SwitchBatch]]:
+        """Costs up to a ``limit`` each, or infinite, and the switches that they are of.
 
-        Of a conversion to be chosen, the original takes the first that leaves the cost no more than
-        ``limit``, going from one key to the next; what is ahead costs the least.
+        These are key switches by pair and optimized conversions. Of such a conversion, the original
+        takes the first that leaves the cost no more than ``limit``, going from one key to the next;
+        what is ahead costs the least.
         """
-        circuit, view = self.circuit, self.view(batch)
-        variance, conversion_cost = self.known_conversions(view)
-        noise, output_left = self.noise(view, variance)
-        floors = self._switch_floors(view)
-        cost: FloatArray = self._bootstraps(batch) + conversion_cost[self.given].sum(axis=0)
-        ahead = floors.sum(axis=0) + conversion_cost[~self.given].sum(axis=0)
-        for group in circuit.groups:
-            ahead = ahead - floors[group.pairs].sum(axis=0)
-            column = self.optimized.get(group.source)
-            if column is None:
-                own = self._switched(group, view, noise, output_left, key_switches)
-            else:
-                ahead = ahead - conversion_cost[column]
-                room = limit - cost - ahead
-                own = self._chosen(
-                    group, view, column, noise, output_left, room, key_switches, conversions
-                )
-            cost = cost + own
-        return cost
+        circuit, room = self.circuit, self.room(batch)
+        cost = self._base(batch, room)
+        table, times = circuit.space.key_switches, circuit.pair_times
+        floors = times[:, None] * room.dimension * table.slope[room.lwe]
+        ahead = self.terms.optimized.cost.take(room.ring, axis=1)
+        switches = self._key_switches(room, slice(None), circuit.worst(room.noise))
+        conversions = []
+        for row, target in enumerate(self.optimized):
+            pairs = circuit.groups[target].pairs
+            left = limit - cost - ahead[row + 1 :].sum(axis=0) - floors[pairs.stop :].sum(axis=0)
+            left -= times[: pairs.start] @ switches.cost[: pairs.start]
+            chosen, own = self._first_below(circuit.groups[target], row, room, left)
+            conversions.append(chosen)
+            for of_all, of_own in zip(switches, own, strict=True):
+                of_all[pairs] = of_own
+            cost += circuit.conversion_times[self._limits.columns[row]] * chosen.cost
+        cost += times @ switches.cost
+        if circuit.output.source not in self.optimized:
+            cost[room.may_add < 0] = np.inf
+        switches.cost[:] += table.bias[room.lwe]
+        return cost, switches, conversions
 
-    def _chosen(
-        self,
-        group: Group,
-        view: View,
-        column: int,
-        noise: FloatArray,
-        output_left: FloatArray,
-        limit: FloatArray,
-        key_switches: Switches | None,
-        conversions: Switches | None,
-    ) -> FloatArray:
-        """Cost of the first conversion below ``limit``, and of the switches after it."""
-        circuit, table = self.circuit, self.circuit.space.conversions
-        own, target = circuit.conversions[column]
-        ring, dimension = view.ring[target], view.dimension[own]
-        differs = view.ring[own] != ring
-        best = np.full(len(ring), np.inf)
-        for level in range(table.noise.shape[1]):
-            each = dimension * table.cost[ring, level] + table.bias[ring]
-            cost = np.where(differs, each, 0.0)
-            total = circuit.conversion_times[column] * cost
-            open_ = np.isinf(best) & (total <= limit)
-            if not open_.any():
-                break
-            variance = differs * dimension * table.noise[ring, level]
-            after = noise + circuit.into[:, column, None] * variance
-            left = output_left - circuit.output_into[column] * variance
-            total = total + self._switched(group, view, after, left, key_switches)
-            taken = open_ & (total <= limit) & np.isfinite(total)
-            best[taken] = total[taken]
-            if conversions is not None and taken.any():
-                rings = int(view.ring[own][0]), int(ring[0])
-                index = rings[1] * table.noise.shape[1] + level
-                conversions[own, target] = Switch(index, float(variance[0]), float(cost[0]), rings)
-        return best
+    def _first_below(
+        self, group: Group, row: int, room: Room, limit: FloatArray
+    ) -> tuple[SwitchBatch, SwitchBatch]:
+        """The first conversion to ``group`` that costs up to ``limit`` with its key switches.
 
-    def _switched(
-        self,
-        group: Group,
-        view: View,
-        noise: FloatArray,
-        output_left: FloatArray,
-        kept: Switches | None,
-    ) -> FloatArray:
-        """The cost of the cheapest key switches for which ``noise`` leaves room, or infinite."""
-        circuit, table = self.circuit, self.circuit.space.key_switches
-        cost = np.zeros(len(output_left))
-        if group.starts.size:
-            readers = circuit.readers[group.pairs]
-            worst = np.maximum.reduceat(noise[group.rows], group.starts, axis=0)
-            left = circuit.bounds[group.pairs, None] - worst - view.modulus_switch[readers]
-            lwe, dimension = view.lwe[readers], view.dimension[group.source]
-            index = table.cheapest(lwe, left / dimension)
-            each = dimension * table.cost.ravel()[index] + table.bias[lwe]
-            cost = circuit.pair_times[group.pairs] @ each
-            if kept is not None:
-                variances = dimension * table.noise.ravel()[index]
-                columns = (column[:, 0].tolist() for column in (index, variances, each))
-                for pair, switch in zip(
-                    circuit.pairs[group.pairs], zip(*columns, strict=True), strict=True
-                ):
-                    kept[pair] = Switch(*switch)
+        And these. It costs infinitely much where there is none. All levels are tried at once: of
+        each candidate, those of its conversion are columns beside each other.
+        """
+        circuit, optimized, pairs = self.circuit, self.terms.optimized, group.pairs
+        column, table = self._limits.columns[row], circuit.space.conversions
+        width = table.levels.shape[1]
+        level = np.arange(width)
+        if len(limit) > 1:
+            level = np.tile(level, len(limit))
+            room, limit = room.repeated(width), limit.repeat(width)
+        to, dimension, differs = (
+            of_all[row].take(room.ring)
+            for of_all in (optimized.to, optimized.dimension, optimized.differs)
+        )
+        place = to * width + level
+        each = np.where(differs, dimension * table.cost.ravel()[place] + table.bias[to], 0.0)
+        variance = differs * dimension * table.noise.ravel()[place]
+        noise = room.noise[group.rows] + circuit.into[group.rows, column, None] * variance
+        if len(noise) > len(group.starts):
+            noise = np.maximum.reduceat(noise, group.starts, axis=0)
+        own = self._key_switches(room, pairs, noise)
+        total = circuit.conversion_times[column] * each + circuit.pair_times[pairs] @ own.cost
+        fits = (total <= limit) & np.isfinite(total)
         if group.source == circuit.output.source:
-            cost = np.where(output_left >= 0, cost, np.inf)
+            fits &= room.may_add >= circuit.output_into[column] * variance
+        by_level = fits.reshape(-1, width)
+        first = by_level.argmax(axis=1)
+        first += np.arange(0, len(fits), width)
+        cost = np.where(fits[first], each[first], np.inf)
+        chosen = SwitchBatch(place[first], variance[first], cost)
+        return chosen, own.of((slice(None), first))
+
+    def _base(self, batch: Batch, room: Room) -> FloatArray:
+        """The cost of all but what key switches take by level and optimized conversions."""
+        cost: FloatArray = self.terms.cost_slope.take(batch.kind)
+        cost *= self.circuit.space.lwe.take(batch.lwe)
+        cost += self.terms.cost.take(room.ring)
         return cost
 
-    def _is_required(self, column: int) -> bool:
-        """Whether the original looks only at candidates for which the known conversion does."""
-        own, target = self.circuit.conversions[column]
-        back = self.optimized.get(own)
-        known = bool(self._known_rings[0, column, 0] >= 0)
-        return known and (back is None or self.circuit.conversions[back][0] != target)
+    def _key_switches(self, room: Room, pairs: slice, noise: FloatArray) -> SwitchBatch:
+        """The cheapest key switches of ``pairs`` for which ``noise``, by pair, leaves room.
 
-    def _bootstraps(self, batch: Batch) -> FloatArray:
-        """The cost of all bootstraps."""
-        space = self.circuit.space
-        each = space.lwe[batch.lwe] * space.bootstraps.cost[batch.ring, batch.level]
-        cost: FloatArray = self.circuit.times[self.partition] * each + self._others_cost
-        return cost
-
-    def _switch_floors(self, view: View) -> FloatArray:
-        """By pair: what its key switches cost with one level."""
-        circuit = self.circuit
-        n = view.n[circuit.readers]
-        each = view.dimension[circuit.sources] * (2.0 * n + 3) - n
-        floors: FloatArray = circuit.pair_times[:, None] * each
-        return floors
-
-    def known_conversions(self, view: View) -> tuple[FloatArray, FloatArray]:
-        """Variance of each conversion and cost of all such, as they are known.
-
-        Else the least of both; and none where what is known holds for other rings.
+        Their cost is what they take by level.
         """
-        circuit, table = self.circuit, self.circuit.space.conversions
-        ring, target = view.ring[circuit.from_to[0]], view.ring[circuit.from_to[1]]
-        dimension = view.dimension[circuit.from_to[0]]
-        known = self._known_rings[0] >= 0
-        holds = (ring == self._known_rings[0]) & (target == self._known_rings[1])
-        least = dimension * table.noise[target, -1]
-        variance = np.where(known, holds * self._known_variance, least)
-        cheapest = dimension * table.cost[target, 0] + table.bias[target]
-        cost = np.where(known, holds * self._known_cost, cheapest)
-        differs = ring != target
-        return variance * differs, cost * differs * circuit.conversion_times[:, None]
+        table, dimension = self.circuit.space.key_switches, room.dimension[pairs]
+        place = table.cheapest(room.lwe[pairs], (room.left[pairs] - noise) / dimension)
+        cost, variance = (
+            by_place.ravel()[place] * dimension for by_place in (table.cost, table.noise)
+        )
+        return SwitchBatch(place, variance, cost)
+
+    def _switched(self, room: Room, noise: FloatArray) -> FloatArray:
+        """What the cheapest key switches for which ``noise`` leaves room take by level."""
+        table = self.circuit.space.key_switches
+        allowed = room.left - self.circuit.worst(noise)
+        allowed /= room.dimension
+        cost = table.cost.ravel()[table.cheapest(room.lwe, allowed)]
+        cost *= room.dimension
+        total: FloatArray = self.circuit.pair_times @ cost
+        return total

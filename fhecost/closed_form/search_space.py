@@ -9,7 +9,8 @@ zama-ai/concrete@ebef4fb61.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,32 +37,61 @@ class Decompositions:
     """By row (a ring, or the dimension that a key switch leads to), its decompositions.
 
     Shapes (rows, choices): cost rises and noise falls along a row; what is there no more has
-    infinite cost and the noise of the last. ``noise`` and ``cost`` are for one coefficient of the
-    input key (one of n for a bootstrap); ``slope`` (rows,) is the cost of a level, and ``bias``
-    comes once. ``keys`` are -log2 of all noises in one ascending array: ``SPREAD`` a row.
+    infinite cost and the noise of the last, which is the ``lowest`` (rows,). ``noise`` and ``cost``
+    are for one coefficient of the input key (one of n for a bootstrap); ``slope`` (rows,) is the
+    cost of a level, and ``bias`` comes once. ``keys`` are -log2 of all noises in one ascending
+    array, ``SPREAD`` a row; the last of a row is above all that is asked for.
     """
 
     levels: IntArray
     base_log: IntArray
     noise: FloatArray
+    lowest: FloatArray
     cost: FloatArray
     slope: FloatArray
     bias: FloatArray
     keys: FloatArray
+
+    @cached_property
+    def lowest_keys(self) -> FloatArray:
+        """What ``lowest`` falls to, negative: ascending where it falls from row to row."""
+        return -self.lowest
 
     def cheapest(self, row: IntArray, allowed: FloatArray) -> IntArray:
         """In ``row``, the first choice with no more than ``allowed`` noise a coefficient.
 
         As an index into flattened arrays; what cost it names is infinite where none has.
         """
-        wanted = -np.log2(np.maximum(allowed, _LEAST_NOISE)) * (1 - 1e-13)
-        width = self.levels.shape[1]
-        found = np.searchsorted(self.keys, row * SPREAD + wanted)
-        return np.minimum(found, row * width + width - 1)
+        wanted = np.maximum(allowed, _LEAST_NOISE)
+        np.log2(wanted, out=wanted)
+        wanted *= 1e-13 - 1
+        wanted += row * SPREAD
+        return self.keys.searchsorted(wanted)
 
 
 SPREAD = 512.0
 _LEAST_NOISE = 2.0**-500
+_ABOVE_ALL = 505.0
+"""More than -log2 of ``_LEAST_NOISE``, and as far below ``SPREAD`` as no variance is above 1."""
+
+
+class Kinds(NamedTuple):
+    """The kinds of bootstraps that are searched, (kinds,): a ring and a decomposition each.
+
+    ``ring`` and ``level`` are indices into the :class:`SearchSpace`; ``rings`` are the different
+    ones, and ``place`` (kinds,) is where among them a kind's is. ``noise`` and ``cost`` are those
+    of one step of n, ``least_noise`` that of the ring's finest decomposition; ``switch`` is where
+    the ring's modulus switches begin, flattened.
+    """
+
+    ring: IntArray
+    level: IntArray
+    rings: IntArray
+    place: IntArray
+    noise: FloatArray
+    least_noise: FloatArray
+    cost: FloatArray
+    switch: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +115,16 @@ class SearchSpace:
     conversions: Decompositions
     rings: IntArray
     levels: IntArray
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """What ``rings`` and ``levels`` are."""
+        ring, level, table = self.rings, self.levels, self.bootstraps
+        rings, place = np.unique(ring, return_inverse=True)
+        return Kinds(
+            ring, level, rings, place, table.noise[ring, level], table.lowest[ring],
+            table.cost[ring, level], ring * len(self.lwe),
+        )  # fmt: skip
 
 
 @cache
@@ -199,7 +239,8 @@ def _decompositions(
     lowest = before[:, -1:]
     noise = np.where(there, np.take_along_axis(least, order, axis=1), lowest)
     cost = np.where(there, constant[:, None] + levels * slope[:, None], np.inf)
-    keys = -np.log2(noise) + SPREAD * np.arange(rows)[:, None]
-    return Decompositions(
-        levels, np.take_along_axis(best, order, axis=1) + 1, noise, cost, slope, bias, keys.ravel()
-    )
+    keys = -np.log2(noise)
+    keys[:, -1] = _ABOVE_ALL
+    keys += SPREAD * np.arange(rows)[:, None]
+    base_log = np.take_along_axis(best, order, axis=1) + 1
+    return Decompositions(levels, base_log, noise, lowest[:, 0], cost, slope, bias, keys.ravel())

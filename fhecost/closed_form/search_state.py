@@ -12,7 +12,7 @@ import numpy as np
 from fhecost.closed_form.noise import allowed_variance
 from fhecost.closed_form.noise_constraints import OUTPUT, CircuitNeeds, Indices
 from fhecost.closed_form.search_space import SearchSpace
-from fhecost.quantization import IntArray
+from fhecost.quantization import FloatArray, IntArray
 
 
 class Choice(NamedTuple):
@@ -61,12 +61,28 @@ class Group(NamedTuple):
     starts: IntArray
 
 
+class Converted(NamedTuple):
+    """Constraints into which the conversions ``columns`` go, one after the other.
+
+    ``rows`` are the constraints, the last of all being the circuit's result, and ``into`` how much
+    of a conversion's noise is in each, (rows, 1); each conversion has its first at ``starts``.
+    """
+
+    columns: list[int]
+    rows: IntArray
+    into: FloatArray
+    starts: IntArray
+
+
 class SearchedCircuit:
     """A circuit's needs as arrays, for one error a lookup (``kappa`` deviations).
 
-    ``pairs`` are those of key switches, sorted, with a ``bound`` of the variance each; ``rows``
-    (constraints, 3 P) are their constraints, those of a pair beginning at its ``starts``. ``into``
-    (constraints, conversions) is how much of a conversion's noise is in each.
+    ``pairs`` are those of key switches, sorted, with a ``bound`` of the variance each; they have
+    ``row_count`` constraints, those of a pair beginning at its ``starts``. ``coefficients``
+    (constraints, 2 P + conversions) say how much of each noise is in them, the circuit's result
+    coming last: of bootstraps, inputs and conversions. ``into`` are the conversions' of the
+    former, ``output_into`` of the latter. ``optimized`` are by partition the conversions that are
+    chosen with it, by where they lead to, and ``converted`` is what limits these.
     """
 
     def __init__(self, needs: CircuitNeeds, space: SearchSpace, kappa: float) -> None:
@@ -83,19 +99,25 @@ class SearchedCircuit:
         sizes = [len(one.tightest) for one in read]
         ends = np.cumsum([0, *sizes])
         self.starts = ends[:-1]
-        self.rows = np.concatenate([one.tightest for one in read])
+        noise = np.concatenate([one.tightest for one in read])
+        self.row_count = len(noise)
         self.row_pairs = np.repeat(np.arange(len(read)), sizes)
         self.conversions = list(needs.conversions)
         self.conversion_times = np.array(list(needs.conversions.values()), dtype=float)
         self.from_to = np.array(self.conversions, dtype=int).reshape(-1, 2).T
         own, target = 2 * self.count + self.from_to[0], self.from_to[1]
         led_to = self.sources[self.row_pairs][:, None] == target
-        self.into = np.where(led_to, self.rows[:, own], 0.0)
+        self.into = np.where(led_to, noise[:, own], 0.0)
         output = self.output.tightest[:, own].max(axis=0)
         self.output_into = np.where(self.output.source == target, output, 0.0)
-        self.converted = [
-            (rows, into[rows, None]) for into in self.into.T for rows in np.nonzero(into)
-        ]
+        output_into = np.broadcast_to(self.output_into, (len(self.output.tightest), len(own)))
+        self.coefficients = np.concatenate(
+            [
+                np.concatenate([noise, self.output.tightest])[:, : 2 * self.count],
+                np.concatenate([self.into, output_into]),
+            ],
+            axis=1,
+        )
         self.groups = []
         for source in range(self.count):
             first, end = np.searchsorted(self.sources, (source, source + 1)).tolist()
@@ -103,6 +125,14 @@ class SearchedCircuit:
             starts = self.starts[first:end] - rows.start
             self.groups.append(Group(source, rows, slice(first, end), starts))
         self.optimized = [self._optimized_conversions(one) for one in range(self.count)]
+        self.converted = [self._converted(list(one.values())) for one in self.optimized]
+
+    def worst(self, noise: FloatArray) -> FloatArray:
+        """By pair, the largest ``noise`` of its constraints, (..., constraints, candidates)."""
+        if self.row_count == len(self.pairs):
+            return noise
+        worst: FloatArray = np.maximum.reduceat(noise, self.starts, axis=-2)
+        return worst
 
     def _optimized_conversions(self, partition: int) -> dict[int, int]:
         """By partition that is converted to, which conversion is chosen with ``partition``."""
@@ -120,3 +150,10 @@ class SearchedCircuit:
                 continue
             chosen[target] = self.conversions.index((own, target))
         return chosen
+
+    def _converted(self, columns: list[int]) -> Converted:
+        """What limits the conversions ``columns``."""
+        into = np.concatenate([self.into, self.output_into[None]])[:, columns].T
+        which, rows = np.nonzero(into)
+        starts = np.searchsorted(which, np.arange(len(columns)))
+        return Converted(columns, rows, into[which, rows, None], starts)
