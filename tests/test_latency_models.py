@@ -306,6 +306,35 @@ def test_a_good_thing_makes_a_difference(machine, figure):
     assert estimate(circuit, poor).latency_s > 1.01 * estimate(circuit, rich).latency_s
 
 
+def published(machine: HardwareProfile) -> HardwareProfile:
+    """The machine as if all its figures were published."""
+    figures = {
+        name: figure.model_copy(update={"source": Source.PUBLISHED, "ref": "a test"})
+        for name, figure in machine.figures.items()
+    }
+    return machine.changed(figures=figures)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@settings(max_examples=10)
+@given(circuit=profiles(), factor=st.sampled_from([0.5, 2]))
+def test_a_time_that_a_figure_lengthens_rests_on_it(name, circuit, factor):
+    circuit, machine = fitting(circuit), published(without_limits(MACHINES[name]))
+    as_it_is = estimate(circuit, machine)
+    assert set(as_it_is.sources) == {Source.PUBLISHED}
+    for figure, known in machine.figures.items():
+        value = known.value * factor
+        if value < 1 and figure in ("devices", "batch", "threads", "extrapolation_per_doubling"):
+            continue
+        if known.value == 0 or ((value > 1 and "share" in figure) or "efficiency" in figure):
+            continue
+        if not value.is_integer() and figure in ("devices", "batch", "threads"):
+            continue
+        supposed = estimate(circuit, with_figures(machine, **{figure: value}))
+        if supposed.latency_s > 1.001 * as_it_is.latency_s:
+            assert Source.ASSUMED in supposed.sources, figure
+
+
 @given(circuit=profiles(), factor=st.integers(2, 64))
 def test_less_thread_efficiency_is_never_faster(circuit, factor):
     circuit = fitting(circuit)

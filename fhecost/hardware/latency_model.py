@@ -257,12 +257,12 @@ def _times(quantity: float, figure: Figure | None) -> float | None:
 
 
 def streamed_linear_cost(
-    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: float
+    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: Figure
 ) -> Cost:
     """Linear operations that stream each ciphertext ``passes`` times through memory."""
     touched = sum(use.count * ciphertext_bytes(use.lwe_dimension) for use in stage.linear)
-    seconds = touched * case.cost(passes) / case.rate(bandwidth) / devices
-    source = weakest(passes, bandwidth)
+    seconds = touched * case.cost(passes) / case.rate(bandwidth) / devices.value
+    source = weakest(passes, bandwidth, devices)
     return Cost(stage.name, "linear", seconds, Bottleneck.MEMORY_BANDWIDTH, source)
 
 

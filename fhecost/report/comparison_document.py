@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
-from fhecost.provenance import Source
+from fhecost.hardware.comparison import ComparisonReport, ComparisonRow, LatencyRange
+from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Refusals, Text
@@ -29,9 +29,7 @@ def comparison_document(report: ComparisonReport) -> Document:
 def _blocks(report: ComparisonReport) -> Iterator[Block]:
     circuit, rows = report.circuit, report.rows
     yield Text(f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS")
-    if report.what_if:
-        values = ", ".join(f"{name} = {value:g}" for name, value in report.what_if.items())
-        yield Text(f"what if: {values}, on every machine that has the figure")
+    yield from _what_if(report)
     machines = names("machine", (row.hardware for row in rows))
     speed_ups = ("1 (base)" if row.hardware == report.base else row.speed_up for row in rows)
     yield Table(
@@ -57,6 +55,41 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
     yield _LEGEND
 
 
+def _what_if(report: ComparisonReport) -> Iterator[Block]:
+    """The figures that were set, and what they do to the machines that have them."""
+    if not report.changes:
+        return
+    values = ", ".join(f"{name} = {value:g}" for name, value in report.what_if.items())
+    yield Text(
+        f"what if: {values}, on every machine that has the figure. What was set is assumed, and "
+        "keeps its range, relative to its value."
+    )
+    yield Table(
+        names("machine", (change.hardware for change in report.changes)),
+        names("figure", (change.figure for change in report.changes), least=20),
+        numbers("before", (change.before for change in report.changes), _figure),
+        numbers("set to", (change.after for change in report.changes), _figure),
+    )
+    set_on = {change.hardware for change in report.changes}
+    rows = [row for row in report.rows if row.hardware in set_on]
+    befores = [row.before for row in rows]
+    if rows:
+        yield Table(
+            names("machine", (row.hardware for row in rows)),
+            numbers("before", (one and one.latency_s for one in befores), duration),
+            numbers("range", (one and span(one.low_s, one.high_s) for one in befores)),
+            numbers("after", (row.latency_s for row in rows), duration),
+            numbers("range", (span(row.low_s, row.high_s) for row in rows)),
+        )
+
+
+def _figure(figure: Figure) -> str:
+    """A figure's value with its range, if it has one."""
+    if figure.lowest == figure.highest:
+        return f"{figure.value:g}"
+    return f"{figure.value:g} ({figure.lowest:g} to {figure.highest:g})"
+
+
 def price(usd: float) -> str:
     """Cents below a dollar, and no more digits than a rent is worth."""
     if usd >= 1000:
@@ -78,11 +111,16 @@ def _records(rows: Sequence[ComparisonRow]) -> Table:
     fields = (
         "hardware", "kind", "year", "latency_s", "low_s", "high_s", "utilization",
         "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd", *shares,
+        *(f"before_{name}" for name in LatencyRange.model_fields),
     )  # fmt: skip
     return records(
         fields,
         (
-            dict(row) | {name: row.sources.get(source, 0.0) for name, source in shares.items()}
+            {
+                **dict(row),
+                **{name: row.sources.get(source, 0.0) for name, source in shares.items()},
+                **({f"before_{name}": s for name, s in row.before} if row.before else {}),
+            }
             for row in rows
         ),
     )
