@@ -8,7 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from fhecost.circuit_request import CircuitRequest, CompiledHeads, PredictedHeads, find_circuit
+from fhecost.circuit_request import (
+    CircuitRequest,
+    CompiledHeads,
+    PredictedHeads,
+    find_circuit,
+    sure_circuit,
+)
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile, save_profile
 from fhecost.errors import FhecostError, FieldError, ImpossibleError
@@ -56,7 +62,12 @@ def estimate_circuit(
     check_can_write(kept)
     profiles = load_hardware(hardware, hardware_path)
     found = find_circuit(circuit, progress)
-    report = estimate_all(found, profiles, skip_impossible=hardware in (ALL, DEFAULT))
+    report = estimate_all(
+        found,
+        profiles,
+        skip_impossible=hardware in (ALL, DEFAULT),
+        sure=sure_circuit(circuit, found, progress),
+    )
     # A comparison that can't be made is no reason to give up what was asked for.
     with suppress(FhecostError):
         published = published_head(circuit, found.description, progress)
@@ -152,7 +163,8 @@ def compare_circuit(
     if what_if:
         profiles = with_figures_where_known(own, what_if)
     found = find_circuit(circuit, progress)
-    report = estimate_all(found, profiles, skip_impossible=True)
+    sure = sure_circuit(circuit, found, progress)
+    report = estimate_all(found, profiles, skip_impossible=True, sure=sure)
     changes = list(changes_between(own, profiles))
     changed = {change.hardware for change in changes}
     as_they_are = [profile for profile in own if profile.name in changed]

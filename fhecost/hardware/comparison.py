@@ -7,20 +7,20 @@ from typing import Literal, get_args
 
 from fhecost.errors import FieldError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import Bottleneck, CircuitSummary, Estimate, EstimateReport, Refusal
+from fhecost.hardware.estimate import (
+    Bottleneck,
+    CircuitSummary,
+    Estimate,
+    EstimateReport,
+    LatencyRange,
+    Refusal,
+    UnsureCircuit,
+)
 from fhecost.hardware.names import SortKey
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
 from fhecost.version import VERSION
-
-
-class LatencyRange(Frozen):
-    """An estimate's latency, and its range."""
-
-    latency_s: float
-    low_s: float
-    high_s: float
 
 
 class ComparisonRow(Frozen):
@@ -52,7 +52,7 @@ class ComparisonReport(Frozen):
     """What ``fhecost compare`` prints: rows in the order that was asked for.
 
     ``what_if`` are the figures that were set, by their own names, ``changes`` what they were on
-    each machine.
+    each machine. ``unsure`` is there where some lookup is likely to go wrong.
     """
 
     schema_version: Literal[2] = 2
@@ -63,6 +63,7 @@ class ComparisonReport(Frozen):
     changes: tuple[FigureChange, ...] = ()
     rows: tuple[ComparisonRow, ...]
     refusals: tuple[Refusal, ...]
+    unsure: UnsureCircuit | None = None
 
 
 def check_sort(sort: str) -> None:
@@ -117,6 +118,7 @@ def compare(
         changes=tuple(changes),
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
+        unsure=report.unsure,
     )
 
 

@@ -16,6 +16,10 @@ OPERATIONS: tuple[Operation, ...] = ("pbs", "key_switch", "linear", "keys", "tra
 """``keys`` is what a run pays to hand over the keys, ``transfer`` what crosses the host link."""
 
 
+SURE = 1e-3
+"""The error in all that an unsure circuit is held against."""
+
+
 class Bottleneck(StrEnum):
     """What keeps a stage from being faster."""
 
@@ -98,6 +102,34 @@ class Refusal(Frozen):
     reason: str
 
 
+class LatencyRange(Frozen):
+    """An estimate's latency, and its range."""
+
+    latency_s: float
+    low_s: float
+    high_s: float
+
+
+class UnsureCircuit(Frozen):
+    """How likely some lookup of a circuit goes wrong, and what ``sure_p_error`` would cost.
+
+    ``on_purpose`` is a head whose lookups were allowed to err, so that its accuracy is known with
+    the errors in it. ``work_factor`` is the complexity of the same circuit with parameter sets for
+    ``sure_p_error`` over its own, ``keys_bytes`` what its keys take then; both are None where
+    ``reason`` says why they aren't known. ``latency_s`` is by machine; of the others, ``refusals``
+    says why they can't run it.
+    """
+
+    global_p_error: float
+    on_purpose: bool
+    sure_p_error: float
+    work_factor: float | None = None
+    keys_bytes: int | None = None
+    latency_s: Mapping[str, LatencyRange] = {}
+    refusals: Mapping[str, str] = {}
+    reason: str | None = None
+
+
 class CircuitSummary(Frozen):
     """The circuit that an estimate is for."""
 
@@ -124,7 +156,8 @@ class CircuitSummary(Frozen):
 class EstimateReport(Frozen):
     """What ``fhecost estimate`` prints: the circuit and one estimate a machine.
 
-    ``beside`` holds the same of the published head of that shape, for comparison.
+    ``beside`` holds the same of the published head of that shape, for comparison,
+    ``unsure`` what is to be known where some lookup is likely to go wrong.
     """
 
     schema_version: Literal[2] = 2
@@ -133,3 +166,4 @@ class EstimateReport(Frozen):
     estimates: tuple[Estimate, ...]
     refusals: tuple[Refusal, ...] = ()
     beside: EstimateReport | None = None
+    unsure: UnsureCircuit | None = None

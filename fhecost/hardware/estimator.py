@@ -19,6 +19,7 @@ from fhecost.hardware.estimate import (
 from fhecost.hardware.latency_model import Case, by_operation
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
+from fhecost.hardware.unsure import unsure_circuit
 from fhecost.version import VERSION
 
 REMEMBERED = 256
@@ -118,6 +119,7 @@ def estimate_all(
     *,
     skip_impossible: bool = False,
     least: int = 1,
+    sure: CircuitProfile | str | None = None,
 ) -> EstimateReport:
     """Estimates for several machines.
 
@@ -126,6 +128,8 @@ def estimate_all(
         hardware: where it runs.
         skip_impossible: a machine that can't run the circuit becomes a refusal in the report.
         least: so many machines must be left.
+        sure: where some lookup is likely to go wrong, the same circuit with parameter sets that
+            make it unlikely, or why there is none; see :mod:`fhecost.hardware.unsure`.
 
     Raises:
         ImpossibleError: a machine can't run the circuit and ``skip_impossible`` is false, or too
@@ -133,9 +137,10 @@ def estimate_all(
     """
     estimates: list[Estimate] = []
     refusals: list[Refusal] = []
+    estimators = {profile.name: Estimator(profile) for profile in hardware}
     for profile in hardware:
         try:
-            estimates.append(estimate(circuit, profile))
+            estimates.append(estimators[profile.name](circuit))
         except ImpossibleError as error:
             if not skip_impossible:
                 raise
@@ -149,6 +154,7 @@ def estimate_all(
         circuit=summarize(circuit),
         estimates=tuple(estimates),
         refusals=tuple(refusals),
+        unsure=unsure_circuit(circuit, estimators, sure),
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from fhecost.hardware.comparison import ComparisonReport, ComparisonRow, LatencyRange
+from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
+from fhecost.hardware.estimate import LatencyRange
 from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.report.pages import figure_page
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import amount, duration, share, span
 
 energy = partial(amount, unit="J")
@@ -28,6 +30,7 @@ def comparison_document(report: ComparisonReport) -> Document:
 
 def _blocks(report: ComparisonReport) -> Iterator[Block]:
     circuit, rows = report.circuit, report.rows
+    yield from unsure_blocks(report.unsure)
     yield Text(f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS")
     yield from _what_if(report)
     machines = names("machine", (row.hardware for row in rows))

@@ -12,6 +12,7 @@ from fhecost.report import drawing
 from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Refusals, Text
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import duration, share
 
 _NO_STAGE = "without PBS, and transfer"
@@ -23,6 +24,7 @@ def estimate_document(report: EstimateReport) -> Document:
     """The circuit, where its time goes, the latencies, and what each of them rests on."""
     return Document(
         blocks=(
+            *unsure_blocks(report.unsure),
             Heading("Circuit"),
             *circuit_blocks(report),
             Heading("Latency"),
@@ -114,9 +116,11 @@ def _records(report: EstimateReport) -> Table:
     fields = [
         "hardware", "latency_s", "low_s", "high_s", "bottleneck",
         *(f"{operation}_s" for operation in OPERATIONS),
-        "pbs_count", "key_switch_count", "circuit_hash", "hardware_hash", "refused_because",
+        "pbs_count", "key_switch_count", "global_p_error",
+        "circuit_hash", "hardware_hash", "refused_because",
     ]  # fmt: skip
-    counts = {"pbs_count": circuit.pbs_count, "key_switch_count": circuit.key_switch_count}
+    of_circuit = ("pbs_count", "key_switch_count", "global_p_error")
+    counts = {name: getattr(circuit, name) for name in of_circuit}
     rows = [
         {**dict(made), **counts, **{f"{name}_s": s for name, s in made.by_operation_s.items()}}
         for made in report.estimates

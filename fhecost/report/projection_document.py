@@ -6,18 +6,20 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
+from fhecost.hardware.unsure import UNSURE
 from fhecost.projection.lengths import PBS, LengthPoint, LengthProjection, PowerLaw
 from fhecost.projection.projection import ProjectionReport
 from fhecost.report import drawing
 from fhecost.report.columns import Table, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
 from fhecost.report.pages import figure_page
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.report.years_document import years_blocks, years_figures
 from fhecost.units import duration, share, span
 
 _FIELDS = (
-    "seq_len", "pbs_count", "complexity", "max_bit_width", "hardware", "latency_s", "low_s",
-    "high_s", "reason",
+    "seq_len", "pbs_count", "complexity", "max_bit_width", "global_p_error", "hardware",
+    "latency_s", "low_s", "high_s", "reason",
 )  # fmt: skip
 _TOKENS = {"title": "tokens", "type": "log", "dtick": "D2", "automargin": True}
 
@@ -31,6 +33,7 @@ def _blocks(report: ProjectionReport) -> Iterator[Block]:
     points = report.lengths.points
     shown = _shown(points)
     yield Heading("Projection")
+    yield from _warning(report)
     yield Text(asked_line(report))
     latencies = {
         name: [point.latency_s[name].value if name in point.latency_s else None for point in shown]
@@ -59,6 +62,20 @@ def _blocks(report: ProjectionReport) -> Iterator[Block]:
     if report.years is not None:
         yield Heading(f"Over the years, at {report.years_seq_len:,} tokens")
         yield from years_blocks(report.years)
+
+
+def _warning(report: ProjectionReport) -> Iterator[Block]:
+    """Where a run is likely to go wrong, and what it would cost at the longest length."""
+    unsure = [
+        point
+        for point in report.lengths.points
+        if point.global_p_error is not None and point.global_p_error > UNSURE
+    ]
+    if unsure:
+        yield from unsure_blocks(report.unsure, at=f" at {unsure[-1].seq_len:,} tokens")
+        if len(unsure) > 1:
+            least = min(point.global_p_error or 0.0 for point in unsure)
+            yield Note(f"From {unsure[0].seq_len:,} tokens on in {share(least)} of runs or more.")
 
 
 def _shown(points: Sequence[LengthPoint]) -> list[LengthPoint]:
