@@ -13,6 +13,7 @@ from fhecost.hardware.estimate import (
     Estimate,
     EstimateReport,
     LatencyRange,
+    MemoryUse,
     Refusal,
     UnsureCircuit,
 )
@@ -45,6 +46,7 @@ class ComparisonRow(Frozen):
     energy_j: float | None
     price_usd: float | None
     sources: Mapping[Source, float]
+    memory: MemoryUse | None = None
     before: LatencyRange | None = None
 
 

@@ -30,6 +30,7 @@ from fhecost.hardware.latency_model import (
     memory_refusal,
     optional,
 )
+from fhecost.hardware.memory import Held
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
 
 
@@ -125,6 +126,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         needed = 2 * circuit.bsk_bytes + circuit.ksk_bytes
         needed += circuit.input_bytes + circuit.output_bytes
         return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
+
+    def held(self, circuit: Workload, figures: CpuFigures) -> Held:
+        """The bootstrap key as generated and in the Fourier domain; a lookup a thread."""
+        return Held(2 * circuit.bsk_bytes + circuit.ksk_bytes, figures.threads.value)
 
     def preparation(
         self, circuit: Workload, figures: CpuFigures, warm_s: float, case: Case = Case.LIKELY

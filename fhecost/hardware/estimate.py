@@ -58,6 +58,27 @@ class Preparation(Frozen):
     peak_memory_bytes: float
 
 
+class MemoryUse(Frozen):
+    """What a run has in memory at once, and what is streamed.
+
+    ``keys_bytes`` and ``tile_bytes``, the ciphertexts that all lanes read and return at once, are
+    on each device, whose memory is ``capacity_bytes``. ``data_bytes`` are inputs and outputs;
+    ``data_streamed`` says whether they come over the host link for lack of room.
+    ``spilled_bytes`` is what stages read and return that are larger than the room: the high end of
+    an estimate moves it over the link. None is unknown.
+    """
+
+    keys_bytes: float
+    tile_bytes: float
+    data_bytes: float
+    widest_stage: str
+    widest_stage_bytes: float
+    capacity_bytes: float | None
+    link_bytes_per_s: float | None
+    data_streamed: bool | None
+    spilled_bytes: float | None
+
+
 class Estimate(Frozen):
     """One machine's estimate.
 
@@ -66,7 +87,8 @@ class Estimate(Frozen):
     other. ``energy_j`` is at full power all the time, ``price_usd`` the rent of the machine; None
     where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
     kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out.
-    ``preparation`` is what comes before a warm run, None where the model says nothing of it.
+    ``preparation`` is what comes before a warm run, None where the model says nothing of it,
+    ``memory`` what must be there at once and what is streamed, None likewise.
     """
 
     hardware: str
@@ -86,6 +108,7 @@ class Estimate(Frozen):
     hardware_hash: str
     circuit_hash: str
     preparation: Preparation | None = None
+    memory: MemoryUse | None = None
     energy_j: float | None = None
     price_usd: float | None = None
 

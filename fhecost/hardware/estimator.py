@@ -86,7 +86,7 @@ class Estimator:
             ImpossibleError: the machine can't run it.
         """
         costs = self._model.likely_costs(work, self._hardware, self._figures)
-        return by_operation(costs, self._model.left_out)
+        return by_operation(costs, self._model.leaves_out(self._figures))
 
 
 def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:

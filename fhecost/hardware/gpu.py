@@ -13,7 +13,6 @@ from fhecost.circuits.work import TORUS_BYTES, bootstrap_key_bytes, key_switch_u
 from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
-    HOST_TRANSFER,
     Case,
     Cost,
     ExtrapolatedFigures,
@@ -21,7 +20,9 @@ from fhecost.hardware.latency_model import (
     key_refusal,
     largest_size,
     streamed_linear_cost,
+    transfer_cost,
 )
+from fhecost.hardware.memory import Held
 from fhecost.provenance import (
     CountFigure,
     Figure,
@@ -83,7 +84,8 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     R is that of one published batch of a backend, t0, r and s come from three published
     single operations of one release (``hardware/*.yaml`` names them); the optimizer's units are
     those of ``fhecost.circuits.work``. Left out: loading the keys (they stay on the device) and
-    communication between devices, which have no need of each other.
+    communication between devices, which have no need of each other. What doesn't fit
+    the memory: ``fhecost.hardware.memory``.
     """
 
     figures_type: ClassVar[type[ExtrapolatedFigures]] = GpuFigures
@@ -101,6 +103,11 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
         limit = figures.largest_polynomial_size.value
         return key_refusal(circuit, limit, figures.memory_bytes)
 
+    def held(self, circuit: Workload, figures: GpuFigures) -> Held:
+        """All keys on every device; a lookup a multiprocessor."""
+        keys_bytes = circuit.bsk_bytes + circuit.ksk_bytes
+        return Held(keys_bytes, figures.concurrent_pbs.value, figures.devices.value)
+
     def alone_s(self, stage: Stage, figures: GpuFigures) -> float:
         """Seconds of the stage's chain of lookups."""
         return _load(stage, figures, Case.LIKELY).chain_s
@@ -113,12 +120,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
         for level in _levels(circuit):
             costs += _level_costs(level, figures, case)
             costs += [streamed_linear_cost(s, passes, bandwidth, case, devices) for s in level]
-        link = figures.host_link_bytes_per_s
-        moved_s = (circuit.input_bytes + circuit.output_bytes) / case.rate(link)
-        costs.append(
-            Cost(HOST_TRANSFER, "transfer", moved_s, Bottleneck.TRANSFER, link.source, busy_s=0.0)
-        )
-        return costs
+        return [*costs, transfer_cost(circuit, figures.host_link_bytes_per_s, case)]
 
 
 def _levels(circuit: Workload) -> list[tuple[Stage, ...]]:

@@ -30,7 +30,9 @@ from fhecost.hardware.latency_model import (
     largest_size,
     optional,
     streamed_linear_cost,
+    transfer_cost,
 )
+from fhecost.hardware.memory import Held
 from fhecost.provenance import (
     CountFigure,
     Figure,
@@ -105,13 +107,14 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     CASCADE's own model (Du et al., 2026): batch steps, each the longer of compute and
     communication; the optimizer's units are those of ``fhecost.circuits.work``.
 
-    Left out: the host link where none is published, and the time to fill and drain the pipeline.
+    Inputs and outputs cross the host link once where it is known. Left out: that where it isn't,
+    and the time to fill and drain the pipeline.
     """
 
     figures_type: ClassVar[type[ExtrapolatedFigures]] = PipelinedFigures
     assumptions: ClassVar[tuple[str, ...]] = (
-        "keys are in the accelerator's memory before the run; host transfer, encryption and "
-        "decryption left out",
+        "keys are in the accelerator's memory before the run; encryption and decryption left out, "
+        "and host transfer where no link is known",
         "coarse: one rate of work for all sets up to the largest N, 64-bit torus included; the "
         "range widens with each doubling of N beyond the published ones",
         "coarse: stages of one dependency level don't share a batch",
@@ -124,6 +127,16 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
         """A set with a larger N than the hardware's, or keys beyond its memory, can't be run."""
         return key_refusal(circuit, figures.largest_polynomial_size.value, figures.memory_bytes)
 
+    def held(self, circuit: Workload, figures: PipelinedFigures) -> Held:
+        """All keys on every device, and a batch."""
+        keys_bytes = circuit.bsk_bytes + circuit.ksk_bytes
+        return Held(keys_bytes, figures.batch.value, figures.devices.value)
+
+    def leaves_out(self, figures: PipelinedFigures) -> frozenset[Operation]:
+        """The host link where it isn't known."""
+        known = figures.host_link_bytes_per_s is not None
+        return self.left_out - {"transfer"} if known else self.left_out
+
     def alone_s(self, stage: Stage, figures: PipelinedFigures) -> float:
         """Seconds of the shortest batch step, as often as the stage's steps wait for each other."""
         steps = _Steps(figures, Case.LIKELY)
@@ -135,7 +148,10 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     def costs(self, circuit: Workload, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
         steps = _Steps(figures, case)
-        return [cost for stage in circuit.stages for cost in steps.costs(stage)]
+        costs = [cost for stage in circuit.stages for cost in steps.costs(stage)]
+        if figures.host_link_bytes_per_s is not None:
+            costs.append(transfer_cost(circuit, figures.host_link_bytes_per_s, case))
+        return costs
 
 
 class _BoundBy(NamedTuple):

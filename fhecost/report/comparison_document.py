@@ -7,6 +7,7 @@ from functools import partial
 
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.hardware.estimate import LatencyRange
+from fhecost.hardware.memory import memory_assumptions
 from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
@@ -50,12 +51,23 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
         numbers("price", (row.price_usd for row in rows), price),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
     )
+    yield Note(*_streamed(rows))
     # A line a reason: many machines end at the same N.
     refused: dict[str, list[str]] = {}
     for refusal in report.refusals:
         refused.setdefault(refusal.reason, []).append(refusal.hardware)
     yield Refusals(*(f"not {', '.join(they)}: {why}" for why, they in refused.items()))
     yield _LEGEND
+
+
+def _streamed(rows: Sequence[ComparisonRow]) -> Iterator[str]:
+    """What doesn't fit the machines' memories, and how it gets there: a line for those alike."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.memory is not None and row.memory.capacity_bytes is not None:
+            for text in memory_assumptions(row.memory)[1:]:
+                said.setdefault(text, []).append(row.hardware)
+    yield from (f"{', '.join(machines)}: {text}" for text, machines in said.items())
 
 
 def _what_if(report: ComparisonReport) -> Iterator[Block]:
