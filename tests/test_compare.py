@@ -10,7 +10,13 @@ import jsonschema
 import pytest
 
 from fhecost.circuit_request import SavedCircuit
-from fhecost.circuits.profile import save_profile
+from fhecost.circuits.profile import (
+    CircuitProfile,
+    PbsParameters,
+    PbsUse,
+    Stage,
+    save_profile,
+)
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.comparison import LatencyRange
 from fhecost.hardware.estimator import estimate
@@ -27,6 +33,8 @@ from fhecost.provenance import (
     PowerOfTwoFigure,
     Source,
 )
+from fhecost.report.comparison_document import comparison_document
+from fhecost.report.render import as_table
 from fhecost.schemas import schema_path
 
 NAMES = [machine.name for machine in load_hardware("all")]
@@ -243,3 +251,66 @@ def test_a_new_machine_step_by_step(run_fhecost, profile, tmp_path):
     assert finished.returncode == 0, finished.stderr
     energy = {row["hardware"]: row["energy_j"] for row in json.loads(finished.stdout)["rows"]}
     assert energy["mine"] == pytest.approx(2 * energy["h100"])
+
+
+def narrow(circuit: CircuitProfile) -> CircuitProfile:
+    """The circuit's first lookups one after the other, on a small set."""
+    parameters = PbsParameters(
+        lwe_dimension=800, glwe_dimension=1, polynomial_size=2048, level_count=1, base_log=20
+    )
+    stage = Stage(
+        name="chain", pbs=(PbsUse(parameters=parameters, count=9),), depth=9, parallel_width=1
+    )
+    return circuit.changed(stages=(stage,), input_bytes=0, output_bytes=0)
+
+
+def test_a_chain_takes_an_a100_longer_than_an_h100_and_eight_as_long_as_one(saved_profile):
+    circuit = narrow(saved_profile)
+    a100, h100, eight = (
+        estimate(circuit, find_hardware(name)) for name in ("a100", "h100", "8xh100")
+    )
+    assert a100.latency_s > 1.1 * h100.latency_s
+    assert a100.high_s / a100.low_s > 1.3 * h100.high_s / h100.low_s
+    assert eight.latency_s == h100.latency_s
+    assert any("runs on one device" in text for text in eight.assumptions)
+    assert a100.sources == {Source.ASSUMED: pytest.approx(1)}
+
+
+def test_what_is_the_same_to_the_digit_is_said(saved_profile):
+    names = ["h100", "h100-tfhe-rs-1.4"]
+    wide = " ".join(as_table(comparison_document(compare_circuit(saved_profile, names))).split())
+    assert "the same to the digit" not in wide
+    circuit = saved_profile.changed(
+        stages=tuple(
+            stage.changed(
+                pbs=tuple(use.changed(count=use.count * 4000) for use in stage.pbs),
+                parallel_width=stage.parallel_width * 4000,
+            )
+            for stage in saved_profile.stages
+        )
+    )
+    report = compare_circuit(circuit, names)
+    assert report.rows[0].latency_s == report.rows[1].latency_s
+    said = " ".join(as_table(comparison_document(report)).split())
+    assert "h100, h100-tfhe-rs-1.4: the same to the digit, since all figures" in said
+    by_name = {row.hardware: row.sources for row in report.rows}
+    assert Source.PUBLISHED not in by_name["h100-tfhe-rs-1.4"]
+
+
+@pytest.mark.parametrize(("factor", "known"), [(29, True), (31, False)])
+def test_a_range_that_says_nothing_is_called_not_known(saved_profile, factor, known):
+    machine = find_hardware("hypothetical-asic")
+    butterflies = machine.figures["butterfly_units"]
+    figures = {
+        **{name: figure.set_to(figure.value, "exact") for name, figure in machine.figures.items()},
+    }
+    figures = {
+        name: figure.model_copy(update={"low": None, "high": None})
+        for name, figure in figures.items()
+    }
+    for name in ("butterfly_units", "memory_bandwidth_bytes_per_s"):
+        figures[name] = figures[name].model_copy(update={"low": figures[name].value / factor})
+    assert butterflies.value == 8192
+    report = compare_circuit(saved_profile, [machine.changed(figures=figures)])
+    said = " ".join(as_table(comparison_document(report)).split())
+    assert ("not known: hypothetical-asic: the ends of the range" in said) != known

@@ -83,7 +83,10 @@ def predicted_profile(
             cached_bytes=sum(_input_bytes(plan, partitions, parameters)[1:]) or None,
         ),
         cost_error=max(
-            cost_error(parameters, stated=description.widths == "stated"),
+            cost_error(
+                parameters,
+                stated=(description.variant or "") if description.widths == "stated" else None,
+            ),
             SPLIT_BY_NOISE if rules.by_noise else 0.0,
         ),
         errors=errors,

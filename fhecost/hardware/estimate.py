@@ -20,6 +20,15 @@ SURE = 1e-3
 """The error in all that an unsure circuit is held against."""
 
 
+WIDEST = 30.0
+"""How many times its low end the high end of a range may be: beyond, the latency isn't known."""
+
+
+def is_known(low_s: float, high_s: float) -> bool:
+    """Whether a latency with such a range says more than that nobody knows it."""
+    return high_s <= WIDEST * low_s
+
+
 class Bottleneck(StrEnum):
     """What keeps a stage from being faster."""
 

@@ -20,6 +20,7 @@ from fhecost.hardware.latency_model import Case, by_operation
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.hardware.unsure import unsure_circuit
+from fhecost.units import share
 from fhecost.version import VERSION
 
 REMEMBERED = 256
@@ -105,7 +106,8 @@ def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
 
 def _widened(made: Estimate, cost_error: float) -> Estimate:
     """An estimate whose range also holds what the circuit's own cost may be off."""
-    note = f"the circuit is predicted, not compiled: its cost may be off by {cost_error:.0%}"
+    off = share(cost_error) if cost_error < 1 else f"a factor of {1 + cost_error:.1f}"
+    note = f"the circuit is predicted, not compiled: its cost may be off by {off}"
     return made.changed(
         low_s=made.low_s / (1 + cost_error),
         high_s=made.high_s * (1 + cost_error),

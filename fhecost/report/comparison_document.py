@@ -12,6 +12,7 @@ from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Refusals, Text
+from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
 from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import amount, duration, share, span
@@ -39,7 +40,7 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
     yield Table(
         machines,
         column("kind", (row.kind for row in rows)),
-        numbers("latency", (row.latency_s for row in rows), duration),
+        numbers("latency", map(latency_words, rows)),
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
         numbers("speed-up", speed_ups, lambda x: f"{x:,.0f}" if x >= 99.5 else f"{x:.3g}"),
     )
@@ -51,13 +52,27 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
         numbers("price", (row.price_usd for row in rows), price),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
     )
-    yield Note(*_streamed(rows))
+    unknown = not_known_lines((row.hardware, row) for row in rows)
+    yield Note(*unknown, *_alike(rows), *_streamed(rows))
     # A line a reason: many machines end at the same N.
     refused: dict[str, list[str]] = {}
     for refusal in report.refusals:
         refused.setdefault(refusal.reason, []).append(refusal.hardware)
     yield Refusals(*(f"not {', '.join(they)}: {why}" for why, they in refused.items()))
     yield _LEGEND
+
+
+def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
+    """Machines with one latency to the digit: nothing that tells them apart is asked of them."""
+    alike: dict[tuple[float, float, float], list[str]] = {}
+    for row in rows:
+        alike.setdefault((row.latency_s, row.low_s, row.high_s), []).append(row.hardware)
+    for machines in alike.values():
+        if len(machines) > 1:
+            yield (
+                f"{', '.join(machines)}: the same to the digit, since all figures that this "
+                "circuit's time rests on are the same"
+            )
 
 
 def _streamed(rows: Sequence[ComparisonRow]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from fhecost.hardware.estimate import OPERATIONS, CircuitSummary, Estimate, Esti
 from fhecost.report import drawing
 from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
-from fhecost.report.document import Block, Document, Heading, Listing, Refusals, Text
+from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
+from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import duration, share
 
@@ -29,6 +30,7 @@ def estimate_document(report: EstimateReport) -> Document:
             *circuit_blocks(report),
             Heading("Latency"),
             _latency_table(report.estimates),
+            Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals)),
             *_beside(report),
             Heading("How sure"),
@@ -72,7 +74,7 @@ def _latency_table(estimates: Sequence[Estimate]) -> Table:
     largest = [max(made.sources.items(), key=itemgetter(1)) for made in estimates]
     return Table(
         names("machine", (made.hardware for made in estimates)),
-        numbers("latency", (made.latency_s for made in estimates), duration),
+        numbers("latency", map(latency_words, estimates)),
         numbers("from", (made.low_s for made in estimates), duration),
         numbers("to", (made.high_s for made in estimates), duration),
         column("bound by", (made.bottleneck.removeprefix("memory ") for made in estimates)),
