@@ -380,7 +380,9 @@ def test_inputs_that_no_memory_holds_are_streamed_over_a_known_link_or_refused(n
     moved_s = (TOKEN.input_bytes + TOKEN.output_bytes) / link
     assert made.by_operation_s["transfer"] == pytest.approx(moved_s)
     assert made.memory.data_streamed
-    assert any("356 TB, don't fit beside them: they are streamed" in a for a in made.assumptions)
+    assert any(
+        "356 TB, don't fit beside the keys: they are streamed" in a for a in made.assumptions
+    )
 
 
 def test_a_link_that_is_supposed_lets_the_inputs_in():

@@ -88,7 +88,7 @@ def memory_assumptions(use: MemoryUse) -> tuple[str, ...]:
     ]
     if use.data_streamed:
         said.append(
-            f"inputs and outputs, {data}, don't fit beside them: they are streamed once over the "
+            f"inputs and outputs, {data}, don't fit beside the keys: they are streamed once over the "
             f"host link at {amount(use.link_bytes_per_s or 0.0, 'B/s')}, from a host that is taken "
             "to have them"
         )

@@ -23,7 +23,7 @@ def unsure_blocks(unsure: UnsureCircuit | None, at: str = "") -> Iterator[Block]
         often = "this circuit is certain to go wrong: some lookup errs in practically every run"
     else:
         often = f"some lookup goes wrong in {share(error)} of all runs"
-    line = f"WARNING{at}: {often}."
+    line = f"{'NOTE' if unsure.on_purpose else 'WARNING'}{at}: {often}."
     if unsure.on_purpose:
         line += (
             " This head lets its lookups err; how much of the model is left with these errors, "
