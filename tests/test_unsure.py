@@ -35,7 +35,7 @@ def likely_wrong(circuit: CircuitProfile, error: float) -> CircuitProfile:
     ids=["token", "model"],
 )
 def test_the_warning_is_on_top_with_what_sure_sets_cost(request_, says):
-    asked, machines = PredictedShape(request_), ["8xh100", "flashtfhe"]
+    asked, machines = PredictedShape(request_), ["8xh100", "h100"]
     made = estimate_circuit(asked, machines)
     sure = profile_of_shape(request_, global_p_error=SURE)
     assert SURE / 10 < sure.global_p_error <= SURE
@@ -65,7 +65,7 @@ def test_of_a_circuit_of_which_only_its_profile_is_known_it_says_so(saved_profil
     save_profile(likely_wrong(saved_profile, 0.5), tmp_path / "circuit.json")
     made = estimate_circuit(SavedCircuit(tmp_path / "circuit.json"), ["epyc-zen4-2"])
     assert (made.unsure.work_factor, made.unsure.reason) == (None, NO_PLAN)
-    assert "would cost isn't known: compile it" in " ".join(
+    assert "would cost isn't known: its profile alone" in " ".join(
         as_table(estimate_document(made)).split()
     )
 

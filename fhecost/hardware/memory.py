@@ -88,9 +88,9 @@ def memory_assumptions(use: MemoryUse) -> tuple[str, ...]:
     ]
     if use.data_streamed:
         said.append(
-            f"inputs and outputs, {data}, don't fit beside the keys: they are streamed once over the "
-            f"host link at {amount(use.link_bytes_per_s or 0.0, 'B/s')}, from a host that is taken "
-            "to have them"
+            f"inputs and outputs, {data}, don't fit beside the keys: they are streamed once over "
+            f"the host link at {amount(use.link_bytes_per_s or 0.0, 'B/s')}, from a host that is "
+            "taken to have them"
         )
     if use.spilled_bytes:
         wide = f"{stage} has {amount(use.widest_stage_bytes, 'B')} at once: it is worked in tiles"

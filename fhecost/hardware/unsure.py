@@ -14,7 +14,7 @@ UNSURE = 1e-2
 ON_PURPOSE = 1e-5
 """Concrete's default for a whole circuit: a lookup that errs more often was asked to."""
 
-NO_PLAN = "compile it with a smaller global_p_error to know"
+NO_PLAN = "its profile alone doesn't tell; compile it with a smaller global_p_error"
 
 
 def is_unsure(circuit: CircuitProfile) -> bool:
