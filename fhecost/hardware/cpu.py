@@ -30,6 +30,7 @@ from fhecost.hardware.latency_model import (
     memory_refusal,
     optional,
 )
+from fhecost.hardware.memory import Held
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
 
 
@@ -126,6 +127,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         needed += circuit.input_bytes + circuit.output_bytes
         return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
 
+    def held(self, circuit: Workload, figures: CpuFigures) -> Held:
+        """The bootstrap key as generated and in the Fourier domain; a lookup a thread."""
+        return Held(2 * circuit.bsk_bytes + circuit.ksk_bytes, figures.threads.value)
+
     def preparation(
         self, circuit: Workload, figures: CpuFigures, warm_s: float, case: Case = Case.LIKELY
     ) -> Preparation | None:
@@ -216,14 +221,16 @@ def _lookup_costs(stage: Stage, figures: CpuFigures, case: Case) -> Iterator[Cos
     share = rounds / count / efficiency
     full_share = 1 / threads / (together if threads > 1 else 1.0)
     narrow = count / (rounds * threads) <= NARROW
+    # What doesn't run side by side doesn't rest on the number of threads.
+    parallel = [figures.threads, figures.thread_efficiency] if at_once > 1 else []
     source: dict[Operation, Source] = {
         "pbs": figures.source_at(
             largest_size(stage),
             figures.fourier_unit_s,
             figures.external_product_unit_s,
-            figures.thread_efficiency,
+            *parallel,
         ),
-        "key_switch": weakest(figures.key_switch_unit_s, figures.thread_efficiency),
+        "key_switch": weakest(figures.key_switch_unit_s, *parallel),
     }
     bandwidth, streaming_s = figures.memory_bandwidth_bytes_per_s, 0.0
     if bandwidth is not None:
@@ -232,13 +239,14 @@ def _lookup_costs(stage: Stage, figures: CpuFigures, case: Case) -> Iterator[Cos
     for operation, seconds in _one_thread_s(stage, figures, case).items():
         least_s = streaming_s if operation == "pbs" else 0.0
         bottleneck = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
-        if least_s > seconds * share:
-            bottleneck = Bottleneck.MEMORY_BANDWIDTH
+        rests_on = source[operation]
+        if bandwidth is not None and least_s > seconds * share:
+            bottleneck, rests_on = Bottleneck.MEMORY_BANDWIDTH, bandwidth.source
         yield Cost(
             stage=stage.name,
             operation=operation,
             latency_s=max(seconds * share, least_s),
             bottleneck=bottleneck,
-            source=source[operation],
+            source=rests_on,
             busy_s=max(seconds * full_share, least_s),
         )
