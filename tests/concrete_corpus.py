@@ -13,6 +13,7 @@ import numpy as np
 from fhecost.concrete.compilation import import_concrete
 
 fhe = import_concrete()
+from concrete.fhe import tfhers  # noqa: E402
 from concrete.fhe.compilation.configuration import SecurityLevel  # noqa: E402
 
 CIRCUITS: dict[str, Callable[[], Any]] = {}
@@ -382,8 +383,8 @@ def nearest_neighbours(x):
 
 
 def decision_tree(x, y, z):
-    left = fhe.if_then_else(y < 4, 1, 2)
-    right = fhe.if_then_else(z < 9, 3, 0)
+    left = fhe.univariate(lambda value: np.where(value < 4, 1, 2))(y)
+    right = fhe.univariate(lambda value: np.where(value < 9, 3, 0))(z)
     return fhe.if_then_else(x < 6, left, right)
 
 
@@ -447,7 +448,7 @@ case("float of two lookups", float_of_two_lookups, NIBBLE)
 case("sigmoid layer", sigmoid_layer, (0, 7, 2))
 
 case("less", less, NIBBLE, NIBBLE)
-for number, strategy in enumerate(fhe.ComparisonStrategy):
+for strategy in fhe.ComparisonStrategy:
     widths = (NIBBLE, (0, 7)) if "CLIPPED" in strategy.name else (NIBBLE, NIBBLE)
     case(
         f"less, {strategy.name.lower()}", less, *widths,
@@ -534,8 +535,40 @@ case("small network", small_network, (0, 7, 2))
 case("odd tags", odd_tags, (*NIBBLE, 3))
 case("strange place", strange_place, (*NIBBLE, 3))
 
+# guides: tfhe-rs
+TFHERS = tfhers.uint8_2_2(
+    tfhers.CryptoParams(
+        909, 1, 4096, 15, 2, 0, 2.168404344971009e-19, tfhers.EncryptionKeyChoice.BIG
+    )
+)
+
+
+def compiled_with_tfhers(function: Callable[..., Any], native: bool) -> Any:
+    """A circuit whose first input, and the second unless ``native``, come from tfhe-rs."""
+    values = [(tfhers.TFHERSInteger(TFHERS, a), a if native else tfhers.TFHERSInteger(TFHERS, a))
+              for a in (1, 60, 100)]  # fmt: skip
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    inputset = values if len(names) == 2 else [first for first, _ in values]
+    return fhe.Compiler(function, dict.fromkeys(names, "encrypted")).compile(inputset)
+
+
+def from_tfhers(x):
+    return tfhers.to_native(x) + 1
+
+
+def through_tfhers(x, y):
+    return tfhers.from_native((tfhers.to_native(x) + tfhers.to_native(y)) % 213, TFHERS)
+
+
+def half_through_tfhers(x, y):
+    return tfhers.from_native(tfhers.to_native(x) + y, TFHERS)
+
+
+CIRCUITS["from tfhe-rs"] = lambda: compiled_with_tfhers(from_tfhers, native=True)
+CIRCUITS["from and to tfhe-rs"] = lambda: compiled_with_tfhers(through_tfhers, native=False)
+CIRCUITS["half from tfhe-rs"] = lambda: compiled_with_tfhers(half_through_tfhers, native=True)
+
 # guides and compilation: what a configuration changes
-MULTI = {"multi_parameter_strategy": fhe.MultiParameterStrategy.PRECISION_AND_NORM2}
 for name, options in {
     "error of a lookup": {"p_error": 0.01},
     "error of the circuit": {"global_p_error": 0.01},
@@ -544,7 +577,7 @@ for name, options in {
         "p_error": 1e-5,
         "parameter_selection_strategy": fhe.ParameterSelectionStrategy.V0,
     },
-    "sets by norm": MULTI,
+    "sets by norm": {"multi_parameter_strategy": "precision_and_norm2"},
     "single precision": {"single_precision": True},
     "composable": {"composable": True},
     "compressed keys": {"compress_evaluation_keys": True},

@@ -42,11 +42,11 @@ _FUSED = _LOOKUPS - {"FHELinalg.apply_multi_lookup_table"}
 class Operation:
     """One operation on ciphertexts.
 
-    ``location`` is as Concrete's statistics have it, ``name`` as the MLIR does. ``reads`` are the operations before it whose
-    ciphertexts it reads, by their place in the sequence. It takes ``lookups`` PBS, ``steps`` of
-    them one after the other: ``times`` loops, each over ``width`` values. ``bit_width`` is of the
-    integers that they read, None without lookups; ``elements`` are those of the tensors that it
-    makes from clear integers or ciphertexts.
+    ``name`` is as the MLIR has it, ``location`` as Concrete's statistics do. ``reads`` are the
+    operations before it whose ciphertexts it reads, by their place in the sequence. It takes
+    ``lookups`` PBS, ``steps`` of them one after the other: ``times`` loops, each over ``width``
+    values. ``bit_width`` is of the integers that they read, None without lookups; ``elements`` are
+    those of its largest tensor, clear operands of a linear operation included.
     """
 
     name: str
@@ -111,7 +111,7 @@ def read_operations(module: Any, function: str, *, fuse_lookups: bool) -> tuple[
         live = _live(nodes, results)
         users = Counter(id(operand) for node in live for operand in node.operands)
         users.update(id(result) for result in results)
-        changed = any([_simplified(node, users, fuse_lookups) for node in live])
+        changed = sum(_simplified(node, users, fuse_lookups) for node in live) > 0
         for node in live:
             node.operands = [_resolved(operand) for operand in node.operands]
         results = [_resolved(result) for result in results]

@@ -120,16 +120,17 @@ def _group(
     """
     import networkx as nx
 
-    keys = [
-        place if place in costly else f"\0{index}" for index, place in enumerate(places)
-    ]  # no place is named so
+    keys = [place if place in costly else f"\0{index}" for index, place in enumerate(places)]
+    offers = _waited_for(operations, keys)
     members: dict[str, list[int]] = defaultdict(list)
     quotient = nx.DiGraph()
-    for index, key in enumerate(keys):
+    for index, (key, operation) in enumerate(zip(keys, operations, strict=True)):
         members[key].append(index)
         quotient.add_node(key)
-    for key, operation in zip(keys, operations, strict=True):
-        quotient.add_edges_from((keys[read], key) for read in operation.reads if keys[read] != key)
+        read = (
+            other for before in operation.reads if keys[before] != key for other in offers[before]
+        )
+        quotient.add_edges_from((other, key) for other in read if other != key)
     condensed = nx.condensation(quotient)
     groups = [
         sorted(index for key in condensed.nodes[group]["members"] for index in members[key])
@@ -138,6 +139,24 @@ def _group(
     edges = {group: set(condensed.predecessors(group)) for group in condensed.nodes}
     order = nx.lexicographical_topological_sort(condensed, key=lambda group: groups[group][0])
     return groups, edges, list(order)
+
+
+def _waited_for(operations: Sequence[Operation], keys: Sequence[str]) -> list[frozenset[str]]:
+    """By operation, the places that a reader of its result waits for.
+
+    That is its own, unless lookups take the time there and none of them is before it: readers at
+    other places share such an addition or slice, and wait for what it waits for.
+    """
+    looks_up = {key for key, one in zip(keys, operations, strict=True) if one.lookups}
+    depth: list[int] = []
+    offers: list[frozenset[str]] = []
+    for key, operation in zip(keys, operations, strict=True):
+        before = (depth[read] for read in operation.reads if keys[read] == key)
+        depth.append(operation.steps + max(before, default=0))
+        shared = key in looks_up and not depth[-1]
+        passed = frozenset[str]().union(*(offers[read] for read in operation.reads))
+        offers.append(passed if shared else frozenset({key}))
+    return offers
 
 
 def _depth(operations: Sequence[Operation], members: Sequence[int]) -> int:
