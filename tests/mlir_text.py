@@ -49,9 +49,9 @@ def read_mlir_text(module, graph, stages, fused):
         if match is None:
             return value
         kind, found = match["name"].rpartition(".")[2], operands(match)
-        if kind in ("add_eint_int", "sub_eint_int", "mul_eint_int") and found[1] in lines:
-            if clear(lines[found[1]]) == (1 if kind == "mul_eint_int" else 0):
-                return same(found[0])
+        nothing = {"add_eint_int": 0, "sub_eint_int": 0, "mul_eint_int": 1}
+        if kind in nothing and found[1] in lines and clear(lines[found[1]]) == nothing[kind]:
+            return same(found[0])
         if match["name"] == "tensor.extract" and found[0] in lines:
             source = lines[found[0]]
             if source["name"] == "tensor.from_elements":
@@ -101,18 +101,17 @@ def read_mlir_text(module, graph, stages, fused):
             waiting.append(other)
 
     @cache
+    def first(value):
+        """The first of the lookups that the compiler makes one of, with ``value`` the last."""
+        found = reads(value) if fused and is_table(value) else []
+        if not found or not is_table(found[0]):
+            return value
+        before = first(found[0])
+        return before if len(users[found[0]]) == 1 or width(before) < width(value) else value
+
     def sources(value):
         """What ``value`` reads once lookups that follow each other are one."""
-        if not (fused and is_table(value)):
-            return tuple(reads(value))
-        found = reads(value)
-        while found and is_table(found[0]):
-            before = found[0]
-            own = width(value)
-            if len(users[before]) > 1 and width(before) >= own:
-                break
-            found = reads(before) if not sources(before) else list(sources(before))
-        return tuple(found)
+        return reads(first(value))
 
     def pbs(value):
         """PBS of one operation, those that wait for each other, and the bits that they read."""
@@ -121,7 +120,7 @@ def read_mlir_text(module, graph, stages, fused):
         result = TYPE.findall(match["rest"])[-1]
         elements = prod(int(size) for size in result[0].split("x") if size)
         if kind.endswith(TABLE):
-            return elements, 1, int(TYPE.search(match["rest"])[2])
+            return elements, 1, width(first(value))
         if kind == "lsb":
             return elements, 1, 1
         if kind == "mul_eint":
