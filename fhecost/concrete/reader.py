@@ -8,7 +8,7 @@ complexity that Concrete's optimizer states: a circuit that was read wrongly is 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fhecost.circuits.description import CircuitDescription
@@ -19,7 +19,7 @@ from fhecost.circuits.work import (
     key_switch_units,
     pbs_units,
 )
-from fhecost.concrete.dataflow import read_operations
+from fhecost.concrete.dataflow import Operation, read_operations
 from fhecost.concrete.stages import place_names, read_stages
 from fhecost.concrete.statistics import counts_by_location, read_keys
 from fhecost.errors import ImpossibleError
@@ -56,7 +56,7 @@ def profile_circuit(
     fused = server._configuration.enable_tlu_fusing
     operations = read_operations(module, function, fuse_lookups=fused)
     counted = counts_by_location(server, function, keys, operations)
-    stages = read_stages(operations, counted, place_names(circuit.graph))
+    stages = read_stages(operations, counted, place_names(circuit.graph), _loops_of(circuit))
     if not stages:
         raise ImpossibleError(
             f"circuit {name!r} has no operation on encrypted data: no cost to model"
@@ -107,6 +107,19 @@ def _counted(circuit: Any) -> Any:
             "operations, the circuit has other keys: profile a circuit compiled without them"
         )
     return whole
+
+
+def _loops_of(circuit: Any) -> Callable[[Operation], tuple[int, int]] | None:
+    """The loops that an operation's lookups run in, by their width and number.
+
+    Without ``loop_parallelize`` threads share nothing out; tasks side by side have no such order.
+    """
+    configuration = circuit.server._configuration
+    if configuration.dataflow_parallelize or configuration.auto_parallelize:
+        return None
+    if configuration.loop_parallelize:
+        return lambda operation: (operation.width, operation.times)
+    return lambda operation: (1, operation.lookups)
 
 
 def _complexity(circuit: Any, server: Any, stages: Sequence[Stage], has_keys: bool) -> float:

@@ -7,7 +7,7 @@ wait for each other (two lines of one loop) are one stage with several steps.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -63,6 +63,7 @@ def read_stages(
     operations: Sequence[Operation],
     counted: Mapping[str, StageCounts],
     place_of: Callable[[str], str],
+    loops_of: Callable[[Operation], tuple[int, int]] | None,
 ) -> list[Stage]:
     """The stages of a circuit.
 
@@ -70,6 +71,8 @@ def read_stages(
         operations: its dataflow.
         counted: what Concrete counts at each location.
         place_of: the name of a location's stage.
+        loops_of: the loops that an operation's lookups run in, their width and number; None where
+            they aren't known.
     """
     costs: dict[str, StageCounts] = defaultdict(StageCounts)
     for location, counts in counted.items():
@@ -96,6 +99,7 @@ def read_stages(
             steps=_depth(operations, groups[group]) if counts.pbs else 1,
             largest_tensor=max(operation.elements for operation in members),
             predecessors=predecessors,
+            loops=_loops(members, loops_of) if loops_of else None,
         )
         stages.append(stage)
         waits_for[group] = (stage.name,)
@@ -166,6 +170,16 @@ def _depth(operations: Sequence[Operation], members: Sequence[int]) -> int:
         before = (depth[read] for read in operations[index].reads if read in depth)
         depth[index] = operations[index].steps + max(before, default=0)
     return max(1, *depth.values())
+
+
+def _loops(
+    members: Sequence[Operation], loops_of: Callable[[Operation], tuple[int, int]]
+) -> Counter[int]:
+    """How many loops there are over the lookups of ``members``, by their width."""
+    loops: Counter[int] = Counter()
+    for width, times in (loops_of(operation) for operation in members if operation.lookups):
+        loops[width] += times
+    return loops
 
 
 def _widest(operations: Sequence[Operation]) -> int | None:
