@@ -46,7 +46,7 @@ class Operation:
     operations before it whose ciphertexts it reads, by their place in the sequence. It takes
     ``lookups`` PBS, ``steps`` of them one after the other: ``times`` loops, each over ``width``
     values. ``bit_width`` is of the integers that they read, None without lookups; ``elements`` are
-    those of its largest tensor, clear operands of a linear operation included.
+    those of its largest tensor, clear ones that it adds or multiplies with included.
     """
 
     name: str
@@ -306,7 +306,9 @@ def _becomes_one(before: _Node, node: _Node, users: Mapping[int, int]) -> bool:
 def _operation(node: _Node, index: Mapping[int, int]) -> Operation:
     width, times, steps, bit_width = _LOWERED.get(node.kind, _no_lookups)(node)
     reads = (index[id(operand)] for operand in node.operands if id(operand) in index)
-    clear = (o.type.elements for o in node.operands if not o.encrypted) if not times else ()
+    # Of the other operations' clear operands, tables and indices, nothing is computed with.
+    clear = (one.type.elements for one in node.operands if not one.encrypted)
+    with_clear = "int" in node.kind.split("_") or node.kind == "conv2d"
     return Operation(
         name=node.name,
         location=node.location,
@@ -316,7 +318,7 @@ def _operation(node: _Node, index: Mapping[int, int]) -> Operation:
         width=width,
         times=times,
         bit_width=bit_width if times else None,
-        elements=max(node.type.elements, *clear, 1),
+        elements=max(node.type.elements, *(clear if with_clear else ()), 1),
     )
 
 
