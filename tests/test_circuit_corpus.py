@@ -56,7 +56,8 @@ def check(name):
         assert circuit.statistics["global_p_error"] == 0 < profile.global_p_error
         assert profile.global_p_error == pytest.approx(any_wrong)
     else:
-        assert_adds_up(profile, circuit)
+        # With a large error of the whole circuit Concrete states less than that of its lookups.
+        assert_adds_up(profile, circuit, errors_bounded=name != "error of the circuit")
     fused = not name.endswith("not fused")
     shapes = read_mlir_text(circuit.mlir_module, circuit.graph, profile.stages, fused)
     for stage in profile.stages:
