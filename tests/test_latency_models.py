@@ -189,6 +189,25 @@ def test_a_tensor_wider_than_its_lookups_takes_a_cpu_no_longer():
     assert wide == narrow
 
 
+def test_loops_of_one_value_leave_a_cpu_one_thread():
+    """Seven lookups in three steps, one tensor operation each: seven times one lookup."""
+    machine = with_figures(CPU, threads=4, thread_efficiency=0.5)
+    one = estimate(alone(lookups=1, depth=1, parallel_width=1), machine).latency_s
+    shape = {"lookups": 7, "depth": 3, "parallel_width": 3}
+    in_loops = estimate(alone(**shape, loops=[{"width": 1, "times": 7}]), machine)
+    assert in_loops.latency_s == pytest.approx(7 * one)
+    two_loops = [{"width": 5, "times": 1}, {"width": 1, "times": 2}]
+    mixed = estimate(alone(**shape, loops=two_loops), machine)
+    assert mixed.latency_s == pytest.approx((2 / 0.5 + 2) * one)
+    gpu = [estimate(alone(**shape, loops=loops), H100) for loops in ([], two_loops)]
+    assert gpu[0].latency_s == gpu[1].latency_s
+
+
+def test_loops_hold_all_lookups():
+    with pytest.raises(ValueError, match="loops over 6 lookups aren't those of 7 PBS"):
+        alone(lookups=7, depth=3, parallel_width=3, loops=[{"width": 6, "times": 1}])
+
+
 @pytest.mark.parametrize("machine", [H100, STRIX, CPU], ids=lambda machine: machine.name)
 def test_the_range_widens_beyond_what_is_known(machine):
     circuit = alone(key_switches=[])
