@@ -49,12 +49,20 @@ def first_of(faults: Sequence[str]) -> str:
     return f"{first} (and {len(others)} more)" if others else first
 
 
+INCONSISTENT = "inconsistent"
+"""The type of an error that names the field itself, as ``fhecost.fields.inconsistent`` makes it."""
+
+
 def all_validation_errors(errors: Iterable[Any]) -> list[str]:
     """A line for each of pydantic's errors: the field's path, and what is wrong."""
     lines = []
     for error in errors:
-        path = ".".join(str(part) for part in error["loc"]) or "(top level)"
-        message = str(error["msg"]).removeprefix("Value error, ")
+        parts, message = [*map(str, error["loc"])], str(error["msg"])
+        if error["type"] == INCONSISTENT:
+            parts.append(error["ctx"]["field"])
+            message = error["ctx"]["message"]
+        path = ".".join(parts) or "(top level)"
+        message = message.removeprefix("Value error, ")
         lines.append(f"{path}: {message[:1].lower()}{message[1:]}{_instead(error)}")
     return lines
 
@@ -65,7 +73,7 @@ _LONGEST_VALUE = 40
 def _instead(error: Any) -> str:
     """The value that pydantic refused, where it is one that fits a line and isn't told already."""
     value = error.get("input")
-    if error["type"] in ("value_error", "extra_forbidden", "missing"):
+    if error["type"] in (INCONSISTENT, "value_error", "extra_forbidden", "missing"):
         return ""
     if not isinstance(value, str | float | bool) and type(value) is not int:
         return ""

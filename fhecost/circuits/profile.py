@@ -6,19 +6,30 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
+from fhecost.circuits.consistency import first_contradiction
 from fhecost.circuits.description import CircuitDescription
+from fhecost.circuits.stage import LINEAR_OPERATIONS as LINEAR_OPERATIONS
+from fhecost.circuits.stage import KeySwitchParameters as KeySwitchParameters
+from fhecost.circuits.stage import KeySwitchUse as KeySwitchUse
+from fhecost.circuits.stage import LinearOperation as LinearOperation
+from fhecost.circuits.stage import LinearUse as LinearUse
+from fhecost.circuits.stage import LookupLoop as LookupLoop
+from fhecost.circuits.stage import PbsParameters as PbsParameters
+from fhecost.circuits.stage import PbsUse as PbsUse
+from fhecost.circuits.stage import Stage as Stage
 from fhecost.errors import UsageError
 from fhecost.fields import (
+    CostError,
     Count,
     FiniteNonNegative,
-    PolynomialSize,
-    Positive,
     Probability,
     VersionTwo,
+    Width,
+    inconsistent,
 )
 from fhecost.files import AnyPath, checked, read_json, write_atomically
 from fhecost.frozen import Frozen
@@ -26,136 +37,7 @@ from fhecost.frozen import Frozen
 if TYPE_CHECKING:
     from fhecost.circuits.module import ModuleProfile
 
-LinearOperation = Literal[
-    "clear_addition", "encrypted_addition", "clear_multiplication", "encrypted_negation"
-]
-LINEAR_OPERATIONS: tuple[LinearOperation, ...] = get_args(LinearOperation)
-
-
 _WRONG_HASH = "hash doesn't match the content; if you edited the file on purpose, remove its hash"
-
-
-class PbsParameters(Frozen):
-    """The parameter set of a programmable bootstrap."""
-
-    lwe_dimension: Positive = Field(
-        description="n, the dimension of the ciphertext that is rotated"
-    )
-    glwe_dimension: Positive = Field(description="k")
-    polynomial_size: PolynomialSize = Field(description="N, a power of two")
-    level_count: Positive = Field(description="l, decomposition levels of the bootstrap key")
-    base_log: Positive
-
-    @property
-    def ring(self) -> tuple[int, int]:
-        """Number and size of the polynomials."""
-        return self.glwe_dimension, self.polynomial_size
-
-    @property
-    def output_lwe_dimension(self) -> int:
-        """The dimension of what comes out of the bootstrap."""
-        return self.glwe_dimension * self.polynomial_size
-
-    def __str__(self) -> str:
-        return (
-            f"n={self.lwe_dimension} k={self.glwe_dimension} N={self.polynomial_size} "
-            f"l={self.level_count}"
-        )
-
-
-class KeySwitchParameters(Frozen):
-    """The parameter set of a key switch."""
-
-    input_lwe_dimension: Positive
-    output_lwe_dimension: Positive
-    level_count: Positive
-    base_log: Positive
-
-
-class PbsUse(Frozen):
-    """How often a stage bootstraps with one parameter set."""
-
-    parameters: PbsParameters
-    count: Positive
-
-
-class KeySwitchUse(Frozen):
-    """How often a stage switches keys with one parameter set."""
-
-    parameters: KeySwitchParameters
-    count: Positive
-
-
-class LinearUse(Frozen):
-    """How often a stage does one linear operation on ciphertexts of one LWE dimension."""
-
-    operation: LinearOperation
-    lwe_dimension: Positive
-    count: Positive
-
-
-class LookupLoop(Frozen):
-    """Lookups of a tensor's values, which a CPU's threads share out: ``width`` values at a time.
-
-    Concrete runs such loops one after the other, ``times`` of them, whether they wait for each
-    other or not.
-    """
-
-    width: Positive
-    times: Positive
-
-
-class Stage(Frozen):
-    """One operation of the circuit on a whole tensor.
-
-    Its PBS run in ``depth`` steps that wait for each other (1 for an elementwise operation, more
-    for a running maximum); ``parallel_width`` of them can run at the same time. Names in
-    parentheses are kept for what an estimate holds beside the stages.
-    """
-
-    name: str = Field(
-        pattern=r"^[^(]", description="its tag or source line; no parenthesis in front"
-    )
-    pbs: tuple[PbsUse, ...] = ()
-    key_switches: tuple[KeySwitchUse, ...] = ()
-    linear: tuple[LinearUse, ...] = ()
-    depth: Positive = 1
-    parallel_width: Positive
-    bit_width: Positive | None = Field(
-        default=None,
-        description="bits of the widest integer that a table lookup of the stage reads",
-    )
-    predecessors: tuple[str, ...] = ()
-    loops: tuple[LookupLoop, ...] = Field(
-        default=(),
-        description="the loops over lookups that Concrete compiled the stage to; empty where "
-        "unknown: one for each step then",
-    )
-
-    @property
-    def pbs_count(self) -> int:
-        """PBS of the stage, over all parameter sets."""
-        return sum(use.count for use in self.pbs)
-
-    @property
-    def key_switch_count(self) -> int:
-        """KS of the stage, over all parameter sets."""
-        return sum(use.count for use in self.key_switches)
-
-    def linear_count(self, operation: LinearOperation) -> int:
-        """How often the stage does the linear ``operation``."""
-        return sum(use.count for use in self.linear if use.operation == operation)
-
-    @model_validator(mode="after")
-    def _width_fits_count(self) -> Stage:
-        if self.depth * self.parallel_width < self.pbs_count:
-            raise ValueError(
-                f"{self.depth} steps of {self.parallel_width} can't hold {self.pbs_count} PBS"
-            )
-        in_loops = sum(loop.width * loop.times for loop in self.loops)
-        if self.loops and in_loops != self.pbs_count:
-            raise ValueError(f"loops over {in_loops} lookups aren't those of {self.pbs_count} PBS")
-        return self
 
 
 class CircuitProfile(Frozen):
@@ -174,12 +56,12 @@ class CircuitProfile(Frozen):
     ksk_bytes: Count
     input_bytes: Count
     output_bytes: Count
-    max_bit_width: Positive
+    max_bit_width: Width
     complexity: FiniteNonNegative
     p_error: Probability
     global_p_error: Probability
     versions: Mapping[str, str] = Field(default_factory=dict)
-    cost_error: FiniteNonNegative | None = Field(
+    cost_error: CostError | None = Field(
         default=None,
         description="how far the cost may be off because sets or widths are predicted; None where "
         "both were read from a compiled circuit",
@@ -231,21 +113,29 @@ class CircuitProfile(Frozen):
     @model_validator(mode="after")
     def _something_is_done(self) -> CircuitProfile:
         if not any(stage.pbs or stage.key_switches or stage.linear for stage in self.stages):
-            raise ValueError("no stage holds an operation on encrypted data: no cost to model")
+            raise inconsistent("stages", "no stage holds an operation on encrypted data: no cost to model")
         return self
 
     @model_validator(mode="after")
     def _stages_are_ordered(self) -> CircuitProfile:
         seen: set[str] = set()
-        for stage in self.stages:
+        for number, stage in enumerate(self.stages):
             for name in stage.predecessors:
                 if name not in seen:
-                    raise ValueError(
-                        f"stage {stage.name!r} waits for {name!r}, which is no earlier stage"
+                    raise inconsistent(
+                        f"stages.{number}.predecessors",
+                        f"stage {stage.name!r} waits for {name!r}, which is no earlier stage",
                     )
             if stage.name in seen:
-                raise ValueError(f"two stages are named {stage.name!r}")
+                raise inconsistent(f"stages.{number}.name", f"two stages are named {stage.name!r}")
             seen.add(stage.name)
+        return self
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> CircuitProfile:
+        found = first_contradiction(self)
+        if found is not None:
+            raise found
         return self
 
     @model_validator(mode="after")

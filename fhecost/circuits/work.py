@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from fhecost.circuits.profile import KeySwitchParameters, PbsParameters, Stage
+from fhecost.circuits.stage import KeySwitchParameters, PbsParameters, Stage
 
 TORUS_BYTES = 8
 """Bytes of one torus element: Concrete computes modulo 2^64."""
