@@ -10,6 +10,7 @@ import pytest
 
 from fhecost.circuits.profile import CircuitProfile, load_profile
 from fhecost.heads.operators import ClearOperators
+from tests.drawn import consistent
 
 ROOT = Path(__file__).parent.parent
 SAVED_PROFILE = ROOT / "tests" / "data" / "reference_head_l6_b3.json"
@@ -66,12 +67,17 @@ def run_fhecost(tmp_path):
 
 @pytest.fixture
 def edited_profile(tmp_path):
-    """Write the saved profile with changes to its JSON, without the hash; returns the path."""
+    """Write the saved profile with changes to its JSON, without the hash; returns the path.
 
-    def write(change) -> Path:
+    A ``whole`` one has the keys, the work and the errors of its changed stages.
+    """
+
+    def write(change, whole=False) -> Path:
         content = json.loads(SAVED_PROFILE.read_text())
         del content["hash"]
         change(content)
+        if whole:
+            content = consistent(content)
         path = tmp_path / "edited.json"
         path.write_text(json.dumps(content))
         return path

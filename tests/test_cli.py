@@ -217,7 +217,7 @@ def test_a_set_that_strix_cant_hold_is_status_1_and_writes_nothing(
     def enlarge(content):
         content["stages"][1]["pbs"][0]["parameters"]["polynomial_size"] = 32768
 
-    path = edited_profile(enlarge)
+    path = edited_profile(enlarge, whole=True)
     before = sorted(tmp_path.iterdir())
     finished = run_fhecost(
         "estimate", "--profile", path, "--hardware", "epyc-zen4-2,strix",

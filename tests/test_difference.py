@@ -9,6 +9,7 @@ from fhecost.cli import main
 from fhecost.report.difference_document import difference_document
 from fhecost.report.render import RENDERERS, as_table
 from tests.conftest import SAVED_PROFILE
+from tests.drawn import consistent
 
 MACHINES = ["epyc-zen4-2", "h100", "strix"]
 
@@ -17,7 +18,7 @@ def with_stages(profile, change):
     """``profile`` with its stages changed as dictionaries."""
     content = json.loads(profile.model_dump_json())
     content["stages"] = change(content["stages"])
-    return fhecost.CircuitProfile.model_validate({**content, "hash": ""})
+    return fhecost.CircuitProfile.model_validate(consistent(content))
 
 
 def test_a_circuit_does_not_differ_from_itself(saved_profile):

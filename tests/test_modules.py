@@ -301,7 +301,7 @@ def test_functions_with_other_keys_are_no_module(counter):
         counter.changed(
             functions={
                 "inc": counter.functions["inc"],
-                "dec": counter.functions["dec"].changed(bsk_bytes=7),
+                "dec": counter.functions["dec"].changed(bsk_bytes=2 * counter.bsk_bytes),
             }
         )
 

@@ -23,7 +23,7 @@ MODEL = ShapeRequest(GPT2, "model", 1024, 4)
 
 
 def likely_wrong(circuit: CircuitProfile, error: float) -> CircuitProfile:
-    return circuit.changed(global_p_error=error)
+    return circuit.changed(global_p_error=error, p_error=error / circuit.pbs_count)
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,9 @@ class CircuitProfile(Frozen):
     @model_validator(mode="after")
     def _something_is_done(self) -> CircuitProfile:
         if not any(stage.pbs or stage.key_switches or stage.linear for stage in self.stages):
-            raise inconsistent("stages", "no stage holds an operation on encrypted data: no cost to model")
+            raise inconsistent(
+                "stages", "no stage holds an operation on encrypted data: no cost to model"
+            )
         return self
 
     @model_validator(mode="after")

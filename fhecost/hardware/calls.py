@@ -8,7 +8,7 @@ from typing import Literal
 from fhecost.circuits.module import ModuleProfile
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import CircuitSummary, Estimate, Refusal
+from fhecost.hardware.estimate import CircuitSummary, Estimate, Ranged, Refusal
 from fhecost.hardware.estimator import Estimator, summarize
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.summary import as_html, as_lines
@@ -24,7 +24,7 @@ class FunctionCalls(Frozen):
     circuit: CircuitSummary
 
 
-class CallsEstimate(Frozen):
+class CallsEstimate(Ranged):
     """All calls on one machine, one after the other.
 
     ``by_function`` has the estimate of one call of each function; these times how often it is

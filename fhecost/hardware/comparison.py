@@ -14,6 +14,7 @@ from fhecost.hardware.estimate import (
     EstimateReport,
     LatencyRange,
     MemoryUse,
+    Ranged,
     Refusal,
     UnsureCircuit,
 )
@@ -24,7 +25,7 @@ from fhecost.provenance import Source
 from fhecost.version import VERSION
 
 
-class ComparisonRow(Frozen):
+class ComparisonRow(Ranged):
     """One machine. ``energy_j`` and ``price_usd`` are None where power or price is unknown.
 
     ``speed_up`` is the base's latency over this one. ``sources`` says which share of the latency

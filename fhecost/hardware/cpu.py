@@ -31,6 +31,7 @@ from fhecost.hardware.latency_model import (
     optional,
 )
 from fhecost.hardware.memory import Held
+from fhecost.hardware.profile import Kind
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
 
 
@@ -119,6 +120,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     )
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"transfer"})
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"cpu"})
 
     def refusal(self, circuit: Workload, figures: CpuFigures) -> str | None:
         """A machine without the memory for the keys can't run the circuit."""

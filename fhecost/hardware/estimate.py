@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import model_validator
 
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import LinearOperation, Stage
+from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
 from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
@@ -31,6 +35,34 @@ def is_known(low_s: float, high_s: float) -> bool:
     return high_s <= WIDEST * low_s
 
 
+_ROUNDING = 1e-9
+"""How far apart, relatively, sums of the same seconds in another order may be."""
+
+
+def is_range(low_s: float, likely_s: float, high_s: float) -> bool:
+    """Whether these are times, finite and in their order."""
+    in_order = low_s <= likely_s * (1 + _ROUNDING) and likely_s <= high_s * (1 + _ROUNDING)
+    return low_s >= 0 and in_order and high_s < math.inf
+
+
+class Ranged(Frozen):
+    """What has a latency with its range: it doesn't exist unless both are finite and in order."""
+
+    if TYPE_CHECKING:
+        latency_s: float
+        low_s: float
+        high_s: float
+
+    @model_validator(mode="after")
+    def _is_finite_and_ordered(self) -> Self:
+        if not is_range(self.low_s, self.latency_s, self.high_s):
+            raise ValueError(
+                f"{self.latency_s:g} s, from {self.low_s:g} to {self.high_s:g} s, is no latency "
+                "with its range: it must be finite, and in order"
+            )
+        return self
+
+
 class Bottleneck(StrEnum):
     """What keeps a stage from being faster."""
 
@@ -51,10 +83,10 @@ class StageEstimate(Frozen):
     """
 
     stage: str
-    latency_s: float
-    busy_s: float
+    latency_s: FiniteNonNegative
+    busy_s: FiniteNonNegative
     bottleneck: Bottleneck
-    by_operation_s: Mapping[Operation, float | None]
+    by_operation_s: Mapping[Operation, FiniteNonNegative | None]
 
 
 class Preparation(Frozen):
@@ -64,9 +96,9 @@ class Preparation(Frozen):
     process holds, with Concrete itself and all keys.
     """
 
-    keygen_s: float
-    cold_s: float
-    peak_memory_bytes: float
+    keygen_s: FiniteNonNegative
+    cold_s: FiniteNonNegative
+    peak_memory_bytes: FiniteNonNegative
 
 
 class MemoryUse(Frozen):
@@ -79,18 +111,18 @@ class MemoryUse(Frozen):
     an estimate moves it over the link. None is unknown.
     """
 
-    keys_bytes: float
-    tile_bytes: float
-    data_bytes: float
+    keys_bytes: FiniteNonNegative
+    tile_bytes: FiniteNonNegative
+    data_bytes: FiniteNonNegative
     widest_stage: str
-    widest_stage_bytes: float
-    capacity_bytes: float | None
-    link_bytes_per_s: float | None
+    widest_stage_bytes: FiniteNonNegative
+    capacity_bytes: FiniteNonNegative | None
+    link_bytes_per_s: FiniteNonNegative | None
     data_streamed: bool | None
-    spilled_bytes: float | None
+    spilled_bytes: FiniteNonNegative | None
 
 
-class Estimate(Frozen):
+class Estimate(Ranged):
     """One machine's estimate.
 
     The seconds of all stages at work and ``idle_s`` add up to ``latency_s``. More lanes of the same
@@ -105,23 +137,23 @@ class Estimate(Frozen):
     hardware: str
     title: str
     latency_model: str
-    latency_s: float
-    low_s: float
-    high_s: float
+    latency_s: FiniteNonNegative
+    low_s: FiniteNonNegative
+    high_s: FiniteNonNegative
     bottleneck: Bottleneck
-    idle_s: float
-    critical_path_s: float | None
+    idle_s: FiniteNonNegative
+    critical_path_s: FiniteNonNegative | None
     by_stage: tuple[StageEstimate, ...]
-    by_operation_s: Mapping[Operation, float | None]
-    sources: Mapping[Source, float]
+    by_operation_s: Mapping[Operation, FiniteNonNegative | None]
+    sources: Mapping[Source, FiniteNonNegative]
     assumptions: tuple[str, ...]
     references: tuple[str, ...]
     hardware_hash: str
     circuit_hash: str
     preparation: Preparation | None = None
     memory: MemoryUse | None = None
-    energy_j: float | None = None
-    price_usd: float | None = None
+    energy_j: FiniteNonNegative | None = None
+    price_usd: FiniteNonNegative | None = None
 
     @property
     def utilization(self) -> float:
@@ -148,12 +180,12 @@ class Refusal(Frozen):
     reason: str
 
 
-class LatencyRange(Frozen):
+class LatencyRange(Ranged):
     """An estimate's latency, and its range."""
 
-    latency_s: float
-    low_s: float
-    high_s: float
+    latency_s: FiniteNonNegative
+    low_s: FiniteNonNegative
+    high_s: FiniteNonNegative
 
 
 class UnsureCircuit(Frozen):

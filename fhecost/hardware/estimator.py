@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pydantic import ValidationError
+
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
 from fhecost.circuits.work import widest_stage_bytes
 from fhecost.circuits.workload import Workload
-from fhecost.errors import ImpossibleError
+from fhecost.errors import ImpossibleError, all_validation_errors, first_of
 from fhecost.hardware.estimate import (
     CircuitSummary,
     Estimate,
@@ -55,13 +57,22 @@ class Estimator:
             ImpossibleError: the machine can't run it.
         """
         if circuit.hash not in self._made:
-            made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
+            made = self._estimated(circuit)
             if len(self._made) >= REMEMBERED:
                 del self._made[next(iter(self._made))]
-            self._made[circuit.hash] = (
-                made if circuit.cost_error is None else _widened(made, circuit.cost_error)
-            )
+            self._made[circuit.hash] = made
         return self._made[circuit.hash]
+
+    def _estimated(self, circuit: CircuitProfile) -> Estimate:
+        """An estimate exists if it is finite and its range in order, or not at all."""
+        try:
+            made = self._model.estimate(circuit, self._hardware, self._figures, self._hash)
+            return made if circuit.cost_error is None else _widened(made, circuit.cost_error)
+        except ArithmeticError as error:
+            raise ImpossibleError(f"{self._hardware.name}: no finite estimate: {error}") from error
+        except ValidationError as error:
+            fault = first_of(all_validation_errors(error.errors()))
+            raise ImpossibleError(f"{self._hardware.name}: no finite estimate: {fault}") from error
 
     def preparations(self, circuit: CircuitProfile) -> Mapping[Case, Preparation] | None:
         """What comes before warm runs of ``circuit``, likely and at both ends; None if unknown.

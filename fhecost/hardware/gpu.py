@@ -23,6 +23,7 @@ from fhecost.hardware.latency_model import (
     transfer_cost,
 )
 from fhecost.hardware.memory import Held
+from fhecost.hardware.profile import Kind
 from fhecost.provenance import (
     CountFigure,
     Figure,
@@ -97,6 +98,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     )
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys"})
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"gpu"})
 
     def refusal(self, circuit: Workload, figures: GpuFigures) -> str | None:
         """A set beyond the backend's largest N, or keys beyond the memory, can't be run."""

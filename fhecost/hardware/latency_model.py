@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import ciphertext_bytes
 from fhecost.circuits.workload import Workload
-from fhecost.errors import ImpossibleError
+from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import checked
 from fhecost.frozen import Frozen
 from fhecost.hardware.advice import smaller_sets
@@ -34,7 +34,8 @@ from fhecost.hardware.estimate import (
     StageEstimate,
 )
 from fhecost.hardware.memory import Held, memory_assumptions, memory_use, spill_s
-from fhecost.hardware.profile import HardwareProfile, PbsKind
+from fhecost.hardware.plausible import implausible
+from fhecost.hardware.profile import KINDS, HardwareProfile, Kind, PbsKind
 from fhecost.provenance import (
     AtLeastOneFigure,
     Figure,
@@ -82,6 +83,7 @@ class Figures(Frozen):
     """Base of the figures that a latency model needs, by name; all in SI units.
 
     Those here describe a machine of any kind; a model that computes with one asks for it anew.
+    Each must be plausible for its unit: see :mod:`fhecost.hardware.plausible`.
     """
 
     clock_hz: PositiveFigure | None = optional("clock frequency")
@@ -94,6 +96,14 @@ class Figures(Frozen):
     price_usd_per_hour: PositiveFigure | None = optional(
         "what an hour of the machine costs to rent"
     )
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_plausible(cls, figure: Any, info: ValidationInfo) -> Any:
+        fault = implausible(info.field_name or "", figure) if isinstance(figure, Figure) else None
+        if fault is not None:
+            raise ValueError(fault)
+        return figure
 
 
 class ExtrapolatedFigures(Figures):
@@ -162,6 +172,8 @@ class LatencyModel(ABC, Generic[F]):
     left_out: ClassVar[frozenset[Operation]] = frozenset()
     """Operations that the model says nothing of: unknown in the estimate, not zero."""
     pbs_kind: ClassVar[PbsKind] = "classic"
+    kinds: ClassVar[frozenset[Kind]] = KINDS
+    """The kinds of machines that the model describes."""
 
     @abstractmethod
     def refusal(self, circuit: Workload, figures: F) -> str | None:
@@ -193,12 +205,24 @@ class LatencyModel(ABC, Generic[F]):
         """Operations that the model says nothing of, on a machine with these figures."""
         return self.left_out
 
+    @classmethod
+    def kind_fault(cls, kind: str) -> str | None:
+        """Why a machine of this kind can't have this model; None where it can."""
+        if kind in cls.kinds or kind not in KINDS:
+            return None
+        others = ", ".join(sorted(cls.kinds))
+        return f"latency_model: describes machines of kind {others}, not {kind}"
+
     def read_figures(self, hardware: HardwareProfile) -> F:
         """The machine's figures, checked against what this model needs.
 
         Raises:
-            UsageError: a figure is missing, unknown or out of range; the field's path is named.
+            UsageError: a figure is missing, unknown or out of range; the field's path is named. Or
+                the model doesn't describe machines of this kind.
         """
+        fault = self.kind_fault(hardware.kind)
+        if fault is not None:
+            raise UsageError(f"{hardware.name}: {fault}")
         content = {
             name: figure.model_dump(exclude_none=True) for name, figure in hardware.figures.items()
         }

@@ -94,7 +94,10 @@ def _read(path: Path) -> tuple[HardwareProfile | None, list[str]]:
     latency_model, figures = content.get("latency_model"), content.get("figures")
     try:
         if isinstance(latency_model, str):
-            figures_type = latency_model_named(latency_model).figures_type
+            model = latency_model_named(latency_model)
+            fault = model.kind_fault(str(content.get("kind")))
+            faults += [] if fault is None else [fault]
+            figures_type = model.figures_type
             if isinstance(figures, dict):
                 figures_type.model_validate(figures)
     except UsageError as error:
@@ -107,7 +110,7 @@ def _read(path: Path) -> tuple[HardwareProfile | None, list[str]]:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        content: Any = yaml.load(read_text(path), _Loader)  # noqa: S506: a SafeLoader
+        content: Any = yaml.load(read_text(path), _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""

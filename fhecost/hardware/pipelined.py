@@ -33,6 +33,7 @@ from fhecost.hardware.latency_model import (
     transfer_cost,
 )
 from fhecost.hardware.memory import Held
+from fhecost.hardware.profile import Kind
 from fhecost.provenance import (
     CountFigure,
     Figure,
@@ -122,6 +123,7 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     )
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys", "transfer"})
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"fpga", "asic"})
 
     def refusal(self, circuit: Workload, figures: PipelinedFigures) -> str | None:
         """A set with a larger N than the hardware's, or keys beyond its memory, can't be run."""

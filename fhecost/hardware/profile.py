@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from fhecost.frozen import Frozen
 from fhecost.provenance import Figure
 
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
+KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 PbsKind = Literal["classic", "multi-bit"]
 
 
@@ -43,7 +44,7 @@ class HardwareFile(Frozen):
     year: Annotated[int, Field(strict=True, ge=2000, le=2100)] | None = None
     summary: str = ""
     figures: Mapping[str, Figure]
-    log2_p_fail: Annotated[float, Field(lt=0)] | None = Field(
+    log2_p_fail: Annotated[float, Field(strict=True, ge=-1000, lt=0)] | None = Field(
         default=None, description="error probability of a lookup that the figures are for"
     )
     published: PublishedRecords | None = None

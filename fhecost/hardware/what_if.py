@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fhecost.errors import FieldError, UsageError
 from fhecost.frozen import Frozen
+from fhecost.hardware.plausible import implausible_value
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.provenance import Figure, Source
@@ -37,7 +38,8 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
         values: by name of the figure; ``cores`` is another name of ``threads``.
 
     Raises:
-        UsageError: the machine's latency model knows no figure of that name, or one is named twice.
+        UsageError: the machine's latency model knows no figure of that name, one is named twice,
+            or a value isn't plausible for its unit.
     """
     known = known_figures(hardware)
     figures = latency_model_named(hardware.latency_model).read_figures(hardware)
@@ -51,7 +53,9 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
             if own is None
             else own.set_to(value, _RATIONALE)
         )
-    return hardware.changed(figures=changed)
+    supposed = hardware.changed(figures=changed)
+    latency_model_named(hardware.latency_model).read_figures(supposed)
+    return supposed
 
 
 def with_figures_where_known(
@@ -71,6 +75,9 @@ def with_figures_where_known(
             raise FieldError("what_if", f"no figure of these machines; {', '.join(names)}", asked)
         if not 0 < value < math.inf:
             raise FieldError("what_if", "must be a positive number", f"{asked}={value:g}")
+        fault = implausible_value(_figure_meant(asked, names), value)
+        if fault is not None:
+            raise FieldError("what_if", fault, asked)
     meant = _named(values, names)
     changed, left = [], set(meant)
     for profile in hardware:
