@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +17,9 @@ from fhecost.errors import UsageError, all_validation_errors, first_of
 
 AnyPath = str | os.PathLike[str]
 """A path as a caller writes it."""
+
+LARGEST_BYTES = 16 * 2**20
+"""The largest file of most kinds: hundreds of times what is ever written, and read in a second."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -46,42 +52,108 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise UsageError(f"{path}: can't be written: {error.strerror}") from error
 
 
-def read_text(path: Path) -> str:
-    """The text of ``path``.
+def read_text(path: Path, largest_bytes: int = LARGEST_BYTES) -> str:
+    """The text of ``path``, a regular file: a pipe may never end, and a device has no end.
 
     Raises:
-        UsageError: the file is missing, unreadable or not UTF-8.
+        UsageError: the file is missing, unreadable, none, larger than ``largest_bytes``, or not
+            UTF-8.
     """
     try:
         # Editors on Windows begin a file with a byte order mark, which is no part of its text.
-        return path.read_text(encoding="utf-8-sig")
+        return _read_bytes(path, largest_bytes).decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path}: can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text: byte {error.start}") from error
+    except ValueError as error:
+        raise UsageError(f"{str(path)!r}: can't be read: {error}") from error
 
 
-def read_json(path: Path) -> Any:
+def _read_bytes(path: Path, largest_bytes: int) -> bytes:
+    # Opened without waiting: opening a pipe to read waits for whoever writes to it.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as stream:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise UsageError(f"{path}: can't be read: it is a folder")
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{path}: can't be read: it is a pipe or a device, not a file")
+        data = stream.read(largest_bytes + 1)
+    if len(data) > largest_bytes:
+        raise UsageError(
+            f"{path}: can't be read: it is larger than {largest_bytes / 2**20:g} MiB, the most for "
+            "such a file"
+        )
+    return data
+
+
+def read_json(path: Path, largest_bytes: int = LARGEST_BYTES) -> Any:
     """The JSON value in ``path``.
 
     Raises:
-        UsageError: the file is missing or not JSON, or holds an integer beyond what a float holds.
+        UsageError: the file can't be read, or as for :func:`parse_json`.
+    """
+    return parse_json(read_text(path, largest_bytes), f"{path}: ")
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The JSON value in ``text``, which stands at ``where``.
+
+    Raises:
+        UsageError: it is none, holds an integer beyond what a float holds or half a character,
+            names a key twice, or is too deep.
     """
     try:
-        return json.loads(read_text(path), parse_int=_integer)
+        value = json.loads(text, parse_int=_integer, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
-        raise UsageError(f"{path}: not JSON: line {error.lineno}: {error.msg}") from error
-    except (RecursionError, ValueError) as error:
-        raise UsageError(f"{path}: not JSON that can be read: {error}") from error
+        line = f"line {error.lineno}: " if "\n" in text.strip() else ""
+        raise UsageError(f"{where}not JSON: {line}{error.msg}") from error
+    except RecursionError as error:
+        raise UsageError(f"{where}not JSON that can be read: it is nested too deeply") from error
+    except ValueError as error:
+        raise UsageError(f"{where}not JSON that can be read: {error}") from error
+    if _HALF_ESCAPE.search(text) and has_half_characters(value):
+        raise UsageError(f"{where}not JSON that can be read: half a character (a lone surrogate)")
+    return value
 
 
-def read_model(path: AnyPath, kind: type[Model]) -> Model:
+_HALF_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def has_half_characters(value: Any) -> bool:
+    """Whether a text in ``value``, of lists and mappings, can't be written as UTF-8."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += [*one, *one.values()]
+        elif isinstance(one, list):
+            left += one
+        elif isinstance(one, str):
+            try:
+                one.encode()
+            except UnicodeEncodeError:
+                return True
+    return False
+
+
+def _each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:40]!r} is there twice")
+        found[key] = value
+    return found
+
+
+def read_model(path: AnyPath, kind: type[Model], largest_bytes: int = LARGEST_BYTES) -> Model:
     """What the JSON in ``path`` says, as one of ``kind``.
 
     Raises:
         UsageError: as for :func:`read_json`, or a field is missing, unknown or out of range.
     """
-    return checked(kind, read_json(Path(path)), f"{path}: ")
+    return checked(kind, read_json(Path(path), largest_bytes), f"{path}: ")
 
 
 def checked(kind: type[Model], content: Any, where: str) -> Model:
@@ -96,15 +168,15 @@ def checked(kind: type[Model], content: Any, where: str) -> Model:
         raise UsageError(where + first_of(all_validation_errors(error.errors()))) from error
 
 
+_MOST_DIGITS = 308
+"""No integer of so many digits is beyond what a float holds."""
+
+
 def _integer(digits: str) -> int:
-    value = int(digits)
-    try:
-        float(value)
-    except OverflowError as error:
-        raise ValueError(
-            f"the number {digits[:12]}… of {len(digits)} digits is too large"
-        ) from error
-    return value
+    # Python's own limit of digits names a function to raise it.
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"the number {digits[:12]}… of {len(digits)} digits is too large")
+    return int(digits)
 
 
 def check_can_write(*paths: Path | None) -> None:
@@ -128,12 +200,20 @@ def check_can_write(*paths: Path | None) -> None:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder: ``FHECOST_CACHE``, else in ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    """The user's cache folder: ``FHECOST_CACHE``, else in ``XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Raises:
+        UsageError: none of them is there.
+    """
     return _user_folder("FHECOST_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def configuration_folder() -> Path:
-    """The user's settings: ``FHECOST_CONFIG``, else in ``XDG_CONFIG_HOME`` or ``~/.config``."""
+    """The user's settings: ``FHECOST_CONFIG``, else in ``XDG_CONFIG_HOME`` or ``~/.config``.
+
+    Raises:
+        UsageError: none of them is there.
+    """
     return _user_folder("FHECOST_CONFIG", "XDG_CONFIG_HOME", ".config")
 
 
@@ -142,4 +222,7 @@ def _user_folder(own_variable: str, xdg_variable: str, below_home: str) -> Path:
     if named:
         return Path(named)
     base = os.environ.get(xdg_variable)
-    return (Path(base) if base else Path.home() / below_home) / "fhecost"
+    try:
+        return (Path(base) if base else Path.home() / below_home) / "fhecost"
+    except RuntimeError as error:
+        raise UsageError(f"there is no home folder: set {own_variable} to a folder") from error

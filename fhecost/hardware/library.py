@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from fhecost.data import data_folder
 from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
-from fhecost.files import AnyPath, configuration_folder, read_text
+from fhecost.files import AnyPath, configuration_folder
 from fhecost.hardware.names import ALL, DEFAULT, MEASURED
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are those of YAML 1.2: 1.0e9 is one, without a sign after the e too."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+from fhecost.hardware.yaml_text import read_yaml
 
 HardwareNames = str | Sequence[str | HardwareProfile]
 """The name of a machine, ``all`` or ``default``, or names and hardware profiles one by one."""
@@ -52,8 +40,16 @@ def hardware_files(hardware_path: Iterable[AnyPath] = ()) -> dict[str, Path]:
     for folder in extra:
         if not folder.is_dir():
             raise FieldError("hardware_path", "not a folder", folder)
-    folders = [data_folder("hardware"), own_hardware_file("").parent, *extra]
+    folders = [data_folder("hardware"), *_own_folder(), *extra]
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def _own_folder() -> list[Path]:
+    """The folder of the user's own machines, where the user has a place for them."""
+    try:
+        return [own_hardware_file("").parent]
+    except UsageError:
+        return []
 
 
 def read_hardware(path: AnyPath) -> HardwareProfile:
@@ -109,14 +105,7 @@ def _read(path: Path) -> tuple[HardwareProfile | None, list[str]]:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        content: Any = yaml.load(read_text(path), _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise UsageError(f"{path}: not YAML: {where}{getattr(error, 'problem', error)}") from error
-    except (RecursionError, ValueError) as error:
-        raise UsageError(f"{path}: not YAML that can be read: {error}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a hardware profile: the top level must be a mapping")
     if "name" in content:
