@@ -58,6 +58,9 @@ BaseLog = Annotated[int, Field(strict=True, gt=0, le=TORUS_BITS)]
 Width = Annotated[int, Field(strict=True, gt=0, le=TORUS_BITS)]
 """Bits of an encrypted integer."""
 
+Threads = Annotated[int, Field(strict=True, gt=0, le=10**6)]
+"""Hardware threads of one machine."""
+
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 FiniteNonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 CostError = Annotated[float, Field(strict=True, ge=0, le=1000, allow_inf_nan=False)]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fhecost.circuits.description import KeylessMode
+from fhecost.fields import Count, FiniteNonNegative, Positive, Probability, Width, inconsistent
 from fhecost.files import read_model
 from fhecost.frozen import Frozen
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Probability
+Perplexity = Annotated[float, Field(strict=True, ge=1, allow_inf_nan=False)]
+
+
+_ROUNDING = 1e-9
 
 
 class AccuracyRow(Frozen):
@@ -26,14 +31,14 @@ class AccuracyRow(Frozen):
     ones.
     """
 
-    layer: int
+    layer: Count
     heads: str
-    bits: int
-    seq_len: int
+    bits: Width
+    seq_len: Positive
     mode: KeylessMode
     variant: str
-    sentences: int
-    positions: int
+    sentences: Positive
+    positions: Positive
     top1: Share
     top5: Share
     top10: Share
@@ -43,19 +48,39 @@ class AccuracyRow(Frozen):
     top5_high: Share
     top10_low: Share
     top10_high: Share
-    logit_rmse: float
-    float_perplexity: float
-    quantized_perplexity: float
-    inputs: int
-    saturated: int
-    exceeded: int | None
-    pbs_count: int | None = None
-    p_error: float | None = None
-    global_p_error: float | None = None
-    lookups: int | None = None
-    expected_wrong_lookups: float | None = None
-    wrong_values: int | None = None
-    wrong_sentences: int | None = None
+    logit_rmse: FiniteNonNegative
+    float_perplexity: Perplexity
+    quantized_perplexity: Perplexity
+    inputs: Count
+    saturated: Count
+    exceeded: Count | None
+    pbs_count: Count | None = None
+    p_error: Probability | None = None
+    global_p_error: Probability | None = None
+    lookups: Count | None = None
+    expected_wrong_lookups: FiniteNonNegative | None = None
+    wrong_values: Count | None = None
+    wrong_sentences: Count | None = None
+
+    @model_validator(mode="after")
+    def _shares_are_in_order(self) -> Self:
+        """Each share is in its interval, and a wider choice is right at least as often."""
+        for name in ("top1", "top5", "top10"):
+            low, value, high = (getattr(self, f"{name}{end}") for end in ("_low", "", "_high"))
+            if not low - _ROUNDING <= value <= high + _ROUNDING:
+                raise inconsistent(name, f"{value:g} isn't in its interval, {low:g} to {high:g}")
+        for name, wider in (("top1", "top5"), ("top5", "top10")):
+            if getattr(self, name) > getattr(self, wider) + _ROUNDING:
+                raise inconsistent(wider, f"is below {name}, whose tokens are among its own")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_at_most_the_whole(self) -> Self:
+        for part, whole in (("saturated", "inputs"), ("wrong_sentences", "sentences")):
+            value, most = getattr(self, part), getattr(self, whole)
+            if value is not None and value > most:
+                raise inconsistent(part, f"{value} are more than all {most} {whole}")
+        return self
 
 
 class AccuracyReport(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -17,6 +18,14 @@ from fhecost.heads.variants import VARIANTS, QuantizedHeads
 from fhecost.quantization import Quantizer
 
 SCHEMA_VERSION = 2
+LARGEST_BYTES = 256 * 2**20
+"""Of a file of heads, which holds a layer's weights as text."""
+
+_DTYPES = frozenset({"bool", "int8", "int16", "int32", "int64", "uint8", "float32", "float64"})
+_WIDEST = 64
+"""Bits of any integer of heads: tables and ranges are made from widths."""
+_LARGEST = 2**20
+"""Any other whole number of heads: ranks, lengths, numbers of heads."""
 
 
 def save_heads(heads: QuantizedHeads, path: Path, about: Mapping[str, Any]) -> None:
@@ -41,19 +50,26 @@ def load_heads(path: Path, about: Mapping[str, Any]) -> QuantizedHeads:
         UsageError: the file is missing or no such file, or its heads were made of something else
             than ``about`` says.
     """
-    content = read_json(path)
+    content = read_json(path, LARGEST_BYTES)
     if not isinstance(content, dict) or content.get("schema_version") not in (1, 2):
         raise UsageError(f"{path}: schema_version: not quantized heads of version 1 or 2")
     saved = content.get("about", {})
+    if not isinstance(saved, dict):
+        raise UsageError(f"{path}: about: must be an object")
     for name, value in about.items():
         if saved.get(name) != value:
             raise UsageError(
                 f"{path}: about.{name}: the heads were made for {saved.get(name)!r}, not {value!r}"
             )
     try:
-        return cast(QuantizedHeads, _decoded(content["heads"]))
-    except (KeyError, TypeError, ValueError) as error:
+        heads = _decoded(content["heads"], "heads")
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise UsageError(f"{path}: heads: not quantized heads: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: heads: not quantized heads: nested too deeply") from error
+    if not isinstance(heads, tuple(variant.heads for variant in VARIANTS.values())):
+        raise UsageError(f"{path}: heads: not quantized heads: a {type(heads).__name__}")
+    return cast(QuantizedHeads, heads)
 
 
 def _encoded(value: Any) -> Any:
@@ -72,11 +88,12 @@ def _encoded(value: Any) -> Any:
     return value
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: Any, name: str) -> Any:
+    """What ``value`` stands for, of the field ``name``, whose numbers are checked."""
     if not isinstance(value, dict):
-        return value
+        return _checked(value, name)
     if "class" in value:
-        parts = {key: _decoded(part) for key, part in value.items() if key != "class"}
+        parts = {key: _decoded(part, key) for key, part in value.items() if key != "class"}
         # Version 1 had compact heads of full rank only.
         if value["class"] == "CompactHead" and "rank" not in parts:
             parts["rank"] = parts["weight"].shape[1] // 3
@@ -84,10 +101,33 @@ def _decoded(value: Any) -> Any:
             parts.setdefault("kept_bits", parts["heads"].kept_bits)
         return _classes()[value["class"]](**parts)
     if "array" in value:
-        return np.asarray(value["array"], dtype=value["dtype"])
+        return _array(value["array"], value["dtype"], name)
     if "tuple" in value:
-        return tuple(_decoded(part) for part in value["tuple"])
-    return {key: _decoded(part) for key, part in value["dict"].items()}
+        return tuple(_decoded(part, name) for part in value["tuple"])
+    return {key: _decoded(part, key) for key, part in value["dict"].items()}
+
+
+def _array(values: Any, dtype: Any, name: str) -> Any:
+    if dtype not in _DTYPES:
+        raise ValueError(f"{name}: an array of {dtype!r}; there is {', '.join(sorted(_DTYPES))}")
+    array = np.asarray(values, dtype=dtype)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: an array with an infinite value, or one that is no number")
+    return array
+
+
+def _checked(value: Any, name: str) -> Any:
+    """A word or number of heads; one that nothing could be built from is none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name}: must be a finite number, not {value}")
+    if isinstance(value, int) and not isinstance(value, bool):
+        bits = name.endswith("bits")
+        least, most = (1 if name == "n_bits" else 0, _WIDEST) if bits else (-_LARGEST, _LARGEST)
+        if not least <= value <= most:
+            raise ValueError(f"{name}: must be from {least} to {most}, not {value:.6g}")
+    if isinstance(value, list):
+        raise ValueError(f"{name}: a list, which is neither a tuple nor an array here")
+    return value
 
 
 def _classes() -> dict[str, Any]:

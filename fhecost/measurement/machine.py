@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fhecost.errors import ImpossibleError
+from fhecost.fields import FiniteNonNegative, Positive, Threads
 from fhecost.frozen import Frozen
 
 _PROBES_IN_A_ROW = 9
@@ -22,11 +23,11 @@ class Machine(Frozen):
 
     processor: str
     family: str
-    threads: int
-    memory_bytes: int
+    threads: Threads
+    memory_bytes: Positive
     system: str
     python: str
-    load_average: float
+    load_average: FiniteNonNegative
 
 
 def this_machine() -> Machine:

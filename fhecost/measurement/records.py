@@ -6,11 +6,12 @@ import functools
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
+from fhecost.fields import Dimension, Positive, inconsistent
 from fhecost.files import AnyPath, read_model, write_atomically
 from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
@@ -18,11 +19,19 @@ from fhecost.measurement.run_record import RunTimes, Seconds
 
 
 class _Sample(Frozen):
-    threads: Annotated[int, Field(gt=0)]
+    threads: Positive
     seconds: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     probes_s: tuple[Seconds, ...] = Field(
         default=(), description="time of one fixed computation in the round of each run"
     )
+
+    @model_validator(mode="after")
+    def _each_has_its_probe(self) -> Self:
+        if self.probes_s and len(self.probes_s) != len(self.seconds):
+            raise inconsistent(
+                "probes_s", f"{len(self.probes_s)} probes of {len(self.seconds)} runs"
+            )
+        return self
 
     @property
     def median_s(self) -> float:
@@ -34,7 +43,7 @@ class LookupSample(_Sample):
     """Warm runs of ``elements`` table lookups, each one KS and one PBS."""
 
     kind: Literal["lookup"] = "lookup"
-    elements: Annotated[int, Field(gt=0)]
+    elements: Positive
     pbs: PbsParameters
     key_switch: KeySwitchParameters
 
@@ -47,8 +56,8 @@ class LinearSample(_Sample):
     """
 
     kind: Literal["linear"] = "linear"
-    operations: Annotated[int, Field(gt=0)]
-    lwe_dimension: Annotated[int, Field(gt=0)]
+    operations: Positive
+    lwe_dimension: Dimension
     pbs: PbsParameters
     key_switch: KeySwitchParameters
 

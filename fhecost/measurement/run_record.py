@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import UsageError
-from fhecost.files import AnyPath, checked, read_text
+from fhecost.fields import Count, FiniteNonNegative, Positive, inconsistent
+from fhecost.files import AnyPath, checked, parse_json, read_text
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import Preparation
+from fhecost.hardware.estimate import Preparation, is_range
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.what_if import with_figures
 from fhecost.measurement.machine import Machine, now
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=1e9, allow_inf_nan=False)]
+"""A time that was measured: below thirty years."""
+
+LARGEST_BYTES = 64 * 2**20
+"""Of a file of records, some KiB each."""
 
 
 class Prediction(Frozen):
@@ -32,14 +35,21 @@ class Prediction(Frozen):
     hardware: str
     hardware_hash: str
     made: str = Field(description="when, ISO 8601 in UTC")
-    pace: Annotated[float, Field(gt=0)] = Field(
+    pace: Seconds = Field(
         default=1.0,
         description="how much slower than at its calibration the machine was taken to be",
     )
-    warm_s: float
-    warm_low_s: float
-    warm_high_s: float
+    warm_s: FiniteNonNegative
+    warm_low_s: FiniteNonNegative
+    warm_high_s: FiniteNonNegative
     preparation: Preparation | None = None
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> Self:
+        if not is_range(self.warm_low_s, self.warm_s, self.warm_high_s):
+            low, high = self.warm_low_s, self.warm_high_s
+            raise inconsistent("warm_s", f"{self.warm_s:g} s isn't between {low:g} and {high:g} s")
+        return self
 
 
 def predict(
@@ -88,16 +98,27 @@ class RunTimes(Frozen):
     changed its speed. ``start_memory_bytes`` is what the process held before it made keys.
     """
 
-    threads: Annotated[int, Field(gt=0)]
+    threads: Positive
     keygen_s: Seconds
     encrypt_s: Seconds
     cold_s: Seconds
     warm_s: Annotated[tuple[Seconds, ...], Field(min_length=1)]
     decrypt_s: Seconds
     probe_s: tuple[Seconds, ...]
-    start_memory_bytes: Bytes
-    keygen_peak_memory_bytes: Bytes
-    peak_memory_bytes: Bytes
+    start_memory_bytes: Positive
+    keygen_peak_memory_bytes: Positive
+    peak_memory_bytes: Positive
+
+    @model_validator(mode="after")
+    def _memory_only_grows(self) -> Self:
+        """A peak is the most so far: that of the whole is at least that of the keys."""
+        so_far = 0
+        for field in ("start_memory_bytes", "keygen_peak_memory_bytes", "peak_memory_bytes"):
+            value = getattr(self, field)
+            if value < so_far:
+                raise inconsistent(field, f"{value} is below the {so_far} of before")
+            so_far = value
+        return self
 
     @property
     def warm_median_s(self) -> float:
@@ -144,9 +165,17 @@ class RunRecord(Frozen):
     profile_hash: str
     predictions: tuple[Prediction, ...]
     times: RunTimes
-    load_after: float
-    values: int
-    wrong_values: int
+    load_after: FiniteNonNegative
+    values: Positive
+    wrong_values: Count
+
+    @model_validator(mode="after")
+    def _wrong_values_are_values(self) -> Self:
+        if self.wrong_values > self.values:
+            raise inconsistent(
+                "wrong_values", f"{self.wrong_values} are more than all {self.values} values"
+            )
+        return self
 
     def compared(self) -> list[Compared]:
         """All quantities in the order in which they come about, seconds but for the memory."""
@@ -193,13 +222,10 @@ def load_records(path: AnyPath) -> list[RunRecord]:
         UsageError: the file can't be read, or a line is no record.
     """
     records = []
-    for number, line in enumerate(read_text(Path(path)).splitlines(), start=1):
+    for number, line in enumerate(read_text(Path(path), LARGEST_BYTES).splitlines(), start=1):
         if not line.strip():
             continue
-        try:
-            content = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"{path}: line {number}: not JSON: {error.msg}") from error
+        content = parse_json(line, f"{path}: line {number}: ")
         records.append(checked(RunRecord, content, f"{path}: line {number}: "))
     if not records:
         raise UsageError(f"{path}: holds no run record")
