@@ -24,6 +24,17 @@ class UsageError(FhecostError):
     exit_code = 2
 
 
+class FaultsError(UsageError):
+    """Several things that are wrong, a line each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__(faults)
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return "\n".join(self.faults)
+
+
 class FieldError(UsageError):
     """A value that a field can't have; ``field`` is the name that the Python API gives it.
 

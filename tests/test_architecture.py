@@ -18,7 +18,8 @@ from tests.conftest import ROOT, SAVED_PROFILE
 PACKAGE = "fhecost"
 
 FLOORS = (
-    ("version", "errors", "frozen", "fields", "progress", "data"),
+    ("version", "errors", "frozen", "progress", "data", "plain"),
+    ("fields",),
     ("files", "units", "provenance", "quantization", PACKAGE),
     ("circuits", "models"),
     ("heads", "hardware"),
@@ -41,12 +42,12 @@ its ``__init__``, whose public names are loaded when they are asked for.
 """
 
 LATENCY_HALF = (
-    *("version", "errors", "frozen", "fields", "progress", "data", "files", "units"),
+    *("version", "errors", "frozen", "fields", "progress", "data", "plain", "files", "units"),
     *("provenance", PACKAGE, "circuits", "hardware"),
 )
 """What times a circuit profile; the renderers of an estimate and a comparison belong to it too."""
 
-LATENCY_HALF_NEEDS = frozenset({"numpy", "pydantic", "yaml"})
+LATENCY_HALF_NEEDS = frozenset({"numpy", "pydantic", "pydantic_core", "yaml"})
 
 RENDERING = """
 from fhecost.report.comparison_document import comparison_document

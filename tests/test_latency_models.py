@@ -319,7 +319,7 @@ def test_a_good_thing_makes_a_difference(machine, figure):
         # Where the memory is fast, a key that comes from it is never waited for.
         base = with_figures(base, memory_bandwidth_bytes_per_s=1e9)
     value = base.figures[figure].value
-    least = 1 if figure in ("threads", "devices") else value / 1e9
+    least = 1 if figure in ("threads", "devices") else value / 1e6
     poor, rich = (with_figures(base, **{figure: given}) for given in (least, 64 * value))
     assert estimate(circuit, poor).latency_s > 1.01 * estimate(circuit, rich).latency_s
 

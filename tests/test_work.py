@@ -74,7 +74,7 @@ def test_published_throughputs_give_the_rates_of_the_profiles(published, paramet
     n, k, size, level = parameters
     units = pbs_units(
         PbsParameters(
-            lwe_dimension=n, glwe_dimension=k, polynomial_size=size, level_count=level, base_log=23
+            lwe_dimension=n, glwe_dimension=k, polynomial_size=size, level_count=level, base_log=20
         )
     )
     expected = {

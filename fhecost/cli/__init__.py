@@ -12,7 +12,8 @@ import typer
 from fhecost.cli import circuits, costs, hardware, language, measure, search
 from fhecost.cli.encodings import checked_arguments, write_plainly
 from fhecost.cli.options import option_of
-from fhecost.errors import FhecostError, FieldError, UsageError
+from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError
+from fhecost.plain import bounded_line
 from fhecost.version import VERSION
 
 # Typer brings its own copy of click since 0.2x and uses click itself before; either way this is
@@ -55,7 +56,12 @@ def _root(
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    _say(f"warning: {message}")
+
+
+def _say(line: str) -> None:
+    """One line to whoever calls; what is in it of files and arguments stays in that line."""
+    print(bounded_line(line), file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -86,7 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         status, line = _failure(error)
-        print(f"fhecost: {line}", file=sys.stderr)
+        lines = error.faults if isinstance(error, FaultsError) else (line,)
+        _say(f"fhecost: {lines[0]}")
+        for each in lines[1:]:
+            _say(each)
     if status:
         sys.exit(status)
 
@@ -100,6 +109,12 @@ def _failure(error: Exception) -> tuple[int, str]:
             return error.exit_code, str(error)
         case _ClickUsageError():
             return UsageError.exit_code, _usage_line(error)
+        case OSError(strerror=str(reason)):
+            # A name that is too long, a folder that can't be looked into: no file to work with.
+            where = "" if error.filename is None else f"{error.filename}: "
+            return UsageError.exit_code, f"{where}{reason[:1].lower()}{reason[1:]}"
+        case MemoryError():
+            return 1, "there isn't enough memory for this"
     text = " ".join(str(error).split())
     return 1, f"unexpected {type(error).__name__}: {text}; --debug shows where"
 

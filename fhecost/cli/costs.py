@@ -36,6 +36,7 @@ from fhecost.cli.parsing import (
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write, write_atomically
 from fhecost.hardware.names import MEASURED, SortKey
+from fhecost.plain import plain_line
 from fhecost.report.document import Document
 
 if TYPE_CHECKING:
@@ -250,4 +251,4 @@ def report(
             progress=progress,
         )
     for path in (output, *written):
-        typer.echo(f"{path}")
+        typer.echo(plain_line(f"{path}"))

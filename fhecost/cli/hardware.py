@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from fhecost.cli.options import HardwarePathOption, prints
-from fhecost.errors import UsageError
+from fhecost.errors import FaultsError, UsageError
 from fhecost.files import write_atomically
 from fhecost.hardware.names import MEASURED
+from fhecost.plain import plain_line
 from fhecost.report.document import Document
 
 app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
@@ -49,10 +50,10 @@ def check(
 
     faults = [f"{file}: {fault}" for file in files for fault in hardware_faults(file)]
     if faults:
-        raise UsageError("\n".join(faults))
+        raise FaultsError(faults)
     for file in files:
         profile = read_hardware(file)
-        typer.echo(f"{file}: {profile.name}: {len(profile.figures)} figures, all fine")
+        typer.echo(plain_line(f"{file}: {profile.name}: {len(profile.figures)} figures, all fine"))
 
 
 @app.command()
@@ -64,10 +65,11 @@ def new(
     hardware_path: HardwarePathOption = None,
 ) -> None:
     """Write a commented template for a machine of yours."""
-    from fhecost.hardware.library import find_hardware
+    from fhecost.hardware.library import check_file_name, find_hardware
     from fhecost.hardware.template import hardware_template
 
+    check_file_name(file)
     if file.exists():
         raise UsageError(f"{file}: is already there; name a new file")
     write_atomically(file, hardware_template(find_hardware(template, hardware_path or ())))
-    typer.echo(f"written: {file}; fill it in, then: fhecost hardware check {file}")
+    typer.echo(plain_line(f"written: {file}; fill it in, then: fhecost hardware check {file}"))

@@ -28,6 +28,7 @@ from fhecost.cli.parsing import parse_hardware, parse_heads, parse_numbers
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write, write_atomically
+from fhecost.plain import plain, plain_line
 from fhecost.report.document import Document
 
 
@@ -122,9 +123,9 @@ def generate(
         if not streams:
             return
         if in_lines:
-            typer.echo(token_line(token))
+            typer.echo(plain_line(token_line(token)))
         else:
-            typer.echo(token.text if shown else text + token.text, nl=False)
+            typer.echo(plain(token.text if shown else text + token.text), nl=False)
         shown = True
 
     try:

@@ -25,6 +25,7 @@ from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.files import check_can_write, write_atomically
 from fhecost.hardware.names import MEASURED
 from fhecost.measurement.cases import Operation
+from fhecost.plain import plain_line
 from fhecost.report.document import Document
 
 app = typer.Typer(help="Time operations on this machine.", no_args_is_help=True)
@@ -150,7 +151,7 @@ def calibrate(
     check_can_write(path)
     calibrate_hardware(raw, path.stem, keep=path)
     deliver(microbenchmark_document(results_of(load_microbenchmark(raw))), "table")
-    typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)
+    typer.echo(plain_line(f"written: {path}; use it with --hardware {path.stem}"), err=True)
 
 
 @prints("plot")

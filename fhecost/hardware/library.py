@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from fhecost.data import data_folder
 from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
 from fhecost.files import AnyPath, configuration_folder
 from fhecost.hardware.names import ALL, DEFAULT, MEASURED
-from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.profile import NAME, HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.hardware.yaml_text import read_yaml
 
@@ -21,6 +22,15 @@ HardwareNames = str | Sequence[str | HardwareProfile]
 """The name of a machine, ``all`` or ``default``, or names and hardware profiles one by one."""
 
 _ONE_OF_EACH_KIND = frozenset({MEASURED, "h100", "strix"})
+
+
+def check_file_name(path: Path) -> None:
+    """Raise a UsageError unless a machine's file of that name would be found."""
+    if path.suffix != ".yaml" or not re.fullmatch(NAME, path.stem):
+        raise UsageError(
+            f"{path}: must be called NAME.yaml, with a name of small letters, digits, dots, dashes "
+            "and underscores: a machine is found by its file's name"
+        )
 
 
 def own_hardware_file(name: str) -> Path:

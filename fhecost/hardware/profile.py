@@ -18,6 +18,10 @@ KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 PbsKind = Literal["classic", "multi-bit"]
 
 
+NAME = r"[a-z0-9][a-z0-9_.-]*"
+"""What machines may be called."""
+
+
 class PublishedRecords(Frozen):
     """Which published records are about a machine, and which of them its figures were fitted to.
 
@@ -55,7 +59,7 @@ class HardwareFile(Frozen):
 class HardwareProfile(HardwareFile):
     """One machine: what its file holds, and its ``name``."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=rf"^{NAME}$", max_length=200)]
 
     @property
     def hash(self) -> str:

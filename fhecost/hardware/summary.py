@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Protocol
 
+from fhecost.plain import plain, plain_line
 from fhecost.provenance import Source
 from fhecost.units import duration, share, span
 
@@ -55,7 +56,7 @@ def as_lines(title: str, rows: Sequence[Sequence[str]]) -> str:
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
     ]
-    return "\n".join([title, *(f"  {line}".rstrip() for line in lines)])
+    return "\n".join([plain(title), *(f"  {line}".rstrip() for line in lines)])
 
 
 def as_html(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -69,4 +70,5 @@ def as_html(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def _cut(name: str) -> str:
+    name = plain_line(name)
     return name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fhecost.plain import plain_line
+
 UNKNOWN = "-"
 
 
@@ -34,7 +36,7 @@ class Column:
     def _cell(self, value: Any) -> str:
         if value is None:
             return UNKNOWN
-        return str(value) if isinstance(value, str) else self.words(value)
+        return plain_line(str(value) if isinstance(value, str) else self.words(value))
 
 
 def column(heading: str, values: Iterable[object], *, least: int | None = None) -> Column:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from operator import sub
 from typing import TYPE_CHECKING, Any
@@ -98,10 +99,31 @@ def log_axis(title: str, values: Iterable[float] | None = None) -> dict[str, Any
     return {"title": title, **axis}
 
 
+_WORDS = ("name", "legendgroup", "text", "hovertext", "hovertemplate", "x", "y")
+_TAG = re.compile(r"<(?!br>|extra>|/extra>)")
+
+
+def _without_tags(said: Any) -> Any:
+    """What a trace says, in which plotly finds no HTML but the line breaks written here.
+
+    It would make a live link of ``<a href=…>`` in the name of a stage.
+    """
+    if isinstance(said, str):
+        return _TAG.sub("&lt;", said)
+    if isinstance(said, list | tuple) and any(isinstance(one, str) for one in said):
+        return [_without_tags(one) for one in said]
+    return said
+
+
 def finish(
     figure: Any, x: Mapping[str, Any], y: Mapping[str, Any], legend_y: float = -0.2, **layout: Any
 ) -> Any:
     """The figure with its axes, and its legend below it, or above it for a ``legend_y`` over 1."""
+    for trace in figure.data:
+        for part in _WORDS:
+            said = getattr(trace, part, None)
+            if said is not None:
+                setattr(trace, part, _without_tags(said))
     margin = {"l": 60, "r": 20, "t": 20, "b": 60} | layout.pop("margin", {})
     legend = {"orientation": "h", "y": legend_y} | layout.pop("legend", {})
     return figure.update_layout(xaxis=x, yaxis=y, legend=legend, margin=margin, **layout)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 
+from fhecost.plain import plain_line
 from fhecost.report.columns import Column, Table
 
 TERMINAL_WIDTH = 80
@@ -50,7 +51,7 @@ def _shortenings(name: str, width: int, beginning: bool) -> Iterator[str]:
 def wrap(text: str, indent: str = "") -> str:
     """``text`` in lines of at most 80 columns, the following ones indented two further."""
     return textwrap.fill(
-        text,
+        plain_line(text),
         TERMINAL_WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + "  ",
