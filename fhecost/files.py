@@ -97,8 +97,8 @@ def read_json(path: Path, largest_bytes: int = LARGEST_BYTES) -> Any:
     return parse_json(read_text(path, largest_bytes), f"{path}: ")
 
 
-def parse_json(text: str, where: str) -> Any:
-    """The JSON value in ``text``, which stands at ``where``.
+def parse_json(text: str, where: str, *, one_line: bool = False) -> Any:
+    """The JSON value in ``text``, which stands at ``where``; if that is ``one_line``, it is named.
 
     Raises:
         UsageError: it is none, holds an integer beyond what a float holds or half a character,
@@ -107,7 +107,7 @@ def parse_json(text: str, where: str) -> Any:
     try:
         value = json.loads(text, parse_int=_integer, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
-        line = f"line {error.lineno}: " if "\n" in text.strip() else ""
+        line = "" if one_line else f"line {error.lineno}: "
         raise UsageError(f"{where}not JSON: {line}{error.msg}") from error
     except RecursionError as error:
         raise UsageError(f"{where}not JSON that can be read: it is nested too deeply") from error

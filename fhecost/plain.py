@@ -19,7 +19,7 @@ _OBEYED = re.compile(
 
 
 def plain(text: str) -> str:
-    """``text`` with an escape in the place of what would be obeyed, such as x1b after a backslash."""
+    """``text`` with escapes, a backslash and a number, in the place of what would be obeyed."""
     return _OBEYED.sub(_escape, text)
 
 

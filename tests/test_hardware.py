@@ -243,7 +243,8 @@ def test_a_value_that_is_no_number_is_shown(tmp_path, written):
     text = (data_folder("hardware") / "strix.yaml").read_text()
     path = tmp_path / "mine.yaml"
     path.write_text(text.replace("value: 16.0e+9", f"value: {written}"))
-    shown = repr(yaml.safe_load(written))
+    # As in YAML 1.2, where yes is a word.
+    shown = repr(written.strip("'"))
     with pytest.raises(UsageError, match=rf"figures\.memory_bytes\.value: .*number, not {shown}"):
         read_hardware(path)
 

@@ -225,7 +225,7 @@ def load_records(path: AnyPath) -> list[RunRecord]:
     for number, line in enumerate(read_text(Path(path), LARGEST_BYTES).splitlines(), start=1):
         if not line.strip():
             continue
-        content = parse_json(line, f"{path}: line {number}: ")
+        content = parse_json(line, f"{path}: line {number}: ", one_line=True)
         records.append(checked(RunRecord, content, f"{path}: line {number}: "))
     if not records:
         raise UsageError(f"{path}: holds no run record")
