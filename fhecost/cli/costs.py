@@ -98,7 +98,7 @@ def compare(
     ] = None,
     sort: Annotated[SortKey, typer.Option(help="What the rows are sorted by.")] = "latency",
     what_if: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="FIGURE=VALUE,…",
             help="Figures to set, in SI units, such as cores=64 or clock_hz=2e9.",
@@ -123,7 +123,7 @@ def compare(
             kinds=cast("list[Kind]", words(kind)) if kind else (),
             base=base,
             sort=sort,
-            what_if=parse_what_if(what_if) if what_if else None,
+            what_if=parse_what_if(",".join(what_if)) if what_if else None,
         )
     if plot is not None:
         write_atomically(plot, comparison_page(report))

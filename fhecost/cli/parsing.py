@@ -9,7 +9,9 @@ from typing import Literal
 from fhecost.errors import UsageError
 
 _UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*")
+_NUMBER = r"\d{1,18}"
+"""Digits of whole numbers; more are no number of anything."""
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*")
 _YEARS = re.compile(r"\s*(\d{4})\s*(?:\.\.\s*(\d{4})\s*)?")
 
 
@@ -63,7 +65,7 @@ def parse_lengths(option: str, text: str) -> tuple[int, ...]:
         if not 1 <= first <= last:
             raise UsageError(f"{option} {text}: must be FIRST..LAST, from 1 on")
         return spread_lengths(first, last)
-    if not re.fullmatch(r"\s*\d+(\s*,\s*\d+)*\s*", text):
+    if not re.fullmatch(rf"\s*{_NUMBER}(\s*,\s*{_NUMBER})*\s*", text):
         raise UsageError(f"{option} {text}: must be FIRST..LAST, as in 1..1024, or 8,64,512")
     lengths = sorted({int(part) for part in text.split(",")})
     if lengths[0] < 1:
@@ -109,7 +111,7 @@ def parse_calls(text: str) -> dict[str, int]:
     calls: dict[str, int] = {}
     for part in text.split(","):
         name, _, number = (word.strip() for word in part.partition("="))
-        if name in calls or not number.isdecimal():
+        if name in calls or not re.fullmatch(_NUMBER, number):
             raise UsageError(f"--calls {part}: must be functions once each, such as inc=10,dec=1")
         calls[name] = int(number)
     return calls

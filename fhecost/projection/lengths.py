@@ -23,6 +23,9 @@ from fhecost.quantization.quantizer import FloatArray
 POINTS = 28
 """About how many lengths of a long range are estimated."""
 
+LONGEST = 2**24
+"""Tokens, far above any model's context."""
+
 FEWEST_FOR_LAW = 4
 """Two numbers fit any two points, and three say little of how good the law is."""
 
@@ -80,10 +83,12 @@ def spread_lengths(first: int, last: int) -> tuple[int, ...]:
         last: the longest.
 
     Raises:
-        FieldError: they are no range.
+        FieldError: they are no range, or the last is above ``LONGEST``.
     """
     if not 1 <= first <= last:
         raise FieldError("lengths", f"{first} to {last} is no range of tokens")
+    if last > LONGEST:
+        raise FieldError("lengths", f"must be at most {LONGEST:,} tokens, no model's are longer")
     if last - first < POINTS:
         return tuple(range(first, last + 1))
     chosen = {int(length) for length in np.rint(np.geomspace(first, last, POINTS))}

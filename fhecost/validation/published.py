@@ -25,6 +25,10 @@ from fhecost.frozen import Frozen
 PUBLISHED_FOLDER = "experiments/published"
 
 
+_LEAST, _MOST = 1e-18, 1e18
+"""Of a published time or rate, in any unit."""
+
+
 class PublishedRecord(Frozen, extra="ignore"):
     """One published figure: what ``metric`` says of ``name``, with its parameter set.
 
@@ -48,9 +52,9 @@ class PublishedRecord(Frozen, extra="ignore"):
 
     @property
     def number(self) -> float | None:
-        """The value; None where it is no number above zero."""
+        """The value; None where it is no number above zero, or none that anything has."""
         number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
-        return float(self.value) if number and self.value > 0 else None
+        return float(self.value) if number and _LEAST <= self.value <= _MOST else None
 
 
 class Quantity(StrEnum):
@@ -130,8 +134,8 @@ _ANY_BASE_LOG = 1
 The base decides the noise of an operation, not its work: no latency model looks at it.
 """
 
-_BATCH = re.compile(r"(?:latency of a batch|throughput): (\d+) KS ?- ?PBS")
-_SATURATED = re.compile(r"PBS throughput \(batch (\d+)\)")
+_BATCH = re.compile(r"(?:latency of a batch|throughput): ([1-9]\d{0,11}) KS ?- ?PBS")
+_SATURATED = re.compile(r"PBS throughput \(batch ([1-9]\d{0,11})\)")
 
 
 def read_published(path: Path) -> list[PublishedRecord]:
