@@ -7,11 +7,15 @@ that no circuit can be.
 import json
 import math
 import random
+import re
 import resource
 import time
 import warnings
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,8 +30,10 @@ from fhecost.errors import FhecostError
 from fhecost.hardware.calls import estimate_calls_on
 from fhecost.hardware.estimator import estimate, estimate_all
 from fhecost.hardware.library import load_hardware, read_hardware
-from fhecost.heads.saved import load_heads
+from fhecost.heads.attention_head import AttentionHead
+from fhecost.heads.saved import load_heads, save_heads
 from fhecost.heads.saved_setting import load_setting
+from fhecost.heads.variants import variant_named
 from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.records import load_microbenchmark
 from fhecost.measurement.results import results_of
@@ -89,9 +95,8 @@ def use_profile(path):
     possible(profile)
     report = estimate_all(profile, MACHINES, skip_impossible=True)
     assert all_finite(report.model_dump())
-    assert all(
-        made.low_s <= made.latency_s * 1.001 <= made.high_s * 1.01 for made in report.estimates
-    )
+    for made in report.estimates:
+        assert made.low_s <= made.latency_s * 1.001 <= made.high_s * 1.01
     rendered(estimate_document(report))
 
 
@@ -114,7 +119,7 @@ def use_records(path):
 def use_microbenchmark(path):
     read = load_microbenchmark(path)
     results_of(read)
-    assert all_finite(fit_cpu(read).model_dump())
+    assert all_finite(asdict(fit_cpu(read)))
 
 
 def use_accuracy(path):
@@ -172,15 +177,14 @@ def of_module():
 
 
 def of_heads():
-    matrix = {"array": [[1, -2, 3], [0, 1, 1]], "dtype": "int64"}
-    quantizer = {"class": "Quantizer", "scale": 0.5, "n_bits": 4}
-    rules = {
-        "class": "ParameterRules",
-        "p_error": None,
-        "restriction": {"class": "Restriction", "polynomial_sizes": {"tuple": [1024]}},
-    }
-    head = {"class": "CompactHead", "weight": matrix, "value": quantizer, "rules": rules}
-    return {"schema_version": 2, "about": {}, "heads": {"tuple": [head, quantizer]}}
+    chance, size = np.random.default_rng(SEED), 16
+    weight, bias = chance.normal(size=(size, 3 * size)) / 4, chance.normal(size=3 * size) / 4
+    heads = [AttentionHead.from_layer(weight, bias, 2, head) for head in range(2)]
+    made = variant_named("compact").quantize(heads, chance.normal(size=(20, 4, size)), 4)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "heads.json"
+        save_heads(made, path, {})
+        return of_json(path)
 
 
 SETTING = {
@@ -240,10 +244,10 @@ def assert_all_hold(kind, count, folder):
                 warnings.simplefilter("ignore")
                 use(path)
         except FhecostError as error:
-            refused += 1
-            assert str(error).strip(), f"{kind} {number}"
+            refused += bool(str(error).strip())
         except Exception as error:
-            raise AssertionError(f"{kind} {number}: {type(error).__name__}: {error}") from error
+            error.add_note(f"{kind} {number}: {path}")
+            raise
         taken = time.process_time() - started
         assert taken < LONGEST_S, f"{kind} {number}: {taken:.1f} s"
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -286,7 +290,7 @@ def assert_is_told(asked, capsys):
         status = stop.code or 0
     said = capsys.readouterr()
     assert status in (0, 1, 2), (asked, said.err)
-    assert "unexpected " not in said.err.replace("an unexpected", ""), (asked, said.err)
+    assert not re.search(r"fhecost: unexpected \w+:", said.err), (asked, said.err)
     assert "Traceback" not in said.err
     assert status == 0 or said.err.startswith(("fhecost: ", "warning: ")), (asked, said.err)
     for text in (said.out, said.err):
@@ -298,9 +302,7 @@ WORDS = st.one_of(
     st.text(max_size=40),
     st.integers().map(str),
     st.floats().map(str),
-    st.sampled_from(
-        ["1..10", "10^31", "0", "-1", "1" * 400, "a" * 300, "all", "=1", "\x1b[2J", "/"]
-    ),
+    st.sampled_from(["1..10", "10^31", "0", "-1", "1" * 400, "a" * 300, "all", "=1", "\x1b[2J"]),
 )
 ASKED = st.one_of(
     st.builds(
@@ -310,20 +312,16 @@ ASKED = st.one_of(
     ),
     st.builds(
         lambda option, value: ["estimate", f"--{option}={value}"],
-        st.sampled_from(
-            ["hardware", "calls", "seq-len", "bits", "heads", "layer", "format", "scope"]
-        ),
+        st.sampled_from(["hardware", "calls", "seq-len", "bits", "heads", "layer", "format"]),
         WORDS,
     ),
     st.builds(lambda value: ["project", "--model", "gpt2", f"--seq-len={value}"], WORDS),
 )
 
 
-def ask(asked, capsys, folder):
-    given_profile = asked[0] == "compare" or asked[1].startswith(
-        ("--hardware", "--calls", "--format")
-    )
-    of = ["--profile", str(SAVED_PROFILE)] if given_profile else ["--no-compile"]
+def ask(asked, capsys):
+    saved = asked[0] == "compare" or asked[1].startswith(("--hardware", "--calls", "--format"))
+    of = ["--profile", str(SAVED_PROFILE)] if saved else ["--no-compile"]
     command, *others = asked
     if command == "project":
         of = ["--hardware", "h100"]
@@ -335,12 +333,12 @@ LASTING = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 @settings(max_examples=30, deadline=None, suppress_health_check=LASTING, derandomize=True)
 @given(asked=ASKED)
-def test_some_odd_options(asked, capsys, tmp_path):
-    ask(asked, capsys, tmp_path)
+def test_some_odd_options(asked, capsys):
+    ask(asked, capsys)
 
 
 @pytest.mark.slow
 @settings(max_examples=1000, deadline=None, suppress_health_check=LASTING, derandomize=True)
 @given(asked=ASKED)
-def test_a_thousand_odd_options(asked, capsys, tmp_path):
-    ask(asked, capsys, tmp_path)
+def test_a_thousand_odd_options(asked, capsys):
+    ask(asked, capsys)

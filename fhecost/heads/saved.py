@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, cast
+from types import UnionType
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def load_heads(path: Path, about: Mapping[str, Any]) -> QuantizedHeads:
         raise UsageError(f"{path}: heads: not quantized heads: {error}") from error
     except RecursionError as error:
         raise UsageError(f"{path}: heads: not quantized heads: nested too deeply") from error
-    if not isinstance(heads, tuple(variant.heads for variant in VARIANTS.values())):
+    if not hasattr(heads, "quantize_input"):
         raise UsageError(f"{path}: heads: not quantized heads: a {type(heads).__name__}")
     return cast(QuantizedHeads, heads)
 
@@ -99,12 +100,37 @@ def _decoded(value: Any, name: str) -> Any:
             parts["rank"] = parts["weight"].shape[1] // 3
         if value["class"] == "CompactAttention":
             parts.setdefault("kept_bits", parts["heads"].kept_bits)
-        return _classes()[value["class"]](**parts)
+        return _built(value["class"], parts)
     if "array" in value:
         return _array(value["array"], value["dtype"], name)
     if "tuple" in value:
         return tuple(_decoded(part, name) for part in value["tuple"])
     return {key: _decoded(part, key) for key, part in value["dict"].items()}
+
+
+def _built(name: str, parts: Mapping[str, Any]) -> Any:
+    """The data class called ``name`` of these parts, each of the type that the class states."""
+    if name not in _classes():
+        raise ValueError(f"{name!r} is no part of heads")
+    kind = _classes()[name]
+    for part, hint in get_type_hints(kind).items():
+        if part in parts and not _is_a(parts[part], hint):
+            raise ValueError(f"{name}.{part}: must not be a {type(parts[part]).__name__}")
+    return kind(**parts)
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Whether ``value`` is of the type ``hint``, as far as a file can get it wrong."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_is_a(value, part) for part in parts)
+    if hint in (int, float):
+        kinds = (int,) if hint is int else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_a(one, parts[0]) for one in value)
+    kind = origin if isinstance(origin, type) else hint
+    return not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _array(values: Any, dtype: Any, name: str) -> Any:
