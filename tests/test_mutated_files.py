@@ -87,7 +87,8 @@ def possible(profile):
     assert not work or 0.9 < profile.complexity / work < 1.1
     assert pbs_depth(profile.stages) <= count
     if count:
-        assert 0.9 * profile.p_error <= profile.global_p_error <= 1.1 * count * profile.p_error
+        may_err = count + profile.key_switch_count
+        assert 0.9 * profile.p_error <= profile.global_p_error <= 1.1 * may_err * profile.p_error
 
 
 def use_profile(path):

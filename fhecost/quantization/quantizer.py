@@ -70,7 +70,8 @@ def quantizer_for(largest_magnitude: float, n_bits: int) -> Quantizer:
 
     A tensor that is zero everywhere gets scale 1: it stays zero.
     """
-    scale = largest_magnitude / largest_integer(n_bits) if largest_magnitude > 0 else 1.0
+    # The smallest of floats, divided, is zero too.
+    scale = largest_magnitude / largest_integer(n_bits) or 1.0
     return Quantizer(scale=scale, n_bits=n_bits)
 
 
