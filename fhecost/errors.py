@@ -68,13 +68,14 @@ def all_validation_errors(errors: Iterable[Any]) -> list[str]:
     """A line for each of pydantic's errors: the field's path, and what is wrong."""
     lines = []
     for error in errors:
-        parts, message = [*map(str, error["loc"])], str(error["msg"])
+        parts = [*map(str, error["loc"])]
         if error["type"] == INCONSISTENT:
             parts.append(error["ctx"]["field"])
             message = error["ctx"]["message"]
-        path = ".".join(parts) or "(top level)"
-        message = message.removeprefix("Value error, ")
-        lines.append(f"{path}: {message[:1].lower()}{message[1:]}{_instead(error)}")
+        else:
+            message = str(error["msg"]).removeprefix("Value error, ")
+            message = f"{message[:1].lower()}{message[1:]}{_instead(error)}"
+        lines.append(f"{'.'.join(parts) or '(top level)'}: {message}")
     return lines
 
 
@@ -84,7 +85,7 @@ _LONGEST_VALUE = 40
 def _instead(error: Any) -> str:
     """The value that pydantic refused, where it is one that fits a line and isn't told already."""
     value = error.get("input")
-    if error["type"] in (INCONSISTENT, "value_error", "extra_forbidden", "missing"):
+    if error["type"] in ("value_error", "extra_forbidden", "missing"):
         return ""
     if not isinstance(value, str | float | bool) and type(value) is not int:
         return ""
