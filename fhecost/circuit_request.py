@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fhecost.circuits.profile import CircuitProfile, load_profile
 from fhecost.errors import FhecostError, FieldError
+from fhecost.fields import LARGEST_COUNT
 from fhecost.files import AnyPath
 from fhecost.hardware.estimate import SURE
 from fhecost.hardware.unsure import is_unsure
@@ -121,6 +122,6 @@ def expected_seconds(request: CircuitRequest) -> float:
             return expected_seconds(heads)
         case PredictedHeads(heads):
             # Torch, the model, and the calibration sentences through it.
-            return 6.0 + 0.1 * heads.seq_len
+            return 6.0 + 0.1 * min(heads.seq_len, LARGEST_COUNT)
         case _:
             return 1.0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhecost.circuits.profile import CircuitProfile, Stage
+from fhecost.circuits.profile import CircuitProfile, Stage, load_profile
 from fhecost.circuits.work import pbs_units
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import ImpossibleError
@@ -18,7 +18,8 @@ from fhecost.hardware.library import load_hardware
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.models.shape import SHAPES
 from fhecost.provenance import Figure, Source
-from tests.drawn import consistent, profiles, unchecked
+from tests.conftest import SAVED_PROFILE
+from tests.drawn import profiles, unchecked
 
 MACHINES = {machine.name: machine for machine in load_hardware("all")}
 CPU, H100, STRIX = MACHINES["epyc-zen4-2"], MACHINES["h100"], MACHINES["strix"]
@@ -70,7 +71,7 @@ def test_cpu_time_by_hand(saved_profile):
     nothing = dict.fromkeys(("bsk_bytes", "ksk_bytes", "input_bytes", "output_bytes"), 0)
     only = unchecked(saved_profile, stages=(alone,), **nothing)
     machine = with_figures(
-        CPU, threads=4, thread_efficiency=0.5, fourier_unit_s=2e-10, external_product_unit_s=1e-30
+        CPU, threads=4, thread_efficiency=0.5, fourier_unit_s=2e-10, external_product_unit_s=1e-21
     )
     (use,) = stage.pbs
     p = use.parameters
@@ -103,20 +104,9 @@ def alone(*, lookups: int = 30, input_bytes: int = 0, **content: object) -> Circ
         "parallel_width": lookups // 2,
     }
     sizes = dict.fromkeys(("bsk_bytes", "ksk_bytes", "output_bytes"), 0)
-    errors = {"p_error": 1e-6}
     only = Stage.model_validate({**stage, **content})
-    whole = consistent(
-        {
-            "name": "alone",
-            "source": "a test",
-            "stages": [only],
-            "max_bit_width": 4,
-            "input_bytes": input_bytes,
-            **sizes,
-            **errors,
-        }
-    )
-    return unchecked(CircuitProfile.model_validate(whole), **sizes)
+    about = {"name": "alone", "stages": (only,), "max_bit_width": 4, "input_bytes": input_bytes}
+    return unchecked(load_profile(SAVED_PROFILE), **about, **sizes)
 
 
 # n * ((k+1)(l+1)(N log2 N + N) + (k+1)^2 l N) and in*l + in*l*(out+1) + (in*l - 1)(out+1) + 1

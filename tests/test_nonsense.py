@@ -337,6 +337,8 @@ def test_saved_heads_of_nothing_are_refused(quantizer, message, tmp_path):
         (["project", "--seq-len", "1..999999999999"], "--seq-len: must be at most"),
         (["estimate", "--profile", "a" * 300], "name too long|File name too long"),
         (["estimate", "--no-compile", "--model", "a" * 300], "a{300}: .*ile name too long"),
+        (["estimate", "--no-compile", "--seq-len", "1" * 400], "--seq-len 1"),
+        (["estimate", "--seq-len", "1" * 400], "--seq-len 1"),
         (["hardware", "new", "foo"], "foo: must be called NAME.yaml"),
         (["hardware", "new", "Foo.yaml"], "Foo.yaml: must be called NAME.yaml"),
         (["estimate", "--calls", f"inc={'9' * 5000}", "--profile", "x"], "--calls inc=9"),

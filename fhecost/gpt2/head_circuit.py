@@ -12,6 +12,7 @@ from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.errors import FieldError
+from fhecost.fields import LARGEST_COUNT
 from fhecost.gpt2.model import (
     GPT2,
     calibration_sentences,
@@ -59,7 +60,7 @@ def expected_seconds(request: HeadRequest) -> float:
     As seen on 2 cores: 5 s to load torch and a small model, 6 s to compile, more for longer inputs.
     """
     heads = _USUAL_HEADS if isinstance(request.heads, str) else len(request.heads)
-    return 11.0 + 0.4 * request.seq_len * heads
+    return 11.0 + 0.4 * min(request.seq_len, LARGEST_COUNT) * heads
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
-from fhecost.fields import Dimension, Positive, inconsistent
+from fhecost.fields import Count, Dimension, Positive, inconsistent
 from fhecost.files import AnyPath, read_model, write_atomically
 from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
@@ -69,9 +69,9 @@ class TransferSample(_Sample):
     """
 
     kind: Literal["transfer"] = "transfer"
-    input_bytes: Annotated[int, Field(gt=0)]
-    output_bytes: Annotated[int, Field(gt=0)]
-    elements: Annotated[int, Field(ge=0)]
+    input_bytes: Positive
+    output_bytes: Positive
+    elements: Count
 
 
 class KeySample(Frozen):
