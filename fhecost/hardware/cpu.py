@@ -27,12 +27,11 @@ from fhecost.hardware.latency_model import (
     Cost,
     ExtrapolatedFigures,
     LatencyModel,
-    largest_size,
-    memory_refusal,
     optional,
 )
 from fhecost.hardware.memory import Held
 from fhecost.hardware.profile import Kind
+from fhecost.hardware.refusals import largest_size, memory_refusal
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
 
 

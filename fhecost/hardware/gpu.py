@@ -17,14 +17,13 @@ from fhecost.hardware.latency_model import (
     Cost,
     ExtrapolatedFigures,
     LatencyModel,
-    key_refusal,
-    largest_size,
     optional,
     streamed_linear_cost,
     transfer_cost,
 )
 from fhecost.hardware.memory import Held
 from fhecost.hardware.profile import Kind
+from fhecost.hardware.refusals import key_refusal, largest_size
 from fhecost.provenance import (
     CountFigure,
     Figure,

@@ -23,7 +23,6 @@ from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import checked
 from fhecost.frozen import Frozen
-from fhecost.hardware.advice import smaller_sets
 from fhecost.hardware.estimate import (
     OPERATIONS,
     Bottleneck,
@@ -332,36 +331,6 @@ def transfer_cost(circuit: Workload, link: Figure, start: Figure | None, case: C
         seconds += len(moved) * case.cost(start)
     source = weakest(link, *([start] if start is not None else []))
     return Cost(HOST_TRANSFER, "transfer", seconds, Bottleneck.TRANSFER, source, busy_s=0.0)
-
-
-def key_refusal(circuit: Workload, limit: float, memory: Figure | None) -> str | None:
-    """Why a device whose polynomials end at ``limit`` can't run ``circuit``, or hold its keys."""
-    too_large = [stage for stage in circuit.stages if largest_size(stage) > limit]
-    if not too_large:
-        return memory_refusal(circuit.bsk_bytes + circuit.ksk_bytes, memory, "the keys")
-    worst, stage = max(
-        ((use.parameters, stage) for stage in too_large for use in stage.pbs),
-        key=lambda found: found[0].polynomial_size,
-    )
-    return (
-        f"can't hold the parameter set {worst} of stage {stage.name!r}: "
-        f"its largest N is {limit:,.0f}; {smaller_sets(circuit, too_large, limit)}"
-    )
-
-
-def largest_size(*stages: Stage) -> int:
-    """The largest N of a PBS in ``stages``; 1 where there is none."""
-    return max((use.parameters.polynomial_size for s in stages for use in s.pbs), default=1)
-
-
-def memory_refusal(needed_bytes: float, memory: Figure | None, what: str) -> str | None:
-    """Why ``what`` of ``needed_bytes`` can't be held; None when it can, or nothing is known."""
-    if memory is None or needed_bytes <= memory.value:
-        return None
-    return (
-        f"{what} need at least {needed_bytes / 1e9:.1f} GB, the machine has "
-        f"{memory.value / 1e9:.1f} GB; fewer bits give smaller keys"
-    )
 
 
 def by_operation(
