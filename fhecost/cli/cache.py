@@ -35,6 +35,8 @@ def verify() -> Iterator[Document]:
 
     report = verify_cache()
     yield cache_document(report)
+    if len(report.damaged) == 1:
+        raise ImpossibleError("1 entry doesn't verify; it is never used")
     if report.damaged:
         raise ImpossibleError(f"{len(report.damaged)} entries don't verify; they are never used")
 
