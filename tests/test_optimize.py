@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import shutil
 import sqlite3
 import subprocess
 import sys
