@@ -20,7 +20,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
@@ -80,6 +81,21 @@ def _end_without(parent: int) -> None:
 def temporary_folder(prefix: str = "") -> Path:
     """A new folder that is gone once this process has ended, however it ends."""
     return Path(tempfile.mkdtemp(prefix=prefix, dir=_SESSION.folder()))
+
+
+@contextmanager
+def temporary_files_within(folder: Path) -> Iterator[None]:
+    """Have others' code, and the processes that it starts, make temporary files in ``folder``."""
+    before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        if variable is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = variable
 
 
 class _Session:
