@@ -29,18 +29,16 @@ _LOOK_EVERY_S = 0.5
 _IS_CHILD = "FHECOST_CHILD"
 
 _SWEEPER = """
-import shutil, sys, time
+import os, shutil, sys, time
 sys.stdin.read()
-for _ in range(50):
-    try:
-        shutil.rmtree(sys.argv[1])
-    except FileNotFoundError:
+for _ in range(200):
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    if not os.path.lexists(sys.argv[1]):
         break
-    except OSError:
-        time.sleep(0.1)
+    time.sleep(0.1)
 """
-"""Waits for the end of its standard input, which only its parent can write to; a linker that is
-still at work may put a file into the folder for a moment."""
+"""Waits for the end of its standard input, which only its parent can write to. A linker or browser
+may go on for a while and put files into the folder."""
 
 
 def child_command(module: str, *arguments: str) -> list[str]:

@@ -104,7 +104,7 @@ class Command:
     resumed: tuple[str, ...] = ()
 
 
-SMALL = ("--seq-len", "1", "--bits", "2")
+SMALL = ("--seq-len", "2", "--bits", "2", "--variant", "fast")
 COMMANDS = {
     "measure head": Command(
         ("measure", "head", *SMALL, "--runs", "1", "--record", "runs.jsonl"), 10, _records
@@ -164,7 +164,8 @@ def test_nothing_is_lost_and_nothing_left(name, tmp_path, monkeypatch):
     raw = imagined_machine().changed(keys=tuple(imagined_keys()))
     save_microbenchmark(raw, work / "known.json")
 
-    def begin(mark):
+    def begin(number):
+        mark = f"{tmp_path} {number}"
         resumed = command.resumed if (work / "raw.json.part").exists() else ()
         return subprocess.Popen(
             [sys.executable, "-m", "fhecost", *command.arguments, *resumed],
@@ -179,27 +180,28 @@ def test_nothing_is_lost_and_nothing_left(name, tmp_path, monkeypatch):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ), mark
 
-    def whole(mark):
-        """A run that is left alone: how long it took."""
+    def whole():
+        """A run that is left alone: how long it took, and what it printed."""
         start = time.monotonic()
-        with begin(mark) as process:
+        process, mark = begin("whole")
+        with process:
             out, errors = process.communicate()
         assert process.returncode == 0, errors
         assert _left(mark, temporary) == []
         return time.monotonic() - start, out
 
     # The cache of the first run would leave nothing to be killed in.
-    usual_s, _ = whole("first")
+    usual_s, _ = whole()
     for path in (*work.iterdir(), *(tmp_path / "cache").rglob("*.json")):
         if path.name != "known.json":
             path.unlink()
     finished = command.finished(tmp_path if name == "accuracy" else work)
     moments = random.Random(24)
     for number in range(command.kills):
-        mark = f"{name} {number}"
-        with begin(mark) as process:
+        process, mark = begin(number)
+        with process:
             # Not communicate(): children hold the pipes as long as they live.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(moments.uniform(0.0, usual_s))
@@ -211,7 +213,7 @@ def test_nothing_is_lost_and_nothing_left(name, tmp_path, monkeypatch):
         assert finished[: len(before)] == before or set(before) <= set(finished), mark
         # Beside what was asked for there is nothing.
         assert not [path.name for path in work.iterdir() if path.name.startswith(".")], mark
-    _, out = whole("last")
+    _, out = whole()
     after = command.finished(tmp_path if name == "accuracy" else work)
     assert set(finished) <= set(after)
     assert after
