@@ -133,8 +133,7 @@ class _Session:
         """In a forked process: the sweeper waits for the parent alone."""
         self._lock = threading.Lock()
         if self._sweeper is not None and self._sweeper.stdin is not None:
-            with suppress(OSError):
-                os.close(self._sweeper.stdin.fileno())
+            self._sweeper.stdin.close()
             # Nobody's child here: it is neither waited for nor warned of.
             self._sweeper.returncode = 0
 

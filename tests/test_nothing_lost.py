@@ -192,6 +192,24 @@ def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
     assert path.read_text() == "before"
 
 
+def test_what_a_killed_write_has_left_goes_with_a_later_one(tmp_path):
+    path = tmp_path / "result[1].json"
+    old, new, own = (
+        tmp_path / name
+        for name in (
+            ".result[1].json.abcdefgh.unfinished",
+            ".result[1].json.ijklmnop.unfinished",
+            ".result[1].json.own",
+        )
+    )
+    for one in (old, new, own):
+        one.write_text("x")
+    for one in (old, own):
+        os.utime(one, (1000, 1000))
+    write_atomically(path, "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([path, new, own])
+
+
 # Children and folders.
 
 PARENT = """
