@@ -112,13 +112,14 @@ class Cache:
     def use(self, *, verify: bool = False) -> CacheUse:
         """How much there is, and with ``verify`` which entries are damaged."""
         paths = sorted(self._files())
+        entries = [path for path in paths if path.suffix in _SUFFIXES]
         return CacheUse(
             name=self.name,
             folder=str(self.folder),
-            entries=len(paths),
+            entries=len(entries),
             size_bytes=sum(map(_size, paths)),
             most_bytes=self.most_bytes,
-            damaged=tuple(str(path) for path in paths if _fault(path)) if verify else None,
+            damaged=tuple(str(path) for path in entries if _fault(path)) if verify else None,
         )
 
     def clear(self) -> None:
