@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
 import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +20,11 @@ from fhecost.errors import UsageError, all_validation_errors, first_of
 AnyPath = str | os.PathLike[str]
 """A path as a caller writes it."""
 
+_UNFINISHED = ".unfinished"
+_ABANDONED_S = 600.0
+_TRIED_BYTES = 1 << 16
+"""Of a file that only tries whether there is room: a usual result has less."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -22,7 +32,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``content`` to ``path`` by a temporary file beside it, then a rename.
 
     Raises:
-        UsageError: the folder doesn't exist or can't be written.
+        UsageError: the folder doesn't exist or can't be written, or the disk is full.
     """
     # A link keeps pointing where it did; a device or a pipe has no content to keep whole.
     path = path.resolve()
@@ -32,18 +42,62 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _remove_abandoned(path)
+        handle, temporary = tempfile.mkstemp(_UNFINISHED, f".{path.name}.", path.parent)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
+            stream.flush()
+            # A rename may reach the disk before what it names does.
+            os.fsync(stream.fileno())
         # mkstemp makes the file private; a result is as readable as any file that the user makes.
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
+        temporary = None
     except OSError as error:
+        raise not_written(path, error) from error
+    finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise UsageError(f"{path}: can't be written: {error.strerror}") from error
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed while they wrote ``path`` have left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}"):
+        with suppress(OSError):
+            # Another process may be writing at this moment, for no more than moments.
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                left.unlink()
+
+
+def not_written(path: Path, error: OSError) -> UsageError:
+    """What to raise where ``path`` can't be written."""
+    return UsageError(f"{path}: can't be written: {error.strerror or error}")
+
+
+def write_result(path: Path, content: str | bytes) -> None:
+    """Write what took long to come by, as :func:`write_atomically`; elsewhere where that fails.
+
+    Raises:
+        UsageError: it isn't in ``path``; says where it is instead.
+    """
+    try:
+        write_atomically(path, content)
+    except UsageError as error:
+        raise kept_elsewhere(path, content, error) from error
+
+
+def kept_elsewhere(path: Path, content: str | bytes, why: UsageError) -> UsageError:
+    """Keep what ``path`` can't take in another place; the error that says ``why``, and where."""
+    for folder in (cache_folder() / "unsaved", Path(tempfile.gettempdir())):
+        with suppress(OSError, UsageError):
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(f"-{path.name}", dir=folder)
+            os.close(handle)
+            write_atomically(Path(name), content)
+            return UsageError(f"{why}; it is kept in {name}")
+    return UsageError(f"{why}; nor is there another place for it")
 
 
 def read_text(path: Path) -> str:
@@ -54,11 +108,21 @@ def read_text(path: Path) -> str:
     """
     try:
         # Editors on Windows begin a file with a byte order mark, which is no part of its text.
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text: byte {error.start}") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """What ``path`` holds.
+
+    Raises:
+        UsageError: the file is missing or unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
 
 
 def read_json(path: Path) -> Any:
@@ -107,15 +171,21 @@ def _integer(digits: str) -> int:
     return value
 
 
-def check_can_write(*paths: Path | None) -> None:
+def check_can_write(*paths: Path | None, appended: Sequence[Path | None] = ()) -> None:
     """Fail before long work rather than after it: every path must be writable, and only once.
 
+    It is tried: permissions alone don't tell of a full disk or of one that is only read.
+
+    Args:
+        paths: files that will be written anew.
+        appended: files that something will be added to.
+
     Raises:
-        UsageError: the folder of a path is missing or read-only, the path is a folder, or two
-            paths are the same file.
+        UsageError: the folder of a path is missing or read-only, the path is a folder, the disk is
+            full, or two paths are the same file.
     """
     seen: set[Path] = set()
-    for path in paths:
+    for path in (*paths, *appended):
         if path is None:
             continue
         if path.resolve() in seen:
@@ -123,8 +193,29 @@ def check_can_write(*paths: Path | None) -> None:
         seen.add(path.resolve())
         if not path.parent.is_dir():
             raise UsageError(f"{path}: can't be written: there is no folder {path.parent}")
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise UsageError(f"{path}: can't be written")
+        if path.is_dir():
+            raise UsageError(f"{path}: can't be written: it is a folder")
+        try:
+            _try_to_write(path.resolve(), adds=path in appended)
+        except OSError as error:
+            raise not_written(path, error) from error
+
+
+def _try_to_write(path: Path, *, adds: bool) -> None:
+    if path.exists() and not path.is_file():
+        # Opening a pipe would wait for its reader.
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return
+    if path.exists():
+        # Not emptied, not changed.
+        path.open("ab").close()
+        if adds:
+            return
+    with tempfile.TemporaryFile(dir=path.parent) as stream:
+        stream.write(bytes(_TRIED_BYTES))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def cache_folder() -> Path:

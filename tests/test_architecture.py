@@ -18,8 +18,9 @@ from tests.conftest import ROOT, SAVED_PROFILE
 PACKAGE = "fhecost"
 
 FLOORS = (
-    ("version", "errors", "frozen", "fields", "progress", "data"),
+    ("version", "errors", "frozen", "fields", "progress", "data", "processes"),
     ("files", "units", "provenance", "quantization", PACKAGE),
+    ("json_lines", "caches"),
     ("circuits", "models"),
     ("heads", "hardware"),
     ("concrete",),
@@ -42,7 +43,7 @@ its ``__init__``, whose public names are loaded when they are asked for.
 
 LATENCY_HALF = (
     *("version", "errors", "frozen", "fields", "progress", "data", "files", "units"),
-    *("provenance", PACKAGE, "circuits", "hardware"),
+    *("provenance", PACKAGE, "caches", "circuits", "hardware"),
 )
 """What times a circuit profile; the renderers of an estimate and a comparison belong to it too."""
 

@@ -193,7 +193,11 @@ def test_every_public_name_is_there():
         (("estimate", "--format", "xml"), 2, "'table', 'json', 'csv', 'markdown'"),
         (("hardware", "show"), 2, "hardware show: missing argument"),
         (("hardware", "shew"), 2, "no such command 'shew'; there is check, list, new, show"),
-        (("estimat",), 2, "no such command 'estimat'; there is accuracy, backtest, calibrate, "),
+        (
+            ("estimat",),
+            2,
+            "no such command 'estimat'; there is accuracy, backtest, cache, calibrate, ",
+        ),
         (("estimate", "again"), 2, "unexpected extra argument"),
     ],
 )

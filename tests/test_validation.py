@@ -147,6 +147,35 @@ def test_a_broken_record_is_named_by_its_line(tmp_path, content, message):
         load_records(path)
 
 
+def test_a_record_that_can_not_be_added_is_kept_elsewhere(make_record, monkeypatch, tmp_path):
+    monkeypatch.setenv("FHECOST_CACHE", str(tmp_path))
+    record = make_record()
+    with pytest.raises(UsageError, match=r"/dev/full: can't be written: .*; it is kept in") as told:
+        append_record("/dev/full", record)
+    assert load_records(str(told.value).rpartition(" ")[2]) == [record]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u0085"])
+def test_a_name_with_another_kind_of_line_end_comes_back(make_record, tmp_path, end):
+    path = tmp_path / "runs.jsonl"
+    record = make_record().changed(name=f"one{end}two")
+    append_record(path, record)
+    append_record(path, record)
+    assert load_records(path) == [record, record]
+
+
+def test_records_are_read_past_a_torn_one(make_record, tmp_path):
+    """As a crash, or a full disk, of an earlier fhecost has left it: half a line without an end."""
+    path = tmp_path / "runs.jsonl"
+    record = make_record()
+    append_record(path, record)
+    with path.open("a") as stream:
+        stream.write(record.model_dump_json()[:8192])
+    append_record(path, record)
+    with pytest.warns(UserWarning, match=r"runs.jsonl: left out: line 2: not JSON"):
+        assert load_records(path) == [record, record]
+
+
 def test_the_command_compares_draws_and_judges(run_fhecost, make_record, tmp_path):
     path = tmp_path / "runs.jsonl"
     for factor in (1.0, 1.25):

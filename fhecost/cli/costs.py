@@ -34,7 +34,7 @@ from fhecost.cli.parsing import (
     words,
 )
 from fhecost.cli.progress import timed_progress
-from fhecost.files import check_can_write, write_atomically
+from fhecost.files import check_can_write, write_result
 from fhecost.hardware.names import MEASURED, SortKey
 from fhecost.report.document import Document
 
@@ -125,7 +125,7 @@ def compare(
             what_if=parse_what_if(what_if) if what_if else None,
         )
     if plot is not None:
-        write_atomically(plot, comparison_page(report))
+        write_result(plot, comparison_page(report))
     yield comparison_document(report)
 
 
@@ -177,7 +177,7 @@ def project(
         target_s=parse_duration("--target", target) if target else None,
     )
     if output is not None and output.suffix == ".html":
-        write_atomically(output, projection_page(report))
+        write_result(output, projection_page(report))
         output = None
     deliver(projection_document(report), format, output)
 

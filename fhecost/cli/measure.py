@@ -22,7 +22,8 @@ from fhecost.cli.options import (
 )
 from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, timed_progress
-from fhecost.files import check_can_write, write_atomically
+from fhecost.errors import UsageError
+from fhecost.files import check_can_write, write_result
 from fhecost.hardware.names import MEASURED
 from fhecost.measurement.cases import Operation
 from fhecost.report.document import Document
@@ -56,18 +57,23 @@ def _add_command(operation: Operation) -> None:
         save: Annotated[
             Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
         ] = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on where a run with the same FILE stopped.")
+        ] = False,
     ) -> Iterator[Document]:
         from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
-        from fhecost.measurement.records import save_microbenchmark
         from fhecost.measurement.results import results_of
         from fhecost.report.measurement_document import microbenchmark_document
 
         with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
             measured = run_microbenchmark(
-                operation, quick=quick, minutes=minutes, progress=progress
+                operation,
+                quick=quick,
+                minutes=minutes,
+                keep=save,
+                resume=resume,
+                progress=progress,
             )
-        if save is not None:
-            save_microbenchmark(measured, save)
         yield microbenchmark_document(results_of(measured, operation))
 
 
@@ -86,7 +92,7 @@ class _MeasuredHeads(HeadOptions):
 
 @app.command()
 @takes_circuit
-@prints("record")
+@prints(added_to="record")
 def head(
     circuit: _MeasuredHeads,
     threads: Annotated[
@@ -121,9 +127,16 @@ def head(
             progress=progress,
             expect=progress.expect,
         )
+    failure: UsageError | None = None
     if record is not None:
-        append_record(record, measured)
+        try:
+            append_record(record, measured)
+        except UsageError as error:
+            failure = error
+    # The figures are seen even where the record can't be added.
     yield run_document(measured)
+    if failure is not None:
+        raise failure
 
 
 def calibrate(
@@ -176,7 +189,7 @@ def validate(
 
     report = validate_runs(runs, hardware, hardware_path or ())
     if plot is not None:
-        write_atomically(plot, validation_page(report))
+        write_result(plot, validation_page(report))
     yield validation_document(report)
     if tolerance is not None:
         check_tolerance(report, tolerance)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +12,13 @@ from pydantic import Field
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import UsageError
-from fhecost.files import AnyPath, checked, read_text
+from fhecost.files import AnyPath, checked, kept_elsewhere
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Preparation
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.what_if import with_figures
+from fhecost.json_lines import append_line, read_json_lines
 from fhecost.measurement.machine import Machine, now
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -171,36 +170,28 @@ class RunRecord(Frozen):
 
 
 def append_record(path: AnyPath, record: RunRecord) -> None:
-    """Add ``record`` to the JSON lines in ``path``, whole or not at all.
+    """Add ``record`` to the JSON lines in ``path``, whole or not at all, after those that it has.
 
     Raises:
-        UsageError: the file can't be written.
+        UsageError: the file can't be written; says where the record is kept instead.
     """
-    line = (record.model_dump_json() + "\n").encode()
+    line = record.model_dump_json()
     try:
-        # One write at the end of the file: a killed process leaves all of the line or nothing.
-        with Path(path).open("ab", buffering=0) as stream:
-            stream.write(line)
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise UsageError(f"{path}: can't be written: {error.strerror}") from error
+        append_line(path, line)
+    except UsageError as error:
+        raise kept_elsewhere(Path(path), line + "\n", error) from error
 
 
 def load_records(path: AnyPath) -> list[RunRecord]:
-    """The run records in ``path``, in their order.
+    """The run records in ``path``, in their order; lines that a crash has torn are warned of.
 
     Raises:
         UsageError: the file can't be read, or a line is no record.
     """
-    records = []
-    for number, line in enumerate(read_text(Path(path)).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            content = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UsageError(f"{path}: line {number}: not JSON: {error.msg}") from error
-        records.append(checked(RunRecord, content, f"{path}: line {number}: "))
+    records = [
+        checked(RunRecord, content, f"{path}: line {number}: ")
+        for number, content in read_json_lines(path)
+    ]
     if not records:
         raise UsageError(f"{path}: holds no run record")
     return records

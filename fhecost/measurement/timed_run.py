@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.operators import ClearOperators
 from fhecost.measurement.machine import available_threads, now, this_machine
 from fhecost.measurement.run_record import RunRecord, RunTimes, predict
+from fhecost.processes import child_command, child_environment, temporary_folder
 from fhecost.progress import Expect, Progress, silent
 from fhecost.version import VERSION
 
@@ -162,8 +162,8 @@ def run_once(
         raise FieldError("threads", f"must be from 1 to {available_threads()}", threads)
     if options.warm_runs < 1:
         raise FieldError("warm_runs", "must be at least 1", options.warm_runs)
-    with tempfile.TemporaryDirectory(prefix="fhecost-run-") as name:
-        folder = Path(name)
+    folder = temporary_folder("run-")
+    try:
         circuit.server.save(folder / "server.zip")
         circuit.client.save(folder / "client.zip")
         np.savez(folder / "inputs.npz", *[np.asarray(values) for values in inputs])
@@ -173,13 +173,18 @@ def run_once(
         times = RunTimes.model_validate_json((folder / "times.json").read_text(encoding="utf-8"))
         with np.load(folder / "outputs.npz", allow_pickle=False) as content:
             return times, content[content.files[0]]
+    finally:
+        # The child may have files of its own in it; it has ended.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_process(folder: Path, threads: int, progress: Progress) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+    environment = child_environment(
+        folder, OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads)
+    )
     with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
         with subprocess.Popen(
-            [sys.executable, "-m", "fhecost.measurement.run_process", str(folder)],
+            child_command("fhecost.measurement.run_process", str(folder)),
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment,
