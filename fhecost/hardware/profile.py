@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fhecost.fields import VersionOne
 from fhecost.frozen import Frozen
+from fhecost.hardware.processor import Processor
 from fhecost.provenance import Figure
 
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
@@ -47,6 +48,10 @@ class HardwareFile(Frozen):
         default=None, description="error probability of a lookup that the figures are for"
     )
     published: PublishedRecords | None = None
+    calibrated_on: Processor | None = Field(
+        default=None, description="the machine that raw times were measured on"
+    )
+    calibrated: str | None = Field(default=None, description="when, ISO 8601 in UTC")
     assumptions: tuple[str, ...] = ()
     references: Annotated[tuple[str, ...], Field(min_length=1)]
 
