@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fhecost.circuits.profile import CircuitProfile, load_profile
-from fhecost.errors import FieldError
+from fhecost.errors import FhecostError, FieldError
 from fhecost.files import AnyPath
+from fhecost.hardware.estimate import SURE
+from fhecost.hardware.unsure import is_unsure
 from fhecost.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -82,6 +84,32 @@ def find_circuit(request: CircuitRequest, progress: Progress = silent) -> Circui
                 "HeadRequest, or a PredictedShape of a ShapeRequest"
             )
             raise FieldError("circuit", f"must be {right}, not a {type(request).__name__}")
+
+
+def sure_circuit(
+    request: CircuitRequest, found: CircuitProfile, progress: Progress = silent
+) -> CircuitProfile | str | None:
+    """The circuit of ``request`` with parameter sets for an error of ``SURE`` in all.
+
+    By closed form. A word why there are no such sets; None where ``found``, the circuit as it is,
+    needs none, or where only its profile is known.
+    """
+    if not is_unsure(found):
+        return None
+    try:
+        match request:
+            case CompiledHeads(heads) | PredictedHeads(heads):
+                from fhecost.closed_form.requests import profile_of_weights
+
+                progress("the same circuit without errors")
+                return profile_of_weights(heads, global_p_error=SURE)
+            case PredictedShape(shape):
+                from fhecost.closed_form.scopes import profile_of_shape
+
+                return profile_of_shape(shape, global_p_error=SURE)
+    except FhecostError as error:
+        return str(error)
+    return None
 
 
 def expected_seconds(request: CircuitRequest) -> float:

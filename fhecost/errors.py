@@ -55,5 +55,21 @@ def all_validation_errors(errors: Iterable[Any]) -> list[str]:
     for error in errors:
         path = ".".join(str(part) for part in error["loc"]) or "(top level)"
         message = str(error["msg"]).removeprefix("Value error, ")
-        lines.append(f"{path}: {message[:1].lower()}{message[1:]}")
+        lines.append(f"{path}: {message[:1].lower()}{message[1:]}{_instead(error)}")
     return lines
+
+
+_LONGEST_VALUE = 40
+
+
+def _instead(error: Any) -> str:
+    """The value that pydantic refused, where it is one that fits a line and isn't told already."""
+    value = error.get("input")
+    if error["type"] in ("value_error", "extra_forbidden", "missing"):
+        return ""
+    if not isinstance(value, str | float | bool) and type(value) is not int:
+        return ""
+    if isinstance(value, int) and abs(value) >= 10**_LONGEST_VALUE:
+        return ""
+    said = repr(value)
+    return f", not {said}" if len(said) <= _LONGEST_VALUE else ""

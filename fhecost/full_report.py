@@ -13,6 +13,7 @@ from fhecost.circuit_request import (
     PredictedHeads,
     PredictedShape,
     find_circuit,
+    sure_circuit,
 )
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
@@ -86,7 +87,8 @@ def make_report(
     accuracies = [load_accuracy(Path(path)) for path in list(accuracy) or known_accuracy()]
     found = find_circuit(circuit, progress)
     progress("estimating")
-    estimates = estimate_all(found, profiles, skip_impossible=True)
+    sure = sure_circuit(circuit, found, progress)
+    estimates = estimate_all(found, profiles, skip_impossible=True, sure=sure)
     matching = matching_accuracy(found, accuracies)
     missing: dict[str, str] = {}
     if matching is None:

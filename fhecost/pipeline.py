@@ -8,7 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from fhecost.circuit_request import CircuitRequest, CompiledHeads, PredictedHeads, find_circuit
+from fhecost.circuit_request import (
+    CircuitRequest,
+    CompiledHeads,
+    PredictedHeads,
+    find_circuit,
+    sure_circuit,
+)
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.module import ModuleProfile, load_module
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
@@ -22,7 +28,7 @@ from fhecost.hardware.estimator import Estimator, estimate_all
 from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware
 from fhecost.hardware.names import ALL, DEFAULT, SortKey
 from fhecost.hardware.profile import HardwareProfile, Kind
-from fhecost.hardware.what_if import with_figures_where_known
+from fhecost.hardware.what_if import changes_between, with_figures_where_known
 from fhecost.models.shape import ModelShape
 from fhecost.progress import Progress, silent
 
@@ -59,7 +65,12 @@ def estimate_circuit(
     check_can_write(kept)
     profiles = load_hardware(hardware, hardware_path)
     found = find_circuit(circuit, progress)
-    report = estimate_all(found, profiles, skip_impossible=hardware in (ALL, DEFAULT))
+    report = estimate_all(
+        found,
+        profiles,
+        skip_impossible=hardware in (ALL, DEFAULT),
+        sure=sure_circuit(circuit, found, progress),
+    )
     # A comparison that can't be made is no reason to give up what was asked for.
     with suppress(FhecostError):
         published = published_head(circuit, found.description, progress)
@@ -178,6 +189,8 @@ def compare_circuit(
         base: the machine that speed-ups are over, with its own figures; the slowest when None.
         sort: what the rows are sorted by.
         what_if: figures to set, in SI units, on each machine that has them: ``{"cores": 64}``.
+            Each keeps its range, relative to its value, and is an assumption; each machine's
+            latency before is in the report too.
 
     Raises:
         UsageError: the request, a machine, a figure or a path is wrong.
@@ -197,18 +210,24 @@ def compare_circuit(
             raise ImpossibleError(f"no machine of kind {', '.join(asked)} among those")
     # The base keeps its own figures: it is what the others are held against.
     held_against = None if base is None else find_hardware(base, hardware_path)
+    own = profiles
     if what_if:
-        profiles = with_figures_where_known(profiles, what_if)
+        profiles = with_figures_where_known(own, what_if)
     found = find_circuit(circuit, progress)
-    report = estimate_all(found, profiles, skip_impossible=True)
+    sure = sure_circuit(circuit, found, progress)
+    report = estimate_all(found, profiles, skip_impossible=True, sure=sure)
+    changes = list(changes_between(own, profiles))
+    changed = {change.hardware for change in changes}
+    as_they_are = [profile for profile in own if profile.name in changed]
+    before = estimate_all(found, as_they_are, skip_impossible=True, least=0).estimates
     base_made = None
     if held_against is not None:
         # The base is mostly among the machines, and then estimated already.
         try:
-            base_made = Estimator(held_against, report.estimates)(found)
+            base_made = Estimator(held_against, (*report.estimates, *before))(found)
         except ImpossibleError as error:
             raise ImpossibleError(f"base {error}") from error
-    return compare(report, profiles, base_made, sort=sort, what_if=what_if)
+    return compare(report, profiles, base_made, sort=sort, changes=changes, before=before)
 
 
 def write_report(

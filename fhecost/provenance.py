@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Generic, TypeVar
 
@@ -59,6 +60,32 @@ class Figure(BaseModel):
             raise ValueError(f"high {self.high:g} is below the value {self.value:g}")
         return self
 
+    def set_to(self, value: float, rationale: str) -> Figure:
+        """The assumption that this figure is ``value``, as unsure as it is now.
+
+        The range reaches as far from the value as before, relative to it, within what a figure of
+        this kind can be. Where the value is 0 nothing is relative to it, and the bounds stay.
+
+        Raises:
+            pydantic.ValidationError: ``value`` is negative or no number.
+        """
+        low, high = (
+            None if end is None else self.nearest(value * end / self.value if self.value else end)
+            for end in (self.low, self.high)
+        )
+        return Figure(
+            value=value,
+            source=Source.ASSUMED,
+            low=None if low is None else min(low, value),
+            high=None if high is None else max(high, value),
+            rationale=rationale,
+        )
+
+    @classmethod
+    def nearest(cls, bound: float) -> float:
+        """The value next to ``bound`` that a figure of this kind can have."""
+        return bound
+
     @property
     def lowest(self) -> float:
         """The lower bound, or the value where none is known."""
@@ -81,17 +108,41 @@ class FigureOf(Figure, Generic[Number]):
     high: Number | None = None
 
 
-PositiveFigure = FigureOf[Annotated[float, Field(gt=0, allow_inf_nan=False)]]
-"""A figure that divides or limits: zero would be nonsense, not a small value."""
+class PositiveFigure(FigureOf[Annotated[float, Field(gt=0, allow_inf_nan=False)]]):
+    """A figure that divides or limits: zero would be nonsense, not a small value."""
 
-AtLeastOneFigure = FigureOf[Annotated[float, Field(ge=1, allow_inf_nan=False)]]
-"""A factor that only ever makes something larger, or leaves it."""
 
-FractionFigure = FigureOf[Annotated[float, Field(gt=0, le=1)]]
-"""A figure between zero, excluded, and one."""
+class AtLeastOneFigure(FigureOf[Annotated[float, Field(ge=1, allow_inf_nan=False)]]):
+    """A factor that only ever makes something larger, or leaves it."""
 
-CountFigure = FigureOf[WholeFloat]
-"""A count of whole things, such as threads: its value and its bounds are whole, from 1."""
+    @classmethod
+    def nearest(cls, bound: float) -> float:
+        """The factor next to ``bound``."""
+        return max(1.0, bound)
 
-PowerOfTwoFigure = FigureOf[PowerOfTwoFloat]
-"""A count that is a power of two, its bounds too, such as the largest polynomial size."""
+
+class FractionFigure(FigureOf[Annotated[float, Field(gt=0, le=1)]]):
+    """A figure between zero, excluded, and one."""
+
+    @classmethod
+    def nearest(cls, bound: float) -> float:
+        """The fraction next to ``bound``."""
+        return min(1.0, bound)
+
+
+class CountFigure(FigureOf[WholeFloat]):
+    """A count of whole things, such as threads: its value and its bounds are whole, from 1."""
+
+    @classmethod
+    def nearest(cls, bound: float) -> float:
+        """The whole number next to ``bound``."""
+        return max(1.0, float(round(bound)))
+
+
+class PowerOfTwoFigure(FigureOf[PowerOfTwoFloat]):
+    """A count that is a power of two, its bounds too, such as the largest polynomial size."""
+
+    @classmethod
+    def nearest(cls, bound: float) -> float:
+        """The power of two next to ``bound``."""
+        return 2.0 ** max(0, round(math.log2(bound)))

@@ -10,11 +10,31 @@ import jsonschema
 import pytest
 
 from fhecost.circuit_request import SavedCircuit
-from fhecost.circuits.profile import save_profile
+from fhecost.circuits.profile import (
+    CircuitProfile,
+    PbsParameters,
+    PbsUse,
+    Stage,
+    save_profile,
+)
 from fhecost.errors import ImpossibleError, UsageError
+from fhecost.hardware.comparison import LatencyRange
+from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import find_hardware, hardware_faults, load_hardware, read_hardware
 from fhecost.hardware.template import hardware_template
+from fhecost.hardware.what_if import with_figures
 from fhecost.pipeline import compare_circuit
+from fhecost.provenance import (
+    AtLeastOneFigure,
+    CountFigure,
+    Figure,
+    FractionFigure,
+    PositiveFigure,
+    PowerOfTwoFigure,
+    Source,
+)
+from fhecost.report.comparison_document import comparison_document
+from fhecost.report.render import as_table
 from fhecost.schemas import schema_path
 
 NAMES = [machine.name for machine in load_hardware("all")]
@@ -66,15 +86,83 @@ def test_what_if_is_set_where_it_is_known(profile):
     after = {row.hardware: row.latency_s for row in changed.rows}
     assert after["epyc-zen4-2"] < before["epyc-zen4-2"] / 8
     assert after["strix"] == before["strix"]
-    assert changed.what_if == {"cores": 64}
+    assert changed.what_if == {"threads": 64}
+    rows = {row.hardware: row for row in changed.rows}
+    assert rows["strix"].before is None
+    assert rows["epyc-zen4-2"].before.latency_s == before["epyc-zen4-2"]
+    (change,) = changed.changes
+    assert (change.hardware, change.figure) == ("epyc-zen4-2", "threads")
+    assert (change.before.value, change.after.value) == (2, 64)
+    # Not "100 % calibrated": two threads were, sixty-four are supposed.
+    assert rows["epyc-zen4-2"].sources[Source.ASSUMED] > 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_set_to_what_it_is_keeps_its_range(name, saved_profile):
+    """Of every figure: an estimate doesn't get surer because somebody supposed its figures."""
+    machine = find_hardware(name)
+    if "largest_polynomial_size" in machine.figures:
+        machine = with_figures(machine, {"largest_polynomial_size": 2.0**18})
+    plain = estimate(saved_profile, machine)
+    for figure, known in machine.figures.items():
+        if known.value == 0:
+            continue
+        supposed = with_figures(machine, {figure: known.value})
+        assert supposed.figures[figure].source == Source.ASSUMED
+        assert LatencyRange.like(estimate(saved_profile, supposed)) == LatencyRange.like(plain)
+
+
+def test_a_range_stays_as_wide_as_it_was_relative_to_its_value():
+    asic = find_hardware("hypothetical-asic")
+    butterflies = with_figures(asic, {"butterfly_units": 32768}).figures["butterfly_units"]
+    assert (butterflies.value, butterflies.lowest, butterflies.highest) == (32768, 16384, 32768)
+
+
+@pytest.mark.parametrize(
+    ("kind", "figure", "value", "low", "high"),
+    [
+        (FractionFigure, (0.95, 0.85, 1.0), 0.99, 0.99 * 0.85 / 0.95, 1.0),
+        (AtLeastOneFigure, (1.5, 1.2, 2.0), 1.1, 1.0, 1.1 * 2 / 1.5),
+        (CountFigure, (10, 5, 20), 3, 2, 6),
+        (PowerOfTwoFigure, (1024, 512, 2048), 4096, 2048, 8192),
+        (PositiveFigure, (10.0, None, 15.0), 20.0, None, 30.0),
+        (Figure, (0.0, None, 0.2), 0.5, None, 0.5),
+    ],
+)
+def test_a_range_ends_where_the_figures_kind_does(kind, figure, value, low, high):
+    figure = kind(value=figure[0], low=figure[1], high=figure[2], source="published", ref="a test")
+    after = figure.set_to(value, "a test")
+    assert (after.value, after.low, after.high) == (value, pytest.approx(low), pytest.approx(high))
+    kind.model_validate(after.model_dump())
+
+
+def test_before_and_after_are_shown(run_fhecost, profile):
+    given = ("--hardware", "hypothetical-asic,strix", "--what-if", "butterfly_units=16384")
+    finished = run_fhecost("compare", "--profile", profile, *given)
+    assert finished.returncode == 0, finished.stderr
+    lines = [" ".join(line.split()) for line in finished.stdout.splitlines()]
+    assert "hypothetical-asic butterfly_units 8192 (4096 to 8192) 16384 (8192 to 16384)" in lines
+    before, after = lines.index("machine figure before set to"), "machine before range after range"
+    assert lines.index(after) > before
+    assert max(map(len, finished.stdout.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
     ("asked", "error", "message"),
     [
         ({"what_if": {"wings": 2}}, UsageError, "what_if wings: no figure of these machines; "),
+        (
+            {"hardware": ["strix"], "what_if": {"butterfly_units": 9}},
+            UsageError,
+            "what_if butterfly_units: doesn't go with the other figures",
+        ),
         ({"what_if": {"cores": -1}}, UsageError, "what_if cores=-1: must be a positive number"),
         ({"what_if": {"cores": math.inf}}, UsageError, "what_if cores=inf: must be a positive"),
+        (
+            {"what_if": {"cores": 2, "threads": 3}},
+            UsageError,
+            "what_if threads: is the figure threads, which is set already",
+        ),
         ({"base": "all"}, UsageError, "all: name one machine"),
         ({"base": "abacus"}, UsageError, "abacus: unknown machine"),
         ({"base": "matcha"}, ImpossibleError, "base matcha: can't hold"),
@@ -106,6 +194,8 @@ def test_the_command(run_fhecost, profile, tmp_path):
         (("--kind", "tpu"), "--kind tpu: must be among cpu, gpu, fpga, asic"),
         (("--what-if", "wings=2"), "--what-if wings: no figure of these machines; "),
         (("--what-if", "cores"), "--what-if cores: must be a figure and a positive number"),
+        (("--what-if", "cores=2,cores=3"), "--what-if cores: is set twice"),
+        (("--what-if", "cores=2,threads=2"), "--what-if threads: is the figure threads, which is"),
         (("--what-if", "cores=-1"), "--what-if cores=-1: must be a positive number"),
         (("--hardware-path", "nowhere"), "--hardware-path nowhere: not a folder"),
         (("--hardware", "h100,abacus"), "abacus: unknown machine; there are "),
@@ -161,3 +251,66 @@ def test_a_new_machine_step_by_step(run_fhecost, profile, tmp_path):
     assert finished.returncode == 0, finished.stderr
     energy = {row["hardware"]: row["energy_j"] for row in json.loads(finished.stdout)["rows"]}
     assert energy["mine"] == pytest.approx(2 * energy["h100"])
+
+
+def narrow(circuit: CircuitProfile) -> CircuitProfile:
+    """The circuit's first lookups one after the other, on a small set."""
+    parameters = PbsParameters(
+        lwe_dimension=800, glwe_dimension=1, polynomial_size=2048, level_count=1, base_log=20
+    )
+    stage = Stage(
+        name="chain", pbs=(PbsUse(parameters=parameters, count=9),), depth=9, parallel_width=1
+    )
+    return circuit.changed(stages=(stage,), input_bytes=0, output_bytes=0)
+
+
+def test_a_chain_takes_an_a100_longer_than_an_h100_and_eight_as_long_as_one(saved_profile):
+    circuit = narrow(saved_profile)
+    a100, h100, eight = (
+        estimate(circuit, find_hardware(name)) for name in ("a100", "h100", "8xh100")
+    )
+    assert a100.latency_s > 1.1 * h100.latency_s
+    assert a100.high_s / a100.low_s > 1.3 * h100.high_s / h100.low_s
+    assert eight.latency_s == h100.latency_s
+    assert any("runs on one device" in text for text in eight.assumptions)
+    assert a100.sources == {Source.ASSUMED: pytest.approx(1)}
+
+
+def test_what_is_the_same_to_the_digit_is_said(saved_profile):
+    names = ["h100", "h100-tfhe-rs-1.4"]
+    wide = " ".join(as_table(comparison_document(compare_circuit(saved_profile, names))).split())
+    assert "the same to the digit" not in wide
+    circuit = saved_profile.changed(
+        stages=tuple(
+            stage.changed(
+                pbs=tuple(use.changed(count=use.count * 4000) for use in stage.pbs),
+                parallel_width=stage.parallel_width * 4000,
+            )
+            for stage in saved_profile.stages
+        )
+    )
+    report = compare_circuit(circuit, names)
+    assert report.rows[0].latency_s == report.rows[1].latency_s
+    said = " ".join(as_table(comparison_document(report)).split())
+    assert "h100, h100-tfhe-rs-1.4: the same to the digit, since all figures" in said
+    by_name = {row.hardware: row.sources for row in report.rows}
+    assert Source.PUBLISHED not in by_name["h100-tfhe-rs-1.4"]
+
+
+@pytest.mark.parametrize(("factor", "known"), [(29, True), (31, False)])
+def test_a_range_that_says_nothing_is_called_not_known(saved_profile, factor, known):
+    machine = find_hardware("hypothetical-asic")
+    butterflies = machine.figures["butterfly_units"]
+    figures = {
+        **{name: figure.set_to(figure.value, "exact") for name, figure in machine.figures.items()},
+    }
+    figures = {
+        name: figure.model_copy(update={"low": None, "high": None})
+        for name, figure in figures.items()
+    }
+    for name in ("butterfly_units", "memory_bandwidth_bytes_per_s"):
+        figures[name] = figures[name].model_copy(update={"low": figures[name].value / factor})
+    assert butterflies.value == 8192
+    report = compare_circuit(saved_profile, [machine.changed(figures=figures)])
+    said = " ".join(as_table(comparison_document(report)).split())
+    assert ("not known: hypothetical-asic: the ends of the range" in said) != known

@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="needs the extra [gpt2]")
 fhe = import_concrete()
 
 
-def assert_adds_up(profile, circuit):
+def assert_adds_up(profile, circuit, *, errors_bounded=True):
     """Every count of the stages sums to what Concrete reports for the circuit."""
     assert profile.pbs_count == circuit.programmable_bootstrap_count
     assert profile.key_switch_count == circuit.key_switch_count
@@ -43,7 +43,9 @@ def assert_adds_up(profile, circuit):
     assert profile.complexity == circuit.complexity
     # The p_error is that of the worst lookup; the circuit's lies between one and all such lookups.
     any_wrong = 1 - (1 - profile.p_error) ** profile.pbs_count
-    assert profile.p_error <= profile.global_p_error <= any_wrong * (1 + 1e-6)
+    assert profile.global_p_error == circuit.statistics["global_p_error"]
+    if profile.pbs_count and errors_bounded:
+        assert profile.p_error <= profile.global_p_error <= any_wrong * (1 + 1e-6)
 
 
 def test_what_reads_a_merged_lookup_waits_for_the_one_it_was_merged_into():
@@ -72,8 +74,8 @@ def test_what_reads_a_merged_lookup_waits_for_the_one_it_was_merged_into():
 @pytest.mark.parametrize(
     ("function", "steps"),
     [
-        (lambda x, y: x < y, 7),
-        (lambda x, y: x & y, 6),
+        (lambda x, y: x < y, 3),
+        (lambda x, y: x & y, 2),
         (lambda x, y: fhe.round_bit_pattern(x + y, lsbs_to_remove=1) // 2, 2),
         (lambda x, y: x * y, 1),
     ],

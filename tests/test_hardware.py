@@ -14,6 +14,7 @@ from fhecost.errors import UsageError, all_validation_errors
 from fhecost.hardware import library
 from fhecost.hardware.library import hardware_files, load_hardware, read_hardware
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.heads.parameter_rules import SIZES
 from fhecost.measurement.calibration import calibrated_profile
 from fhecost.measurement.records import load_microbenchmark
 from fhecost.provenance import CountFigure, PowerOfTwoFigure
@@ -111,10 +112,10 @@ def test_a_broken_profile_is_refused_by_field_path(tmp_path, change, message):
     ("kind", "bounds", "message"),
     [
         (CountFigure, {"value": 2.5}, "value: must be a whole number, not 2.5"),
-        (CountFigure, {"value": 0}, "value: input should be greater than 0"),
+        (CountFigure, {"value": 0}, "value: input should be greater than 0, not 0"),
         (CountFigure, {"value": 2, "low": 1.5}, "low: must be a whole number, not 1.5"),
         (CountFigure, {"value": 2, "high": 2.5}, "high: must be a whole number, not 2.5"),
-        (CountFigure, {"value": True}, "value: input should be a valid number"),
+        (CountFigure, {"value": True}, "value: input should be a valid number, not True"),
         (PowerOfTwoFigure, {"value": 1000}, "value: must be a power of two, not 1000"),
         (PowerOfTwoFigure, {"value": 0.5}, "value: must be a whole number, not 0.5"),
         (PowerOfTwoFigure, {"value": 4096, "low": 3000}, "low: must be a power of two, not 3000"),
@@ -225,3 +226,29 @@ def test_hardware_commands(run_fhecost, tmp_path):
     refused = run_fhecost("hardware", "check", path)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert f"{path}: title: field required" in refused.stderr
+
+
+@pytest.mark.parametrize("written", ["1.0e9", "1e9", "1.e9", "1.0E+9", "1.0e+9", "1000000000"])
+def test_a_number_is_one_however_it_is_written(tmp_path, written):
+    """YAML 1.1 takes the first of them for words."""
+    text = (data_folder("hardware") / "strix.yaml").read_text()
+    assert "value: 16.0e+9" in text
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("value: 16.0e+9", f"value: {written}"))
+    assert read_hardware(path).figures["memory_bytes"].value == 1e9
+
+
+@pytest.mark.parametrize("written", ["1.0e9k", "'1.0e9'", "e9", "1e", "yes"])
+def test_a_value_that_is_no_number_is_shown(tmp_path, written):
+    text = (data_folder("hardware") / "strix.yaml").read_text()
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("value: 16.0e+9", f"value: {written}"))
+    shown = repr(yaml.safe_load(written))
+    with pytest.raises(UsageError, match=rf"figures\.memory_bytes\.value: .*number, not {shown}"):
+        read_hardware(path)
+
+
+def test_the_largest_n_of_concrete_is_named_where_a_machine_names_it():
+    machine = read_hardware(data_folder("hardware") / "hypothetical-asic.yaml")
+    figure = machine.figures["largest_polynomial_size"]
+    assert f"N={SIZES[-1]:,}" in " ".join(figure.rationale.split())

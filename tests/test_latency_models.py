@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.circuits.work import pbs_units
+from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimate import Bottleneck, Estimate, StageEstimate
 from fhecost.hardware.estimator import estimate, estimate_all
 from fhecost.hardware.latency_model import ALL_KEYS, HOST_TRANSFER
 from fhecost.hardware.library import load_hardware
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.models.shape import SHAPES
 from fhecost.provenance import Figure, Source
 from tests.drawn import profiles
 
@@ -187,6 +189,25 @@ def test_a_tensor_wider_than_its_lookups_takes_a_cpu_no_longer():
     assert wide == narrow
 
 
+def test_loops_of_one_value_leave_a_cpu_one_thread():
+    """Seven lookups in three steps, one tensor operation each: seven times one lookup."""
+    machine = with_figures(CPU, threads=4, thread_efficiency=0.5)
+    one = estimate(alone(lookups=1, depth=1, parallel_width=1), machine).latency_s
+    shape = {"lookups": 7, "depth": 3, "parallel_width": 3}
+    in_loops = estimate(alone(**shape, loops=[{"width": 1, "times": 7}]), machine)
+    assert in_loops.latency_s == pytest.approx(7 * one)
+    two_loops = [{"width": 5, "times": 1}, {"width": 1, "times": 2}]
+    mixed = estimate(alone(**shape, loops=two_loops), machine)
+    assert mixed.latency_s == pytest.approx((2 / 0.5 + 2) * one)
+    gpu = [estimate(alone(**shape, loops=loops), H100) for loops in ([], two_loops)]
+    assert gpu[0].latency_s == gpu[1].latency_s
+
+
+def test_loops_hold_all_lookups():
+    with pytest.raises(ValueError, match="loops over 6 lookups aren't those of 7 PBS"):
+        alone(lookups=7, depth=3, parallel_width=3, loops=[{"width": 6, "times": 1}])
+
+
 @pytest.mark.parametrize("machine", [H100, STRIX, CPU], ids=lambda machine: machine.name)
 def test_the_range_widens_beyond_what_is_known(machine):
     circuit = alone(key_switches=[])
@@ -306,6 +327,35 @@ def test_a_good_thing_makes_a_difference(machine, figure):
     assert estimate(circuit, poor).latency_s > 1.01 * estimate(circuit, rich).latency_s
 
 
+def published(machine: HardwareProfile) -> HardwareProfile:
+    """The machine as if all its figures were published."""
+    figures = {
+        name: figure.model_copy(update={"source": Source.PUBLISHED, "ref": "a test"})
+        for name, figure in machine.figures.items()
+    }
+    return machine.changed(figures=figures)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@settings(max_examples=10)
+@given(circuit=profiles(), factor=st.sampled_from([0.5, 2]))
+def test_a_time_that_a_figure_lengthens_rests_on_it(name, circuit, factor):
+    circuit, machine = fitting(circuit), published(without_limits(MACHINES[name]))
+    as_it_is = estimate(circuit, machine)
+    assert set(as_it_is.sources) == {Source.PUBLISHED}
+    for figure, known in machine.figures.items():
+        value = known.value * factor
+        if value < 1 and figure in ("devices", "batch", "threads", "extrapolation_per_doubling"):
+            continue
+        if known.value == 0 or ((value > 1 and "share" in figure) or "efficiency" in figure):
+            continue
+        if not value.is_integer() and figure in ("devices", "batch", "threads"):
+            continue
+        supposed = estimate(circuit, with_figures(machine, **{figure: value}))
+        if supposed.latency_s > 1.001 * as_it_is.latency_s:
+            assert Source.ASSUMED in supposed.sources, figure
+
+
 @given(circuit=profiles(), factor=st.integers(2, 64))
 def test_less_thread_efficiency_is_never_faster(circuit, factor):
     circuit = fitting(circuit)
@@ -330,6 +380,67 @@ def test_keys_beyond_the_memory_are_refused(name, saved_profile):
     small = with_figures(MACHINES[name], memory_bytes=1e9)
     with pytest.raises(ImpossibleError, match=f"{name}: .*keys.* need at least .* GB"):
         estimate(saved_profile, small)
+
+
+TOKEN = profile_of_shape(ShapeRequest(SHAPES["gpt3-175b"], "cached-token", 2048, 4))
+"""One token beside an encrypted cache of hundreds of terabytes."""
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_inputs_that_no_memory_holds_are_streamed_over_a_known_link_or_refused(name):
+    machine = without_limits(MACHINES[name])
+    assert TOKEN.input_bytes > 3e14
+    if machine.kind == "cpu" or "host_link_bytes_per_s" not in machine.figures:
+        with pytest.raises(ImpossibleError, match=f"{name}: .*inputs and outputs"):
+            estimate(TOKEN, machine)
+        return
+    made = estimate(TOKEN, machine)
+    link = machine.figures["host_link_bytes_per_s"].value
+    moved_s = (TOKEN.input_bytes + TOKEN.output_bytes) / link
+    assert made.by_operation_s["transfer"] == pytest.approx(moved_s)
+    assert made.memory.data_streamed
+    assert any(
+        "356 TB, don't fit beside the keys: they are streamed" in a for a in made.assumptions
+    )
+
+
+def test_a_link_that_is_supposed_lets_the_inputs_in():
+    machine = with_figures(without_limits(STRIX), host_link_bytes_per_s=64e9)
+    made = estimate(TOKEN, machine)
+    assert made.by_operation_s["transfer"] == pytest.approx(
+        (TOKEN.input_bytes + TOKEN.output_bytes) / 64e9
+    )
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_keys_and_a_tile_must_fit_every_machine(name, saved_profile):
+    """To the byte, on the machines whose models hold nothing else."""
+    machine = without_limits(MACHINES[name])
+    circuit = saved_profile.changed(input_bytes=0, output_bytes=0)
+    use = estimate(circuit, machine).memory
+    least = use.keys_bytes + use.tile_bytes
+    copies = 2 if machine.kind == "cpu" else 1
+    assert use.keys_bytes == copies * circuit.bsk_bytes + circuit.ksk_bytes
+    assert estimate(circuit, with_figures(machine, memory_bytes=least)).memory.spilled_bytes > 0
+    with pytest.raises(ImpossibleError, match=f"{name}: .* need at least .* GB"):
+        estimate(circuit, with_figures(machine, memory_bytes=least - 1))
+
+
+def test_a_stage_that_outgrows_the_memory_is_worked_in_tiles_by_hand():
+    """Its values leave the memory at the high end alone."""
+    circuit = alone(lookups=10**9)
+    (stage,) = circuit.stages
+    made, roomy = (
+        estimate(circuit, with_figures(H100, memory_bytes=size)) for size in (80e9, 1e15)
+    )
+    read = stage.key_switches[0].parameters.input_lwe_dimension + 1
+    returned = stage.pbs[0].parameters.output_lwe_dimension + 1
+    assert roomy.memory.spilled_bytes == 0
+    assert made.memory.spilled_bytes == 10**9 * 8 * (read + returned)
+    assert made.latency_s == roomy.latency_s
+    link = H100.figures["host_link_bytes_per_s"]
+    assert made.high_s - roomy.high_s == pytest.approx(made.memory.spilled_bytes / link.lowest)
+    assert any("is worked in tiles" in text for text in made.assumptions)
 
 
 def test_all_skips_what_cant_run_and_says_so(saved_profile):

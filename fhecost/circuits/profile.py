@@ -94,6 +94,17 @@ class LinearUse(Frozen):
     count: Positive
 
 
+class LookupLoop(Frozen):
+    """Lookups of a tensor's values, which a CPU's threads share out: ``width`` values at a time.
+
+    Concrete runs such loops one after the other, ``times`` of them, whether they wait for each
+    other or not.
+    """
+
+    width: Positive
+    times: Positive
+
+
 class Stage(Frozen):
     """One operation of the circuit on a whole tensor.
 
@@ -115,6 +126,11 @@ class Stage(Frozen):
         description="bits of the widest integer that a table lookup of the stage reads",
     )
     predecessors: tuple[str, ...] = ()
+    loops: tuple[LookupLoop, ...] = Field(
+        default=(),
+        description="the loops over lookups that Concrete compiled the stage to; empty where "
+        "unknown: one for each step then",
+    )
 
     @property
     def pbs_count(self) -> int:
@@ -136,6 +152,9 @@ class Stage(Frozen):
             raise ValueError(
                 f"{self.depth} steps of {self.parallel_width} can't hold {self.pbs_count} PBS"
             )
+        in_loops = sum(loop.width * loop.times for loop in self.loops)
+        if self.loops and in_loops != self.pbs_count:
+            raise ValueError(f"loops over {in_loops} lookups aren't those of {self.pbs_count} PBS")
         return self
 
 
@@ -240,9 +259,12 @@ class CircuitProfile(Frozen):
 
     def _content_hash(self, instead: Mapping[str, Any] | None = None) -> str:
         """SHA-256 of all fields but the hash, with those of ``instead`` in place of some."""
-        # Profiles of compiled circuits keep the hash that they had before this field was there.
+        # Profiles keep the hash that they had before these fields were there.
         left_out = {"hash"} if self.cost_error is not None else {"hash", "cost_error"}
         content = {**self.model_dump(mode="json", exclude=left_out), **(instead or {})}
+        for stage in content["stages"]:
+            if not stage["loops"]:
+                del stage["loops"]
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

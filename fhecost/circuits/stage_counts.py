@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fhecost.circuits.profile import (
@@ -12,6 +12,7 @@ from fhecost.circuits.profile import (
     KeySwitchUse,
     LinearOperation,
     LinearUse,
+    LookupLoop,
     PbsParameters,
     PbsUse,
     Stage,
@@ -34,7 +35,13 @@ class StageCounts:
         self.linear.update(other.linear)
 
     def stage(
-        self, name: str, *, steps: int, largest_tensor: int, predecessors: Sequence[str]
+        self,
+        name: str,
+        *,
+        steps: int,
+        largest_tensor: int,
+        predecessors: Sequence[str],
+        loops: Mapping[int, int] | None = None,
     ) -> Stage:
         """The stage of these operations.
 
@@ -44,6 +51,7 @@ class StageCounts:
                 are some, and no more steps than these.
             largest_tensor: its elements are the width of a stage without lookups.
             predecessors: the stages that this one waits for.
+            loops: how many loops over its lookups there are, by their width; None if unknown.
         """
         pbs_count = self.pbs.total()
         depth = min(steps, pbs_count) if pbs_count else steps
@@ -62,4 +70,8 @@ class StageCounts:
             parallel_width=max(1, math.ceil(pbs_count / depth) if pbs_count else largest_tensor),
             bit_width=self.bit_width if pbs_count else None,
             predecessors=tuple(predecessors),
+            loops=tuple(
+                LookupLoop(width=width, times=times)
+                for width, times in sorted((loops or {}).items(), reverse=True)
+            ),
         )

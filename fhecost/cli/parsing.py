@@ -136,13 +136,16 @@ def parse_what_if(text: str) -> dict[str, float]:
     """The figures of an option such as ``cores=64,memory_bandwidth_bytes_per_s=3.2e12``.
 
     Raises:
-        UsageError: something else than names and numbers.
+        UsageError: something else than names and numbers, or one name twice.
     """
     values: dict[str, float] = {}
     for part in text.split(","):
-        name, _, number = part.partition("=")
+        said, _, number = part.partition("=")
+        name = said.strip()
+        if name in values:
+            raise UsageError(f"--what-if {name}: is set twice")
         try:
-            values[name.strip()] = float(number)
+            values[name] = float(number)
         except ValueError:
             raise UsageError(
                 f"--what-if {part}: must be a figure and a positive number, such as cores=64"

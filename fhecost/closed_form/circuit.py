@@ -36,6 +36,7 @@ def predicted_profile(
     rules: ParameterRules = USUAL,
     *,
     solve: bool = False,
+    global_p_error: float | None = None,
 ) -> CircuitProfile:
     """The circuit profile of ``plan`` with predicted sets.
 
@@ -49,6 +50,7 @@ def predicted_profile(
             lookups of one precision may be split by their noise is left out: it makes a circuit
             cheaper, by up to a quarter.
         solve: whether to take the time, up to some seconds, that exact sets need.
+        global_p_error: solve them for so many errors in all, whatever the rules say of errors.
 
     Raises:
         ImpossibleError: a lookup reads more than any circuit in the table of parameter sets, or
@@ -57,14 +59,15 @@ def predicted_profile(
     partitions = partition(plan)
     lookups = partitions.lookup_count
     errors = None
-    if rules == USUAL and not solve:
+    if rules == USUAL and not solve and global_p_error is None:
         parameters = predict_sets(description.variant or "", plan, partitions)
     else:
-        in_all = GLOBAL_P_ERROR if rules.p_error is None else None
+        p_error = rules.p_error if global_p_error is None else None
+        in_all = (global_p_error or GLOBAL_P_ERROR) if p_error is None else None
         solved = solved_sets(
             plan,
             partitions,
-            p_error=rules.p_error,
+            p_error=p_error,
             global_p_error=in_all,
             restriction=rules.restriction,
         )
@@ -80,7 +83,10 @@ def predicted_profile(
             cached_bytes=sum(_input_bytes(plan, partitions, parameters)[1:]) or None,
         ),
         cost_error=max(
-            cost_error(parameters, stated=description.widths == "stated"),
+            cost_error(
+                parameters,
+                stated=(description.variant or "") if description.widths == "stated" else None,
+            ),
             SPLIT_BY_NOISE if rules.by_noise else 0.0,
         ),
         errors=errors,

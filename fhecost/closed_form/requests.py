@@ -62,13 +62,16 @@ def shape_request(
     return ShapeRequest(shape, scope, seq_len, bits, variant, count)
 
 
-def predict_heads(quantized: HeadCircuit) -> CircuitProfile:
+def predict_heads(quantized: HeadCircuit, *, global_p_error: float | None = None) -> CircuitProfile:
     """The circuit profile that compiling ``quantized`` would give.
+
+    With ``global_p_error``: for so many errors in all, whatever its own rules say.
 
     Raises:
         ImpossibleError: no parameters keep the noise low enough.
     """
-    return predict_planned(quantized, planned_heads(quantized), quantized.heads.rules)
+    plan, rules = planned_heads(quantized), quantized.heads.rules
+    return predict_planned(quantized, plan, rules, global_p_error=global_p_error)
 
 
 def planned_heads(quantized: HeadCircuit) -> Plan:
@@ -76,7 +79,13 @@ def planned_heads(quantized: HeadCircuit) -> Plan:
     return plan_of(quantized.heads.run, Sampled(np.stack(quantized.inputset)))
 
 
-def predict_planned(quantized: HeadCircuit, plan: Plan, rules: ParameterRules) -> CircuitProfile:
+def predict_planned(
+    quantized: HeadCircuit,
+    plan: Plan,
+    rules: ParameterRules,
+    *,
+    global_p_error: float | None = None,
+) -> CircuitProfile:
     """The circuit profile of ``plan``, that of ``quantized``, by other ``rules`` than its own.
 
     Raises:
@@ -84,13 +93,26 @@ def predict_planned(quantized: HeadCircuit, plan: Plan, rules: ParameterRules) -
     """
     located = quantized.located
     description = located.description.changed(widths="calibrated")
-    return predicted_profile(plan, located.circuit_name, description, rules=rules, solve=True)
+    return predicted_profile(
+        plan,
+        located.circuit_name,
+        description,
+        rules=rules,
+        solve=True,
+        global_p_error=global_p_error,
+    )
 
 
 def profile_of_weights(
-    request: HeadRequest, progress: Progress = silent, *, use_cache: bool = True
+    request: HeadRequest,
+    progress: Progress = silent,
+    *,
+    use_cache: bool = True,
+    global_p_error: float | None = None,
 ) -> CircuitProfile:
     """The circuit profile that compiling the heads of ``request`` would give.
+
+    With ``global_p_error``: for so many errors in all, whatever the variant's own rules say.
 
     Raises:
         UsageError: the request is out of range or doesn't fit the model.
@@ -102,6 +124,7 @@ def profile_of_weights(
     def predicted() -> CircuitProfile:
         quantized = quantize_heads(located, progress)
         progress("predicting the circuit")
-        return predict_heads(quantized)
+        return predict_heads(quantized, global_p_error=global_p_error)
 
-    return located.through_cache(predicted, "closed form") if use_cache else predicted()
+    made = "closed form" if global_p_error is None else f"closed form, {global_p_error:g} in all"
+    return located.through_cache(predicted, made) if use_cache else predicted()

@@ -59,8 +59,12 @@ class ShapeRequest:
         return StatedShape(self.shape.width, self.shape.dimension, heads, self.seq_len, self.bits)
 
 
-def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
+def profile_of_shape(
+    request: ShapeRequest, *, global_p_error: float | None = None
+) -> CircuitProfile:
     """The circuit profile of what ``request`` names, with stated widths and predicted sets.
+
+    With ``global_p_error`` the sets are solved for so many errors in all.
 
     Raises:
         FieldError: a field of the request is out of range.
@@ -90,6 +94,7 @@ def profile_of_shape(request: ShapeRequest) -> CircuitProfile:
         ),
         sharing_tokens=sharing,
         rules=heads.heads.rules if of_head else USUAL,
+        global_p_error=global_p_error,
     )
 
 

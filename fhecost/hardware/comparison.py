@@ -7,9 +7,19 @@ from typing import Literal, get_args
 
 from fhecost.errors import FieldError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import Bottleneck, CircuitSummary, Estimate, EstimateReport, Refusal
+from fhecost.hardware.estimate import (
+    Bottleneck,
+    CircuitSummary,
+    Estimate,
+    EstimateReport,
+    LatencyRange,
+    MemoryUse,
+    Refusal,
+    UnsureCircuit,
+)
 from fhecost.hardware.names import SortKey
 from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
 from fhecost.version import VERSION
 
@@ -18,7 +28,8 @@ class ComparisonRow(Frozen):
     """One machine. ``energy_j`` and ``price_usd`` are None where power or price is unknown.
 
     ``speed_up`` is the base's latency over this one. ``sources`` says which share of the latency
-    rests on which kind of number.
+    rests on which kind of number. ``before`` is the latency of the machine as it is, None where no
+    figure was set on it, or where as it is it can't run the circuit.
     """
 
     hardware: str
@@ -35,18 +46,26 @@ class ComparisonRow(Frozen):
     energy_j: float | None
     price_usd: float | None
     sources: Mapping[Source, float]
+    memory: MemoryUse | None = None
+    before: LatencyRange | None = None
 
 
 class ComparisonReport(Frozen):
-    """What ``fhecost compare`` prints: rows in the order that was asked for."""
+    """What ``fhecost compare`` prints: rows in the order that was asked for.
+
+    ``what_if`` are the figures that were set, by their own names, ``changes`` what they were on
+    each machine. ``unsure`` is there where some lookup is likely to go wrong.
+    """
 
     schema_version: Literal[2] = 2
     fhecost_version: str
     circuit: CircuitSummary
     base: str
     what_if: Mapping[str, float]
+    changes: tuple[FigureChange, ...] = ()
     rows: tuple[ComparisonRow, ...]
     refusals: tuple[Refusal, ...]
+    unsure: UnsureCircuit | None = None
 
 
 def check_sort(sort: str) -> None:
@@ -61,7 +80,8 @@ def compare(
     base: Estimate | None = None,
     *,
     sort: SortKey = "latency",
-    what_if: Mapping[str, float] | None = None,
+    changes: Sequence[FigureChange] = (),
+    before: Sequence[Estimate] = (),
 ) -> ComparisonReport:
     """Hold the machines of ``report`` against ``base``.
 
@@ -71,13 +91,15 @@ def compare(
         base: the estimate that speed-ups are over; the slowest of the report when None.
         sort: by what; latency, energy and price from the least, utilization from the most, and
             what is unknown comes last.
-        what_if: figures that were set on the machines, for the report alone.
+        changes: the figures that were set on machines of the report.
+        before: estimates on such machines with their own figures.
 
     Raises:
         UsageError: there is no such order.
     """
     check_sort(sort)
     by_name = {profile.name: profile for profile in hardware}
+    as_it_is = {made.hardware: LatencyRange.like(made) for made in before}
     if base is None:
         base = max(report.estimates, key=lambda made: made.latency_s)
     rows = [
@@ -86,6 +108,7 @@ def compare(
             kind=by_name[made.hardware].kind,
             year=by_name[made.hardware].year,
             speed_up=base.latency_s / made.latency_s,
+            before=as_it_is.get(made.hardware),
         )
         for made in report.estimates
     ]
@@ -93,9 +116,11 @@ def compare(
         fhecost_version=VERSION,
         circuit=report.circuit,
         base=base.hardware,
-        what_if=what_if or {},
+        what_if={change.figure: change.after.value for change in changes},
+        changes=tuple(changes),
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
+        unsure=report.unsure,
     )
 
 

@@ -30,6 +30,7 @@ from fhecost.hardware.latency_model import (
     memory_refusal,
     optional,
 )
+from fhecost.hardware.memory import Held
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
 
 
@@ -83,10 +84,11 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
 
     with a = ``fourier_unit_s``, b = ``external_product_unit_s``, c = ``key_switch_unit_s`` and
     d = ``linear_element_s`` (the counts are the terms of the Concrete optimizer's cost, see
-    ``fhecost.circuits.work``; the constants are fitted by ``fhecost.measurement.fit``). A stage of
-    w lookups in each of s steps takes s*ceil(w/T) rounds on T threads; with more than one thread at
-    work each runs at ``thread_efficiency`` of its speed alone. Linear operations are bound by
-    memory and gain nothing from threads.
+    ``fhecost.circuits.work``; the constants are fitted by ``fhecost.measurement.fit``). A loop over
+    the lookups of w values takes ceil(w/T) rounds on T threads, and loops run one after the other
+    even where they don't wait for each other; a stage whose loops are unknown has one of them for
+    each of its steps. With more than one thread at work each runs at ``thread_efficiency`` of its
+    speed alone. Linear operations are bound by memory and gain nothing from threads.
 
     Each run hands the keys over once, at ``key_byte_s`` a byte whatever the threads.
 
@@ -126,6 +128,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         needed += circuit.input_bytes + circuit.output_bytes
         return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
 
+    def held(self, circuit: Workload, figures: CpuFigures) -> Held:
+        """The bootstrap key as generated and in the Fourier domain; a lookup a thread."""
+        return Held(2 * circuit.bsk_bytes + circuit.ksk_bytes, figures.threads.value)
+
     def preparation(
         self, circuit: Workload, figures: CpuFigures, warm_s: float, case: Case = Case.LIKELY
     ) -> Preparation | None:
@@ -155,10 +161,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         )
 
     def alone_s(self, stage: Stage, figures: CpuFigures) -> float:
-        """Seconds of one lookup of the stage, as often as its steps wait for each other."""
-        count, _ = _lookups(stage)
+        """Seconds of one lookup of the stage, as often as loops wait for each other."""
+        count, loops = _lookups(stage), sum(times for _, times in _loops(stage))
         seconds = sum(_one_thread_s(stage, figures, Case.LIKELY).values())
-        return stage.depth * seconds / count if count else 0.0
+        return loops * seconds / count if count else 0.0
 
     def costs(self, circuit: Workload, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""
@@ -176,15 +182,24 @@ def _streamed(stage: str, operation: Operation, count: int, one: Figure, case: C
     return Cost(stage, operation, seconds, Bottleneck.MEMORY_BANDWIDTH, one.source)
 
 
-def _lookups(stage: Stage) -> tuple[int, int]:
-    """How many lookups the threads share out of ``stage``, and how many of them at the same time.
+def _loops(stage: Stage) -> list[tuple[int, int]]:
+    """The loops over lookups that the threads share out, by their width and number.
 
-    The PBS, each with its part of the KS. KS that belong to no PBS are lookups of their own, but no
-    more of them than the stage has values: what one value needs, one thread does.
+    Where the compiled ones are unknown, one for each step. The PBS, each with its part of the KS;
+    KS that belong to no PBS are lookups of their own, but no more of them than the stage has
+    values: what one value needs, one thread does.
     """
+    if stage.loops:
+        return [(loop.width, loop.times) for loop in stage.loops]
     count = stage.pbs_count or stage.key_switch_count
     at_once = min(stage.parallel_width, math.ceil(count / stage.depth))
-    return min(count, stage.depth * at_once), at_once
+    return [(at_once, stage.depth)] if count else []
+
+
+def _lookups(stage: Stage) -> int:
+    """How many lookups the threads share out of ``stage``."""
+    shared = sum(width * times for width, times in _loops(stage))
+    return min(stage.pbs_count or stage.key_switch_count, shared)
 
 
 def _one_thread_s(stage: Stage, figures: CpuFigures, case: Case) -> dict[Operation, float]:
@@ -205,25 +220,33 @@ def _one_thread_s(stage: Stage, figures: CpuFigures, case: Case) -> dict[Operati
 
 
 def _lookup_costs(stage: Stage, figures: CpuFigures, case: Case) -> Iterator[Cost]:
-    count, at_once = _lookups(stage)
+    count, loops = _lookups(stage), _loops(stage)
     if not count:
         return
     threads = figures.threads.value
     together = case.rate(figures.thread_efficiency)
-    efficiency = together if min(at_once, threads) > 1 else 1.0
     # Seconds of one thread become seconds of the stage: rounds * (time of one lookup).
-    rounds = stage.depth * math.ceil(at_once / threads)
-    share = rounds / count / efficiency
+    rounds = sum(times * math.ceil(width / threads) for width, times in loops)
+    share = (
+        sum(
+            times * math.ceil(width / threads) / (together if min(width, threads) > 1 else 1.0)
+            for width, times in loops
+        )
+        / count
+    )
     full_share = 1 / threads / (together if threads > 1 else 1.0)
     narrow = count / (rounds * threads) <= NARROW
+    # What doesn't run side by side doesn't rest on the number of threads.
+    side_by_side = max(width for width, _ in loops) > 1
+    parallel = [figures.threads, figures.thread_efficiency] if side_by_side else []
     source: dict[Operation, Source] = {
         "pbs": figures.source_at(
             largest_size(stage),
             figures.fourier_unit_s,
             figures.external_product_unit_s,
-            figures.thread_efficiency,
+            *parallel,
         ),
-        "key_switch": weakest(figures.key_switch_unit_s, figures.thread_efficiency),
+        "key_switch": weakest(figures.key_switch_unit_s, *parallel),
     }
     bandwidth, streaming_s = figures.memory_bandwidth_bytes_per_s, 0.0
     if bandwidth is not None:
@@ -232,13 +255,14 @@ def _lookup_costs(stage: Stage, figures: CpuFigures, case: Case) -> Iterator[Cos
     for operation, seconds in _one_thread_s(stage, figures, case).items():
         least_s = streaming_s if operation == "pbs" else 0.0
         bottleneck = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
-        if least_s > seconds * share:
-            bottleneck = Bottleneck.MEMORY_BANDWIDTH
+        rests_on = source[operation]
+        if bandwidth is not None and least_s > seconds * share:
+            bottleneck, rests_on = Bottleneck.MEMORY_BANDWIDTH, bandwidth.source
         yield Cost(
             stage=stage.name,
             operation=operation,
             latency_s=max(seconds * share, least_s),
             bottleneck=bottleneck,
-            source=source[operation],
+            source=rests_on,
             busy_s=max(seconds * full_share, least_s),
         )

@@ -18,6 +18,19 @@ OPERATIONS: tuple[Operation, ...] = ("pbs", "key_switch", "linear", "keys", "tra
 """``keys`` is what a run pays to hand over the keys, ``transfer`` what crosses the host link."""
 
 
+SURE = 1e-3
+"""The error in all that an unsure circuit is held against."""
+
+
+WIDEST = 30.0
+"""How many times its low end the high end of a range may be: beyond, the latency isn't known."""
+
+
+def is_known(low_s: float, high_s: float) -> bool:
+    """Whether a latency with such a range says more than that nobody knows it."""
+    return high_s <= WIDEST * low_s
+
+
 class Bottleneck(StrEnum):
     """What keeps a stage from being faster."""
 
@@ -56,6 +69,27 @@ class Preparation(Frozen):
     peak_memory_bytes: float
 
 
+class MemoryUse(Frozen):
+    """What a run has in memory at once, and what is streamed.
+
+    ``keys_bytes`` and ``tile_bytes``, the ciphertexts that all lanes read and return at once, are
+    on each device, whose memory is ``capacity_bytes``. ``data_bytes`` are inputs and outputs;
+    ``data_streamed`` says whether they come over the host link for lack of room.
+    ``spilled_bytes`` is what stages read and return that are larger than the room: the high end of
+    an estimate moves it over the link. None is unknown.
+    """
+
+    keys_bytes: float
+    tile_bytes: float
+    data_bytes: float
+    widest_stage: str
+    widest_stage_bytes: float
+    capacity_bytes: float | None
+    link_bytes_per_s: float | None
+    data_streamed: bool | None
+    spilled_bytes: float | None
+
+
 class Estimate(Frozen):
     """One machine's estimate.
 
@@ -64,7 +98,8 @@ class Estimate(Frozen):
     other. ``energy_j`` is at full power all the time, ``price_usd`` the rent of the machine; None
     where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
     kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out.
-    ``preparation`` is what comes before a warm run, None where the model says nothing of it.
+    ``preparation`` is what comes before a warm run, None where the model says nothing of it,
+    ``memory`` what must be there at once and what is streamed, None likewise.
     """
 
     hardware: str
@@ -84,6 +119,7 @@ class Estimate(Frozen):
     hardware_hash: str
     circuit_hash: str
     preparation: Preparation | None = None
+    memory: MemoryUse | None = None
     energy_j: float | None = None
     price_usd: float | None = None
 
@@ -112,6 +148,34 @@ class Refusal(Frozen):
     reason: str
 
 
+class LatencyRange(Frozen):
+    """An estimate's latency, and its range."""
+
+    latency_s: float
+    low_s: float
+    high_s: float
+
+
+class UnsureCircuit(Frozen):
+    """How likely some lookup of a circuit goes wrong, and what ``sure_p_error`` would cost.
+
+    ``on_purpose`` is a head whose lookups were allowed to err, so that its accuracy is known with
+    the errors in it. ``work_factor`` is the complexity of the same circuit with parameter sets for
+    ``sure_p_error`` over its own, ``keys_bytes`` what its keys take then; both are None where
+    ``reason`` says why they aren't known. ``latency_s`` is by machine; of the others, ``refusals``
+    says why they can't run it.
+    """
+
+    global_p_error: float
+    on_purpose: bool
+    sure_p_error: float
+    work_factor: float | None = None
+    keys_bytes: int | None = None
+    latency_s: Mapping[str, LatencyRange] = {}
+    refusals: Mapping[str, str] = {}
+    reason: str | None = None
+
+
 class CircuitSummary(Frozen):
     """The circuit that an estimate is for."""
 
@@ -138,7 +202,8 @@ class CircuitSummary(Frozen):
 class EstimateReport(Frozen):
     """What ``fhecost estimate`` prints: the circuit and one estimate a machine.
 
-    ``beside`` holds the same of the published head of that shape, for comparison.
+    ``beside`` holds the same of the published head of that shape, for comparison,
+    ``unsure`` what is to be known where some lookup is likely to go wrong.
     """
 
     schema_version: Literal[2] = 2
@@ -147,6 +212,7 @@ class EstimateReport(Frozen):
     estimates: tuple[Estimate, ...]
     refusals: tuple[Refusal, ...] = ()
     beside: EstimateReport | None = None
+    unsure: UnsureCircuit | None = None
 
     def __str__(self) -> str:
         rows = [[name, latency, f"({low} to {high})"] for name, latency, low, high, _ in self._rows]

@@ -19,6 +19,8 @@ from fhecost.hardware.estimate import (
 from fhecost.hardware.latency_model import Case, by_operation
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
+from fhecost.hardware.unsure import unsure_circuit
+from fhecost.units import share
 from fhecost.version import VERSION
 
 REMEMBERED = 256
@@ -85,7 +87,7 @@ class Estimator:
             ImpossibleError: the machine can't run it.
         """
         costs = self._model.likely_costs(work, self._hardware, self._figures)
-        return by_operation(costs, self._model.left_out)
+        return by_operation(costs, self._model.leaves_out(self._figures))
 
 
 def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
@@ -104,7 +106,8 @@ def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
 
 def _widened(made: Estimate, cost_error: float) -> Estimate:
     """An estimate whose range also holds what the circuit's own cost may be off."""
-    note = f"the circuit is predicted, not compiled: its cost may be off by {cost_error:.0%}"
+    off = share(cost_error) if cost_error < 1 else f"a factor of {1 + cost_error:.1f}"
+    note = f"the circuit is predicted, not compiled: its cost may be off by {off}"
     return made.changed(
         low_s=made.low_s / (1 + cost_error),
         high_s=made.high_s * (1 + cost_error),
@@ -118,6 +121,7 @@ def estimate_all(
     *,
     skip_impossible: bool = False,
     least: int = 1,
+    sure: CircuitProfile | str | None = None,
 ) -> EstimateReport:
     """Estimates for several machines.
 
@@ -126,6 +130,8 @@ def estimate_all(
         hardware: where it runs.
         skip_impossible: a machine that can't run the circuit becomes a refusal in the report.
         least: so many machines must be left.
+        sure: where some lookup is likely to go wrong, the same circuit with parameter sets that
+            make it unlikely, or why there is none; see :mod:`fhecost.hardware.unsure`.
 
     Raises:
         ImpossibleError: a machine can't run the circuit and ``skip_impossible`` is false, or too
@@ -133,9 +139,10 @@ def estimate_all(
     """
     estimates: list[Estimate] = []
     refusals: list[Refusal] = []
+    estimators = {profile.name: Estimator(profile) for profile in hardware}
     for profile in hardware:
         try:
-            estimates.append(estimate(circuit, profile))
+            estimates.append(estimators[profile.name](circuit))
         except ImpossibleError as error:
             if not skip_impossible:
                 raise
@@ -149,6 +156,7 @@ def estimate_all(
         circuit=summarize(circuit),
         estimates=tuple(estimates),
         refusals=tuple(refusals),
+        unsure=unsure_circuit(circuit, estimators, sure),
     )
 
 

@@ -13,7 +13,6 @@ from fhecost.circuits.work import TORUS_BYTES, bootstrap_key_bytes, key_switch_u
 from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
-    HOST_TRANSFER,
     Case,
     Cost,
     ExtrapolatedFigures,
@@ -21,9 +20,12 @@ from fhecost.hardware.latency_model import (
     key_refusal,
     largest_size,
     streamed_linear_cost,
+    transfer_cost,
 )
+from fhecost.hardware.memory import Held
 from fhecost.provenance import (
     CountFigure,
+    Figure,
     FractionFigure,
     PositiveFigure,
     PowerOfTwoFigure,
@@ -82,7 +84,8 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     R is that of one published batch of a backend, t0, r and s come from three published
     single operations of one release (``hardware/*.yaml`` names them); the optimizer's units are
     those of ``fhecost.circuits.work``. Left out: loading the keys (they stay on the device) and
-    communication between devices, which have no need of each other.
+    communication between devices, which have no need of each other. What doesn't fit
+    the memory: ``fhecost.hardware.memory``.
     """
 
     figures_type: ClassVar[type[ExtrapolatedFigures]] = GpuFigures
@@ -100,6 +103,11 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
         limit = figures.largest_polynomial_size.value
         return key_refusal(circuit, limit, figures.memory_bytes)
 
+    def held(self, circuit: Workload, figures: GpuFigures) -> Held:
+        """All keys on every device; a lookup a multiprocessor."""
+        keys_bytes = circuit.bsk_bytes + circuit.ksk_bytes
+        return Held(keys_bytes, figures.concurrent_pbs.value, figures.devices.value)
+
     def alone_s(self, stage: Stage, figures: GpuFigures) -> float:
         """Seconds of the stage's chain of lookups."""
         return _load(stage, figures, Case.LIKELY).chain_s
@@ -107,17 +115,12 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     def costs(self, circuit: Workload, figures: GpuFigures, case: Case) -> list[Cost]:
         """Costs by stage; a level's time is shared out by the time its stages would take alone."""
         costs: list[Cost] = []
-        passes, devices = figures.ciphertext_passes_per_linear_operation, figures.devices.value
+        passes, devices = figures.ciphertext_passes_per_linear_operation, figures.devices
         bandwidth = figures.memory_bandwidth_bytes_per_s
         for level in _levels(circuit):
             costs += _level_costs(level, figures, case)
             costs += [streamed_linear_cost(s, passes, bandwidth, case, devices) for s in level]
-        link = figures.host_link_bytes_per_s
-        moved_s = (circuit.input_bytes + circuit.output_bytes) / case.rate(link)
-        costs.append(
-            Cost(HOST_TRANSFER, "transfer", moved_s, Bottleneck.TRANSFER, link.source, busy_s=0.0)
-        )
-        return costs
+        return [*costs, transfer_cost(circuit, figures.host_link_bytes_per_s, case)]
 
 
 def _levels(circuit: Workload) -> list[tuple[Stage, ...]]:
@@ -138,12 +141,17 @@ def _levels(circuit: Workload) -> list[tuple[Stage, ...]]:
 
 @dataclass(frozen=True)
 class _Load:
-    """The lookups of a stage: seconds on devices that are full, and in a chain, each one alone."""
+    """The lookups of a stage: seconds on devices that are full, and in a chain, each one alone.
+
+    ``full_on`` and ``chain_on`` are the figures that the seconds of PBS rest on.
+    """
 
     stage: str
     full_s: Mapping[Operation, float]
     chain_s: float
     streamed: bool
+    full_on: tuple[Figure, ...]
+    chain_on: tuple[Figure, ...]
 
     @property
     def busy_s(self) -> float:
@@ -156,6 +164,7 @@ class _Load:
 
 def _load(stage: Stage, figures: GpuFigures, case: Case) -> _Load:
     work = moved = one_pbs_s = 0.0
+    spilled: tuple[Figure, ...] = ()
     for use in stage.pbs:
         parameters = use.parameters
         stretch = figures.stretch(parameters.polynomial_size, case)
@@ -167,6 +176,7 @@ def _load(stage: Stage, figures: GpuFigures, case: Case) -> _Load:
         polynomials = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
         step_bytes = polynomials * parameters.polynomial_size * TORUS_BYTES
         if step_bytes > figures.shared_memory_bytes.value:
+            spilled = (figures.spilled_rate_share, figures.shared_memory_bytes)
             moved += use.count * parameters.lwe_dimension * 2 * step_bytes
             single_rate *= case.rate(figures.spilled_rate_share)
         overhead_s = parameters.lwe_dimension * case.cost(figures.step_overhead_s)
@@ -186,6 +196,10 @@ def _load(stage: Stage, figures: GpuFigures, case: Case) -> _Load:
         {"pbs": max(compute_s, stream_s) / devices, "key_switch": switch_s / devices},
         chain_s=stage.depth * (one_pbs_s + one_switch_s),
         streamed=stream_s > compute_s,
+        full_on=(figures.memory_bandwidth_bytes_per_s, figures.concurrent_pbs, *spilled[1:])
+        if stream_s > compute_s
+        else (figures.saturated_rate_units_per_s,),
+        chain_on=(figures.step_overhead_s, figures.single_pbs_rate_units_per_s, *spilled),
     )
 
 
@@ -195,20 +209,21 @@ def _level_costs(level: tuple[Stage, ...], figures: GpuFigures, case: Case) -> l
     if not loads:
         return []
     busy_s = sum(load.busy_s for load in loads)
-    longest_s = max(load.chain_s for load in loads)
+    waited_for = max(loads, key=lambda load: load.chain_s)
+    longest_s = waited_for.chain_s
     scale = max(busy_s, longest_s) / sum(load.alone_s for load in loads)
     full = busy_s >= longest_s
-    pbs_rate, switch_rate = (
-        (figures.saturated_rate_units_per_s, figures.key_switch_rate_units_per_s)
-        if full
-        else (figures.single_pbs_rate_units_per_s, figures.single_key_switch_rate_units_per_s)
+    switch_rate = (
+        figures.devices if full else figures.single_key_switch_rate_units_per_s,
+        figures.key_switch_rate_units_per_s,
     )
-    source: dict[Operation, Source] = {
-        "pbs": figures.source_at(largest_size(*level), pbs_rate),
-        "key_switch": weakest(switch_rate, figures.key_switch_rate_units_per_s),
-    }
     costs = []
     for load in loads:
+        pbs_on = (figures.devices, *load.full_on) if full else waited_for.chain_on
+        source: dict[Operation, Source] = {
+            "pbs": figures.source_at(largest_size(*level), *pbs_on),
+            "key_switch": weakest(*switch_rate),
+        }
         work = Bottleneck.MEMORY_BANDWIDTH if load.streamed else Bottleneck.COMPUTE
         bound_by = work if full else Bottleneck.PARALLEL_WIDTH
         for operation, seconds in load.full_s.items():

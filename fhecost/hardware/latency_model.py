@@ -28,10 +28,12 @@ from fhecost.hardware.estimate import (
     OPERATIONS,
     Bottleneck,
     Estimate,
+    MemoryUse,
     Operation,
     Preparation,
     StageEstimate,
 )
+from fhecost.hardware.memory import Held, memory_assumptions, memory_use, spill_s
 from fhecost.hardware.profile import HardwareProfile, PbsKind
 from fhecost.provenance import (
     AtLeastOneFigure,
@@ -183,6 +185,14 @@ class LatencyModel(ABC, Generic[F]):
         """Key generation, first run and memory, given a warm run's time; None if unknown."""
         return None
 
+    def held(self, circuit: Workload, figures: F) -> Held | None:
+        """The keys that each device holds, its lanes, and devices; None if nothing is known."""
+        return None
+
+    def leaves_out(self, figures: F) -> frozenset[Operation]:
+        """Operations that the model says nothing of, on a machine with these figures."""
+        return self.left_out
+
     def read_figures(self, hardware: HardwareProfile) -> F:
         """The machine's figures, checked against what this model needs.
 
@@ -204,6 +214,9 @@ class LatencyModel(ABC, Generic[F]):
             ImpossibleError: the machine can't run the circuit.
         """
         costs = self.likely_costs(circuit, hardware, figures)
+        left_out, memory = self.leaves_out(figures), self._memory(circuit, figures)
+        if isinstance(memory, str):
+            raise ImpossibleError(f"{hardware.name}: {memory}")
         total = sum(cost.latency_s for cost in costs)
         low, high = (
             sum(cost.latency_s for cost in self.costs(circuit, figures, case))
@@ -216,14 +229,19 @@ class LatencyModel(ABC, Generic[F]):
             latency_model=hardware.latency_model,
             latency_s=total,
             low_s=low,
-            high_s=high,
+            high_s=high + spill_s(memory, figures.host_link_bytes_per_s),
             bottleneck=_largest(costs),
-            by_stage=_by_stage(costs, self.left_out),
+            by_stage=_by_stage(costs, left_out),
             idle_s=sum(cost.latency_s - cost.at_work_s for cost in costs),
             critical_path_s=_critical_path(circuit, lambda stage: self.alone_s(stage, figures)),
-            by_operation_s=by_operation(costs, self.left_out),
+            by_operation_s=by_operation(costs, left_out),
             sources={source: by_source[source] / total for source in Source if source in by_source},
-            assumptions=(*self.assumptions, *hardware.assumptions),
+            assumptions=(
+                *self.assumptions,
+                *hardware.assumptions,
+                *(memory_assumptions(memory) if memory else ()),
+            ),
+            memory=memory,
             references=hardware.references,
             hardware_hash=hardware_hash,
             circuit_hash=circuit.hash,
@@ -231,6 +249,12 @@ class LatencyModel(ABC, Generic[F]):
             energy_j=_times(total, figures.power_w),
             price_usd=_times(total / 3600, figures.price_usd_per_hour),
         )
+
+    def _memory(self, circuit: Workload, figures: F) -> MemoryUse | str | None:
+        held = self.held(circuit, figures)
+        if held is None:
+            return None
+        return memory_use(circuit, held, figures.memory_bytes, figures.host_link_bytes_per_s)
 
     def likely_costs(self, circuit: Workload, hardware: HardwareProfile, figures: F) -> list[Cost]:
         """The likely costs of ``circuit`` on ``hardware``, which needs to be no whole circuit.
@@ -258,13 +282,19 @@ def _times(quantity: float, figure: Figure | None) -> float | None:
 
 
 def streamed_linear_cost(
-    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: float
+    stage: Stage, passes: Figure, bandwidth: Figure, case: Case, devices: Figure
 ) -> Cost:
     """Linear operations that stream each ciphertext ``passes`` times through memory."""
     touched = sum(use.count * ciphertext_bytes(use.lwe_dimension) for use in stage.linear)
-    seconds = touched * case.cost(passes) / case.rate(bandwidth) / devices
-    source = weakest(passes, bandwidth)
+    seconds = touched * case.cost(passes) / case.rate(bandwidth) / devices.value
+    source = weakest(passes, bandwidth, devices)
     return Cost(stage.name, "linear", seconds, Bottleneck.MEMORY_BANDWIDTH, source)
+
+
+def transfer_cost(circuit: Workload, link: Figure, case: Case) -> Cost:
+    """Inputs and outputs that cross the host link once."""
+    moved_s = (circuit.input_bytes + circuit.output_bytes) / case.rate(link)
+    return Cost(HOST_TRANSFER, "transfer", moved_s, Bottleneck.TRANSFER, link.source, busy_s=0.0)
 
 
 def key_refusal(circuit: Workload, limit: float, memory: Figure | None) -> str | None:

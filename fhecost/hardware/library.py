@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,17 @@ from fhecost.files import AnyPath, configuration_folder, read_text
 from fhecost.hardware.names import ALL, DEFAULT, MEASURED
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers are those of YAML 1.2: 1.0e9 is one, without a sign after the e too."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
 
 HardwareNames = str | Sequence[str | HardwareProfile]
 """The name of a machine, ``all`` or ``default``, or names and hardware profiles one by one."""
@@ -95,7 +107,7 @@ def _read(path: Path) -> tuple[HardwareProfile | None, list[str]]:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        content: Any = yaml.safe_load(read_text(path))
+        content: Any = yaml.load(read_text(path), _Loader)  # noqa: S506: a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -30,7 +30,9 @@ from fhecost.hardware.latency_model import (
     largest_size,
     optional,
     streamed_linear_cost,
+    transfer_cost,
 )
+from fhecost.hardware.memory import Held
 from fhecost.provenance import (
     CountFigure,
     Figure,
@@ -105,13 +107,14 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     CASCADE's own model (Du et al., 2026): batch steps, each the longer of compute and
     communication; the optimizer's units are those of ``fhecost.circuits.work``.
 
-    Left out: the host link where none is published, and the time to fill and drain the pipeline.
+    Inputs and outputs cross the host link once where it is known. Left out: that where it isn't,
+    and the time to fill and drain the pipeline.
     """
 
     figures_type: ClassVar[type[ExtrapolatedFigures]] = PipelinedFigures
     assumptions: ClassVar[tuple[str, ...]] = (
-        "keys are in the accelerator's memory before the run; host transfer, encryption and "
-        "decryption left out",
+        "keys are in the accelerator's memory before the run; encryption and decryption left out, "
+        "and host transfer where no link is known",
         "coarse: one rate of work for all sets up to the largest N, 64-bit torus included; the "
         "range widens with each doubling of N beyond the published ones",
         "coarse: stages of one dependency level don't share a batch",
@@ -124,6 +127,16 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
         """A set with a larger N than the hardware's, or keys beyond its memory, can't be run."""
         return key_refusal(circuit, figures.largest_polynomial_size.value, figures.memory_bytes)
 
+    def held(self, circuit: Workload, figures: PipelinedFigures) -> Held:
+        """All keys on every device, and a batch."""
+        keys_bytes = circuit.bsk_bytes + circuit.ksk_bytes
+        return Held(keys_bytes, figures.batch.value, figures.devices.value)
+
+    def leaves_out(self, figures: PipelinedFigures) -> frozenset[Operation]:
+        """The host link where it isn't known."""
+        known = figures.host_link_bytes_per_s is not None
+        return self.left_out - {"transfer"} if known else self.left_out
+
     def alone_s(self, stage: Stage, figures: PipelinedFigures) -> float:
         """Seconds of the shortest batch step, as often as the stage's steps wait for each other."""
         steps = _Steps(figures, Case.LIKELY)
@@ -135,7 +148,18 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
     def costs(self, circuit: Workload, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
         steps = _Steps(figures, case)
-        return [cost for stage in circuit.stages for cost in steps.costs(stage)]
+        costs = [cost for stage in circuit.stages for cost in steps.costs(stage)]
+        if figures.host_link_bytes_per_s is not None:
+            costs.append(transfer_cost(circuit, figures.host_link_bytes_per_s, case))
+        return costs
+
+
+class _BoundBy(NamedTuple):
+    """What sets the length of batch steps; a last one may differ from full ones."""
+
+    computing: bool
+    streaming: bool
+    shortest_step: bool
 
 
 class _Steps:
@@ -177,18 +201,26 @@ class _Steps:
             raise TypeError("checked when the figures were read")
         return butterflies / (rate(figures.clock_hz) * rate(figures.butterfly_units))
 
-    def _source(self, operation: Operation, streaming: bool, largest: int | None) -> Source:
+    def _source(self, operation: Operation, bound_by: _BoundBy, largest: int | None) -> Source:
         """What the time of batch steps rests on: their number on the batch, their length on a rate.
 
         ``largest`` is the largest N of the stage, None where it has no PBS: nothing hides its KS.
         """
         figures = self.figures
-        speed: tuple[Figure | None, ...] = (figures.clock_hz, figures.butterfly_units)
-        if streaming:
-            speed = (figures.memory_bandwidth_bytes_per_s,)
-        elif figures.work_rate_units_per_s is not None:
-            speed = (figures.work_rate_units_per_s,)
-        known = [figure for figure in (figures.batch, *speed) if figure is not None]
+        speed: list[Figure | None] = []
+        if bound_by.streaming:
+            speed.append(figures.memory_bandwidth_bytes_per_s)
+            if operation == "pbs":
+                # A key that could stay on the chip wouldn't be streamed.
+                speed.append(figures.on_chip_key_bytes)
+        if bound_by.computing:
+            speed += (figures.work_rate_units_per_s, figures.butterfly_units)
+            if figures.work_rate_units_per_s is None:
+                speed.append(figures.clock_hz)
+        if bound_by.shortest_step:
+            speed.append(figures.shortest_step_share)
+        every = (figures.devices, figures.batch, *speed)
+        known = [figure for figure in every if figure is not None]
         if largest is None:
             return weakest(*known)
         if operation == "key_switch":
@@ -208,7 +240,7 @@ class _Steps:
             yield self._cost(stage, "key_switch", switch.count, full_s, key_s)
         passes = self.figures.ciphertext_passes_per_linear_operation
         bandwidth = self.figures.memory_bandwidth_bytes_per_s
-        yield streamed_linear_cost(stage, passes, bandwidth, self.case, self.devices)
+        yield streamed_linear_cost(stage, passes, bandwidth, self.case, self.figures.devices)
 
     def _cost(
         self, stage: Stage, operation: Operation, count: int, full_s: float, key_s: float
@@ -218,7 +250,8 @@ class _Steps:
         per_depth = math.ceil(count / stage.depth)
         on_one = math.ceil(per_depth / devices)
         full_steps, rest = divmod(on_one, int(batch))
-        last_s = max(self.shortest, rest / batch) * full_s if rest else 0.0
+        at_rate_s = rest / batch * full_s
+        last_s = max(self.shortest * full_s, at_rate_s) if rest else 0.0
         compute_s = full_steps * max(full_s, key_s) + (max(last_s, key_s) if rest else 0.0)
         lanes = math.ceil(on_one / batch) * batch * devices
         if key_s > full_s:
@@ -227,12 +260,17 @@ class _Steps:
             bottleneck = Bottleneck.PARALLEL_WIDTH
         else:
             bottleneck = Bottleneck.COMPUTE
+        bound_by = _BoundBy(
+            computing=key_s <= full_s,
+            streaming=key_s > (last_s if rest else full_s),
+            shortest_step=key_s < last_s > at_rate_s,
+        )
         largest = largest_size(stage) if stage.pbs else None
         return Cost(
             stage=stage.name,
             operation=operation,
             latency_s=stage.depth * compute_s,
             bottleneck=bottleneck,
-            source=self.source(operation, key_s > full_s, largest),
+            source=self.source(operation, bound_by, largest),
             busy_s=count / (batch * devices) * max(full_s, key_s),
         )

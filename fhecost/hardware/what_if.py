@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fhecost.errors import FieldError, UsageError
+from fhecost.frozen import Frozen
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.provenance import Figure, Source
@@ -13,25 +14,42 @@ from fhecost.provenance import Figure, Source
 _ALIASES: Mapping[str, str] = {"cores": "threads"}
 """Other names that architects use for a figure."""
 
+_RATIONALE = "set for this estimate"
+
+
+class FigureChange(Frozen):
+    """A figure of a machine that was set; ``before`` is None where the machine's is not known."""
+
+    hardware: str
+    figure: str
+    before: Figure | None
+    after: Figure
+
 
 def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> HardwareProfile:
-    """``hardware`` with some figures set to ``values``, in their SI units, as exact assumptions.
+    """``hardware`` with some figures set to ``values``, in their SI units, as assumptions.
+
+    A figure that has a range keeps it, relative to its value: another number of butterflies is
+    as unsure as the one before. One that the machine lacks is taken as exact.
 
     Args:
         hardware: one machine.
-        values: by name of the figure; ``cores`` stands for ``threads``.
+        values: by name of the figure; ``cores`` is another name of ``threads``.
 
     Raises:
-        UsageError: the machine's latency model knows no figure of that name.
+        UsageError: the machine's latency model knows no figure of that name, or one is named twice.
     """
     known = known_figures(hardware)
+    figures = latency_model_named(hardware.latency_model).read_figures(hardware)
     changed = dict(hardware.figures)
-    for asked, value in values.items():
-        name = _figure_meant(asked, known)
-        if name is None:
-            raise UsageError(f"{hardware.name}: has no figure {asked}; there is {', '.join(known)}")
-        changed[name] = Figure(
-            value=value, source=Source.ASSUMED, rationale="set for this estimate"
+    for name, value in _named(values, known).items():
+        if name not in known:
+            raise UsageError(f"{hardware.name}: has no figure {name}; there is {', '.join(known)}")
+        own: Figure | None = getattr(figures, name)
+        changed[name] = (
+            Figure(value=value, source=Source.ASSUMED, rationale=_RATIONALE)
+            if own is None
+            else own.set_to(value, _RATIONALE)
         )
     return hardware.changed(figures=changed)
 
@@ -39,29 +57,80 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
 def with_figures_where_known(
     hardware: Sequence[HardwareProfile], values: Mapping[str, float]
 ) -> list[HardwareProfile]:
-    """Each machine with those of ``values`` that its latency model knows.
+    """Each machine with those of ``values`` that it can have.
+
+    One that its latency model knows and that doesn't go with its other figures, such as butterflies
+    on a chip whose rate of work is published, isn't a figure of that machine.
 
     Raises:
-        UsageError: no machine knows one of them, or it isn't positive.
+        UsageError: no machine can have one of them, one is named twice, or it isn't positive.
     """
     names = sorted({name for profile in hardware for name in known_figures(profile)})
     for asked, value in values.items():
-        if _figure_meant(asked, names) is None:
+        if _figure_meant(asked, names) not in names:
             raise FieldError("what_if", f"no figure of these machines; {', '.join(names)}", asked)
         if not 0 < value < math.inf:
             raise FieldError("what_if", "must be a positive number", f"{asked}={value:g}")
-    changed = []
+    meant = _named(values, names)
+    changed, left = [], set(meant)
     for profile in hardware:
-        known = known_figures(profile)
-        fitting = {n: v for n, v in values.items() if _figure_meant(n, known) is not None}
+        fitting = {
+            name: value
+            for name, value in meant.items()
+            if name in profile.figures or _goes_with(profile, name, value)
+        }
+        left -= fitting.keys()
         changed.append(with_figures(profile, fitting) if fitting else profile)
+    if left:
+        why = "doesn't go with the other figures of any of these machines"
+        raise FieldError("what_if", why, min(left))
     return changed
 
 
-def _figure_meant(asked: str, known: Sequence[str]) -> str | None:
-    """The figure that ``asked`` names, by its own name or by another; None when there is none."""
-    name = asked if asked in known else _ALIASES.get(asked)
-    return name if name in known else None
+def _goes_with(hardware: HardwareProfile, name: str, value: float) -> bool:
+    """Whether the machine can have the figure ``name``, which it lacks."""
+    if name not in known_figures(hardware):
+        return False
+    try:
+        latency_model_named(hardware.latency_model).read_figures(
+            with_figures(hardware, {name: value})
+        )
+    except UsageError:
+        return False
+    return True
+
+
+def changes_between(
+    own: Sequence[HardwareProfile], changed: Sequence[HardwareProfile]
+) -> Iterator[FigureChange]:
+    """What was set on the machines ``own`` to make ``changed`` of them, machine by machine."""
+    for before, after in zip(own, changed, strict=True):
+        for name, figure in after.figures.items():
+            # One that is set to what it was is an assumption now, so it differs too.
+            if figure != before.figures.get(name):
+                yield FigureChange(
+                    hardware=after.name,
+                    figure=name,
+                    before=before.figures.get(name),
+                    after=figure,
+                )
+
+
+def _named(values: Mapping[str, float], known: Sequence[str]) -> dict[str, float]:
+    """``values`` by the figures' own names, of the ``known`` ones; unknown names stay."""
+    named: dict[str, float] = {}
+    for asked, value in values.items():
+        name = _figure_meant(asked, known)
+        if name in named:
+            raise FieldError("what_if", f"is the figure {name}, which is set already", asked)
+        named[name] = value
+    return named
+
+
+def _figure_meant(asked: str, known: Sequence[str]) -> str:
+    """The figure that ``asked`` names, by its own name or by another one of a ``known`` figure."""
+    other = _ALIASES.get(asked)
+    return other if other is not None and other in known and asked not in known else asked
 
 
 def known_figures(hardware: HardwareProfile) -> list[str]:

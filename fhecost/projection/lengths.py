@@ -41,6 +41,7 @@ class LengthPoint(Frozen):
     pbs_count: int | None = None
     complexity: float | None = None
     max_bit_width: int | None = None
+    global_p_error: float | None = None
     circuit_hash: str | None = None
     parameter_sets: str | None = None
     cost_error: float | None = None
@@ -132,6 +133,7 @@ def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> Length
         pbs_count=circuit.pbs_count,
         complexity=circuit.complexity,
         max_bit_width=circuit.max_bit_width,
+        global_p_error=circuit.global_p_error,
         circuit_hash=circuit.hash,
         parameter_sets=circuit.description.parameter_sets,
         cost_error=circuit.cost_error,

@@ -7,17 +7,19 @@ from dataclasses import replace
 from functools import cache
 from typing import Literal
 
+from fhecost.circuit_request import PredictedShape, sure_circuit
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import ImpossibleError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import Estimate
+from fhecost.hardware.estimate import Estimate, UnsureCircuit
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import HardwareNames, load_hardware
 from fhecost.hardware.names import ALL, DEFAULT
 from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.hardware.unsure import UNSURE, unsure_circuit
 from fhecost.projection.lengths import (
     LengthProjection,
     estimates_or_refusals,
@@ -35,7 +37,8 @@ class ProjectionReport(Frozen):
 
     ``kinds`` are those of all machines. ``refusals`` says by machine why it has no figure at any
     length, or none over the years. ``longest`` is the longest of the estimated lengths that meets
-    the target, None where none does.
+    the target, None where none does. ``unsure`` is of the longest length where some lookup is
+    likely to go wrong, None where there is none.
     """
 
     schema_version: Literal[2] = 2
@@ -48,6 +51,7 @@ class ProjectionReport(Frozen):
     target_s: float | None
     longest: Mapping[str, int | None]
     refusals: Mapping[str, str]
+    unsure: UnsureCircuit | None = None
 
 
 def project(
@@ -102,6 +106,7 @@ def project(
         over_years, without = _years(start, left, estimators, wanted_years, target_s)
         refusals |= without
     shape = circuit.shape
+    unsure = [one.seq_len for one in projected.points if (one.global_p_error or 0.0) > UNSURE]
     return ProjectionReport(
         description=CircuitDescription(
             model=shape.name,
@@ -121,7 +126,13 @@ def project(
         if target_s is None
         else {one.name: longest_within(projected, one.name, target_s) for one in left},
         refusals=refusals,
+        unsure=_unsure(replace(circuit, seq_len=unsure[-1]), estimators) if unsure else None,
     )
+
+
+def _unsure(circuit: ShapeRequest, estimators: Mapping[str, Estimator]) -> UnsureCircuit | None:
+    found, request = profile_of_shape(circuit), PredictedShape(circuit)
+    return unsure_circuit(found, estimators, sure_circuit(request, found))
 
 
 def _years(

@@ -266,6 +266,9 @@ def _assumptions(projection: YearProjection) -> tuple[str, ...]:
     said = [
         f"the trend of {within[0]} to {math.floor(trend.last_date)} goes on; the data speak "
         f"for no year after {within[-1]}, as far ahead as they go back",
+        f"the estimate is taken as one of {projection.base_year}, the year of its machine's "
+        "profile, whatever year each of its figures was published in",
+        "the trend is one of single operations; a machine full of them is taken to move along it",
         "p_fail is held at that of the estimate: a circuit chooses it",
         "a machine of each year; the high end has one that is up to "
         f"{trend.longest_generation:.1f} years old, the longest that a generation lasted"

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
-from fhecost.provenance import Source
+from fhecost.hardware.estimate import LatencyRange
+from fhecost.hardware.memory import memory_assumptions
+from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Refusals, Text
+from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import amount, duration, share, span
 
 energy = partial(amount, unit="J")
@@ -28,16 +32,15 @@ def comparison_document(report: ComparisonReport) -> Document:
 
 def _blocks(report: ComparisonReport) -> Iterator[Block]:
     circuit, rows = report.circuit, report.rows
+    yield from unsure_blocks(report.unsure)
     yield Text(f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS")
-    if report.what_if:
-        values = ", ".join(f"{name} = {value:g}" for name, value in report.what_if.items())
-        yield Text(f"what if: {values}, on every machine that has the figure")
+    yield from _what_if(report)
     machines = names("machine", (row.hardware for row in rows))
     speed_ups = ("1 (base)" if row.hardware == report.base else row.speed_up for row in rows)
     yield Table(
         machines,
         column("kind", (row.kind for row in rows)),
-        numbers("latency", (row.latency_s for row in rows), duration),
+        numbers("latency", map(latency_words, rows)),
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
         numbers("speed-up", speed_ups, lambda x: f"{x:,.0f}" if x >= 99.5 else f"{x:.3g}"),
     )
@@ -49,12 +52,72 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
         numbers("price", (row.price_usd for row in rows), price),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
     )
+    unknown = not_known_lines((row.hardware, row) for row in rows)
+    yield Note(*unknown, *_alike(rows), *_streamed(rows))
     # A line a reason: many machines end at the same N.
     refused: dict[str, list[str]] = {}
     for refusal in report.refusals:
         refused.setdefault(refusal.reason, []).append(refusal.hardware)
     yield Refusals(*(f"not {', '.join(they)}: {why}" for why, they in refused.items()))
     yield _LEGEND
+
+
+def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
+    """Machines with one latency to the digit: nothing that tells them apart is asked of them."""
+    alike: dict[tuple[float, float, float], list[str]] = {}
+    for row in rows:
+        alike.setdefault((row.latency_s, row.low_s, row.high_s), []).append(row.hardware)
+    for machines in alike.values():
+        if len(machines) > 1:
+            yield (
+                f"{', '.join(machines)}: the same to the digit, since all figures that this "
+                "circuit's time rests on are the same"
+            )
+
+
+def _streamed(rows: Sequence[ComparisonRow]) -> Iterator[str]:
+    """What doesn't fit the machines' memories, and how it gets there: a line for those alike."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.memory is not None and row.memory.capacity_bytes is not None:
+            for text in memory_assumptions(row.memory)[1:]:
+                said.setdefault(text, []).append(row.hardware)
+    yield from (f"{', '.join(machines)}: {text}" for text, machines in said.items())
+
+
+def _what_if(report: ComparisonReport) -> Iterator[Block]:
+    """The figures that were set, and what they do to the machines that have them."""
+    if not report.changes:
+        return
+    values = ", ".join(f"{name} = {value:g}" for name, value in report.what_if.items())
+    yield Text(
+        f"what if: {values}, on every machine that has the figure. What was set is assumed, and "
+        "keeps its range, relative to its value."
+    )
+    yield Table(
+        names("machine", (change.hardware for change in report.changes)),
+        names("figure", (change.figure for change in report.changes), least=20),
+        numbers("before", (change.before for change in report.changes), _figure),
+        numbers("set to", (change.after for change in report.changes), _figure),
+    )
+    set_on = {change.hardware for change in report.changes}
+    rows = [row for row in report.rows if row.hardware in set_on]
+    befores = [row.before for row in rows]
+    if rows:
+        yield Table(
+            names("machine", (row.hardware for row in rows)),
+            numbers("before", (one and one.latency_s for one in befores), duration),
+            numbers("range", (one and span(one.low_s, one.high_s) for one in befores)),
+            numbers("after", (row.latency_s for row in rows), duration),
+            numbers("range", (span(row.low_s, row.high_s) for row in rows)),
+        )
+
+
+def _figure(figure: Figure) -> str:
+    """A figure's value with its range, if it has one."""
+    if figure.lowest == figure.highest:
+        return f"{figure.value:g}"
+    return f"{figure.value:g} ({figure.lowest:g} to {figure.highest:g})"
 
 
 def price(usd: float) -> str:
@@ -78,11 +141,16 @@ def _records(rows: Sequence[ComparisonRow]) -> Table:
     fields = (
         "hardware", "kind", "year", "latency_s", "low_s", "high_s", "utilization",
         "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd", *shares,
+        *(f"before_{name}" for name in LatencyRange.model_fields),
     )  # fmt: skip
     return records(
         fields,
         (
-            dict(row) | {name: row.sources.get(source, 0.0) for name, source in shares.items()}
+            {
+                **dict(row),
+                **{name: row.sources.get(source, 0.0) for name, source in shares.items()},
+                **({f"before_{name}": s for name, s in row.before} if row.before else {}),
+            }
             for row in rows
         ),
     )

@@ -11,7 +11,9 @@ from fhecost.hardware.estimate import OPERATIONS, CircuitSummary, Estimate, Esti
 from fhecost.report import drawing
 from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
-from fhecost.report.document import Block, Document, Heading, Listing, Refusals, Text
+from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
+from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import duration, share
 
 _NO_STAGE = "without PBS, and transfer"
@@ -23,10 +25,12 @@ def estimate_document(report: EstimateReport) -> Document:
     """The circuit, where its time goes, the latencies, and what each of them rests on."""
     return Document(
         blocks=(
+            *unsure_blocks(report.unsure),
             Heading("Circuit"),
             *circuit_blocks(report),
             Heading("Latency"),
             _latency_table(report.estimates),
+            Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals)),
             *_beside(report),
             Heading("How sure"),
@@ -70,7 +74,7 @@ def _latency_table(estimates: Sequence[Estimate]) -> Table:
     largest = [max(made.sources.items(), key=itemgetter(1)) for made in estimates]
     return Table(
         names("machine", (made.hardware for made in estimates)),
-        numbers("latency", (made.latency_s for made in estimates), duration),
+        numbers("latency", map(latency_words, estimates)),
         numbers("from", (made.low_s for made in estimates), duration),
         numbers("to", (made.high_s for made in estimates), duration),
         column("bound by", (made.bottleneck.removeprefix("memory ") for made in estimates)),
@@ -114,9 +118,11 @@ def _records(report: EstimateReport) -> Table:
     fields = [
         "hardware", "latency_s", "low_s", "high_s", "bottleneck",
         *(f"{operation}_s" for operation in OPERATIONS),
-        "pbs_count", "key_switch_count", "circuit_hash", "hardware_hash", "refused_because",
+        "pbs_count", "key_switch_count", "global_p_error",
+        "circuit_hash", "hardware_hash", "refused_because",
     ]  # fmt: skip
-    counts = {"pbs_count": circuit.pbs_count, "key_switch_count": circuit.key_switch_count}
+    of_circuit = ("pbs_count", "key_switch_count", "global_p_error")
+    counts = {name: getattr(circuit, name) for name in of_circuit}
     rows = [
         {**dict(made), **counts, **{f"{name}_s": s for name, s in made.by_operation_s.items()}}
         for made in report.estimates

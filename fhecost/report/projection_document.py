@@ -6,18 +6,23 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
+from fhecost.hardware.estimate import LatencyRange
+from fhecost.hardware.unsure import UNSURE
 from fhecost.projection.lengths import PBS, LengthPoint, LengthProjection, PowerLaw
 from fhecost.projection.projection import ProjectionReport
+from fhecost.projection.trend_fit import Band
 from fhecost.report import drawing
 from fhecost.report.columns import Table, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
+from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.report.years_document import years_blocks, years_figures
 from fhecost.units import duration, share, span
 
 _FIELDS = (
-    "seq_len", "pbs_count", "complexity", "max_bit_width", "hardware", "latency_s", "low_s",
-    "high_s", "reason",
+    "seq_len", "pbs_count", "complexity", "max_bit_width", "global_p_error", "hardware",
+    "latency_s", "low_s", "high_s", "reason",
 )  # fmt: skip
 _TOKENS = {"title": "tokens", "type": "log", "dtick": "D2", "automargin": True}
 
@@ -31,17 +36,21 @@ def _blocks(report: ProjectionReport) -> Iterator[Block]:
     points = report.lengths.points
     shown = _shown(points)
     yield Heading("Projection")
+    yield from _warning(report)
     yield Text(asked_line(report))
     latencies = {
-        name: [point.latency_s[name].value if name in point.latency_s else None for point in shown]
+        name: [
+            _latency(point.latency_s[name]) if name in point.latency_s else None for point in shown
+        ]
         for name in machines_of(report)
     }
     yield Table(
         numbers("tokens", (point.seq_len for point in shown)),
         numbers("PBS", (point.pbs_count for point in shown)),
-        *(numbers(name, values, duration) for name, values in latencies.items()),
+        *(numbers(name, values) for name, values in latencies.items()),
         fixed=2,
     )
+    yield Note(*_not_known(shown))
     if len(shown) < len(points):
         yield Note(f"{len(shown)} of {len(points)} lengths; `project --format csv` has them all")
     if report.lengths.laws:
@@ -59,6 +68,34 @@ def _blocks(report: ProjectionReport) -> Iterator[Block]:
     if report.years is not None:
         yield Heading(f"Over the years, at {report.years_seq_len:,} tokens")
         yield from years_blocks(report.years)
+
+
+def _latency(band: Band | None) -> str | None:
+    return None if band is None else latency_words(_ranged(band))
+
+
+def _ranged(band: Band) -> LatencyRange:
+    return LatencyRange(latency_s=band.value, low_s=band.low, high_s=band.high)
+
+
+def _not_known(points: Sequence[LengthPoint]) -> Iterator[str]:
+    return not_known_lines(
+        (name, _ranged(band)) for point in points for name, band in point.latency_s.items()
+    )
+
+
+def _warning(report: ProjectionReport) -> Iterator[Block]:
+    """Where a run is likely to go wrong, and what it would cost at the longest length."""
+    unsure = [
+        point
+        for point in report.lengths.points
+        if point.global_p_error is not None and point.global_p_error > UNSURE
+    ]
+    if unsure:
+        yield from unsure_blocks(report.unsure, at=f" at {unsure[-1].seq_len:,} tokens")
+        if len(unsure) > 1:
+            least = min(point.global_p_error or 0.0 for point in unsure)
+            yield Note(f"From {unsure[0].seq_len:,} tokens on in {share(least)} of runs or more.")
 
 
 def _shown(points: Sequence[LengthPoint]) -> list[LengthPoint]:
@@ -150,6 +187,11 @@ def projection_page(report: ProjectionReport) -> str:
         f"{asked_line(report)}. Dots are circuits counted and estimated one by one, dotted lines "
         f"the power laws through them, bands the ranges. fhecost {report.fhecost_version}."
     )
+    if report.years is not None:
+        note += (
+            " Over the years, marks are releases by their distance from the trend, scaled to the "
+            "estimate of the machine that their legend names: no time of those machines."
+        )
     missing = "".join(f" {name}: {reason}." for name, reason in report.refusals.items())
     return figure_page("What longer sequences cost", note + missing, projection_figures(report))
 

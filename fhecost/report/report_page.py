@@ -13,6 +13,7 @@ from fhecost.report.drawing import KIND_COLORS, Drawn
 from fhecost.report.estimate_document import circuit_blocks, circuit_figures, grounds
 from fhecost.report.pages import cards, figure_part, html, section_page
 from fhecost.report.projection_document import projection_document, projection_figures
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.report.validation_document import validation_document, validation_figures
 from fhecost.units import amount, duration, span
 
@@ -62,7 +63,7 @@ def report_page(report: FullReport, figures: Figures | None = None) -> str:
     circuit, parts = report.comparison.circuit, _parts(report)
     blocks: list[tuple[str, str, Sequence[Block]]] = [
         ("circuit", "The circuit", circuit_blocks(report.estimates)),
-        ("machines", "Machines side by side", comparison_document(report.comparison).blocks),
+        ("machines", "Machines side by side", _machines(report)),
         ("accuracy", "Accuracy by sequence length", parts["accuracy"]),
         ("validation", "Predicted against measured", parts["validation"]),
         ("projection", "Longer sequences, later years", parts["projection"]),
@@ -75,6 +76,11 @@ def report_page(report: FullReport, figures: Figures | None = None) -> str:
     made_by = {"fhecost": report.fhecost_version, **circuit.versions}
     versions = ", ".join(f"{name} {version}" for name, version in made_by.items())
     return section_page(headline(circuit), _LEAD, sections, f"{versions}; circuit {circuit.hash}.")
+
+
+def _machines(report: FullReport) -> Sequence[Block]:
+    """The machines beside each other; what the circuit is warned of stands on top of the page."""
+    return comparison_document(report.comparison.changed(unsure=None)).blocks
 
 
 def _answer(report: FullReport) -> str:
@@ -101,7 +107,10 @@ def _answer(report: FullReport) -> str:
         about = f"{hardware}, of {len(priced)} machines with a known price"
         found.append(("Cheapest run", price(least), about))
     fastest = by_latency[0]
-    return cards(found) + (f"\n{html(_WIDE)}" if fastest.high_s > 2 * fastest.low_s else "")
+    warning = html(*unsure_blocks(report.comparison.unsure))
+    return (
+        warning + cards(found) + (f"\n{html(_WIDE)}" if fastest.high_s > 2 * fastest.low_s else "")
+    )
 
 
 def _parts(report: FullReport) -> dict[str, Sequence[Block]]:

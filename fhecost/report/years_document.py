@@ -218,8 +218,9 @@ def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
             y=[seconds for _, seconds in marks],
             mode="markers",
             marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 1}},
-            name=f"{projection.kind}: releases on {machine}",
+            name=f"{projection.kind}: releases on {machine}, scaled to {projection.name}",
             legendgroup=projection.name,
             text=[f"{level.software}, {level.figures} figures" for level, _ in marks],
-            hovertemplate="%{text}: %{y:.3g} s<extra></extra>",
+            hovertemplate=f"%{{text}}: {projection.name}'s estimate would be %{{y:.3g}} s at its "
+            "distance from the trend<extra></extra>",
         )
