@@ -139,18 +139,21 @@ def calibrate(
     """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
     from fhecost.hardware.library import own_hardware_file
     from fhecost.measurement.calibration import calibrate as calibrate_hardware
+    from fhecost.measurement.calibration import check_own_name
     from fhecost.measurement.records import load_microbenchmark
     from fhecost.measurement.results import results_of
     from fhecost.report.measurement_document import microbenchmark_document
 
     path = output
     if path is None:
+        check_own_name(name)
         path = own_hardware_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
     check_can_write(path)
     calibrate_hardware(raw, path.stem, keep=path)
     deliver(microbenchmark_document(results_of(load_microbenchmark(raw))), "table")
-    typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)
+    used = f"--hardware {path.stem}" + ("" if output is None else f" --hardware-path {path.parent}")
+    typer.echo(f"written: {path}; use it with {used}", err=True)
 
 
 @prints("plot")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
+
 from fhecost.data import data_folder
 from fhecost.errors import ImpossibleError
 from fhecost.fields import VersionOne

@@ -98,7 +98,7 @@ def profile_of(
 
 
 def is_machine(hardware: HardwareProfile, processor: Processor) -> bool:
-    """Whether ``hardware`` was calibrated on the machine of ``processor``, as far as can be told."""
+    """Whether ``hardware`` was calibrated on the machine of ``processor``, as far as is known."""
     on = hardware.calibrated_on
     return on is not None and not on.differences(processor)
 

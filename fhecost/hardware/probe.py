@@ -30,8 +30,8 @@ class ConcreteProbe(Frozen):
     """What :mod:`fhecost.measurement.concrete_probe` measured, on one thread unless it says so.
 
     ``lookup_s`` is one lookup, bound by its Fourier transforms; ``longer_s`` the same one with a
-    key switch of ``longer_levels`` levels; ``together_s`` the first one on ``threads`` threads, each
-    of which has a lookup of its own, None where that wasn't measured.
+    key switch of ``longer_levels`` levels; ``together_s`` the first one on ``threads`` threads,
+    each with a lookup of its own, None where that wasn't measured.
     """
 
     made: str

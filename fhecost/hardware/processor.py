@@ -29,7 +29,7 @@ _SAME_MEMORY = 0.1
 
 
 class Processor(Frozen):
-    """A processor and the machine around it; None is what isn't known."""
+    """A processor and the machine around it; None, or no instruction set, is what isn't known."""
 
     vendor: str | None = None
     name: str | None = None
@@ -60,7 +60,8 @@ class Processor(Frozen):
             mine, theirs = getattr(self, field), getattr(other, field)
             if mine is not None and theirs is not None and mine != theirs:
                 told.append(f"{field.replace('_', ' ')} {theirs}, not {mine}")
-        if set(self.instruction_sets) != set(other.instruction_sets):
+        known = self.instruction_sets and other.instruction_sets
+        if known and set(self.instruction_sets) != set(other.instruction_sets):
             sets = ["+".join(one.instruction_sets) or "none" for one in (other, self)]
             told.append(f"instruction sets {sets[0]}, not {sets[1]}")
         mine, theirs = self.memory_bytes, other.memory_bytes

@@ -16,6 +16,8 @@ from fhecost.provenance import Figure
 
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
 PbsKind = Literal["classic", "multi-bit"]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
+"""What a machine can be called."""
 
 
 class PublishedRecords(Frozen):
@@ -59,7 +61,7 @@ class HardwareFile(Frozen):
 class HardwareProfile(HardwareFile):
     """One machine: what its file holds, and its ``name``."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
 
     @property
     def hash(self) -> str:

@@ -1,7 +1,7 @@
 """Time two of Concrete's own operations: ``python -m fhecost.measurement.concrete_probe``.
 
-A lookup that its Fourier transforms decide, and the same with a long key switch, whose difference is
-the key switch: some two seconds of lookups, after as long for keys. The fixed computation of
+A lookup that its Fourier transforms decide, and the same with a long key switch, whose difference
+is the key switch: some two seconds of lookups, after as long for keys. The fixed computation of
 :mod:`fhecost.measurement.machine` says whether a machine changed; it doesn't say how fast Concrete
 is on it, which takes other vector instructions than numpy does. Prints one line of JSON, the fields
 of :class:`fhecost.hardware.probe.ConcreteProbe` without its processor.

@@ -5,9 +5,10 @@ Non-negative least squares on relative errors, on one thread::
     time of a run = elements * (a * Fourier units + b * external-product units
                                 + c * key-switch units) + d * bytes of BSK and KSK
 
-so that the smallest set counts as much as the largest. The thread efficiency is the median speed-up
-of the lookups over the thread count; the linear constant is the median time of one torus element
-over all products and thread counts, after the fitted time of their one lookup is taken off.
+so that the smallest set counts as much as the largest. A constant that the times can't tell from
+zero has an upper bound, and is never published as zero. The thread efficiency is the median
+speed-up of the lookups over the thread count; the linear constant is the median time of one torus
+element over all products and thread counts, after the fitted time of their one lookup is taken off.
 
 What keys cost - making them, their first use, and the memory that they take - is fitted in the same
 way, over all parameter sets of a microbenchmark::
@@ -23,6 +24,7 @@ the bootstrap key is there twice: as generated, and in the Fourier domain.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,6 +65,9 @@ class Residual:
 class CpuFit:
     """The CPU model's constants and how well they describe what they were fitted to.
 
+    ``standard_errors`` and ``upper_bounds`` are those of the fit, by the constants' names; a
+    constant has an upper bound where the times can't tell it from zero.
+
     ``spread`` is the 90th percentile of the absolute relative residual: the constants' range. The
     range of the thread efficiency holds 80 % of the sets, that of the linear constant all samples.
     """
@@ -80,6 +85,8 @@ class CpuFit:
     linear_element_high_s: float
     spread: float
     residuals: tuple[Residual, ...]
+    standard_errors: Mapping[str, float]
+    upper_bounds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,8 @@ class KeyResidual:
 class KeyFit:
     """The constants by name and, as ``spreads``, the 90th percentile of the relative residuals.
 
+    ``standard_errors`` and ``upper_bounds`` as in :class:`CpuFit`.
+
     Residuals of the cold run are relative to the whole run, those of memory to the whole process.
     ``process_memory_bytes`` is what a process with Concrete loaded holds before it makes keys.
     """
@@ -104,22 +113,53 @@ class KeyFit:
     spreads: Mapping[str, float]
     process_memory_bytes: float
     residuals: tuple[KeyResidual, ...]
+    standard_errors: Mapping[str, float]
+    upper_bounds: Mapping[str, float]
+
+
+_LOOKUP_CONSTANTS = ("fourier_unit_s", "external_product_unit_s", "key_switch_unit_s", "key_byte_s")
+_PLAUSIBLE_UNIT_S = (1e-13, 1e-7)
+"""A unit of Fourier work on any processor that there could be; in 2024 it took 7e-11 s."""
+_MOST_SPREAD = 0.5
+"""Relative residuals beyond which a fit explains nothing."""
+_ONE_SIDED_95 = 1.645
+"""Standard errors that hold a value with 95 % confidence from above (normal distribution)."""
+_KNOWN = 2.0
+"""Standard errors that a constant must have above zero to be told from it."""
+_NOTHING = 1e-6
+"""What a constant that may be anything up to a bound is never below, as a part of the bound."""
 
 
 def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
     """Fit the CPU model's constants.
 
     Raises:
-        UsageError: fewer than five parameter sets on one thread, or no linear operation.
+        UsageError: fewer than five parameter sets on one thread, none that ran on all threads too,
+            no linear operation, or times that no machine can have.
     """
     single = [sample for sample in microbenchmark.lookups if sample.threads == 1]
-    if len(single) < 5:
+    if len({(sample.pbs, sample.key_switch) for sample in single}) < 5:
         raise UsageError("a fit needs lookups with at least 5 parameter sets on one thread")
     measured = np.array([microbenchmark.corrected_median_s(sample) for sample in single])
     work = np.array([_work(sample, sample.elements) for sample in single])
-    constants, errors = _fit(work, measured, measured)
+    fitted = _fit(_LOOKUP_CONSTANTS, work, measured, measured)
+    constants = fitted.constants
+    low, high = _PLAUSIBLE_UNIT_S
+    unit_s = float(np.median(measured / work[:, 0]))
+    if not low < unit_s < high:
+        raise UsageError(
+            f"lookups take {unit_s:.1g} s a unit of Fourier work; times in seconds give "
+            f"{low:.0e} to {high:.0e}"
+        )
+    if fitted.zero >= {"fourier_unit_s", "external_product_unit_s"} or fitted.spread > _MOST_SPREAD:
+        raise UsageError(
+            "the times of lookups don't go by their parameter sets: the fit is off by "
+            f"{fitted.spread:.0%}; measure anew, with nothing else at work"
+        )
     threads = max(sample.threads for sample in microbenchmark.lookups)
     efficiencies = _efficiencies(microbenchmark, threads, float(constants[3]))
+    if not efficiencies or min(efficiencies) <= 0:
+        raise UsageError(f"a fit needs lookups that ran on one thread and on all {threads}")
     elements = []
     for sample in microbenchmark.linear:
         of_lookup = float(np.dot(_work(sample, 1), constants))
@@ -139,8 +179,10 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
         linear_element_s=statistics.median(elements),
         linear_element_low_s=min(elements),
         linear_element_high_s=max(elements),
-        spread=_spread(errors),
+        spread=fitted.spread,
         residuals=tuple(map(Residual, single, measured.tolist(), (work @ constants).tolist())),
+        standard_errors=fitted.standard_errors,
+        upper_bounds=fitted.upper_bounds,
     )
 
 
@@ -150,7 +192,7 @@ def fit_keys(samples: Sequence[KeySample]) -> KeyFit:
     Raises:
         UsageError: fewer than five parameter sets.
     """
-    if len(samples) < 5:
+    if len({(sample.pbs, sample.key_switch) for sample in samples}) < 5:
         raise UsageError("a fit needs keys of at least 5 parameter sets")
     sets, times = [sample.pbs for sample in samples], [sample.times for sample in samples]
     bsk = _array(map(bootstrap_key_bytes, sets))
@@ -173,34 +215,92 @@ def fit_keys(samples: Sequence[KeySample]) -> KeyFit:
     extra = np.maximum(cold - _array(made.warm_median_s for made in times), 0.0)
     constants: dict[str, float] = {}
     spreads: dict[str, float] = {}
+    standard_errors: dict[str, float] = {}
+    upper_bounds: dict[str, float] = {}
     errors = []
     for terms, measured, relative_to in (
         (of_keygen, keygen, keygen),
         (of_cold, extra, cold),
         (of_memory, memory - started, memory),
     ):
-        fitted, off = _fit(np.stack(list(terms.values()), axis=1), measured, relative_to)
-        constants |= zip(terms, fitted.tolist(), strict=True)
-        spreads |= dict.fromkeys(terms, _spread(off))
-        errors.append(off.tolist())
+        made = _fit(tuple(terms), np.stack(list(terms.values()), axis=1), measured, relative_to)
+        constants |= zip(terms, made.constants.tolist(), strict=True)
+        spreads |= dict.fromkeys(terms, made.spread)
+        standard_errors |= made.standard_errors
+        upper_bounds |= made.upper_bounds
+        errors.append(made.errors.tolist())
     return KeyFit(
         constants=constants,
         spreads=spreads,
         process_memory_bytes=float(np.median(started)),
         residuals=tuple(map(KeyResidual, samples, *errors)),
+        standard_errors=standard_errors,
+        upper_bounds=upper_bounds,
     )
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """Constants in the order of their terms, and the signed relative residuals."""
+
+    constants: FloatArray
+    errors: FloatArray
+    standard_errors: Mapping[str, float]
+    upper_bounds: Mapping[str, float]
+    zero: frozenset[str]
+
+    @property
+    def spread(self) -> float:
+        return float(np.quantile(np.abs(self.errors), 0.9))
+
+
 def _fit(
-    terms: FloatArray, measured: FloatArray, relative_to: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Non-negative constants, and the signed relative residuals."""
-    constants, _ = nnls(terms / relative_to[:, None], measured / relative_to)
-    return constants, (terms @ constants - measured) / relative_to
+    names: Sequence[str], terms: FloatArray, measured: FloatArray, relative_to: FloatArray
+) -> _Fitted:
+    """Non-negative constants by least squares on relative errors.
+
+    Standard errors are those of least squares without the bound at zero, ``s^2 (X'X)^-1`` with the
+    residuals' variance ``s^2``: what the times alone leave open. A constant within two of them is
+    not told from zero, and its upper bound is 1.645 of them above it. One that came out as zero
+    can't be published as such: it is set to half of what it can be with the others as they are,
+    which moves the fit by less than its noise.
+    """
+    scaled, target = terms / relative_to[:, None], measured / relative_to
+    # Columns of one size: the constants are many orders of magnitude apart.
+    sizes = np.linalg.norm(scaled, axis=0)
+    constants = _non_negative(scaled / sizes, target)
+    residuals = target - scaled / sizes @ constants
+    noise = math.sqrt(float(residuals @ residuals) / max(1, len(target) - len(names)))
+    standard = noise * np.sqrt(np.diag(np.linalg.pinv((scaled / sizes).T @ (scaled / sizes))))
+    # Of times that are exact there is nothing to be unsure of, and no zero either.
+    alone = max(noise, _NOTHING * float(np.median(target)))
+    upper = constants + _ONE_SIDED_95 * np.maximum(standard, alone)
+    unsure, zero = constants < _KNOWN * standard, constants <= 0
+    constants = np.where(zero, _ONE_SIDED_95 * alone / 2, constants) / sizes
+    return _Fitted(
+        constants=constants,
+        errors=(terms @ constants - measured) / relative_to,
+        standard_errors=dict(zip(names, (standard / sizes).tolist(), strict=True)),
+        upper_bounds={
+            name: float(bound)
+            for name, bound, open_below in zip(names, upper / sizes, unsure | zero, strict=True)
+            if open_below
+        },
+        zero=frozenset(name for name, at_zero in zip(names, zero, strict=True) if at_zero),
+    )
 
 
-def _spread(errors: FloatArray) -> float:
-    return float(np.quantile(np.abs(errors), 0.9))
+def _non_negative(terms: FloatArray, target: FloatArray) -> FloatArray:
+    """Non-negative least squares.
+
+    Raises:
+        UsageError: no solution was found, as with numbers beyond what floats hold.
+    """
+    try:
+        constants, _ = nnls(terms, target)
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"these times can't be fitted: {error}") from error
+    return np.asarray(constants)
 
 
 def _array(values: Iterable[float]) -> FloatArray:
