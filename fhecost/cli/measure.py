@@ -23,7 +23,7 @@ from fhecost.cli.options import (
 from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.files import check_can_write, write_atomically
-from fhecost.hardware.names import MEASURED
+from fhecost.hardware.names import HERE
 from fhecost.measurement.cases import Operation
 from fhecost.report.document import Document
 
@@ -95,7 +95,7 @@ def head(
     runs: Annotated[int, typer.Option(help="Warm runs, after the cold one.")] = 3,
     hardware: Annotated[
         str, typer.Option(help="Machines that predict the run before it starts.")
-    ] = MEASURED,
+    ] = HERE,
     hardware_path: HardwarePathOption = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add the run record to this file.")
@@ -162,7 +162,10 @@ def validate(
         list[Path] | None,
         typer.Option(metavar="FILE.jsonl", help="Run records; fhecost's own when left out."),
     ] = None,
-    hardware: Annotated[str, typer.Option(help="The machine that predicts.")] = MEASURED,
+    hardware: Annotated[
+        str | None,
+        typer.Option(help="The machine that predicts; each run's own when left out."),
+    ] = None,
     hardware_path: HardwarePathOption = None,
     tolerance: Annotated[
         float | None,

@@ -40,7 +40,7 @@ def profile_here(files: Iterable[Path], *, probe: bool = False) -> HardwareProfi
         ImpossibleError: nothing is known of this kind of processor.
     """
     processor = this_processor()
-    calibrated = _calibrated(files)
+    calibrated = calibrated_machines(files)
     own = [one for one in calibrated if not _is_shipped(one) and is_machine(one, processor)]
     if own:
         return _with_threads(max(own, key=lambda one: one.calibrated or ""))
@@ -103,8 +103,8 @@ def is_machine(hardware: HardwareProfile, processor: Processor) -> bool:
     return on is not None and not on.differences(processor)
 
 
-def _calibrated(files: Iterable[Path]) -> list[HardwareProfile]:
-    """The machines that say what they were calibrated on; broken files are none of them."""
+def calibrated_machines(files: Iterable[Path]) -> list[HardwareProfile]:
+    """The CPUs among ``files`` that say what they were calibrated on; no broken file is one."""
     read = []
     for path in files:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from fhecost.hardware.names import HERE
 from fhecost.measurement.cases import Operation
 from fhecost.measurement.fit import CpuFit, KeyFit
 from fhecost.measurement.results import MicrobenchmarkResults
@@ -179,10 +180,22 @@ def run_document(record: RunRecord) -> Document:
                 f"{right:,} of {record.values:,} values decrypt to what the clear circuit gives; "
                 f"warm runs: {', '.join(map(duration, record.times.warm_s))}"
             ),
+            *(
+                Note(f"{made.hardware} was calibrated on another machine: {made.other_machine}")
+                for made in record.predictions
+                if made.other_machine is not None
+            ),
+            *(Note(said) for said in _said_of_here(record)),
         ),
         records=records(fields, map(vars, rows)),
         report=record,
     )
+
+
+def _said_of_here(record: RunRecord) -> Sequence[str]:
+    """What a machine that was never calibrated says of itself."""
+    machine = record.calibration
+    return machine.assumptions if machine is not None and machine.name == HERE else ()
 
 
 def _value(row: Compared, value: float | None) -> str | None:
