@@ -8,7 +8,7 @@ import pytest
 
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.library import find_hardware
-from fhecost.measurement.machine import this_machine
+from fhecost.measurement.machine import Machine
 from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records, predict
 from fhecost.report.render import as_table
 from fhecost.report.validation_document import validation_document
@@ -19,6 +19,15 @@ from fhecost.validation.comparison import check_tolerance, summarize_errors, val
 @pytest.fixture
 def machine():
     return find_hardware("epyc-zen4-2")
+
+
+def machine_of(hardware):
+    """The machine that ``hardware`` was calibrated on, as a measurement there would say."""
+    return Machine(
+        processor="AMD EPYC", family="cpu family 25 model 17 stepping 1", threads=2,
+        memory_bytes=25_000_000_000, system="Linux", python="3.11.7", load_average=0.1,
+        cpu=hardware.calibrated_on,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -33,7 +42,7 @@ def make_record(saved_profile, machine):
             fhecost_version="0",
             name="made up",
             started=prediction.made,
-            machine=this_machine(),
+            machine=machine_of(machine),
             versions={},
             profile=saved_profile,
             profile_hash=saved_profile.hash,

@@ -73,7 +73,8 @@ def check_name(name: str) -> None:
         UsageError: it is no name, one that stands for several machines, or a shipped machine's.
     """
     if not re.fullmatch(NAME_PATTERN, name):
-        raise FieldError("name", "must be small letters, digits and _.-", repr(name))
+        shown = name if name.isprintable() and name else repr(name)
+        raise FieldError("name", "must be small letters, digits and _.-", shown)
     if name in RESERVED:
         raise FieldError("name", "stands for other machines; choose another one", name)
 

@@ -261,9 +261,10 @@ def _fit(
 
     Standard errors are those of least squares without the bound at zero, ``s^2 (X'X)^-1`` with the
     residuals' variance ``s^2``: what the times alone leave open. A constant within two of them is
-    not told from zero, and its upper bound is 1.645 of them above it. One that came out as zero
-    can't be published as such: it is set to half of what it can be with the others as they are,
-    which moves the fit by less than its noise.
+    not told from zero, and its upper bound is 1.645 of them above it, but no more than any of the
+    times leaves for it alone, as none of the others is negative. One that came out as zero can't be
+    published as such: it is set to half of what it can be with the others as they are, which moves
+    the fit by less than its noise.
     """
     scaled, target = terms / relative_to[:, None], measured / relative_to
     # Columns of one size: the constants are many orders of magnitude apart.
@@ -274,7 +275,10 @@ def _fit(
     standard = noise * np.sqrt(np.diag(np.linalg.pinv((scaled / sizes).T @ (scaled / sizes))))
     # Of times that are exact there is nothing to be unsure of, and no zero either.
     alone = max(noise, _NOTHING * float(np.median(target)))
-    upper = constants + _ONE_SIDED_95 * np.maximum(standard, alone)
+    with np.errstate(divide="ignore"):
+        most = np.min((target + 2 * noise)[:, None] / (scaled / sizes), axis=0)
+    upper = constants + _ONE_SIDED_95 * np.maximum(np.minimum(standard, most), alone)
+    upper = np.maximum(np.minimum(upper, most), constants)
     unsure, zero = constants < _KNOWN * standard, constants <= 0
     constants = np.where(zero, _ONE_SIDED_95 * alone / 2, constants) / sizes
     return _Fitted(

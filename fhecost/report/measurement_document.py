@@ -68,7 +68,7 @@ def _cpu_fit(fit: CpuFit) -> Iterator[Table]:
     constants = {
         "threads": (str(fit.threads), ""),
         "thread_efficiency": (f"{fit.thread_efficiency:.4f}", efficiency),
-        **{name: (f"{getattr(fit, name):.5e}", _spread(fit.spread)) for name in fitted},
+        **{name: (f"{getattr(fit, name):.5e}", _spread(fit, name, fit.spread)) for name in fitted},
         "linear_element_s": (f"{fit.linear_element_s:.5e}", linear),
     }
     yield _constants("Constants of the CPU latency model fitted to these times", constants)
@@ -88,7 +88,8 @@ def _key_fit(fit: KeyFit) -> Iterator[Table]:
         title="Keys, each in a process of its own, and the errors of the fit to them",
     )
     constants = {
-        name: (f"{value:.5g}", _spread(fit.spreads[name])) for name, value in fit.constants.items()
+        name: (f"{value:.5g}", _spread(fit, name, fit.spreads[name]))
+        for name, value in fit.constants.items()
     }
     yield _constants("Constants fitted to these keys", constants)
 
@@ -102,7 +103,9 @@ def _constants(title: str, constants: Mapping[str, tuple[str, str]]) -> Table:
     )
 
 
-def _spread(spread: float) -> str:
+def _spread(fit: CpuFit | KeyFit, name: str, spread: float) -> str:
+    if name in fit.upper_bounds:
+        return f"up to {fit.upper_bounds[name]:.2g}, not told from 0"
     return f"±{spread:.1%} (90 % of the sets)"
 
 
