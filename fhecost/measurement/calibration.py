@@ -52,18 +52,34 @@ def calibrate(
     check_name(name)
     check_can_write(kept)
     if isinstance(raw, Microbenchmark):
-        fitted = calibrated_profile(raw, f"microbenchmark of {raw.started}")
+        fitted, profile = _fitted(raw, f"microbenchmark of {raw.started}", name)
     else:
         try:
-            fitted = calibrated_profile(load_microbenchmark(Path(raw)), Path(raw).name)
+            fitted, profile = _fitted(load_microbenchmark(Path(raw)), Path(raw).name, name)
         except UsageError as error:
             where = f"{raw}: "
             raise UsageError(where + str(error).removeprefix(where)) from error
-    profile = _read_back(fitted, name)
     if kept is not None:
         _keep_earlier(kept)
         write_atomically(kept, as_yaml(fitted))
     return profile
+
+
+def _fitted(raw: Microbenchmark, ref: str, name: str) -> tuple[HardwareFile, HardwareProfile]:
+    """What is fitted to ``raw``, and the machine that any command reads from its text.
+
+    Raises:
+        UsageError: no fit, or what was fitted is no machine that can be read.
+    """
+    fitted = calibrated_profile(raw, ref)
+    with tempfile.TemporaryDirectory(prefix="fhecost-calibrate-") as folder:
+        path = Path(folder) / f"{name}.yaml"
+        write_atomically(path, as_yaml(fitted))
+        try:
+            return fitted, read_hardware(path)
+        except UsageError as error:
+            why = str(error).removeprefix(f"{path}: ")
+            raise UsageError(f"these times make no usable machine: {why}") from error
 
 
 def check_name(name: str) -> None:
@@ -89,22 +105,6 @@ def check_own_name(name: str) -> None:
     if (data_folder("hardware") / f"{name}.yaml").is_file():
         why = "is a machine that comes with fhecost; choose another name, or a file with -o"
         raise FieldError("name", why, name)
-
-
-def _read_back(fitted: HardwareFile, name: str) -> HardwareProfile:
-    """The machine, read from its own text as any command reads it.
-
-    Raises:
-        UsageError: what was fitted is no machine that can be read.
-    """
-    with tempfile.TemporaryDirectory(prefix="fhecost-calibrate-") as folder:
-        path = Path(folder) / f"{name}.yaml"
-        write_atomically(path, as_yaml(fitted))
-        try:
-            return read_hardware(path)
-        except UsageError as error:
-            why = str(error).removeprefix(f"{path}: ")
-            raise UsageError(f"these times make no usable machine: {why}") from error
 
 
 def _keep_earlier(path: Path) -> None:
