@@ -248,6 +248,18 @@ def test_threads_that_gain_little_are_said_so():
     assert figure.highest == 1.0
 
 
+def test_other_programs_at_work_are_said():
+    zen4 = find_hardware("epyc-zen4-2")
+    alone, beside = (
+        profile_of(ZEN3, [zen4], probe_of(1.5, 1.5, cpu_share=share)) for share in (0.99, 0.5)
+    )
+    assert len(alone.assumptions) == 1
+    assert "the probe had 50% of a thread" in beside.assumptions[1]
+    for name in ("fourier_unit_s", "key_switch_unit_s"):
+        assert beside.figures[name].value == alone.figures[name].value
+        assert beside.figures[name].highest == pytest.approx(2 * alone.figures[name].highest)
+
+
 @pytest.fixture
 def own_folders(tmp_path, monkeypatch):
     """Folders of this test alone, on a machine that is a Zen 3 with two threads."""

@@ -21,6 +21,8 @@ from fhecost.hardware.reading import read_hardware
 from fhecost.provenance import Figure, Source
 
 BETTER = "no calibration of this machine is at hand: fhecost measure pbs and calibrate make one"
+_ALONE = 0.9
+"""Share of a thread below which other programs must have had the rest."""
 _PROBED = 1.25
 """What one parameter set, timed for two seconds, leaves open of others."""
 
@@ -92,8 +94,18 @@ def profile_of(
             "calibrated_on": None,
             "calibrated": None,
             "published": None,
-            "assumptions": (f"this machine is {how}; {BETTER}",),
+            "assumptions": (f"this machine is {how}; {BETTER}", *_at_work(probe)),
         }
+    )
+
+
+def _at_work(probe: ConcreteProbe | None) -> tuple[str, ...]:
+    """What is to be said of other programs; nothing where the probe had nearly all of a thread."""
+    if probe is None or probe.cpu_share > _ALONE:
+        return ()
+    return (
+        f"other programs were at work: the probe had {probe.cpu_share:.0%} of a thread; the "
+        "estimate is for a machine without them, its range holds a run beside them",
     )
 
 
@@ -155,6 +167,7 @@ def _probed(figures: Mapping[str, Figure], probe: ConcreteProbe) -> dict[str, Fi
     """The figures that the probe measured a part of, and what goes with them."""
     pbs, switch = probe.slower(figures)
     ref = f"probe of Concrete's own operations, {probe.made}"
+    beside = probe.cpu_share if probe.cpu_share <= _ALONE else 1.0
     factors = {
         "fourier_unit_s": pbs,
         "external_product_unit_s": pbs,
@@ -165,7 +178,7 @@ def _probed(figures: Mapping[str, Figure], probe: ConcreteProbe) -> dict[str, Fi
         name: Figure(
             value=figures[name].value * factor,
             low=figures[name].lowest * factor / _PROBED,
-            high=figures[name].highest * factor * _PROBED,
+            high=figures[name].highest * factor * _PROBED / beside,
             source=Source.MODELLED,
             ref=ref,
             rationale=f"{factor:.3g} times the calibrated machine's, by the {ref}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ class ConcreteProbe(Frozen):
 
     ``lookup_s`` is one lookup, bound by its Fourier transforms; ``longer_s`` the same one with a
     key switch of ``longer_levels`` levels; ``together_s`` the first one on ``threads`` threads,
-    each with a lookup of its own, None where that wasn't measured.
+    each with a lookup of its own, None where that wasn't measured. All are seconds of the
+    processor; ``cpu_share`` is how much of it the probe had, less than 1 where others were at work.
     """
 
     made: str
@@ -42,6 +44,7 @@ class ConcreteProbe(Frozen):
     lookup_s: _Seconds
     longer_s: _Seconds
     threads: Positive
+    cpu_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     together_s: _Seconds | None = None
 
     @property
@@ -103,6 +106,7 @@ def made_probe(processor: Processor) -> ConcreteProbe | None:
         return None
     ran = subprocess.run(
         [sys.executable, "-m", "fhecost.measurement.concrete_probe"],
+        env={**os.environ, "KMP_BLOCKTIME": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

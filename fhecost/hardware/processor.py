@@ -45,7 +45,8 @@ class Processor(Frozen):
         parts = [self.name or "unknown processor"]
         if self.family is not None and self.model is not None:
             parts.append(f"family {self.family} model {self.model}")
-        parts.append("+".join(self.instruction_sets) or "no vector instructions known")
+        if self.instruction_sets:
+            parts.append("+".join(self.instruction_sets))
         if self.threads is not None:
             parts.append(f"{self.threads} threads")
         return ", ".join(parts)

@@ -3,8 +3,9 @@
 A lookup that its Fourier transforms decide, and the same with a long key switch, whose difference
 is the key switch: some two seconds of lookups, after as long for keys. The fixed computation of
 :mod:`fhecost.measurement.machine` says whether a machine changed; it doesn't say how fast Concrete
-is on it, which takes other vector instructions than numpy does. Prints one line of JSON, the fields
-of :class:`fhecost.hardware.probe.ConcreteProbe` without its processor.
+is on it, which takes other vector instructions than numpy does. Wants ``KMP_BLOCKTIME=0``: threads
+that wait for work would otherwise spend the processor's time on it. Prints one line of JSON, the
+fields of :class:`fhecost.hardware.probe.ConcreteProbe` without its processor.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def main() -> None:
     some = 1 < threads <= _MOST_THREADS
     lookups = threads * math.ceil(_LOOKUPS / threads) if some else _LOOKUPS
     lookup, longer = (_prepared(case, lookups) for case in KEY_SWITCHES[2:])
+    started = time.perf_counter(), time.process_time()
     times = {"lookup_s": _seconds(*lookup, 1), "longer_s": _seconds(*longer, 1)}
+    share = (time.process_time() - started[1]) / (time.perf_counter() - started[0])
     if some:
         times["together_s"] = _seconds(*lookup, threads)
     print(
@@ -47,6 +50,7 @@ def main() -> None:
                 "key_switch": lookup[0].key_switch.model_dump(),
                 "longer_levels": longer[0].key_switch.level_count,
                 "threads": threads,
+                "cpu_share": min(1.0, share),
                 **times,
             }
         )
@@ -65,9 +69,10 @@ def _prepared(case: LookupCase, lookups: int) -> tuple[SingleCircuit, Any]:
 
 
 def _seconds(single: SingleCircuit, encrypted: Any, threads: int) -> float:
-    """Seconds of a lookup on one of ``threads`` threads, each with its own.
+    """Seconds of the processor for a lookup on one of ``threads`` threads, each with its own.
 
-    The median of the three fastest runs: what else is at work on the machine only ever adds.
+    The processor's time, since other programs may be at work: what they take says nothing of the
+    machine. Of several runs the median of the three fastest: what disturbs only ever adds.
     """
     from threadpoolctl import threadpool_limits
 
@@ -76,9 +81,9 @@ def _seconds(single: SingleCircuit, encrypted: Any, threads: int) -> float:
     with threadpool_limits(limits=threads, user_api="openmp"):
         until = time.perf_counter() + _SECONDS_EACH
         while len(found) < 3 or time.perf_counter() < until:
-            start = time.perf_counter()
+            start = time.process_time()
             single.circuit.run(encrypted)
-            found.append((time.perf_counter() - start) / rounds)
+            found.append((time.process_time() - start) / threads / rounds)
     return statistics.median(sorted(found)[:3])
 
 
