@@ -44,6 +44,8 @@ _OF_ONE_MACHINE = frozenset(
     | {"clock_hz", "cache_bytes", "area_mm2", "host_link_bytes_per_s"}
 )
 """Figures that say nothing of another machine."""
+_UNTOLD = 2.0
+"""How far what isn't vector work may be off, either way: no machine is published to judge it by."""
 
 
 class ProcessorFacts(Frozen):
@@ -132,7 +134,7 @@ def carried_over(
         By name; what says nothing of another machine is left out.
     """
     known = processor_facts()
-    share, off_by = known.datapath_share.value, known.off_by.value
+    share = known.datapath_share.value
     vector = of.vector_rate(share) / to.vector_rate(share)
     clock = of.clock_hz.value / to.clock_hz.value
     memory = 1.0
@@ -149,6 +151,7 @@ def carried_over(
             continue
         elif name.endswith("_s"):
             factor, by = _rule(name)(vector, clock, memory)
+            off_by = known.off_by.value if name in _VECTOR else _UNTOLD
             figures[name] = Figure(
                 value=figure.value * factor,
                 low=figure.lowest * factor / off_by / faster,
