@@ -24,6 +24,8 @@ from fhecost.hardware.processor import Processor
 from fhecost.provenance import Figure
 
 _FRESH = datetime.timedelta(hours=24)
+_MOST_SECONDS = 180
+"""A probe takes seven; a machine on which it takes longer has others at work, or no memory."""
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -104,15 +106,17 @@ def made_probe(processor: Processor) -> ConcreteProbe | None:
     """
     if importlib.util.find_spec("concrete") is None:
         return None
-    ran = subprocess.run(
-        [sys.executable, "-m", "fhecost.measurement.concrete_probe"],
-        env={**os.environ, "KMP_BLOCKTIME": "0"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=False,
-    )
-    if ran.returncode != 0:
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", "fhecost.measurement.concrete_probe"],
+            env={**os.environ, "KMP_BLOCKTIME": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            check=True,
+            timeout=_MOST_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
         return None
     probe = ConcreteProbe.model_validate(
         {**json.loads(ran.stdout.splitlines()[-1]), "processor": processor}

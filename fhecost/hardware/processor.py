@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from fhecost.fields import Count, Positive
@@ -54,7 +56,8 @@ class Processor(Frozen):
     def differences(self, other: Processor) -> list[str]:
         """What tells the two apart, a few words each; none where they can be the same machine.
 
-        What one of them doesn't know tells nothing, but at least the model must be known to both.
+        What one of them doesn't know tells nothing, but the model must be known to both, or their
+        names be the same.
         """
         told = []
         for field in ("vendor", "family", "model", "threads", "l2_bytes", "l3_bytes"):
@@ -68,7 +71,8 @@ class Processor(Frozen):
         mine, theirs = self.memory_bytes, other.memory_bytes
         if mine and theirs and abs(mine - theirs) > _SAME_MEMORY * max(mine, theirs):
             told.append(f"memory {theirs / 2**30:.0f} GiB, not {mine / 2**30:.0f}")
-        if None in (self.model, other.model) and not told:
+        named = self.name is not None and self.name == other.name
+        if None in (self.model, other.model) and not named and not told:
             told.append("processor model unknown")
         return told
 
@@ -92,7 +96,7 @@ def read_processor(cpuinfo: Path, caches: Path) -> Processor:
     sizes = _cache_sizes(caches)
     return Processor(
         vendor=info.get("vendor_id") or info.get("CPU implementer"),
-        name=info.get("model name") or platform.processor() or None,
+        name=info.get("model name") or _brand(),
         family=_number(info.get("cpu family") or info.get("CPU architecture")),
         model=_number(info.get("model") or info.get("CPU part")),
         instruction_sets=tuple(sorted({name for flag, name in _SETS.items() if flag in flags})),
@@ -108,6 +112,16 @@ def available_threads() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
+
+
+def _brand() -> str | None:
+    """The processor's name where no file has it: macOS tells it by a command."""
+    if platform.system() == "Darwin":
+        asked = ("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")
+        with suppress(OSError, subprocess.SubprocessError):
+            told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=5)
+            return told.stdout.strip() or None
+    return platform.processor() or None
 
 
 def _first_of(cpuinfo: Path) -> dict[str, str]:

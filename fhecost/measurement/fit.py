@@ -127,7 +127,7 @@ _ONE_SIDED_95 = 1.645
 _KNOWN = 2.0
 """Standard errors that a constant must have above zero to be told from it."""
 _NOTHING = 1e-6
-"""What a constant that may be anything up to a bound is never below, as a part of the bound."""
+"""The part of a time that no fit is surer of, however exact the times."""
 
 
 def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
@@ -267,6 +267,8 @@ def _fit(
     the fit by less than its noise.
     """
     scaled, target = terms / relative_to[:, None], measured / relative_to
+    if not (np.isfinite(scaled).all() and np.isfinite(target).all()):
+        raise UsageError("these times can't be fitted: they are beyond what numbers hold")
     # Columns of one size: the constants are many orders of magnitude apart.
     sizes = np.linalg.norm(scaled, axis=0)
     constants = _non_negative(scaled / sizes, target)
