@@ -21,6 +21,7 @@ from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation, Preparation
 from fhecost.hardware.latency_model import (
     ALL_KEYS,
+    IN_AND_OUT,
     NARROW,
     Case,
     Cost,
@@ -48,6 +49,12 @@ class CpuFigures(ExtrapolatedFigures):
     linear_element_s: PositiveFigure = Field(
         description="a linear operation, by torus element of its ciphertext"
     )
+    run_s: Figure | None = optional("a run's own cost, whatever it computes")
+    transfer_byte_s: Figure | None = optional("taking in or handing out a byte")
+    large_transfer_bytes: PositiveFigure | None = optional(
+        "size of all inputs, or all outputs, from which a byte takes longer"
+    )
+    large_transfer_byte_s: Figure | None = optional("what a byte beyond that takes longer")
     keygen_bsk_byte_s: Figure | None = optional("making a byte of a bootstrap key")
     keygen_product_unit_s: Figure | None = optional(
         "a multiplication of the products that make a bootstrap key"
@@ -95,6 +102,11 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     Where the memory's bandwidth is known, a stage's PBS take no less than streaming the bootstrap
     key once for each of them takes: many cores share what one has alone.
 
+    Inputs and outputs are copied: a run takes r, each byte of either t, and each byte of either
+    beyond S another u (``run_s``, ``transfer_byte_s``, ``large_transfer_bytes``,
+    ``large_transfer_byte_s``, fitted by ``fhecost.measurement.transfer_fit``); a machine without
+    these figures leaves them out.
+
     Left out: cache misses while bootstrap keys stream from memory (they are inside a and b as an
     average), and the start of each parallel loop.
 
@@ -118,7 +130,9 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         "coarse: no time for starting a parallel loop",
     )
 
-    left_out: ClassVar[frozenset[Operation]] = frozenset({"transfer"})
+    def leaves_out(self, figures: CpuFigures) -> frozenset[Operation]:
+        """A run's own cost, where it isn't known."""
+        return frozenset() if _transfer_figures(figures) else frozenset({"transfer"})
 
     def refusal(self, circuit: Workload, figures: CpuFigures) -> str | None:
         """A machine without the memory for the keys can't run the circuit."""
@@ -174,12 +188,34 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
             elements = sum(use.count * (use.lwe_dimension + 1) for use in stage.linear)
             costs.append(_streamed(stage.name, "linear", elements, figures.linear_element_s, case))
         key_bytes = circuit.bsk_bytes + circuit.ksk_bytes
-        return [*costs, _streamed(ALL_KEYS, "keys", key_bytes, figures.key_byte_s, case)]
+        costs.append(_streamed(ALL_KEYS, "keys", key_bytes, figures.key_byte_s, case))
+        return [*costs, *_transfer_costs(circuit, figures, case)]
 
 
 def _streamed(stage: str, operation: Operation, count: int, one: Figure, case: Case) -> Cost:
     seconds = count * case.cost(one)
     return Cost(stage, operation, seconds, Bottleneck.MEMORY_BANDWIDTH, one.source)
+
+
+def _transfer_figures(figures: CpuFigures) -> tuple[Figure, Figure, Figure, Figure] | None:
+    """What inputs and outputs cost: a run, a byte, from which size on more, and how much more."""
+    run, byte = figures.run_s, figures.transfer_byte_s
+    size, more = figures.large_transfer_bytes, figures.large_transfer_byte_s
+    if run is None or byte is None or size is None or more is None:
+        return None
+    return run, byte, size, more
+
+
+def _transfer_costs(circuit: Workload, figures: CpuFigures, case: Case) -> Iterator[Cost]:
+    known = _transfer_figures(figures)
+    sizes = circuit.input_bytes, circuit.output_bytes
+    # Operations that are no circuit take and return nothing, and are no run.
+    if known is None or not any(sizes):
+        return
+    run, byte, large, more = known
+    seconds = case.cost(run) + case.cost(byte) * sum(sizes)
+    seconds += case.cost(more) * sum(max(0.0, size - large.value) for size in sizes)
+    yield Cost(IN_AND_OUT, "transfer", seconds, Bottleneck.TRANSFER, weakest(*known))
 
 
 def _loops(stage: Stage) -> list[tuple[int, int]]:

@@ -15,7 +15,8 @@ from fhecost.units import duration
 
 Operation = Literal["pbs", "key_switch", "linear", "keys", "transfer"]
 OPERATIONS: tuple[Operation, ...] = ("pbs", "key_switch", "linear", "keys", "transfer")
-"""``keys`` is what a run pays to hand over the keys, ``transfer`` what crosses the host link."""
+"""``keys`` is what a run pays to hand over the keys, ``transfer`` what its inputs and outputs
+take: to a device over the host link, on a CPU with what a run costs whatever it computes."""
 
 
 SURE = 1e-3
@@ -38,6 +39,7 @@ class Bottleneck(StrEnum):
     MEMORY_BANDWIDTH = "memory bandwidth"
     PARALLEL_WIDTH = "parallel width"
     TRANSFER = "transfer"
+    LAUNCH = "launches"
 
 
 class StageEstimate(Frozen):

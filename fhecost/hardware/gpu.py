@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +19,7 @@ from fhecost.hardware.latency_model import (
     LatencyModel,
     key_refusal,
     largest_size,
+    optional,
     streamed_linear_cost,
     transfer_cost,
 )
@@ -57,6 +58,7 @@ class GpuFigures(ExtrapolatedFigures):
     memory_bytes: PositiveFigure = Field(description="memory of a device")
     memory_bandwidth_bytes_per_s: PositiveFigure = Field(description="bandwidth of that memory")
     host_link_bytes_per_s: PositiveFigure = Field(description="bandwidth between host and devices")
+    launch_s: PositiveFigure | None = optional("starting a kernel behind others")
 
 
 class GpuLatencyModel(LatencyModel[GpuFigures]):
@@ -83,7 +85,9 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
 
     R is that of one published batch of a backend, t0, r and s come from three published
     single operations of one release (``hardware/*.yaml`` names them); the optimizer's units are
-    those of ``fhecost.circuits.work``. Left out: loading the keys (they stay on the device) and
+    those of ``fhecost.circuits.work``. Each kind of linear operation of a stage is a kernel, each
+    way over the host link a copy, with what starting one takes, where that is known: measured on
+    an H100 (``experiments/gpu_run``). Left out: loading the keys (they stay on the device) and
     communication between devices, which have no need of each other. What doesn't fit
     the memory: ``fhecost.hardware.memory``.
     """
@@ -120,7 +124,28 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
         for level in _levels(circuit):
             costs += _level_costs(level, figures, case)
             costs += [streamed_linear_cost(s, passes, bandwidth, case, devices) for s in level]
-        return [*costs, transfer_cost(circuit, figures.host_link_bytes_per_s, case)]
+            costs += _launch_costs(level, figures, case)
+        link, start = figures.host_link_bytes_per_s, figures.host_link_start_s
+        return [*costs, transfer_cost(circuit, link, start, case)]
+
+    def notes(self, figures: GpuFigures) -> tuple[str, ...]:
+        """Which starts aren't known."""
+        known = {"kernels": figures.launch_s, "copies": figures.host_link_start_s}
+        missing = " and ".join(what for what, figure in known.items() if figure is None)
+        return (f"unknown: what starting {missing} takes",) if missing else ()
+
+
+def _launch_costs(level: Sequence[Stage], figures: GpuFigures, case: Case) -> Iterator[Cost]:
+    """A kernel for each kind of linear operation of a stage; those of lookups are in their chain.
+
+    Stages of one level are launched one after the other: the device is idle meanwhile.
+    """
+    launch = figures.launch_s
+    for stage in level:
+        kinds = len({use.operation for use in stage.linear})
+        if launch is not None and kinds:
+            seconds = kinds * case.cost(launch)
+            yield Cost(stage.name, "linear", seconds, Bottleneck.LAUNCH, launch.source, busy_s=0.0)
 
 
 def _levels(circuit: Workload) -> list[tuple[Stage, ...]]:

@@ -70,6 +70,7 @@ class Case(Enum):
 
 ALL_KEYS = "(all keys)"
 HOST_TRANSFER = "(host transfer)"
+IN_AND_OUT = "(inputs and outputs)"
 """What belongs to no stage of the circuit; the parentheses keep it apart from every stage."""
 
 
@@ -89,6 +90,9 @@ class Figures(Frozen):
     memory_bytes: PositiveFigure | None = optional("memory for keys and ciphertexts")
     memory_bandwidth_bytes_per_s: PositiveFigure | None = optional("bandwidth of that memory")
     host_link_bytes_per_s: PositiveFigure | None = optional("bandwidth between host and device")
+    host_link_start_s: PositiveFigure | None = optional(
+        "a copy between host and device, whatever its size"
+    )
     power_w: PositiveFigure | None = optional("power at full load")
     area_mm2: PositiveFigure | None = optional("silicon area")
     price_usd_per_hour: PositiveFigure | None = optional(
@@ -189,6 +193,10 @@ class LatencyModel(ABC, Generic[F]):
         """The keys that each device holds, its lanes, and devices; None if nothing is known."""
         return None
 
+    def notes(self, figures: F) -> tuple[str, ...]:
+        """What an estimate on a machine with these figures leaves out, beside the assumptions."""
+        return ()
+
     def leaves_out(self, figures: F) -> frozenset[Operation]:
         """Operations that the model says nothing of, on a machine with these figures."""
         return self.left_out
@@ -239,6 +247,7 @@ class LatencyModel(ABC, Generic[F]):
             assumptions=(
                 *self.assumptions,
                 *hardware.assumptions,
+                *self.notes(figures),
                 *(memory_assumptions(memory) if memory else ()),
             ),
             memory=memory,
@@ -291,10 +300,14 @@ def streamed_linear_cost(
     return Cost(stage.name, "linear", seconds, Bottleneck.MEMORY_BANDWIDTH, source)
 
 
-def transfer_cost(circuit: Workload, link: Figure, case: Case) -> Cost:
-    """Inputs and outputs that cross the host link once."""
-    moved_s = (circuit.input_bytes + circuit.output_bytes) / case.rate(link)
-    return Cost(HOST_TRANSFER, "transfer", moved_s, Bottleneck.TRANSFER, link.source, busy_s=0.0)
+def transfer_cost(circuit: Workload, link: Figure, start: Figure | None, case: Case) -> Cost:
+    """Inputs and outputs that cross the host link once, each way with its ``start``."""
+    moved = [size for size in (circuit.input_bytes, circuit.output_bytes) if size]
+    seconds = sum(moved) / case.rate(link)
+    if start is not None:
+        seconds += len(moved) * case.cost(start)
+    source = weakest(link, *([start] if start is not None else []))
+    return Cost(HOST_TRANSFER, "transfer", seconds, Bottleneck.TRANSFER, source, busy_s=0.0)
 
 
 def key_refusal(circuit: Workload, limit: float, memory: Figure | None) -> str | None:

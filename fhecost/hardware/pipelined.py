@@ -150,7 +150,8 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
         steps = _Steps(figures, case)
         costs = [cost for stage in circuit.stages for cost in steps.costs(stage)]
         if figures.host_link_bytes_per_s is not None:
-            costs.append(transfer_cost(circuit, figures.host_link_bytes_per_s, case))
+            link, start = figures.host_link_bytes_per_s, figures.host_link_start_s
+            costs.append(transfer_cost(circuit, link, start, case))
         return costs
 
 

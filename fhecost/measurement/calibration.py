@@ -20,6 +20,7 @@ from fhecost.hardware.profile import NAME_PATTERN, HardwareFile, HardwareProfile
 from fhecost.hardware.reading import read_hardware
 from fhecost.measurement.fit import CpuFit, KeyFit, fit_cpu, fit_keys
 from fhecost.measurement.records import Microbenchmark, load_microbenchmark
+from fhecost.measurement.transfer_fit import fit_transfers
 
 _EXTRAPOLATION = (
     "Beyond the largest N that was timed, a transform's data outgrow the second-level cache; no "
@@ -178,6 +179,11 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         for name, value in keys.constants.items():
             figures[name] = of_fit(keys, name, value, min(keys.spreads[name], _MOST_SPREAD))
         figures["process_memory_bytes"] = _figure(keys.process_memory_bytes, "measured", ref)
+    if microbenchmark.transfers:
+        moved = fit_transfers(microbenchmark, fit.linear_element_s)
+        for name in ("run_s", "transfer_byte_s", "large_transfer_byte_s"):
+            figures[name] = spread_out(getattr(moved, name), min(moved.spread, 1.0))
+        figures["large_transfer_bytes"] = _figure(moved.large_transfer_bytes, "calibrated", ref)
     if microbenchmark.usual_probe_s is not None:
         figures["probe_s"] = _figure(microbenchmark.usual_probe_s, "measured", ref)
     gigabytes = machine.memory_bytes / 2**30

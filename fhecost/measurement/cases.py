@@ -47,6 +47,21 @@ class LinearCase:
 
 Case = LookupCase | LinearCase
 
+
+@dataclass(frozen=True)
+class TransferCase:
+    """A circuit without lookups that takes ``inputs`` integers and returns ``outputs``."""
+
+    inputs: int
+    outputs: int
+
+
+TRANSFERS: tuple[TransferCase, ...] = (
+    *(TransferCase(size, size) for size in (8, 64, 256, 512, 1024, 2048, 4096)),
+    *(TransferCase(size, 1) for size in (512, 1024, 2048, 4096)),
+    *(TransferCase(1, size) for size in (1024, 2048, 4096)),
+)
+
 KEY_SWITCHES: tuple[LookupCase, ...] = (
     # Pairs that differ in their KS levels alone: the difference of their times is the key switch's.
     LookupCase(2, 4, 512, 1, key_switch_levels=3, lwe_dimension=700),

@@ -28,10 +28,13 @@ from fhecost.measurement.records import KeySample, LinearSample, LookupSample, M
 from fhecost.measurement.repeats import is_tight
 from fhecost.measurement.single_circuits import SingleCircuit, compile_case
 from fhecost.measurement.timed_run import RunOptions, run_once
+from fhecost.measurement.transfers import step_count as transfers_step_count
+from fhecost.measurement.transfers import time_transfers
 from fhecost.progress import Progress, silent
 
 MINUTES = 12.5  # the last rounds, begun in time, end within 15 minutes on 2 cores
 QUICK_MINUTES = 2.25
+_WITH_TRANSFERS = ("pbs", "linear")
 _FEWEST_ROUNDS = 2
 _MOST_ROUNDS = 15
 _PROBES_PER_ROUND = 15
@@ -96,6 +99,7 @@ def run_microbenchmark(
             times, _ = run_once(single.circuit, [single.values], options)
             keys.append(KeySample(pbs=single.pbs, key_switch=single.key_switch, times=times))
         progress(f"keys in a process of their own, N={key_case.polynomial_size}")
+    transfers = time_transfers(progress) if operation in _WITH_TRANSFERS else ()
     samples: list[LookupSample | LinearSample] = []
     groups = cases(operation, quick)
     sets = sum(map(len, groups))
@@ -116,6 +120,7 @@ def run_microbenchmark(
         lookups=tuple(sample for sample in samples if isinstance(sample, LookupSample)),
         linear=tuple(sample for sample in samples if isinstance(sample, LinearSample)),
         keys=tuple(keys),
+        transfers=transfers,
     )
 
 
@@ -123,7 +128,8 @@ def step_count(operation: Operation, quick: bool) -> int:
     """Steps that :func:`run_microbenchmark` reports to its progress function."""
     groups = cases(operation, quick)
     rounds = _MOST_ROUNDS * len(groups)
-    return len(key_cases(operation, quick)) + sum(map(len, groups)) + rounds
+    moved = transfers_step_count() if operation in _WITH_TRANSFERS else 0
+    return moved + len(key_cases(operation, quick)) + sum(map(len, groups)) + rounds
 
 
 def _measure_group(group: Sequence[Case], until: float, progress: Progress) -> list[_Prepared]:

@@ -53,6 +53,18 @@ class LinearSample(_Sample):
     key_switch: KeySwitchParameters
 
 
+class TransferSample(_Sample):
+    """Warm runs of a circuit without lookups: what taking inputs and returning outputs costs.
+
+    ``elements`` are the torus elements that its few linear operations go over.
+    """
+
+    kind: Literal["transfer"] = "transfer"
+    input_bytes: Annotated[int, Field(gt=0)]
+    output_bytes: Annotated[int, Field(gt=0)]
+    elements: Annotated[int, Field(ge=0)]
+
+
 class KeySample(Frozen):
     """Keys of one parameter set, made and first used in a process of their own."""
 
@@ -72,14 +84,19 @@ class Microbenchmark(Frozen):
     lookups: tuple[LookupSample, ...]
     linear: tuple[LinearSample, ...]
     keys: tuple[KeySample, ...] = ()
+    transfers: tuple[TransferSample, ...] = ()
 
     @functools.cached_property
     def usual_probe_s(self) -> float | None:
         """Median of the probes over all rounds; None where none were made."""
-        probes = [probe for s in (*self.lookups, *self.linear) for probe in s.probes_s]
+        probes = [probe for s in self._samples for probe in s.probes_s]
         return statistics.median(probes) if probes else None
 
-    def corrected_median_s(self, sample: LookupSample | LinearSample) -> float:
+    @property
+    def _samples(self) -> tuple[_Sample, ...]:
+        return (*self.lookups, *self.linear, *self.transfers)
+
+    def corrected_median_s(self, sample: LookupSample | LinearSample | TransferSample) -> float:
         """Median of a sample's times, each as if the machine had had its usual speed.
 
         A round whose probes took longer than those of all rounds makes its times count as less.

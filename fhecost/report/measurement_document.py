@@ -133,6 +133,14 @@ def _linear(results: MicrobenchmarkResults) -> Iterator[Table]:
         numbers("run, with one lookup", runs_s, duration),
         numbers("operation", (f"at most {duration(one_s)}" for one_s in each_s)),
     )
+    moved = results.raw.transfers
+    if moved:
+        yield Table(
+            numbers("inputs", (sample.input_bytes for sample in moved), _size),
+            numbers("outputs", (sample.output_bytes for sample in moved), _size),
+            numbers("run without lookups", map(results.raw.corrected_median_s, moved), duration),
+            title="A run by itself, with its inputs and outputs",
+        )
 
 
 def _keys(results: MicrobenchmarkResults) -> Iterator[Table]:

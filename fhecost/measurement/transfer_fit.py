@@ -1,0 +1,72 @@
+"""Fit what inputs, outputs and a run by itself cost to circuits without lookups.
+
+Non-negative least squares on relative errors, over samples with I bytes of inputs and O of
+outputs::
+
+    time of a run - linear operations = r + t (I + O) + u (max(0, I - S) + max(0, O - S))
+
+S is the one of some sizes with the least error. Beyond it copies outgrow what the processor and the
+C library keep at hand: a byte takes some four times as long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from fhecost.errors import UsageError
+from fhecost.measurement.records import Microbenchmark
+from fhecost.quantization import FloatArray
+
+_SIZES = tuple(2.0 ** (power / 2) * 1e6 for power in range(13))
+"""One to 64 megabytes."""
+
+
+@dataclass(frozen=True)
+class TransferFit:
+    """The constants of the CPU model's inputs and outputs, by the names of its figures.
+
+    ``spread`` is the 90th percentile of the absolute relative residual.
+    """
+
+    run_s: float
+    transfer_byte_s: float
+    large_transfer_bytes: float
+    large_transfer_byte_s: float
+    spread: float
+
+
+def fit_transfers(microbenchmark: Microbenchmark, linear_element_s: float) -> TransferFit:
+    """Fit the constants; ``linear_element_s`` is what a torus element of linear operations takes.
+
+    Raises:
+        UsageError: fewer than five samples, or one is shorter than its linear operations.
+    """
+    samples = microbenchmark.transfers
+    if len(samples) < 5:
+        raise UsageError("a fit needs at least 5 circuits without lookups")
+    measured = np.array([microbenchmark.corrected_median_s(sample) for sample in samples])
+    elements = np.array([sample.elements for sample in samples])
+    left = measured - linear_element_s * elements
+    if left.min() <= 0:
+        raise UsageError("a fit needs runs that take longer than their linear operations")
+    sizes = np.array([(sample.input_bytes, sample.output_bytes) for sample in samples], dtype=float)
+
+    def fitted(large: float) -> tuple[float, FloatArray, FloatArray]:
+        beyond = np.maximum(0.0, sizes - large).sum(axis=1)
+        terms = np.stack([np.ones(len(sizes)), sizes.sum(axis=1), beyond], axis=1)
+        constants, _ = nnls(terms / measured[:, None], left / measured)
+        errors = (terms @ constants - left) / measured
+        return float((errors**2).sum()), constants, errors
+
+    large = min(_SIZES, key=lambda size: fitted(size)[0])
+    _, constants, errors = fitted(large)
+    return TransferFit(
+        run_s=float(constants[0]),
+        transfer_byte_s=float(constants[1]),
+        large_transfer_bytes=large,
+        large_transfer_byte_s=float(constants[2]),
+        spread=float(np.quantile(np.abs(errors), 0.9)),
+    )
