@@ -205,7 +205,7 @@ def test_any_circuit_is_really_run_and_checked(machine):
 def test_a_run_is_held_against_the_calibration_that_it_carries(make_record, machine):
     """Twice as slow as a shipped machine, on a processor that nobody here knows."""
     figures = {
-        name: Figure(value=2 * figure.value, source=figure.source, ref="made up")
+        name: Figure(value=2 * figure.value, source=figure.source, ref="made", rationale="up")
         if name.endswith("_s") and name != "probe_s"
         else figure
         for name, figure in machine.figures.items()

@@ -20,7 +20,7 @@ from fhecost.hardware.profile import NAME_PATTERN, HardwareFile, HardwareProfile
 from fhecost.hardware.reading import read_hardware
 from fhecost.measurement.fit import CpuFit, KeyFit, fit_cpu, fit_keys
 from fhecost.measurement.records import Microbenchmark, load_microbenchmark
-from fhecost.measurement.transfer_fit import fit_transfers
+from fhecost.measurement.transfer_fit import TransferFit, fit_transfers
 
 _EXTRAPOLATION = (
     "Beyond the largest N that was timed, a transform's data outgrow the second-level cache; no "
@@ -147,7 +147,9 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         low, high = min(_rounded(low), figure["value"]), max(_rounded(high), figure["value"])
         return {**figure, "low": low, "high": high}
 
-    def of_fit(fit: CpuFit | KeyFit, name: str, value: float, spread: float) -> dict[str, Any]:
+    def of_fit(
+        fit: CpuFit | KeyFit | TransferFit, name: str, value: float, spread: float
+    ) -> dict[str, Any]:
         error = {"standard_error": _rounded(fit.standard_errors[name])}
         if name in fit.upper_bounds:
             # Above 0, since a machine has no free operations; what it is, these times don't say.
@@ -180,9 +182,10 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
             figures[name] = of_fit(keys, name, value, min(keys.spreads[name], _MOST_SPREAD))
         figures["process_memory_bytes"] = _figure(keys.process_memory_bytes, "measured", ref)
     if microbenchmark.transfers:
-        moved = fit_transfers(microbenchmark, fit.linear_element_s)
-        for name in ("run_s", "transfer_byte_s", "large_transfer_byte_s"):
-            figures[name] = spread_out(getattr(moved, name), min(moved.spread, 1.0))
+        with np.errstate(all="ignore"):
+            moved = fit_transfers(microbenchmark, fit.linear_element_s)
+        for name, value in moved.constants.items():
+            figures[name] = of_fit(moved, name, value, min(moved.spread, _MOST_SPREAD))
         figures["large_transfer_bytes"] = _figure(moved.large_transfer_bytes, "calibrated", ref)
     if microbenchmark.usual_probe_s is not None:
         figures["probe_s"] = _figure(microbenchmark.usual_probe_s, "measured", ref)

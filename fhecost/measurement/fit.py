@@ -24,14 +24,12 @@ the bootstrap key is there twice: as generated, and in the Fourier domain.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
@@ -43,6 +41,7 @@ from fhecost.circuits.work import (
     key_switch_units,
 )
 from fhecost.errors import UsageError
+from fhecost.measurement.least_squares import fit_non_negative
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.quantization import FloatArray
 
@@ -122,12 +121,6 @@ _PLAUSIBLE_UNIT_S = (1e-13, 1e-7)
 """A unit of Fourier work on any processor that there could be; in 2024 it took 7e-11 s."""
 _MOST_SPREAD = 0.5
 """Relative residuals beyond which a fit explains nothing."""
-_ONE_SIDED_95 = 1.645
-"""Standard errors that hold a value with 95 % confidence from above (normal distribution)."""
-_KNOWN = 2.0
-"""Standard errors that a constant must have above zero to be told from it."""
-_NOTHING = 1e-6
-"""The part of a time that no fit is surer of, however exact the times."""
 
 
 def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
@@ -142,7 +135,7 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
         raise UsageError("a fit needs lookups with at least 5 parameter sets on one thread")
     measured = np.array([microbenchmark.corrected_median_s(sample) for sample in single])
     work = np.array([_work(sample, sample.elements) for sample in single])
-    fitted = _fit(_LOOKUP_CONSTANTS, work, measured, measured)
+    fitted = fit_non_negative(_LOOKUP_CONSTANTS, work, measured, measured)
     constants = fitted.constants
     low, high = _PLAUSIBLE_UNIT_S
     unit_s = float(np.median(measured / work[:, 0]))
@@ -223,7 +216,9 @@ def fit_keys(samples: Sequence[KeySample]) -> KeyFit:
         (of_cold, extra, cold),
         (of_memory, memory - started, memory),
     ):
-        made = _fit(tuple(terms), np.stack(list(terms.values()), axis=1), measured, relative_to)
+        made = fit_non_negative(
+            tuple(terms), np.stack(list(terms.values()), axis=1), measured, relative_to
+        )
         constants |= zip(terms, made.constants.tolist(), strict=True)
         spreads |= dict.fromkeys(terms, made.spread)
         standard_errors |= made.standard_errors
@@ -237,76 +232,6 @@ def fit_keys(samples: Sequence[KeySample]) -> KeyFit:
         standard_errors=standard_errors,
         upper_bounds=upper_bounds,
     )
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    """Constants in the order of their terms, and the signed relative residuals."""
-
-    constants: FloatArray
-    errors: FloatArray
-    standard_errors: Mapping[str, float]
-    upper_bounds: Mapping[str, float]
-    zero: frozenset[str]
-
-    @property
-    def spread(self) -> float:
-        return float(np.quantile(np.abs(self.errors), 0.9))
-
-
-def _fit(
-    names: Sequence[str], terms: FloatArray, measured: FloatArray, relative_to: FloatArray
-) -> _Fitted:
-    """Non-negative constants by least squares on relative errors.
-
-    Standard errors are those of least squares without the bound at zero, ``s^2 (X'X)^-1`` with the
-    residuals' variance ``s^2``: what the times alone leave open. A constant within two of them is
-    not told from zero, and its upper bound is 1.645 of them above it, but no more than any of the
-    times leaves for it alone, as none of the others is negative. One that came out as zero can't be
-    published as such: it is set to half of what it can be with the others as they are, which moves
-    the fit by less than its noise.
-    """
-    scaled, target = terms / relative_to[:, None], measured / relative_to
-    if not (np.isfinite(scaled).all() and np.isfinite(target).all()):
-        raise UsageError("these times can't be fitted: they are beyond what numbers hold")
-    # Columns of one size: the constants are many orders of magnitude apart.
-    sizes = np.linalg.norm(scaled, axis=0)
-    constants = _non_negative(scaled / sizes, target)
-    residuals = target - scaled / sizes @ constants
-    noise = math.sqrt(float(residuals @ residuals) / max(1, len(target) - len(names)))
-    standard = noise * np.sqrt(np.diag(np.linalg.pinv((scaled / sizes).T @ (scaled / sizes))))
-    # Of times that are exact there is nothing to be unsure of, and no zero either.
-    alone = max(noise, _NOTHING * float(np.median(target)))
-    with np.errstate(divide="ignore"):
-        most = np.min((target + 2 * noise)[:, None] / (scaled / sizes), axis=0)
-    upper = constants + _ONE_SIDED_95 * np.maximum(np.minimum(standard, most), alone)
-    upper = np.maximum(np.minimum(upper, most), constants)
-    unsure, zero = constants < _KNOWN * standard, constants <= 0
-    constants = np.where(zero, _ONE_SIDED_95 * alone / 2, constants) / sizes
-    return _Fitted(
-        constants=constants,
-        errors=(terms @ constants - measured) / relative_to,
-        standard_errors=dict(zip(names, (standard / sizes).tolist(), strict=True)),
-        upper_bounds={
-            name: float(bound)
-            for name, bound, open_below in zip(names, upper / sizes, unsure | zero, strict=True)
-            if open_below
-        },
-        zero=frozenset(name for name, at_zero in zip(names, zero, strict=True) if at_zero),
-    )
-
-
-def _non_negative(terms: FloatArray, target: FloatArray) -> FloatArray:
-    """Non-negative least squares.
-
-    Raises:
-        UsageError: no solution was found, as with numbers beyond what floats hold.
-    """
-    try:
-        constants, _ = nnls(terms, target)
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(f"these times can't be fitted: {error}") from error
-    return np.asarray(constants)
 
 
 def _array(values: Iterable[float]) -> FloatArray:
