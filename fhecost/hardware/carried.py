@@ -14,7 +14,6 @@ no vector work goes by the clock, what moves memory by its transfer rate.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -115,15 +114,13 @@ def facts_of(processor: Processor) -> ProcessorFacts:
         if facts.fits(processor):
             return facts
     raise ImpossibleError(
-        f"this machine ({processor}): nothing is known of its kind; fhecost calibrate measures it"
+        f"this machine ({processor}): nothing is known of its kind; "
+        "fhecost measure pbs and calibrate measure it"
     )
 
 
 def carried_over(
-    hardware: HardwareProfile,
-    of: ProcessorFacts,
-    to: ProcessorFacts,
-    measured: Mapping[str, Figure] | None = None,
+    hardware: HardwareProfile, of: ProcessorFacts, to: ProcessorFacts
 ) -> dict[str, Figure]:
     """The figures of ``hardware``, a CPU, as they are to be expected of another processor.
 
@@ -131,7 +128,6 @@ def carried_over(
         hardware: the calibrated machine.
         of: the processor that it was calibrated on.
         to: the processor that the figures are for.
-        measured: figures that are known of the other processor; they replace what is carried over.
 
     Returns:
         By name; what says nothing of another machine is left out.
@@ -148,31 +144,24 @@ def carried_over(
     faster = to.clock_hz.highest / to.clock_hz.value
     figures = {}
     for name, figure in hardware.figures.items():
-        if measured and name in measured:
-            figures[name] = measured[name]
-        elif name in _OF_ONE_MACHINE:
+        if name in _OF_ONE_MACHINE:
             continue
-        elif name.endswith("_s"):
-            factor, by = _rule(name)(vector, clock, memory)
-            off_by = known.off_by.value if name in _VECTOR else _UNTOLD
-            figures[name] = Figure(
-                value=figure.value * factor,
-                low=figure.lowest * factor / off_by / faster,
-                high=figure.highest * factor * off_by * slower,
-                source=Source.MODELLED,
-                rationale=(
-                    f"{hardware.name}, {of.title}, carried over to {to.title} by {by}: "
-                    f"{factor:.3g} times, within a factor of {off_by:g}"
-                ),
-            )
-        else:
+        if not name.endswith("_s"):
             figures[name] = figure
+            continue
+        factor, by, off_by = clock, "the clock", _UNTOLD
+        if name in _VECTOR:
+            factor, by, off_by = vector, "vector width and clock", known.off_by.value
+        elif name in _MEMORY:
+            factor, by = memory, "the memory's transfer rate"
+        figures[name] = Figure(
+            value=figure.value * factor,
+            low=figure.lowest * factor / off_by / faster,
+            high=figure.highest * factor * off_by * slower,
+            source=Source.MODELLED,
+            rationale=(
+                f"{hardware.name}, {of.title}, carried over to {to.title} by {by}: "
+                f"{factor:.3g} times, within a factor of {off_by:g}"
+            ),
+        )
     return figures
-
-
-def _rule(name: str) -> Callable[[float, float, float], tuple[float, str]]:
-    if name in _VECTOR:
-        return lambda vector, clock, memory: (vector, "vector width and clock")
-    if name in _MEMORY:
-        return lambda vector, clock, memory: (memory, "the memory's transfer rate")
-    return lambda vector, clock, memory: (clock, "the clock")
