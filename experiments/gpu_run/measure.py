@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 PTX = b""".version 7.0
 .target sm_70
@@ -26,12 +27,13 @@ REPEATS = 200
 SIZES = [8 * 4**power for power in range(13)]
 
 
-def check(code):
+def check(code: int) -> None:
+    """End with a code of the driver that says what went wrong."""
     if code:
         sys.exit(f"CUDA driver error {code}")
 
 
-def seconds(action, repeats=REPEATS):
+def seconds(action: Callable[[], None], repeats: int = REPEATS) -> dict[str, float]:
     """Median seconds of ``action``, and its quartiles."""
     taken = []
     for _ in range(repeats):
@@ -42,7 +44,7 @@ def seconds(action, repeats=REPEATS):
     return {"median_s": middle, "low_s": low, "high_s": high}
 
 
-def fitted(times):
+def fitted(times: dict[int, float]) -> dict[str, float]:
     """Fixed seconds and seconds a byte that go through ``times``, by size."""
     # Weighted by 1/t^2: both a short copy and a long one count by their relative error.
     rows = [(1 / t, size / t) for size, t in times.items()]
@@ -57,7 +59,8 @@ def fitted(times):
     }
 
 
-def main():
+def main() -> None:
+    """Time all of it and print JSON."""
     cuda = ctypes.CDLL("libcuda.so.1")
     check(cuda.cuInit(0))
     device, context = ctypes.c_int(), ctypes.c_void_p()
@@ -70,14 +73,14 @@ def main():
     check(cuda.cuModuleGetFunction(ctypes.byref(kernel), module, b"nothing"))
     one = (1, 1, 1, 1, 1, 1, 0, None, None, None)
 
-    def launch():
+    def launch() -> None:
         check(cuda.cuLaunchKernel(kernel, *one))
 
-    def launch_and_wait():
+    def launch_and_wait() -> None:
         launch()
         check(cuda.cuCtxSynchronize())
 
-    def launch_many():
+    def launch_many() -> None:
         for _ in range(1000):
             launch()
         check(cuda.cuCtxSynchronize())
@@ -108,7 +111,9 @@ def main():
             for size in SIZES:
                 whole = ctypes.c_size_t(size)
 
-                def copy(whole=whole, way=way, host=host):
+                def copy(
+                    whole: ctypes.c_size_t = whole, way: str = way, host: object = host
+                ) -> None:
                     if way == "to_device":
                         check(cuda.cuMemcpyHtoD_v2(on_device, host, whole))
                     else:

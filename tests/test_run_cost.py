@@ -1,0 +1,129 @@
+"""What a run costs beside its operations: start, inputs and outputs, launches and copies."""
+
+import pytest
+
+from fhecost.circuits.profile import CircuitProfile, LinearUse, Stage
+from fhecost.errors import UsageError
+from fhecost.hardware.estimator import estimate
+from fhecost.hardware.library import load_hardware
+from fhecost.hardware.what_if import with_figures
+from fhecost.measurement.machine import this_machine
+from fhecost.measurement.records import Microbenchmark, TransferSample
+from fhecost.measurement.transfer_fit import fit_transfers
+
+CPU, H100, FPGA, ASIC = (
+    load_hardware(name)[0] for name in ("epyc-zen4-2", "h100", "hpu-v80", "strix")
+)
+ADDITION = LinearUse(operation="encrypted_addition", lwe_dimension=512, count=1)
+
+
+def addition(input_bytes: int = 8208, output_bytes: int = 4104) -> CircuitProfile:
+    """``x + y``, which has no lookup and no key."""
+    return CircuitProfile(
+        name="x + y",
+        source="a test",
+        stages=(Stage(name="sum", linear=(ADDITION,), parallel_width=1),),
+        bsk_bytes=0,
+        ksk_bytes=0,
+        input_bytes=input_bytes,
+        output_bytes=output_bytes,
+        max_bit_width=4,
+        complexity=513.0,
+        p_error=0.0,
+        global_p_error=0.0,
+    )
+
+
+def test_a_run_on_a_cpu_costs_its_start_and_each_byte():
+    figures = {name: figure.value for name, figure in CPU.figures.items()}
+    made = estimate(addition(), CPU)
+    expected = figures["run_s"] + figures["transfer_byte_s"] * (8208 + 4104)
+    assert made.by_operation_s["transfer"] == pytest.approx(expected)
+    assert made.latency_s > 0.5e-3
+    large = figures["large_transfer_bytes"]
+    more = estimate(addition(int(large) + 1000, int(large) + 500), CPU).by_operation_s["transfer"]
+    assert more == pytest.approx(
+        figures["run_s"]
+        + figures["transfer_byte_s"] * (2 * int(large) + 1500)
+        + figures["large_transfer_byte_s"] * 1500
+    )
+
+
+def test_a_machine_without_the_figures_says_that_it_leaves_them_out():
+    without = {n: f for n, f in CPU.figures.items() if n not in ("run_s", "transfer_byte_s")}
+    made = estimate(addition(), CPU.changed(figures=without))
+    assert made.by_operation_s["transfer"] is None
+    kernels = {name: figure for name, figure in H100.figures.items() if name != "launch_s"}
+    made = estimate(addition(), H100.changed(figures=kernels))
+    assert "unknown: what starting kernels takes" in made.assumptions
+    assert not any("unknown" in said for said in estimate(addition(), H100).assumptions)
+
+
+def test_a_gpu_starts_a_kernel_and_a_copy_each_way():
+    figures = {name: figure.value for name, figure in H100.figures.items()}
+    made = estimate(addition(), H100)
+    assert made.latency_s > 2 * figures["host_link_start_s"] + figures["launch_s"]
+    assert made.latency_s < 2.1 * figures["host_link_start_s"] + 1.1 * figures["launch_s"]
+    assert made.low_s > 1e-5
+
+
+def test_a_board_starts_a_copy_each_way_and_a_chip_without_a_link_says_nothing():
+    start_s = FPGA.figures["host_link_start_s"].value
+    assert estimate(addition(), FPGA).by_operation_s["transfer"] > 2 * start_s
+    assert estimate(addition(), ASIC).by_operation_s["transfer"] is None
+
+
+def test_operations_that_are_no_circuit_are_no_run():
+    assert estimate(addition(0, 0), CPU).by_operation_s["transfer"] == 0
+    assert estimate(addition(0, 0), H100).by_operation_s["transfer"] == 0
+
+
+def imagined(run_s: float, byte_s: float, large: float, more_s: float) -> Microbenchmark:
+    """Raw times of a machine with these constants, each torus element taking 1 ns."""
+    sizes = [2**power for power in range(12, 26)]
+    pairs = [(size, size) for size in sizes] + [(size, 4096) for size in sizes]
+    samples = [
+        TransferSample(
+            threads=2,
+            seconds=(
+                run_s
+                + byte_s * sum(pair)
+                + more_s * sum(max(0.0, size - large) for size in pair)
+                + 1e-9 * (pair[0] // 8),
+            ),
+            input_bytes=pair[0],
+            output_bytes=pair[1],
+            elements=pair[0] // 8,
+        )
+        for pair in pairs
+    ]
+    return Microbenchmark(
+        started="2026-11-26T00:00:00+00:00",
+        machine=this_machine(),
+        versions={},
+        lookups=(),
+        linear=(),
+        transfers=tuple(samples),
+    )
+
+
+def test_the_fit_finds_the_constants_of_a_machine():
+    fit = fit_transfers(imagined(1e-3, 1e-9, 4e6, 3e-9), 1e-9)
+    assert fit.run_s == pytest.approx(1e-3, rel=1e-6)
+    assert fit.transfer_byte_s == pytest.approx(1e-9, rel=1e-6)
+    assert fit.large_transfer_bytes == 4e6
+    assert fit.large_transfer_byte_s == pytest.approx(3e-9, rel=1e-6)
+    assert fit.spread < 1e-6
+
+
+def test_too_few_samples_or_impossible_ones_are_refused():
+    whole = imagined(1e-3, 1e-9, 4e6, 3e-9)
+    with pytest.raises(UsageError, match="at least 5 circuits without lookups"):
+        fit_transfers(whole.changed(transfers=whole.transfers[:4]), 1e-9)
+    with pytest.raises(UsageError, match="longer than their linear operations"):
+        fit_transfers(whole, 1.0)
+
+
+def test_what_is_supposed_of_a_run_counts():
+    supposed = with_figures(CPU, {"run_s": 10e-3})
+    assert estimate(addition(), supposed).latency_s > 10e-3
