@@ -16,6 +16,7 @@ from fhecost.measurement.calibration import UPPER_BOUND, calibrate, calibrated_p
 from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.records import load_microbenchmark, save_microbenchmark
 from tests.test_measurement import CONSTANTS, imagined_keys, imagined_machine
+from tests.test_run_cost import imagined as imagined_transfers
 
 NAMES = ("fourier_unit_s", "external_product_unit_s", "key_switch_unit_s", "key_byte_s")
 
@@ -173,7 +174,8 @@ def damaged(seed):
     rng = random.Random(seed)
     source = rng.choice(["imagined", "epyc", "epyc"])
     if source == "imagined":
-        raw = imagined().model_dump(mode="json")
+        moved = imagined_transfers(1e-3, 1e-9, 4e6, 3e-9).transfers
+        raw = imagined(transfers=moved).model_dump(mode="json")
     else:
         path = data_folder("experiments/microbenchmarks") / "epyc-zen4-2.json"
         raw = json.loads(path.read_text())
@@ -183,7 +185,12 @@ def damaged(seed):
 
 
 def _samples(raw):
-    return [s for part in ("lookups", "linear") for s in raw.get(part) or [] if isinstance(s, dict)]
+    return [
+        s
+        for part in ("lookups", "linear", "transfers")
+        for s in raw.get(part) or []
+        if isinstance(s, dict)
+    ]
 
 
 def _noise(raw, rng):
@@ -213,7 +220,7 @@ def _one_set(raw, rng):
 
 
 def _fewer(raw, rng):
-    part = rng.choice(["lookups", "linear", "keys"])
+    part = rng.choice(["lookups", "linear", "keys", "transfers"])
     raw[part] = rng.sample(raw[part], rng.randint(0, len(raw[part]))) if raw.get(part) else []
 
 

@@ -44,7 +44,8 @@ def fit_transfers(microbenchmark: Microbenchmark, linear_element_s: float) -> Tr
     """Fit the constants; ``linear_element_s`` is what a torus element of linear operations takes.
 
     Raises:
-        UsageError: fewer than five samples, or one is shorter than its linear operations.
+        UsageError: fewer than five samples, none of a megabyte and more, or one is shorter than
+            its linear operations.
     """
     samples = microbenchmark.transfers
     if len(samples) < 5:
@@ -61,8 +62,12 @@ def fit_transfers(microbenchmark: Microbenchmark, linear_element_s: float) -> Tr
         terms = np.stack([np.ones(len(sizes)), sizes.sum(axis=1), beyond], axis=1)
         return fit_non_negative(CONSTANTS, terms, left, measured)
 
+    # Of a size that no sample reaches nothing is known beyond it.
+    reached = [size for size in _SIZES if size < sizes.max()]
+    if not reached:
+        raise UsageError("a fit needs runs with more than a megabyte of inputs or outputs")
     large, made = min(
-        ((size, fitted(size)) for size in _SIZES), key=lambda found: (found[1].errors ** 2).sum()
+        ((size, fitted(size)) for size in reached), key=lambda found: (found[1].errors ** 2).sum()
     )
     return TransferFit(
         constants=dict(zip(CONSTANTS, made.constants.tolist(), strict=True)),
