@@ -35,7 +35,7 @@ from fhecost.cli.parsing import (
 )
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write, write_result
-from fhecost.hardware.names import MEASURED, SortKey
+from fhecost.hardware.names import SortKey
 from fhecost.report.document import Document
 
 if TYPE_CHECKING:
@@ -199,8 +199,9 @@ def report(
         typer.Option(metavar="FILE.jsonl", help="Measured runs; else fhecost's own."),
     ] = None,
     validated: Annotated[
-        str, typer.Option(help="The machine that measured runs are held against.")
-    ] = MEASURED,
+        str | None,
+        typer.Option(help="The machine that measured runs are held against; else their own."),
+    ] = None,
     lengths: Annotated[
         str | None, typer.Option(metavar="FIRST..LAST", help="Sequence lengths to project to.")
     ] = None,

@@ -24,7 +24,7 @@ from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.errors import UsageError
 from fhecost.files import check_can_write, write_result
-from fhecost.hardware.names import MEASURED
+from fhecost.hardware.names import HERE
 from fhecost.measurement.cases import Operation
 from fhecost.report.document import Document
 
@@ -101,7 +101,7 @@ def head(
     runs: Annotated[int, typer.Option(help="Warm runs, after the cold one.")] = 3,
     hardware: Annotated[
         str, typer.Option(help="Machines that predict the run before it starts.")
-    ] = MEASURED,
+    ] = HERE,
     hardware_path: HardwarePathOption = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add the run record to this file.")
@@ -152,18 +152,21 @@ def calibrate(
     """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
     from fhecost.hardware.library import own_hardware_file
     from fhecost.measurement.calibration import calibrate as calibrate_hardware
+    from fhecost.measurement.calibration import check_own_name
     from fhecost.measurement.records import load_microbenchmark
     from fhecost.measurement.results import results_of
     from fhecost.report.measurement_document import microbenchmark_document
 
     path = output
     if path is None:
+        check_own_name(name)
         path = own_hardware_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
     check_can_write(path)
     calibrate_hardware(raw, path.stem, keep=path)
     deliver(microbenchmark_document(results_of(load_microbenchmark(raw))), "table")
-    typer.echo(f"written: {path}; use it with --hardware {path.stem}", err=True)
+    used = f"--hardware {path.stem}" + ("" if output is None else f" --hardware-path {path.parent}")
+    typer.echo(f"written: {path}; use it with {used}", err=True)
 
 
 @prints("plot")
@@ -172,7 +175,10 @@ def validate(
         list[Path] | None,
         typer.Option(metavar="FILE.jsonl", help="Run records; fhecost's own when left out."),
     ] = None,
-    hardware: Annotated[str, typer.Option(help="The machine that predicts.")] = MEASURED,
+    hardware: Annotated[
+        str | None,
+        typer.Option(help="The machine that predicts; each run's own when left out."),
+    ] = None,
     hardware_path: HardwarePathOption = None,
     tolerance: Annotated[
         float | None,

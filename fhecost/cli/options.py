@@ -34,9 +34,12 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print the
 OutputOption = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")
 ]
-HardwareOption = Annotated[str, typer.Option(help="Machines, comma-separated, or all.")]
+HardwareOption = Annotated[
+    str, typer.Option(help="Machines, comma-separated, or all; here is this one.")
+]
 DefaultHardwareOption = Annotated[
-    str, typer.Option(help="Machines with commas, all, or default: three kinds and your own.")
+    str,
+    typer.Option(help="Machines with commas, all, or default: here, three kinds, your own."),
 ]
 HardwarePathOption = Annotated[
     list[Path] | None,

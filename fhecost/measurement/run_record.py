@@ -39,10 +39,18 @@ class Prediction(Frozen):
     warm_low_s: float
     warm_high_s: float
     preparation: Preparation | None = None
+    other_machine: str | None = Field(
+        default=None,
+        description="what tells the machine of the run from that of the calibration, if anything",
+    )
 
 
 def predict(
-    profile: CircuitProfile, hardware: HardwareProfile, threads: int, probe_s: float | None = None
+    profile: CircuitProfile,
+    hardware: HardwareProfile,
+    threads: int,
+    probe_s: float | None = None,
+    machine: Machine | None = None,
 ) -> Prediction:
     """What ``hardware`` with ``threads`` threads says of a run of ``profile``.
 
@@ -54,6 +62,8 @@ def predict(
             the run. Where the hardware profile says what it took when the machine was calibrated,
             all times are stretched by the ratio of both, the ``pace``: the machine may be one that
             others slow down. None predicts for the speed of the calibration.
+        machine: of the run. Where ``hardware`` was calibrated on another one, the prediction says
+            so, and a probe of one isn't held against that of the other.
 
     Raises:
         ImpossibleError: the machine can't run it.
@@ -63,7 +73,8 @@ def predict(
         hardware = with_figures(hardware, {"threads": threads})
     made = estimate(profile, hardware)
     usual = hardware.figures.get("probe_s")
-    pace = 1.0 if probe_s is None or usual is None else probe_s / usual.value
+    other = _other_machine(hardware, machine)
+    pace = 1.0 if probe_s is None or usual is None or other else probe_s / usual.value
     keys = made.preparation
     if keys is not None:
         keys = keys.changed(keygen_s=keys.keygen_s * pace, cold_s=keys.cold_s * pace)
@@ -76,7 +87,14 @@ def predict(
         warm_low_s=made.low_s * pace,
         warm_high_s=made.high_s * pace,
         preparation=keys,
+        other_machine=other,
     )
+
+
+def _other_machine(hardware: HardwareProfile, machine: Machine | None) -> str | None:
+    if machine is None or hardware.calibrated_on is None:
+        return None
+    return "; ".join(machine.identity().differences(hardware.calibrated_on)) or None
 
 
 class RunTimes(Frozen):
@@ -130,6 +148,9 @@ class Compared:
 class RunRecord(Frozen):
     """A circuit, what was predicted for it, and what running it took.
 
+    ``calibration`` is the hardware profile of the machine that it ran on, whole, so that the record
+    can be held against it anywhere.
+
     ``wrong_values`` of the ``values`` that were decrypted differ from what the clear circuit gives.
     """
 
@@ -142,6 +163,7 @@ class RunRecord(Frozen):
     profile: CircuitProfile
     profile_hash: str
     predictions: tuple[Prediction, ...]
+    calibration: HardwareProfile | None = None
     times: RunTimes
     load_after: float
     values: int

@@ -19,11 +19,12 @@ from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
+from fhecost.hardware.here import is_machine
 from fhecost.hardware.library import HardwareNames, load_hardware
-from fhecost.hardware.names import MEASURED
+from fhecost.hardware.names import HERE
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.operators import ClearOperators
-from fhecost.measurement.machine import available_threads, now, this_machine
+from fhecost.measurement.machine import Machine, available_threads, now, this_machine
 from fhecost.measurement.run_record import RunRecord, RunTimes, predict
 from fhecost.processes import child_command, child_environment, temporary_folder
 from fhecost.progress import Expect, Progress, silent
@@ -40,7 +41,7 @@ class RunOptions:
 
 def measure_heads(
     request: HeadRequest,
-    hardware: HardwareNames = MEASURED,
+    hardware: HardwareNames = HERE,
     hardware_path: Iterable[AnyPath] = (),
     *,
     threads: int | None = None,
@@ -54,7 +55,8 @@ def measure_heads(
         request: which heads, on which sentence. Keys and minutes grow fast with both bits and
             length.
         hardware: machines whose prediction is written down before the run starts: names or
-            hardware profiles, ``all`` or ``default``.
+            hardware profiles, ``all`` or ``default``. ``here`` is this machine; its profile goes
+            into the record.
         hardware_path: folders of further machines.
         threads: of the run; all that there are when None.
         warm_runs: how often it is run after the first time.
@@ -116,7 +118,9 @@ def measure_circuit(
     machine = this_machine()
     started = now()
     # At the speed of the calibration: a probe now says little of a run that takes minutes.
-    predictions = tuple(predict(profile, predicting, threads) for predicting in hardware)
+    predictions = tuple(
+        predict(profile, predicting, threads, machine=machine) for predicting in hardware
+    )
     for made in predictions:
         if made.preparation is not None:
             keys_s = made.preparation.keygen_s + made.preparation.cold_s
@@ -132,11 +136,23 @@ def measure_circuit(
         profile=profile,
         profile_hash=profile.hash,
         predictions=predictions,
+        calibration=_of_this_machine(hardware, machine),
         times=times,
         load_after=os.getloadavg()[0],
         values=outputs.size,
         wrong_values=int(np.count_nonzero(outputs != np.asarray(expected))),
     )
+
+
+def _of_this_machine(
+    hardware: Sequence[HardwareProfile], machine: Machine
+) -> HardwareProfile | None:
+    """The first of ``hardware`` that was calibrated on this machine or made for it."""
+    identity = machine.identity()
+    for one in hardware:
+        if one.name == HERE or is_machine(one, identity):
+            return one
+    return None
 
 
 def run_once(
