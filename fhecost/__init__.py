@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from fhecost.accuracy.records import AccuracyReport as AccuracyReport
     from fhecost.accuracy.records import load_accuracy as load_accuracy
     from fhecost.accuracy.sweep import measure_accuracy as measure_accuracy
+    from fhecost.caches import CacheReport as CacheReport
+    from fhecost.caches import cache_info as cache_info
+    from fhecost.caches import clear_cache as clear_cache
+    from fhecost.caches import verify_cache as verify_cache
     from fhecost.circuit_request import CompiledHeads as CompiledHeads
     from fhecost.circuit_request import PredictedHeads as PredictedHeads
     from fhecost.circuit_request import PredictedShape as PredictedShape
@@ -131,6 +135,7 @@ PUBLIC = {
     "hardware.calls": "CallsReport",
     "hardware.comparison": "ComparisonReport",
     "hardware.difference": "DifferenceReport",
+    "caches": "cache_info clear_cache verify_cache CacheReport",
     "errors": "FhecostError UsageError FieldError ImpossibleError",
 }
 """The public names by the module that has them, in the order of docs/api.md."""

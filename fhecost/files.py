@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +24,10 @@ AnyPath = str | os.PathLike[str]
 
 LARGEST_BYTES = 16 * 2**20
 """The largest file of most kinds: hundreds of times what is ever written, and read in a second."""
+_UNFINISHED = ".unfinished"
+_ABANDONED_S = 600.0
+_TRIED_BYTES = 1 << 16
+"""Of a file that only tries whether there is room: a usual result has less."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -28,7 +36,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``content`` to ``path`` by a temporary file beside it, then a rename.
 
     Raises:
-        UsageError: the folder doesn't exist or can't be written.
+        UsageError: the folder doesn't exist or can't be written, or the disk is full.
     """
     # A link keeps pointing where it did; a device or a pipe has no content to keep whole.
     path = path.resolve()
@@ -38,18 +46,62 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        _remove_abandoned(path)
+        handle, temporary = tempfile.mkstemp(_UNFINISHED, f".{path.name}.", path.parent)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
+            stream.flush()
+            # A rename may reach the disk before what it names does.
+            os.fsync(stream.fileno())
         # mkstemp makes the file private; a result is as readable as any file that the user makes.
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(path)
+        temporary = None
     except OSError as error:
+        raise not_written(path, error) from error
+    finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise UsageError(f"{path}: can't be written: {error.strerror}") from error
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed while they wrote ``path`` have left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}"):
+        with suppress(OSError):
+            # Another process may be writing at this moment, for no more than moments.
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                left.unlink()
+
+
+def not_written(path: Path, error: OSError) -> UsageError:
+    """What to raise where ``path`` can't be written."""
+    return UsageError(f"{path}: can't be written: {error.strerror or error}")
+
+
+def write_result(path: Path, content: str | bytes) -> None:
+    """Write what took long to come by, as :func:`write_atomically`; elsewhere where that fails.
+
+    Raises:
+        UsageError: it isn't in ``path``; says where it is instead.
+    """
+    try:
+        write_atomically(path, content)
+    except UsageError as error:
+        raise kept_elsewhere(path, content, error) from error
+
+
+def kept_elsewhere(path: Path, content: str | bytes, why: UsageError) -> UsageError:
+    """Keep what ``path`` can't take in another place; the error that says ``why``, and where."""
+    for folder in (cache_folder() / "unsaved", Path(tempfile.gettempdir())):
+        with suppress(OSError, UsageError):
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(f"-{path.name}", dir=folder)
+            os.close(handle)
+            write_atomically(Path(name), content)
+            return UsageError(f"{why}; it is kept in {name}")
+    return UsageError(f"{why}; nor is there another place for it")
 
 
 def read_text(path: Path, largest_bytes: int = LARGEST_BYTES) -> str:
@@ -61,25 +113,34 @@ def read_text(path: Path, largest_bytes: int = LARGEST_BYTES) -> str:
     """
     try:
         # Editors on Windows begin a file with a byte order mark, which is no part of its text.
-        return _read_bytes(path, largest_bytes).decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
+        return read_bytes(path, largest_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 text: byte {error.start}") from error
+
+
+def read_bytes(path: Path, largest_bytes: int = LARGEST_BYTES) -> bytes:
+    """What ``path`` holds, a regular file.
+
+    Raises:
+        UsageError: the file is missing, unreadable, none, or larger than ``largest_bytes``.
+    """
+    try:
+        # Opened without waiting: opening a pipe to read waits for whoever writes to it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{str(path)!r}: can't be read: {error}") from error
-
-
-def _read_bytes(path: Path, largest_bytes: int) -> bytes:
-    # Opened without waiting: opening a pipe to read waits for whoever writes to it.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(handle, "rb") as stream:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
-            raise UsageError(f"{path}: can't be read: it is a folder")
-        if not stat.S_ISREG(mode):
-            raise UsageError(f"{path}: can't be read: it is a pipe or a device, not a file")
-        data = stream.read(largest_bytes + 1)
+    try:
+        with os.fdopen(handle, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise UsageError(f"{path}: can't be read: it is a pipe or a device, not a file")
+            data = stream.read(largest_bytes + 1)
+    except IsADirectoryError as error:
+        os.close(handle)
+        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
     if len(data) > largest_bytes:
         raise UsageError(
             f"{path}: can't be read: it is larger than {largest_bytes / 2**20:g} MiB, the most for "
@@ -105,7 +166,7 @@ def parse_json(text: str, where: str, *, one_line: bool = False) -> Any:
             names a key twice, or is too deep.
     """
     try:
-        value = json.loads(text, parse_int=_integer, object_pairs_hook=_each_once)
+        value = json.loads(text, cls=StrictDecoder)
     except json.JSONDecodeError as error:
         line = "" if one_line else f"line {error.lineno}: "
         raise UsageError(f"{where}not JSON: {line}{error.msg}") from error
@@ -136,6 +197,13 @@ def has_half_characters(value: Any) -> bool:
             except UnicodeEncodeError:
                 return True
     return False
+
+
+class StrictDecoder(json.JSONDecoder):
+    """JSON whose keys are there once each, and whose integers a float can hold."""
+
+    def __init__(self) -> None:
+        super().__init__(parse_int=_integer, object_pairs_hook=_each_once)
 
 
 def _each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -179,15 +247,21 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def check_can_write(*paths: Path | None) -> None:
+def check_can_write(*paths: Path | None, appended: Sequence[Path | None] = ()) -> None:
     """Fail before long work rather than after it: every path must be writable, and only once.
 
+    It is tried: permissions alone don't tell of a full disk or of one that is only read.
+
+    Args:
+        paths: files that will be written anew.
+        appended: files that something will be added to.
+
     Raises:
-        UsageError: the folder of a path is missing or read-only, the path is a folder, or two
-            paths are the same file.
+        UsageError: the folder of a path is missing or read-only, the path is a folder, the disk is
+            full, or two paths are the same file.
     """
     seen: set[Path] = set()
-    for path in paths:
+    for path in (*paths, *appended):
         if path is None:
             continue
         if path.resolve() in seen:
@@ -195,8 +269,29 @@ def check_can_write(*paths: Path | None) -> None:
         seen.add(path.resolve())
         if not path.parent.is_dir():
             raise UsageError(f"{path}: can't be written: there is no folder {path.parent}")
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise UsageError(f"{path}: can't be written")
+        if path.is_dir():
+            raise UsageError(f"{path}: can't be written: it is a folder")
+        try:
+            _try_to_write(path.resolve(), adds=path in appended)
+        except OSError as error:
+            raise not_written(path, error) from error
+
+
+def _try_to_write(path: Path, *, adds: bool) -> None:
+    if path.exists() and not path.is_file():
+        # Opening a pipe would wait for its reader.
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return
+    if path.exists():
+        # Not emptied, not changed.
+        path.open("ab").close()
+        if adds:
+            return
+    with tempfile.TemporaryFile(dir=path.parent) as stream:
+        stream.write(bytes(_TRIED_BYTES))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def cache_folder() -> Path:

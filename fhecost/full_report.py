@@ -25,7 +25,7 @@ from fhecost.hardware.comparison import ComparisonReport, compare
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import HardwareNames, load_hardware
-from fhecost.hardware.names import ALL, DEFAULT, MEASURED
+from fhecost.hardware.names import ALL, DEFAULT
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.models.shape import find_shape
 from fhecost.progress import Progress, silent
@@ -56,7 +56,7 @@ def make_report(
     *,
     accuracy: Iterable[AnyPath] = (),
     runs: Iterable[AnyPath] = (),
-    validated: str | HardwareProfile = MEASURED,
+    validated: str | HardwareProfile | None = None,
     lengths: Iterable[int] | None = None,
     years: Iterable[int] = range(2023, 2036),
     projected: HardwareNames = DEFAULT,
@@ -72,7 +72,7 @@ def make_report(
         progress: called with the name of each step when it begins.
         accuracy: files that ``fhecost accuracy`` wrote; those that come with fhecost when empty.
         runs: files that ``fhecost measure head`` wrote; those that come with fhecost when empty.
-        validated: the machine that the runs are held against.
+        validated: the machine that the runs are held against; each run's own when None.
         lengths: to project to, by closed form; up to 1024 tokens or the model's context when None.
         years: to project to.
         projected: the machines to project, as ``hardware`` names them.

@@ -19,7 +19,7 @@ from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.module import ModuleProfile, load_module
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
 from fhecost.errors import FhecostError, FieldError, ImpossibleError
-from fhecost.files import AnyPath, check_can_write, write_atomically
+from fhecost.files import AnyPath, check_can_write, write_result
 from fhecost.hardware.calls import CallsReport, estimate_calls_on
 from fhecost.hardware.comparison import ComparisonReport, check_sort, compare
 from fhecost.hardware.difference import DifferenceReport, difference
@@ -258,7 +258,7 @@ def write_report(
     from fhecost.report.saved_figures import save_figures
 
     figures = report_figures(report)
-    write_atomically(Path(page), report_page(report, figures))
+    write_result(Path(page), report_page(report, figures))
     if figures_folder is None:
         return []
     return save_figures(figures, Path(figures_folder), figure_format, progress)

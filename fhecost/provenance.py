@@ -34,7 +34,8 @@ class Figure(BaseModel):
 
     ``ref`` names the publication, file or measurement; ``rationale`` says why a modelled or assumed
     number is what it is. ``low`` and ``high`` bound the true value; left out, the number is taken
-    as exact.
+    as exact. ``standard_error`` is that of the fit that a calibrated number comes from; ``low`` and
+    ``high`` may be wider, since they also hold what the fit's model leaves out.
     """
 
     # Strict: YAML's yes is no 1, and "12" no 12. The source is a word in every file.
@@ -44,6 +45,7 @@ class Figure(BaseModel):
     source: Annotated[Source, Field(strict=False)]
     low: FiniteNonNegative | None = None
     high: FiniteNonNegative | None = None
+    standard_error: FiniteNonNegative | None = None
     ref: str | None = None
     rationale: str | None = None
 

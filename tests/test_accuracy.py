@@ -1,6 +1,9 @@
 """Accuracy: the arithmetic of agreement, the goals on the embedded model, and the command."""
 
 import json
+import os
+import signal
+import time
 from functools import reduce
 from operator import add
 
@@ -15,7 +18,7 @@ from fhecost.accuracy.judge import Setting
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD
 from fhecost.accuracy.records import AccuracyReport
 from fhecost.accuracy.sweep import evaluation_sentences, measure_accuracy, read_sentences
-from fhecost.errors import UsageError
+from fhecost.errors import ImpossibleError, UsageError
 from fhecost.gpt2.head_circuit import HeadRequest, profile_heads
 from fhecost.gpt2.model import calibration_sentences
 from fhecost.schemas import schema_path
@@ -123,6 +126,43 @@ def test_a_killed_run_goes_on_where_it_stopped(monkeypatch):
     report = measure_accuracy(bits=[3, 4], **asked)
     assert judged == [Setting(0, (1,), 4, 4, "disable", "compact")]
     assert report.rows[0] == first.rows[0]
+
+
+def test_a_damaged_row_is_judged_again(monkeypatch, tmp_path):
+    """One bad byte stopped every later run; a changed share was believed."""
+    monkeypatch.setenv("FHECOST_CACHE", str(tmp_path))
+    asked = {"heads": [1], "seq_lens": [4], "bits": [3], "processes": 1}
+    first = measure_accuracy(**asked)
+    (path,) = (tmp_path / "accuracy").iterdir()
+    whole = path.read_bytes()
+    for damaged in (
+        whole.replace(b'"top1":', b'"top1"\xff:'),
+        whole.replace(b'"top1":0', b'"top1":1'),
+    ):
+        assert damaged != whole
+        path.write_bytes(damaged)
+        with pytest.warns(UserWarning, match="cache entry not used, made anew"):
+            assert measure_accuracy(**asked) == first
+        assert path.read_bytes() == whole
+
+
+def test_a_killed_worker_is_told_and_rows_are_kept(monkeypatch, tmp_path):
+    """As a system out of memory kills it."""
+    monkeypatch.setenv("FHECOST_CACHE", str(tmp_path))
+    first = measure_accuracy(heads=[1], seq_lens=[4], bits=[3], processes=1)
+
+    def killed(_model, _sentences, setting, _variant):
+        if setting.bits == 5:
+            time.sleep(1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return first.rows[0]
+
+    monkeypatch.setattr("fhecost.accuracy.sweep.judge", killed)
+    with pytest.raises(
+        ImpossibleError, match="was killed, perhaps for its memory; the rows so far"
+    ):
+        measure_accuracy(heads=[1], seq_lens=[4], bits=[3, 4, 5], processes=2)
+    assert len(list((tmp_path / "accuracy").iterdir())) == 2
 
 
 def test_the_command_writes_rows_and_figures(run_fhecost, tmp_path):

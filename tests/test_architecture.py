@@ -18,9 +18,10 @@ from tests.conftest import ROOT, SAVED_PROFILE
 PACKAGE = "fhecost"
 
 FLOORS = (
-    ("version", "errors", "frozen", "progress", "data", "plain"),
+    ("version", "errors", "frozen", "progress", "data", "plain", "processes"),
     ("fields",),
     ("files", "units", "provenance", "quantization", PACKAGE),
+    ("json_lines", "caches"),
     ("circuits", "models"),
     ("heads", "hardware"),
     ("concrete",),
@@ -43,7 +44,7 @@ its ``__init__``, whose public names are loaded when they are asked for.
 
 LATENCY_HALF = (
     *("version", "errors", "frozen", "fields", "progress", "data", "plain", "files", "units"),
-    *("provenance", PACKAGE, "circuits", "hardware"),
+    *("provenance", PACKAGE, "caches", "circuits", "hardware"),
 )
 """What times a circuit profile; the renderers of an estimate and a comparison belong to it too."""
 

@@ -39,7 +39,7 @@ def test_json_of_an_estimate_has_what_it_promises(run_fhecost):
         use["count"] for stage in circuit["stages"] for use in stage["pbs"]
     )
     assert {"key_switch_count", "max_bit_width", "complexity"} <= set(circuit)
-    assert [e["hardware"] for e in report["estimates"]] == ["epyc-zen4-2", "h100", "strix"]
+    assert [e["hardware"] for e in report["estimates"]] == ["here", "epyc-zen4-2", "h100", "strix"]
     for estimate in report["estimates"]:
         assert estimate["low_s"] <= estimate["latency_s"] <= estimate["high_s"]
         assert {"bottleneck", "by_stage", "sources", "assumptions", "references"} <= set(estimate)
@@ -83,7 +83,7 @@ def test_the_table_fits_80_columns_and_names_every_machine(run_fhecost):
 
 def test_csv_and_markdown(run_fhecost):
     rows = list(csv.DictReader(io.StringIO(run_fhecost(*FROM_PROFILE, "--format", "csv").stdout)))
-    assert [row["hardware"] for row in rows] == ["epyc-zen4-2", "h100", "strix"]
+    assert [row["hardware"] for row in rows] == ["here", "epyc-zen4-2", "h100", "strix"]
     report = json.loads(run_fhecost(*FROM_PROFILE, "--format", "json").stdout)
     assert [float(row["latency_s"]) for row in rows] == [
         estimate["latency_s"] for estimate in report["estimates"]
@@ -193,7 +193,11 @@ def test_every_public_name_is_there():
         (("estimate", "--format", "xml"), 2, "'table', 'json', 'csv', 'markdown'"),
         (("hardware", "show"), 2, "hardware show: missing argument"),
         (("hardware", "shew"), 2, "no such command 'shew'; there is check, list, new, show"),
-        (("estimat",), 2, "no such command 'estimat'; there is accuracy, backtest, calibrate, "),
+        (
+            ("estimat",),
+            2,
+            "no such command 'estimat'; there is accuracy, backtest, cache, calibrate, ",
+        ),
         (("estimate", "again"), 2, "unexpected extra argument"),
     ],
 )

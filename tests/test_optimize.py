@@ -3,6 +3,7 @@
 import json
 import shlex
 import sqlite3
+import subprocess
 import sys
 
 import jsonschema
@@ -23,6 +24,7 @@ from fhecost.search.front import Candidate, Limits, pareto, spread_evenly
 from fhecost.search.objective import PAYS, Objective
 from fhecost.search.records import Figures, Latency, OptimizationReport
 from fhecost.search.space import Space, most_shift
+from fhecost.search.study import Study, Subject
 
 optuna = pytest.importorskip("optuna", reason="needs the extra [search]")
 pytest.importorskip("transformers", reason="needs the extra [gpt2]")
@@ -206,6 +208,43 @@ def test_a_file_that_is_no_study_is_refused_and_left_alone(tmp_path):
         with pytest.raises(FieldError, match="study"):
             fhecost.optimize(trials=0, study=path)
         assert path.read_bytes() == before
+
+
+HALF_WRITTEN = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size=1")
+database.execute("BEGIN")
+database.executemany("INSERT INTO trials (study_id, state) VALUES (?, 'FAIL')", [(1,)] * 20000)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def new_study(path):
+    subject = Subject(
+        model_sha256="a", layer=0, heads=(0,), seq_len=6, sentences_sha256="b",
+        hardware="any", hardware_hash="c", code="d",
+    )  # fmt: skip
+    return Study(Space((0,), 16), subject, path, seed=0)
+
+
+def test_a_study_goes_on_that_was_killed_while_it_was_written(tmp_path):
+    path = tmp_path / "study.db"
+    study = new_study(path)
+    for _ in range(3):
+        study.give_up(study.ask()[0])
+    tried = study.trials
+    assert tried > 0
+    subprocess.run([sys.executable, "-c", HALF_WRITTEN, path], check=False)
+    assert path.with_name("study.db-journal").stat().st_size > 0
+    assert new_study(path).trials == tried
+
+
+def test_a_study_is_made_whole_or_not_at_all(monkeypatch, tmp_path):
+    monkeypatch.setattr("fhecost.search.study.write_atomically", lambda *_: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        new_study(tmp_path / "study.db")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

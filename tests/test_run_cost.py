@@ -109,10 +109,10 @@ def imagined(run_s: float, byte_s: float, large: float, more_s: float) -> Microb
 
 def test_the_fit_finds_the_constants_of_a_machine():
     fit = fit_transfers(imagined(1e-3, 1e-9, 4e6, 3e-9), 1e-9)
-    assert fit.run_s == pytest.approx(1e-3, rel=1e-6)
-    assert fit.transfer_byte_s == pytest.approx(1e-9, rel=1e-6)
+    assert fit.constants["run_s"] == pytest.approx(1e-3, rel=1e-6)
+    assert fit.constants["transfer_byte_s"] == pytest.approx(1e-9, rel=1e-6)
     assert fit.large_transfer_bytes == 4e6
-    assert fit.large_transfer_byte_s == pytest.approx(3e-9, rel=1e-6)
+    assert fit.constants["large_transfer_byte_s"] == pytest.approx(3e-9, rel=1e-6)
     assert fit.spread < 1e-6
 
 

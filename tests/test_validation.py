@@ -8,8 +8,9 @@ import pytest
 
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.hardware.library import find_hardware
-from fhecost.measurement.machine import this_machine
+from fhecost.measurement.machine import Machine
 from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records, predict
+from fhecost.provenance import Figure
 from fhecost.report.render import as_table
 from fhecost.report.validation_document import validation_document
 from fhecost.schemas import schema_path
@@ -19,6 +20,15 @@ from fhecost.validation.comparison import check_tolerance, summarize_errors, val
 @pytest.fixture
 def machine():
     return find_hardware("epyc-zen4-2")
+
+
+def machine_of(hardware):
+    """The machine that ``hardware`` was calibrated on, as a measurement there would say."""
+    return Machine(
+        processor="AMD EPYC", family="cpu family 25 model 17 stepping 1", threads=2,
+        memory_bytes=25_000_000_000, system="Linux", python="3.11.7", load_average=0.1,
+        cpu=hardware.calibrated_on,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -33,7 +43,7 @@ def make_record(saved_profile, machine):
             fhecost_version="0",
             name="made up",
             started=prediction.made,
-            machine=this_machine(),
+            machine=machine_of(machine),
             versions={},
             profile=saved_profile,
             profile_hash=saved_profile.hash,
@@ -147,6 +157,35 @@ def test_a_broken_record_is_named_by_its_line(tmp_path, content, message):
         load_records(path)
 
 
+def test_a_record_that_can_not_be_added_is_kept_elsewhere(make_record, monkeypatch, tmp_path):
+    monkeypatch.setenv("FHECOST_CACHE", str(tmp_path))
+    record = make_record()
+    with pytest.raises(UsageError, match=r"/dev/full: can't be written: .*; it is kept in") as told:
+        append_record("/dev/full", record)
+    assert load_records(str(told.value).rpartition(" ")[2]) == [record]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u0085"])
+def test_a_name_with_another_kind_of_line_end_comes_back(make_record, tmp_path, end):
+    path = tmp_path / "runs.jsonl"
+    record = make_record().changed(name=f"one{end}two")
+    append_record(path, record)
+    append_record(path, record)
+    assert load_records(path) == [record, record]
+
+
+def test_records_are_read_past_a_torn_one(make_record, tmp_path):
+    """As a crash, or a full disk, of an earlier fhecost has left it: half a line without an end."""
+    path = tmp_path / "runs.jsonl"
+    record = make_record()
+    append_record(path, record)
+    with path.open("a") as stream:
+        stream.write(record.model_dump_json()[:8192])
+    append_record(path, record)
+    with pytest.warns(UserWarning, match=r"runs.jsonl: left out: line 2: not JSON"):
+        assert load_records(path) == [record, record]
+
+
 def test_the_command_compares_draws_and_judges(run_fhecost, make_record, tmp_path):
     path = tmp_path / "runs.jsonl"
     for factor in (1.0, 1.25):
@@ -190,3 +229,50 @@ def test_any_circuit_is_really_run_and_checked(machine):
     assert record.predictions[0].made >= record.started
     assert steps[0] == "generating keys"
     assert measure_circuit(circuit, [values], values, options=options).wrong_values == 6
+
+
+def test_a_run_is_held_against_the_calibration_that_it_carries(make_record, machine):
+    """Twice as slow as a shipped machine, on a processor that nobody here knows."""
+    figures = {
+        name: Figure(value=2 * figure.value, source=figure.source, ref="made", rationale="up")
+        if name.endswith("_s") and name != "probe_s"
+        else figure
+        for name, figure in machine.figures.items()
+    }
+    on = machine.calibrated_on.changed(model=99)
+    other = machine.changed(name="theirs", figures=figures, calibrated_on=on)
+    record = make_record(2.0)
+    theirs = record.changed(machine=record.machine.changed(cpu=on), calibration=other)
+    report = validate([make_record(), theirs])
+    assert report.hardware == "epyc-zen4-2, theirs"
+    warm = [row for row in report.rows if row.quantity == "warm"]
+    assert [row.hardware for row in warm] == ["epyc-zen4-2", "theirs"]
+    assert [row.error for row in warm] == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert report.other_machines == ()
+    # A record is whole: what it carries comes back from its line.
+    assert RunRecord.model_validate_json(theirs.model_dump_json()).calibration == other
+
+
+def test_a_run_of_an_unknown_machine_needs_one_by_name(make_record, machine):
+    record = make_record()
+    cpu = machine.calibrated_on.changed(model=99)
+    record = record.changed(machine=record.machine.changed(cpu=cpu))
+    with pytest.raises(UsageError, match="run 1, made up: ran on AMD EPYC, family 25 model 99"):
+        validate([record])
+
+
+def test_a_machine_that_isnt_the_runs_is_said_and_its_probe_unheard(make_record, machine):
+    """The run was twice as slow by its probe, but on a machine that has another probe."""
+    record = make_record(2.0, pace=2.0)
+    cpu = machine.calibrated_on.changed(model=1, instruction_sets=("avx2",))
+    elsewhere = record.changed(machine=record.machine.changed(cpu=cpu))
+    report = validate([elsewhere, make_record()], machine)
+    assert [row.pace for row in report.rows if row.quantity == "warm"] == [1.0, 1.0]
+    assert report.rows[0].error == pytest.approx(-0.5)
+    (told,) = report.other_machines
+    assert told.startswith("run 1, made up: model 17, not 1")
+    assert report.summary["warm"].n == 1
+    assert report.summary["warm"].worst_abs_error == pytest.approx(0.0)
+    assert "NOT ITS MACHINE: epyc-zen4-2" in as_table(validation_document(report))
+    alone = validate([elsewhere], machine)
+    assert alone.summary["warm"].median_abs_error == pytest.approx(0.5)

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -16,10 +17,11 @@ from pathlib import Path
 
 from fhecost.accuracy.judge import Setting, judge
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
+from fhecost.caches import cache_named
 from fhecost.circuits.cache import code_fingerprint
 from fhecost.circuits.description import KeylessMode
 from fhecost.errors import FieldError, ImpossibleError
-from fhecost.files import AnyPath, cache_folder, read_text
+from fhecost.files import AnyPath, read_text
 from fhecost.gpt2.model import (
     calibration_sentences,
     check_layer,
@@ -31,6 +33,7 @@ from fhecost.gpt2.model import (
 from fhecost.heads.variants import Variant, variant_named
 from fhecost.measurement.machine import available_threads
 from fhecost.models.shape import EMBEDDED, Heads, head_numbers
+from fhecost.processes import end_with, temporary_folder
 from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
@@ -168,17 +171,17 @@ def measure_accuracy(
     expect(len(wanted))
     weights = fingerprint(folder)
     told = json.dumps([weights, judged.sha256, code_fingerprint(), VERSION])
-    path = cache_folder() / "accuracy" / f"{hashlib.sha256(told.encode()).hexdigest()}.jsonl"
-    kept = _kept_rows(path)
-    known = [(setting, kept[_key(setting)]) for setting in wanted if _key(setting) in kept]
-    missing = [setting for setting in wanted if _key(setting) not in kept]
+    cache = cache_named("accuracy")
+    kept = {setting: cache.get(_key(told, setting), AccuracyRow) for setting in wanted}
+    known = [(setting, row) for setting, row in kept.items() if row is not None]
+    missing = [setting for setting, row in kept.items() if row is None]
     task = _Task(model, judged.lines, chosen)
     judged_now = _results(task, missing, processes or available_threads())
     results: dict[Setting, AccuracyRow | str] = {}
     for setting, result in itertools.chain(known, judged_now):
         results[setting] = result
-        if isinstance(result, AccuracyRow) and setting in missing:
-            _keep(path, setting, result)
+        if isinstance(result, AccuracyRow) and kept[setting] is None:
+            cache.put(_key(told, setting), result)
         progress(_title(setting))
     ordered = [(setting, results[setting]) for setting in wanted]
     rows = [result for _, result in ordered if isinstance(result, AccuracyRow)]
@@ -221,14 +224,29 @@ def _results(
         for setting in wanted:
             yield setting, task.row(setting)
         return
-    with ProcessPoolExecutor(min(processes, len(wanted)), initializer=_one_thread) as pool:
+    # Folders that workers make are in the one of this process, which outlives a killed worker.
+    temporary_folder()
+    with ProcessPoolExecutor(
+        min(processes, len(wanted)), initializer=_begin_worker, initargs=(os.getpid(),)
+    ) as pool:
         running = {pool.submit(task.row, setting): setting for setting in wanted}
-        for future in as_completed(running):
-            yield running[future], future.result()
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BrokenProcessPool as error:
+            raise ImpossibleError(
+                "a process that judged a row was killed, perhaps for its memory; the rows so far "
+                "are kept, and the same command goes on from there"
+            ) from error
+        finally:
+            # After an interrupt, or an error of one row, no other begins.
+            for future in running:
+                future.cancel()
 
 
-def _one_thread() -> None:
+def _begin_worker(parent: int) -> None:
     """A process a core: threads inside one would only get in the others' way."""
+    end_with(parent)
     os.environ["OMP_NUM_THREADS"] = "1"
     with suppress(ImportError):
         import torch
@@ -236,28 +254,10 @@ def _one_thread() -> None:
         torch.set_num_threads(1)
 
 
-def _kept_rows(path: Path) -> dict[str, AccuracyRow]:
-    """Rows of earlier runs with the same weights, sentences and code, one JSON line each."""
-    rows = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        # A killed run may have left a line broken.
-        with suppress(ValueError, KeyError, TypeError):
-            content = json.loads(line)
-            rows[content["setting"]] = AccuracyRow.model_validate(content["row"])
-    return rows
-
-
-def _keep(path: Path, setting: Setting, row: AccuracyRow) -> None:
-    line = json.dumps({"setting": _key(setting), "row": row.model_dump(mode="json")})
-    # The report doesn't depend on it.
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
-
-
-def _key(setting: Setting) -> str:
-    return json.dumps(asdict(setting), sort_keys=True)
+def _key(told: str, setting: Setting) -> str:
+    """Of the row of ``setting``, where ``told`` says all else that it depends on."""
+    canonical = json.dumps([told, asdict(setting)], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _title(setting: Setting) -> str:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
+from fhecost.caches import cache_named
+from fhecost.circuits.profile import CircuitProfile
 from fhecost.data import data_folder
-from fhecost.errors import UsageError
-from fhecost.files import cache_folder
 
 _PACKAGES_THAT_SHAPE_A_CIRCUIT = (
     "quantization", "models", "heads", "circuits", "concrete", "gpt2", "closed_form",
@@ -44,7 +42,7 @@ def through_cache(
 ) -> CircuitProfile:
     """The profile of what ``parts`` say from the cache, or what ``make`` gives, which is kept.
 
-    A damaged file in the cache, and a folder that can't be written, are warnings.
+    An entry that doesn't verify, and a folder that can't be written, are warnings.
     """
     versions = {"code": code_fingerprint()}
     for package in ("concrete-python", "numpy", "torch", "transformers"):
@@ -54,16 +52,10 @@ def through_cache(
             versions[package] = "absent"
     canonical = json.dumps({"parts": dict(parts), "versions": versions}, sort_keys=True)
     key = hashlib.sha256(canonical.encode()).hexdigest()
-    path = cache_folder() / "circuits" / f"{key}.json"
-    if path.is_file():
-        try:
-            return load_profile(path)
-        except UsageError as error:
-            warnings.warn(f"damaged cache entry, compiling again: {error}", stacklevel=2)
+    cache = cache_named("circuits")
+    kept = cache.get(key, CircuitProfile)
+    if kept is not None:
+        return kept
     profile = make()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_profile(profile, path)
-    except (OSError, UsageError) as error:
-        warnings.warn(f"the circuit profile can't be cached: {error}", stacklevel=2)
+    cache.put(key, profile)
     return profile

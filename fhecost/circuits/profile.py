@@ -31,7 +31,7 @@ from fhecost.fields import (
     Width,
     inconsistent,
 )
-from fhecost.files import AnyPath, checked, read_json, write_atomically
+from fhecost.files import AnyPath, checked, read_json, write_result
 from fhecost.frozen import Frozen
 
 if TYPE_CHECKING:
@@ -162,8 +162,12 @@ class CircuitProfile(Frozen):
 
 
 def save_profile(profile: CircuitProfile | ModuleProfile, path: AnyPath) -> None:
-    """Write the profile of a circuit or a module to ``path`` as JSON, whole or not at all."""
-    write_atomically(Path(path), profile.model_dump_json(indent=1) + "\n")
+    """Write the profile of a circuit or a module to ``path`` as JSON, whole or not at all.
+
+    Raises:
+        UsageError: it can't be written; says where it is kept instead.
+    """
+    write_result(Path(path), profile.model_dump_json(indent=1) + "\n")
 
 
 def load_profile(path: AnyPath) -> CircuitProfile:

@@ -34,8 +34,8 @@ from fhecost.cli.parsing import (
     words,
 )
 from fhecost.cli.progress import timed_progress
-from fhecost.files import check_can_write, write_atomically
-from fhecost.hardware.names import MEASURED, SortKey
+from fhecost.files import check_can_write, write_result
+from fhecost.hardware.names import SortKey
 from fhecost.plain import plain_line
 from fhecost.report.document import Document
 
@@ -126,7 +126,7 @@ def compare(
             what_if=parse_what_if(",".join(what_if)) if what_if else None,
         )
     if plot is not None:
-        write_atomically(plot, comparison_page(report))
+        write_result(plot, comparison_page(report))
     yield comparison_document(report)
 
 
@@ -178,7 +178,7 @@ def project(
         target_s=parse_duration("--target", target) if target else None,
     )
     if output is not None and output.suffix == ".html":
-        write_atomically(output, projection_page(report))
+        write_result(output, projection_page(report))
         output = None
     deliver(projection_document(report), format, output)
 
@@ -200,8 +200,9 @@ def report(
         typer.Option(metavar="FILE.jsonl", help="Measured runs; else fhecost's own."),
     ] = None,
     validated: Annotated[
-        str, typer.Option(help="The machine that measured runs are held against.")
-    ] = MEASURED,
+        str | None,
+        typer.Option(help="The machine that measured runs are held against; else their own."),
+    ] = None,
     lengths: Annotated[
         str | None, typer.Option(metavar="FIRST..LAST", help="Sequence lengths to project to.")
     ] = None,

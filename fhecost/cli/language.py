@@ -27,7 +27,7 @@ from fhecost.cli.options import (
 from fhecost.cli.parsing import parse_hardware, parse_heads, parse_numbers
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.errors import ImpossibleError
-from fhecost.files import check_can_write, write_atomically
+from fhecost.files import check_can_write, write_result
 from fhecost.plain import plain, plain_line
 from fhecost.report.document import Document
 
@@ -79,7 +79,7 @@ def accuracy(
             expect=progress.expect,
         )
     if plot is not None:
-        write_atomically(plot, accuracy_page(report))
+        write_result(plot, accuracy_page(report))
     yield accuracy_document(report)
 
 

@@ -22,8 +22,9 @@ from fhecost.cli.options import (
 )
 from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, timed_progress
-from fhecost.files import check_can_write, write_atomically
-from fhecost.hardware.names import MEASURED
+from fhecost.errors import UsageError
+from fhecost.files import check_can_write, write_result
+from fhecost.hardware.names import HERE
 from fhecost.measurement.cases import Operation
 from fhecost.plain import plain_line
 from fhecost.report.document import Document
@@ -57,18 +58,23 @@ def _add_command(operation: Operation) -> None:
         save: Annotated[
             Path | None, typer.Option(metavar="FILE.json", help="Keep all raw times there.")
         ] = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on where a run with the same FILE stopped.")
+        ] = False,
     ) -> Iterator[Document]:
         from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
-        from fhecost.measurement.records import save_microbenchmark
         from fhecost.measurement.results import results_of
         from fhecost.report.measurement_document import microbenchmark_document
 
         with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
             measured = run_microbenchmark(
-                operation, quick=quick, minutes=minutes, progress=progress
+                operation,
+                quick=quick,
+                minutes=minutes,
+                keep=save,
+                resume=resume,
+                progress=progress,
             )
-        if save is not None:
-            save_microbenchmark(measured, save)
         yield microbenchmark_document(results_of(measured, operation))
 
 
@@ -87,7 +93,7 @@ class _MeasuredHeads(HeadOptions):
 
 @app.command()
 @takes_circuit
-@prints("record")
+@prints(added_to="record")
 def head(
     circuit: _MeasuredHeads,
     threads: Annotated[
@@ -96,7 +102,7 @@ def head(
     runs: Annotated[int, typer.Option(help="Warm runs, after the cold one.")] = 3,
     hardware: Annotated[
         str, typer.Option(help="Machines that predict the run before it starts.")
-    ] = MEASURED,
+    ] = HERE,
     hardware_path: HardwarePathOption = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE.jsonl", help="Add the run record to this file.")
@@ -122,9 +128,16 @@ def head(
             progress=progress,
             expect=progress.expect,
         )
+    failure: UsageError | None = None
     if record is not None:
-        append_record(record, measured)
+        try:
+            append_record(record, measured)
+        except UsageError as error:
+            failure = error
+    # The figures are seen even where the record can't be added.
     yield run_document(measured)
+    if failure is not None:
+        raise failure
 
 
 def calibrate(
@@ -140,18 +153,21 @@ def calibrate(
     """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
     from fhecost.hardware.library import own_hardware_file
     from fhecost.measurement.calibration import calibrate as calibrate_hardware
+    from fhecost.measurement.calibration import check_own_name
     from fhecost.measurement.records import load_microbenchmark
     from fhecost.measurement.results import results_of
     from fhecost.report.measurement_document import microbenchmark_document
 
     path = output
     if path is None:
+        check_own_name(name)
         path = own_hardware_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
     check_can_write(path)
     calibrate_hardware(raw, path.stem, keep=path)
     deliver(microbenchmark_document(results_of(load_microbenchmark(raw))), "table")
-    typer.echo(plain_line(f"written: {path}; use it with --hardware {path.stem}"), err=True)
+    used = f"--hardware {path.stem}" + ("" if output is None else f" --hardware-path {path.parent}")
+    typer.echo(plain_line(f"written: {path}; use it with {used}"), err=True)
 
 
 @prints("plot")
@@ -160,7 +176,10 @@ def validate(
         list[Path] | None,
         typer.Option(metavar="FILE.jsonl", help="Run records; fhecost's own when left out."),
     ] = None,
-    hardware: Annotated[str, typer.Option(help="The machine that predicts.")] = MEASURED,
+    hardware: Annotated[
+        str | None,
+        typer.Option(help="The machine that predicts; each run's own when left out."),
+    ] = None,
     hardware_path: HardwarePathOption = None,
     tolerance: Annotated[
         float | None,
@@ -177,7 +196,7 @@ def validate(
 
     report = validate_runs(runs, hardware, hardware_path or ())
     if plot is not None:
-        write_atomically(plot, validation_page(report))
+        write_result(plot, validation_page(report))
     yield validation_document(report)
     if tolerance is not None:
         check_tolerance(report, tolerance)

@@ -23,7 +23,7 @@ from fhecost.circuits.description import Scope, Widths
 from fhecost.cli.encodings import escaped
 from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
-from fhecost.files import check_can_write, write_atomically
+from fhecost.files import check_can_write, write_result
 from fhecost.report.document import Document
 from fhecost.report.render import RENDERERS, Format
 
@@ -34,9 +34,12 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print the
 OutputOption = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")
 ]
-HardwareOption = Annotated[str, typer.Option(help="Machines, comma-separated, or all.")]
+HardwareOption = Annotated[
+    str, typer.Option(help="Machines, comma-separated, or all; here is this one.")
+]
 DefaultHardwareOption = Annotated[
-    str, typer.Option(help="Machines with commas, all, or default: three kinds and your own.")
+    str,
+    typer.Option(help="Machines with commas, all, or default: here, three kinds, your own."),
 ]
 HardwarePathOption = Annotated[
     list[Path] | None,
@@ -92,17 +95,21 @@ def with_parameters(
     return run
 
 
-def prints(*written: str) -> Callable[[Callable[..., Iterator[Document]]], Callable[..., None]]:
+def prints(
+    *written: str, added_to: str | None = None
+) -> Callable[[Callable[..., Iterator[Document]]], Callable[..., None]]:
     """Print what a command yields, by the options ``--format`` and ``--output`` that it is given.
 
     Args:
         written: the command's own parameters for files that it writes. Before it begins, it must be
             sure that these and the output can be written, each to a place of its own.
+        added_to: its parameter for a file that it adds to, if there is one.
     """
 
     def printing(command: Callable[..., Iterator[Document]]) -> Callable[..., None]:
         def run(*, format: Format, output: Path | None, **values: Any) -> None:
-            check_can_write(*(values[name] for name in written), output)
+            added = () if added_to is None else (values[added_to],)
+            check_can_write(*(values[name] for name in written), output, appended=added)
             for document in command(**values):
                 deliver(document, format, output)
 
@@ -120,7 +127,7 @@ def deliver(document: Document, format: Format, output: Path | None = None) -> N
     if output is None:
         typer.echo(escaped(text) if format == "json" else text, nl=False)
     else:
-        write_atomically(output, text)
+        write_result(output, text)
 
 
 def refuse_options(context: typer.Context, parameters: Sequence[str], why: str) -> None:

@@ -18,7 +18,7 @@ from fhecost.cli.options import (
 )
 from fhecost.cli.parsing import parse_duration, parse_heads
 from fhecost.cli.progress import timed_progress
-from fhecost.files import write_atomically
+from fhecost.files import write_result
 from fhecost.hardware.names import MEASURED
 from fhecost.report.document import Document
 
@@ -92,5 +92,5 @@ def optimize(
             expect=progress.expect,
         )
     if plot is not None:
-        write_atomically(plot, optimization_page(report))
+        write_result(plot, optimization_page(report))
     yield optimization_document(report)

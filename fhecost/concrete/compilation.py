@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fhecost.concrete.folders import own_folders
 from fhecost.concrete.operators import TracedOperators
 from fhecost.concrete.trial import survives
 from fhecost.errors import ImpossibleError, UsageError
@@ -21,7 +22,7 @@ _NO_PARAMETERS = "Concrete finds no parameters with {}"
 
 
 def import_concrete() -> Any:
-    """The module ``concrete.fhe``.
+    """The module ``concrete.fhe``; the temporary folders of its circuits go with this process.
 
     Raises:
         UsageError: concrete-python isn't installed.
@@ -33,6 +34,7 @@ def import_concrete() -> Any:
             from concrete import fhe
     except ImportError as error:
         raise UsageError("compiling a circuit needs: pip install 'fhecost[concrete]'") from error
+    own_folders()
     return fhe
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from fhecost.circuits.module import ModuleProfile
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.concrete.compilation import reason_of
+from fhecost.concrete.compilation import import_concrete, reason_of
 from fhecost.concrete.given import is_circuit, is_module, wrong
 from fhecost.concrete.module import profile_module
 from fhecost.concrete.reader import profile_circuit
@@ -52,6 +52,9 @@ def profile_script(
     if path.suffix == ".ipynb":
         raise UsageError(f"{path}: a notebook; export it as a Python script")
     progress(f"running {path.name}")
+    # For the temporary folders of what it compiles; without Concrete, the script says so itself.
+    with contextlib.suppress(UsageError):
+        import_concrete()
     names = _run(path, source)
     progress("reading the circuit")
     name, found = _find(path, names, circuit)

@@ -7,18 +7,30 @@ module it compiles what it reads from standard input, pickled, and ends as the c
 from __future__ import annotations
 
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from fhecost.processes import child_command, child_environment, temporary_folder
+
 
 def survives(compile_it: Callable[..., Any], *arguments: Any) -> bool:
     """Whether ``compile_it(*arguments)`` ends without ending its process."""
     content = pickle.dumps((compile_it, arguments))
-    ran = subprocess.run(
-        [sys.executable, "-m", __name__], input=content, capture_output=True, check=False
-    )
+    folder = temporary_folder("trial-")
+    try:
+        ran = subprocess.run(
+            child_command(__name__),
+            input=content,
+            capture_output=True,
+            check=False,
+            env=child_environment(folder),
+        )
+    finally:
+        # An abort leaves what the compiler had written by then.
+        shutil.rmtree(folder, ignore_errors=True)
     return ran.returncode >= 0
 
 

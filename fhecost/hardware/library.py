@@ -1,32 +1,41 @@
-"""Find, read and check hardware profiles: YAML files, one a machine, named by their stem."""
+"""Find machines by name: the shipped ones, the user's own, and the one that fhecost runs on."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
+from fhecost.errors import FieldError, ImpossibleError, UsageError
 from fhecost.files import AnyPath, configuration_folder
-from fhecost.hardware.names import ALL, DEFAULT, MEASURED
-from fhecost.hardware.profile import NAME, HardwareProfile
-from fhecost.hardware.registry import latency_model_named
-from fhecost.hardware.yaml_text import read_yaml
+from fhecost.hardware.here import profile_here
+from fhecost.hardware.names import ALL, DEFAULT, HERE, MEASURED
+from fhecost.hardware.profile import NAME_PATTERN, HardwareProfile
+from fhecost.hardware.reading import hardware_faults, read_hardware
 
 HardwareNames = str | Sequence[str | HardwareProfile]
-"""The name of a machine, ``all`` or ``default``, or names and hardware profiles one by one."""
+"""A name, ``here``, ``all`` or ``default``, or names and hardware profiles one by one."""
+
+__all__ = [
+    "HardwareNames",
+    "check_file_name",
+    "find_hardware",
+    "hardware_faults",
+    "hardware_files",
+    "load_hardware",
+    "own_hardware_file",
+    "read_hardware",
+]
 
 _ONE_OF_EACH_KIND = frozenset({MEASURED, "h100", "strix"})
 
 
 def check_file_name(path: Path) -> None:
     """Raise a UsageError unless a machine's file of that name would be found."""
-    if path.suffix != ".yaml" or not re.fullmatch(NAME, path.stem):
+    if path.suffix != ".yaml" or not re.fullmatch(NAME_PATTERN, path.stem):
         raise UsageError(
             f"{path}: must be called NAME.yaml, with a name of small letters, digits, dots, dashes "
             "and underscores: a machine is found by its file's name"
@@ -62,74 +71,13 @@ def _own_folder() -> list[Path]:
         return []
 
 
-def read_hardware(path: AnyPath) -> HardwareProfile:
-    """Read and check one profile, its figures included.
-
-    Args:
-        path: a YAML file; its stem is the machine's name.
-
-    Raises:
-        UsageError: the file can't be read, or a field is missing, unknown or out of range; the
-            field's path is named.
-    """
-    profile, faults = _read(Path(path))
-    if profile is None or faults:
-        raise UsageError(f"{path}: {first_of(faults)}")
-    return profile
-
-
-def hardware_faults(path: AnyPath) -> list[str]:
-    """Every missing, unknown or odd value of a profile's file, by field path; none when it is fine.
-
-    Args:
-        path: the YAML file of a machine.
-
-    Raises:
-        UsageError: the file can't be read at all.
-    """
-    return _read(Path(path))[1]
-
-
-def _read(path: Path) -> tuple[HardwareProfile | None, list[str]]:
-    content = _read_mapping(path)
-    profile, faults = None, []
-    try:
-        profile = HardwareProfile.model_validate({"name": path.stem, **content})
-    except ValidationError as error:
-        faults += all_validation_errors(error.errors())
-    latency_model, figures = content.get("latency_model"), content.get("figures")
-    try:
-        if isinstance(latency_model, str):
-            model = latency_model_named(latency_model)
-            fault = model.kind_fault(str(content.get("kind")))
-            faults += [] if fault is None else [fault]
-            figures_type = model.figures_type
-            if isinstance(figures, dict):
-                figures_type.model_validate(figures)
-    except UsageError as error:
-        faults.append(str(error))
-    except ValidationError as error:
-        faults += [f"figures.{fault}" for fault in all_validation_errors(error.errors())]
-    # What both find is one fault.
-    return profile, list(dict.fromkeys(faults))
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise UsageError(f"{path}: not a hardware profile: the top level must be a mapping")
-    if "name" in content:
-        raise UsageError(f"{path}: name: leave it out, the file's name is the machine's name")
-    return content
-
-
 def find_hardware(
     name: str | HardwareProfile, hardware_path: Iterable[AnyPath] = ()
 ) -> HardwareProfile:
     """The hardware profile of one machine.
 
     Args:
-        name: the machine's name; a profile is given back as it is.
+        name: the machine's name, or ``here``; a profile is given back as it is.
         hardware_path: folders of further machines.
 
     Raises:
@@ -149,20 +97,30 @@ def load_hardware(
     With ``all`` and ``default``, a broken file of the user's own is left out with a warning: it has
     nothing to do with the other machines. A name asks for just that file, so there it is an error.
 
+    ``here`` is the machine that fhecost runs on: the user's own calibration of it under its own
+    name, else the nearest calibrated machine put right by a probe, which takes some seconds where
+    none was made within a day. ``default`` begins with it, but starts no probe.
+
     Args:
-        hardware: names of machines, and profiles, which are taken as they are; or ``all``, or
-            ``default``: one machine of each kind, and all that are the user's own.
+        hardware: names of machines, ``here`` among them, and profiles, which are taken as they are;
+            or ``all``, or ``default``: this machine, one of each kind, and all that are the user's
+            own.
         hardware_path: folders of further machines.
 
     Raises:
         UsageError: a machine is unknown, its file is broken, or a shipped file is broken.
+        ImpossibleError: nothing is known of this kind of machine, where ``here`` is named.
     """
     known = hardware_files(hardware_path)
     if hardware in (ALL, DEFAULT):
         own = {name for name, path in known.items() if path.parent != data_folder("hardware")}
         wanted = known if hardware == ALL else _ONE_OF_EACH_KIND | own
         read = []
-        for one in sorted(wanted):
+        if hardware == DEFAULT:
+            # What is estimated by default runs anywhere; it only lacks a machine where it is odd.
+            with suppress(ImpossibleError):
+                read.append(profile_here(known.values()))
+        for one in sorted(set(wanted) - {profile.name for profile in read}):
             try:
                 read.append(read_hardware(known[one]))
             except UsageError as error:
@@ -174,7 +132,16 @@ def load_hardware(
     if not given:
         raise FieldError("hardware", "name at least one machine")
     for name in given:
-        if isinstance(name, str) and name not in known:
-            raise UsageError(f"{name}: unknown machine; there are {', '.join(sorted(known))}")
-    by_name = {one if isinstance(one, str) else one.name: one for one in given}
-    return [read_hardware(known[o]) if isinstance(o, str) else o for o in by_name.values()]
+        if isinstance(name, str) and name not in known and name != HERE:
+            there = ", ".join(sorted({*known, HERE}))
+            raise UsageError(f"{name}: unknown machine; there are {there}")
+    found: dict[str, HardwareProfile] = {}
+    for machine in given:
+        if isinstance(machine, HardwareProfile):
+            profile = machine
+        elif machine == HERE:
+            profile = profile_here(known.values(), probe=True)
+        else:
+            profile = found.get(machine) or read_hardware(known[machine])
+        found[profile.name] = profile
+    return list(found.values())

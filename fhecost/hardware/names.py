@@ -6,7 +6,13 @@ ALL = "all"
 """Stands for every known machine where names of machines are asked for."""
 
 DEFAULT = "default"
-"""Stands for one machine of each kind, and all that are the user's own."""
+"""Stands for this machine, one of each kind, and all that are the user's own."""
+
+HERE = "here"
+"""Stands for the machine that fhecost runs on."""
+
+RESERVED = frozenset({ALL, DEFAULT, HERE})
+"""No machine can be called so."""
 
 MEASURED = "epyc-zen4-2"
 """The machine that the measured runs which come with fhecost ran on."""

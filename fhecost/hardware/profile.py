@@ -11,15 +11,14 @@ from pydantic import Field
 
 from fhecost.fields import VersionOne
 from fhecost.frozen import Frozen
+from fhecost.hardware.processor import Processor
 from fhecost.provenance import Figure
 
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
 KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 PbsKind = Literal["classic", "multi-bit"]
-
-
-NAME = r"[a-z0-9][a-z0-9_.-]*"
-"""What machines may be called."""
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
+"""What a machine can be called."""
 
 
 class PublishedRecords(Frozen):
@@ -52,6 +51,10 @@ class HardwareFile(Frozen):
         default=None, description="error probability of a lookup that the figures are for"
     )
     published: PublishedRecords | None = None
+    calibrated_on: Processor | None = Field(
+        default=None, description="the machine that raw times were measured on"
+    )
+    calibrated: str | None = Field(default=None, description="when, ISO 8601 in UTC")
     assumptions: tuple[str, ...] = ()
     references: Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -59,7 +62,7 @@ class HardwareFile(Frozen):
 class HardwareProfile(HardwareFile):
     """One machine: what its file holds, and its ``name``."""
 
-    name: Annotated[str, Field(pattern=rf"^{NAME}$", max_length=200)]
+    name: Annotated[str, Field(pattern=NAME_PATTERN, max_length=200)]
 
     @property
     def hash(self) -> str:

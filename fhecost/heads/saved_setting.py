@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from fhecost.errors import FieldError
-from fhecost.files import AnyPath, read_model, write_atomically
+from fhecost.files import AnyPath, read_model, write_result
 from fhecost.frozen import Frozen
 from fhecost.heads.attention_head import AttentionHead, check_all_heads
 from fhecost.heads.compact import CompactHeads, quantize_with, state_with
@@ -124,7 +124,7 @@ class SavedSetting(Frozen):
 
 def save_setting(setting: SavedSetting, path: AnyPath) -> None:
     """Write ``setting`` to ``path`` as JSON, whole or not at all."""
-    write_atomically(Path(path), setting.model_dump_json(indent=1, exclude_none=True) + "\n")
+    write_result(Path(path), setting.model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
 def load_setting(path: AnyPath) -> SavedSetting:

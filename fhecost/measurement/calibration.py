@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import datetime
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from fhecost.errors import FieldError
+from fhecost.data import data_folder
+from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
 from fhecost.files import AnyPath, check_can_write, write_atomically
-from fhecost.hardware.profile import HardwareFile, HardwareProfile
-from fhecost.measurement.fit import fit_cpu, fit_keys
+from fhecost.hardware.names import RESERVED
+from fhecost.hardware.profile import NAME_PATTERN, HardwareFile, HardwareProfile
+from fhecost.hardware.reading import read_hardware
+from fhecost.measurement.fit import CpuFit, KeyFit, fit_cpu, fit_keys
 from fhecost.measurement.records import Microbenchmark, load_microbenchmark
-from fhecost.measurement.transfer_fit import fit_transfers
+from fhecost.measurement.transfer_fit import TransferFit, fit_transfers
 
 _EXTRAPOLATION = (
     "Beyond the largest N that was timed, a transform's data outgrow the second-level cache; no "
     "step of the fitted range costs more than this a doubling."
 )
+UPPER_BOUND = "the times can't tell it from zero: an upper bound of"
+_NEXT_TO_NOTHING = 1e-3
+_MOST_SPREAD = 0.99
+"""A figure's range ends above zero, however badly the fit describes what it was fitted to."""
 
 
 def calibrate(
@@ -30,24 +41,89 @@ def calibrate(
         raw: what :func:`fhecost.run_microbenchmark` measured, or the file that it was kept in.
         name: what the machine is to be called.
         keep: where to write the hardware profile, if anywhere; ``fhecost calibrate`` keeps it
-            as ``NAME.yaml`` where the user's own machines are found by name.
+            as ``NAME.yaml`` where the user's own machines are found by name. It is written whole
+            and readable or not at all; a calibration that was there is kept in the folder
+            ``earlier`` beside it, with its date in its name.
 
     Raises:
-        UsageError: no such file or name, or too few parameter sets for a fit.
+        UsageError: no such file or name, too few parameter sets for a fit, or times that make no
+            machine that can be read back.
     """
     kept = None if keep is None else Path(keep)
+    check_name(name)
     check_can_write(kept)
     if isinstance(raw, Microbenchmark):
-        fitted = calibrated_profile(raw, f"microbenchmark of {raw.started}")
+        fitted, profile = _fitted(raw, f"microbenchmark of {raw.started}", name)
     else:
-        fitted = calibrated_profile(load_microbenchmark(Path(raw)), Path(raw).name)
-    try:
-        profile = HardwareProfile(name=name, **dict(fitted))
-    except ValidationError as error:
-        raise FieldError("name", "must be small letters, digits and _.-", name) from error
+        try:
+            fitted, profile = _fitted(load_microbenchmark(Path(raw)), Path(raw).name, name)
+        except UsageError as error:
+            where = f"{raw}: "
+            raise UsageError(where + str(error).removeprefix(where)) from error
     if kept is not None:
+        _keep_earlier(kept)
         write_atomically(kept, as_yaml(fitted))
     return profile
+
+
+def _fitted(raw: Microbenchmark, ref: str, name: str) -> tuple[HardwareFile, HardwareProfile]:
+    """What is fitted to ``raw``, and the machine that any command reads from its text.
+
+    Raises:
+        UsageError: no fit, or what was fitted is no machine that can be read.
+    """
+    fitted = calibrated_profile(raw, ref)
+    with tempfile.TemporaryDirectory(prefix="fhecost-calibrate-") as folder:
+        path = Path(folder) / f"{name}.yaml"
+        write_atomically(path, as_yaml(fitted))
+        try:
+            return fitted, read_hardware(path)
+        except UsageError as error:
+            why = str(error).removeprefix(f"{path}: ")
+            raise UsageError(f"these times make no usable machine: {why}") from error
+
+
+def check_name(name: str) -> None:
+    """Check that a machine can be called ``name``.
+
+    Raises:
+        UsageError: it is no name, one that stands for several machines, or a shipped machine's.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        shown = name if name.isprintable() and name else repr(name)
+        raise FieldError("name", "must be small letters, digits and _.-", shown)
+    if name in RESERVED:
+        raise FieldError("name", "stands for other machines; choose another one", name)
+
+
+def check_own_name(name: str) -> None:
+    """Check that ``name`` can be that of the user's own machine, found without a folder's name.
+
+    Raises:
+        UsageError: as for :func:`check_name`, or a shipped machine is called so.
+    """
+    check_name(name)
+    if (data_folder("hardware") / f"{name}.yaml").is_file():
+        why = "is a machine that comes with fhecost; choose another name, or a file with -o"
+        raise FieldError("name", why, name)
+
+
+def _keep_earlier(path: Path) -> None:
+    """Put what is at ``path`` into the folder ``earlier`` beside it, with its date in its name."""
+    if not path.is_file():
+        return
+    try:
+        when = read_hardware(path).calibrated or ""
+    except UsageError:
+        when = ""
+    changed = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC).isoformat()
+    date = re.sub(r"[^0-9T-]", "", (when or changed)[:19])
+    earlier = path.parent / "earlier" / f"{path.stem}-{date}.yaml"
+    try:
+        earlier.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{earlier}: can't be written: {error.strerror}") from error
+    write_atomically(earlier, path.read_bytes())
 
 
 def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile:
@@ -58,28 +134,38 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         ref: where they can be read; every figure names it.
 
     Raises:
-        UsageError: the microbenchmark has too few parameter sets for a fit.
+        UsageError: the microbenchmark has too few parameter sets for a fit, or no fit is usable.
     """
-    fit, machine = fit_cpu(microbenchmark), microbenchmark.machine
+    # Times far from any machine's overflow or vanish on the way; what is left of them is refused.
+    with np.errstate(all="ignore"):
+        fit = fit_cpu(microbenchmark)
+        keys = fit_keys(microbenchmark.keys) if microbenchmark.keys else None
+    machine = microbenchmark.machine
 
     def calibrated(value: float, low: float, high: float) -> dict[str, Any]:
         figure = _figure(value, "calibrated", ref)
         low, high = min(_rounded(low), figure["value"]), max(_rounded(high), figure["value"])
         return {**figure, "low": low, "high": high}
 
-    def spread_out(value: float, spread: float) -> dict[str, Any]:
-        return calibrated(value, value * (1 - spread), value * (1 + spread))
+    def of_fit(
+        fit: CpuFit | KeyFit | TransferFit, name: str, value: float, spread: float
+    ) -> dict[str, Any]:
+        error = {"standard_error": _rounded(fit.standard_errors[name])}
+        if name in fit.upper_bounds:
+            # Above 0, since a machine has no free operations; what it is, these times don't say.
+            high = max(fit.upper_bounds[name], value * (1 + spread))
+            figure = calibrated(value, value * _NEXT_TO_NOTHING, high)
+            return {**figure, **error, "rationale": f"{UPPER_BOUND} {_rounded(high):.3g}"}
+        return {**calibrated(value, value * (1 - spread), value * (1 + spread)), **error}
 
+    spread = min(fit.spread, _MOST_SPREAD)
     largest = max(sample.pbs.polynomial_size for sample in microbenchmark.lookups)
     figures: dict[str, Any] = {
         "threads": _figure(fit.threads, "measured", ref),
         "thread_efficiency": calibrated(
             fit.thread_efficiency, fit.thread_efficiency_low, fit.thread_efficiency_high
         ),
-        "fourier_unit_s": spread_out(fit.fourier_unit_s, fit.spread),
-        "external_product_unit_s": spread_out(fit.external_product_unit_s, fit.spread),
-        "key_switch_unit_s": spread_out(fit.key_switch_unit_s, fit.spread),
-        "key_byte_s": spread_out(fit.key_byte_s, fit.spread),
+        **{name: of_fit(fit, name, getattr(fit, name), spread) for name in fit.standard_errors},
         "linear_element_s": calibrated(
             fit.linear_element_s, fit.linear_element_low_s, fit.linear_element_high_s
         ),
@@ -91,35 +177,40 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         },
         "memory_bytes": _figure(machine.memory_bytes, "measured", ref),
     }
-    if microbenchmark.keys:
-        keys = fit_keys(microbenchmark.keys)
+    if keys is not None:
         for name, value in keys.constants.items():
-            figures[name] = spread_out(value, min(keys.spreads[name], 1.0))
+            figures[name] = of_fit(keys, name, value, min(keys.spreads[name], _MOST_SPREAD))
         figures["process_memory_bytes"] = _figure(keys.process_memory_bytes, "measured", ref)
     if microbenchmark.transfers:
-        moved = fit_transfers(microbenchmark, fit.linear_element_s)
-        for name in ("run_s", "transfer_byte_s", "large_transfer_byte_s"):
-            figures[name] = spread_out(getattr(moved, name), min(moved.spread, 1.0))
+        with np.errstate(all="ignore"):
+            moved = fit_transfers(microbenchmark, fit.linear_element_s)
+        for name, value in moved.constants.items():
+            figures[name] = of_fit(moved, name, value, min(moved.spread, _MOST_SPREAD))
         figures["large_transfer_bytes"] = _figure(moved.large_transfer_bytes, "calibrated", ref)
     if microbenchmark.usual_probe_s is not None:
         figures["probe_s"] = _figure(microbenchmark.usual_probe_s, "measured", ref)
     gigabytes = machine.memory_bytes / 2**30
-    return HardwareFile.model_validate(
-        {
-            "schema_version": 1,
-            "title": f"{machine.processor}, {fit.threads} threads, {gigabytes:.0f} GiB",
-            "kind": "cpu",
-            "latency_model": "cpu",
-            "pbs_kind": "classic",
-            "year": int(microbenchmark.started[:4]),
-            "summary": f"Calibrated from {ref}; family {machine.family or 'unknown'}.",
-            "figures": figures,
-            "references": [
-                f"{ref}, concrete-python {microbenchmark.versions.get('concrete-python', '?')}, "
-                f"{microbenchmark.started[:10]}"
-            ],
-        }
-    )
+    content = {
+        "schema_version": 1,
+        "title": f"{machine.processor}, {fit.threads} threads, {gigabytes:.0f} GiB",
+        "kind": "cpu",
+        "latency_model": "cpu",
+        "pbs_kind": "classic",
+        "year": _year(microbenchmark.started),
+        "summary": f"Calibrated from {ref}; family {machine.family or 'unknown'}.",
+        "figures": figures,
+        "calibrated_on": machine.identity(),
+        "calibrated": microbenchmark.started,
+        "references": [
+            f"{ref}, concrete-python {microbenchmark.versions.get('concrete-python', '?')}, "
+            f"{microbenchmark.started[:10]}"
+        ],
+    }
+    try:
+        return HardwareFile.model_validate(content)
+    except ValidationError as error:
+        why = first_of(all_validation_errors(error.errors()))
+        raise UsageError(f"these times make no usable machine: {why}") from error
 
 
 def as_yaml(profile: HardwareFile) -> str:
@@ -130,6 +221,13 @@ def as_yaml(profile: HardwareFile) -> str:
 
 def _figure(value: float, source: str, ref: str) -> dict[str, Any]:
     return {"value": _rounded(value), "source": source, "ref": ref}
+
+
+def _year(started: str) -> int:
+    try:
+        return datetime.datetime.fromisoformat(started).year
+    except ValueError as error:
+        raise UsageError(f"started: must be a date and time, ISO 8601, not {started!r}") from error
 
 
 def _rounded(value: float) -> float:

@@ -5,9 +5,10 @@ Non-negative least squares on relative errors, on one thread::
     time of a run = elements * (a * Fourier units + b * external-product units
                                 + c * key-switch units) + d * bytes of BSK and KSK
 
-so that the smallest set counts as much as the largest. The thread efficiency is the median speed-up
-of the lookups over the thread count; the linear constant is the median time of one torus element
-over all products and thread counts, after the fitted time of their one lookup is taken off.
+so that the smallest set counts as much as the largest. A constant that the times can't tell from
+zero has an upper bound, and is never published as zero. The thread efficiency is the median
+speed-up of the lookups over the thread count; the linear constant is the median time of one torus
+element over all products and thread counts, after the fitted time of their one lookup is taken off.
 
 What keys cost - making them, their first use, and the memory that they take - is fitted in the same
 way, over all parameter sets of a microbenchmark::
@@ -29,7 +30,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
@@ -41,6 +41,7 @@ from fhecost.circuits.work import (
     key_switch_units,
 )
 from fhecost.errors import UsageError
+from fhecost.measurement.least_squares import fit_non_negative
 from fhecost.measurement.records import KeySample, LinearSample, LookupSample, Microbenchmark
 from fhecost.quantization import FloatArray
 
@@ -63,6 +64,9 @@ class Residual:
 class CpuFit:
     """The CPU model's constants and how well they describe what they were fitted to.
 
+    ``standard_errors`` and ``upper_bounds`` are those of the fit, by the constants' names; a
+    constant has an upper bound where the times can't tell it from zero.
+
     ``spread`` is the 90th percentile of the absolute relative residual: the constants' range. The
     range of the thread efficiency holds 80 % of the sets, that of the linear constant all samples.
     """
@@ -80,6 +84,8 @@ class CpuFit:
     linear_element_high_s: float
     spread: float
     residuals: tuple[Residual, ...]
+    standard_errors: Mapping[str, float]
+    upper_bounds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ class KeyResidual:
 class KeyFit:
     """The constants by name and, as ``spreads``, the 90th percentile of the relative residuals.
 
+    ``standard_errors`` and ``upper_bounds`` as in :class:`CpuFit`.
+
     Residuals of the cold run are relative to the whole run, those of memory to the whole process.
     ``process_memory_bytes`` is what a process with Concrete loaded holds before it makes keys.
     """
@@ -104,22 +112,47 @@ class KeyFit:
     spreads: Mapping[str, float]
     process_memory_bytes: float
     residuals: tuple[KeyResidual, ...]
+    standard_errors: Mapping[str, float]
+    upper_bounds: Mapping[str, float]
+
+
+_LOOKUP_CONSTANTS = ("fourier_unit_s", "external_product_unit_s", "key_switch_unit_s", "key_byte_s")
+_PLAUSIBLE_UNIT_S = (1e-13, 1e-7)
+"""A unit of Fourier work on any processor that there could be; in 2024 it took 7e-11 s."""
+_MOST_SPREAD = 0.5
+"""Relative residuals beyond which a fit explains nothing."""
 
 
 def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
     """Fit the CPU model's constants.
 
     Raises:
-        UsageError: fewer than five parameter sets on one thread, or no linear operation.
+        UsageError: fewer than five parameter sets on one thread, none that ran on all threads too,
+            no linear operation, or times that no machine can have.
     """
     single = [sample for sample in microbenchmark.lookups if sample.threads == 1]
-    if len(single) < 5:
+    if len({(sample.pbs, sample.key_switch) for sample in single}) < 5:
         raise UsageError("a fit needs lookups with at least 5 parameter sets on one thread")
     measured = np.array([microbenchmark.corrected_median_s(sample) for sample in single])
     work = np.array([_work(sample, sample.elements) for sample in single])
-    constants, errors = _fit(work, measured, measured)
+    fitted = fit_non_negative(_LOOKUP_CONSTANTS, work, measured, measured)
+    constants = fitted.constants
+    low, high = _PLAUSIBLE_UNIT_S
+    unit_s = float(np.median(measured / work[:, 0]))
+    if not low < unit_s < high:
+        raise UsageError(
+            f"lookups take {unit_s:.1g} s a unit of Fourier work; times in seconds give "
+            f"{low:.0e} to {high:.0e}"
+        )
+    if fitted.zero >= {"fourier_unit_s", "external_product_unit_s"} or fitted.spread > _MOST_SPREAD:
+        raise UsageError(
+            "the times of lookups don't go by their parameter sets: the fit is off by "
+            f"{fitted.spread:.0%}; measure anew, with nothing else at work"
+        )
     threads = max(sample.threads for sample in microbenchmark.lookups)
     efficiencies = _efficiencies(microbenchmark, threads, float(constants[3]))
+    if not efficiencies or min(efficiencies) <= 0:
+        raise UsageError(f"a fit needs lookups that ran on one thread and on all {threads}")
     elements = []
     for sample in microbenchmark.linear:
         of_lookup = float(np.dot(_work(sample, 1), constants))
@@ -139,8 +172,10 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
         linear_element_s=statistics.median(elements),
         linear_element_low_s=min(elements),
         linear_element_high_s=max(elements),
-        spread=_spread(errors),
+        spread=fitted.spread,
         residuals=tuple(map(Residual, single, measured.tolist(), (work @ constants).tolist())),
+        standard_errors=fitted.standard_errors,
+        upper_bounds=fitted.upper_bounds,
     )
 
 
@@ -150,7 +185,7 @@ def fit_keys(samples: Sequence[KeySample]) -> KeyFit:
     Raises:
         UsageError: fewer than five parameter sets.
     """
-    if len(samples) < 5:
+    if len({(sample.pbs, sample.key_switch) for sample in samples}) < 5:
         raise UsageError("a fit needs keys of at least 5 parameter sets")
     sets, times = [sample.pbs for sample in samples], [sample.times for sample in samples]
     bsk = _array(map(bootstrap_key_bytes, sets))
@@ -173,34 +208,30 @@ def fit_keys(samples: Sequence[KeySample]) -> KeyFit:
     extra = np.maximum(cold - _array(made.warm_median_s for made in times), 0.0)
     constants: dict[str, float] = {}
     spreads: dict[str, float] = {}
+    standard_errors: dict[str, float] = {}
+    upper_bounds: dict[str, float] = {}
     errors = []
     for terms, measured, relative_to in (
         (of_keygen, keygen, keygen),
         (of_cold, extra, cold),
         (of_memory, memory - started, memory),
     ):
-        fitted, off = _fit(np.stack(list(terms.values()), axis=1), measured, relative_to)
-        constants |= zip(terms, fitted.tolist(), strict=True)
-        spreads |= dict.fromkeys(terms, _spread(off))
-        errors.append(off.tolist())
+        made = fit_non_negative(
+            tuple(terms), np.stack(list(terms.values()), axis=1), measured, relative_to
+        )
+        constants |= zip(terms, made.constants.tolist(), strict=True)
+        spreads |= dict.fromkeys(terms, made.spread)
+        standard_errors |= made.standard_errors
+        upper_bounds |= made.upper_bounds
+        errors.append(made.errors.tolist())
     return KeyFit(
         constants=constants,
         spreads=spreads,
         process_memory_bytes=float(np.median(started)),
         residuals=tuple(map(KeyResidual, samples, *errors)),
+        standard_errors=standard_errors,
+        upper_bounds=upper_bounds,
     )
-
-
-def _fit(
-    terms: FloatArray, measured: FloatArray, relative_to: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Non-negative constants, and the signed relative residuals."""
-    constants, _ = nnls(terms / relative_to[:, None], measured / relative_to)
-    return constants, (terms @ constants - measured) / relative_to
-
-
-def _spread(errors: FloatArray) -> float:
-    return float(np.quantile(np.abs(errors), 0.9))
 
 
 def _array(values: Iterable[float]) -> FloatArray:

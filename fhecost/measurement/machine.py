@@ -5,17 +5,22 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import re
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from fhecost.errors import ImpossibleError
 from fhecost.fields import FiniteNonNegative, Positive, Threads
 from fhecost.frozen import Frozen
+from fhecost.hardware import processor
+from fhecost.hardware.processor import Processor, this_processor
 
 _PROBES_IN_A_ROW = 9
+_VENDORS = {"AMD": "AuthenticAMD", "Intel": "GenuineIntel"}
 
 
 class Machine(Frozen):
@@ -28,21 +33,42 @@ class Machine(Frozen):
     system: str
     python: str
     load_average: FiniteNonNegative
+    cpu: Processor | None = Field(
+        default=None, description="what tells it from others of its name; older records lack it"
+    )
+
+    def identity(self) -> Processor:
+        """What tells this machine from others of its name, as far as the record says.
+
+        Older records have the name and the family alone; what they don't say tells nothing.
+        """
+        if self.cpu is not None:
+            return self.cpu
+        said = dict(re.findall(r"(cpu family|model) (\d+)", self.family))
+        vendors = [vendor for word, vendor in _VENDORS.items() if word in self.processor]
+        return Processor(
+            vendor=vendors[0] if vendors else None,
+            name=self.processor,
+            family=int(said["cpu family"]) if "cpu family" in said else None,
+            model=int(said["model"]) if "model" in said else None,
+            threads=self.threads if self.threads > 0 else None,
+            memory_bytes=self.memory_bytes if self.memory_bytes > 0 else None,
+        )
 
 
 def this_machine() -> Machine:
     """The fingerprint of this machine, read from ``/proc`` where there is one."""
-    info = _processor_info()
+    cpu = this_processor()
+    known = {"cpu family": cpu.family, "model": cpu.model}
     return Machine(
-        processor=info.get("model name", platform.processor() or "unknown"),
-        family=" ".join(
-            f"{name} {info[name]}" for name in ("cpu family", "model", "stepping") if name in info
-        ),
+        processor=cpu.name or "unknown",
+        family=" ".join(f"{name} {value}" for name, value in known.items() if value is not None),
         threads=available_threads(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         system=platform.system(),
         python=platform.python_version(),
         load_average=os.getloadavg()[0],
+        cpu=cpu,
     )
 
 
@@ -57,9 +83,7 @@ def available_threads() -> int:
     Raises:
         ImpossibleError: the system doesn't tell.
     """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    threads = os.cpu_count()
+    threads = processor.available_threads()
     if threads is None:
         raise ImpossibleError("the system doesn't tell how many threads it has")
     return threads
@@ -91,12 +115,3 @@ def probe_seconds() -> float:
 def settled_probe_seconds() -> float:
     """Median of some probes in a row: the machine's speed now, without its hiccups."""
     return statistics.median(probe_seconds() for _ in range(_PROBES_IN_A_ROW))
-
-
-def _processor_info() -> dict[str, str]:
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return {}
-    first = path.read_text(encoding="utf-8").split("\n\n", 1)[0]
-    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
-    return {name.strip(): value.strip() for name, value in pairs}

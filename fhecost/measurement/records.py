@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.fields import Count, Dimension, Positive, inconsistent
-from fhecost.files import AnyPath, read_model, write_atomically
+from fhecost.files import AnyPath, read_model, write_result
 from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
 from fhecost.measurement.run_record import RunTimes, Seconds
@@ -84,10 +84,14 @@ class KeySample(Frozen):
 
 
 class Microbenchmark(Frozen):
-    """One run of ``fhecost measure``: the machine, the versions and all raw times."""
+    """One run of ``fhecost measure``: the machine, the versions and all raw times.
+
+    ``resumed`` says when it went on, where it was broken off.
+    """
 
     schema_version: Literal[5] = 5
     started: str
+    resumed: tuple[str, ...] = ()
     machine: Machine
     versions: Mapping[str, str]
     lookups: tuple[LookupSample, ...]
@@ -118,8 +122,12 @@ class Microbenchmark(Frozen):
 
 
 def save_microbenchmark(microbenchmark: Microbenchmark, path: Path) -> None:
-    """Write raw times to ``path``, whole or not at all."""
-    write_atomically(path, microbenchmark.model_dump_json(indent=1) + "\n")
+    """Write raw times to ``path``, whole or not at all.
+
+    Raises:
+        UsageError: it can't be written; says where the raw times are kept instead.
+    """
+    write_result(path, microbenchmark.model_dump_json(indent=1) + "\n")
 
 
 def load_microbenchmark(path: AnyPath) -> Microbenchmark:

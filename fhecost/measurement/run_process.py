@@ -1,8 +1,8 @@
-"""The process that a measured run happens in: ``python -m fhecost.measurement.run_process FOLDER``.
+"""The process that a measured run happens in, a child of :mod:`fhecost.processes`.
 
 A process of its own starts without keys, with the thread count that its environment sets, and with
-a memory that nothing else has used. It prints a line when a step begins, and leaves ``times.json``
-and ``outputs.npz`` in the folder.
+a memory that nothing else has used. It is given a folder, prints a line when a step begins, and
+leaves ``times.json`` and ``outputs.npz`` in the folder.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from pydantic import Field, model_validator
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import UsageError
 from fhecost.fields import Count, FiniteNonNegative, Positive, inconsistent
-from fhecost.files import AnyPath, checked, parse_json, read_text
+from fhecost.files import AnyPath, checked, kept_elsewhere
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Preparation, is_range
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.what_if import with_figures
+from fhecost.json_lines import append_line, read_json_lines
 from fhecost.measurement.machine import Machine, now
 
 Seconds = Annotated[float, Field(strict=True, gt=0, le=1e9, allow_inf_nan=False)]
@@ -43,6 +43,10 @@ class Prediction(Frozen):
     warm_low_s: FiniteNonNegative
     warm_high_s: FiniteNonNegative
     preparation: Preparation | None = None
+    other_machine: str | None = Field(
+        default=None,
+        description="what tells the machine of the run from that of the calibration, if anything",
+    )
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Self:
@@ -53,7 +57,11 @@ class Prediction(Frozen):
 
 
 def predict(
-    profile: CircuitProfile, hardware: HardwareProfile, threads: int, probe_s: float | None = None
+    profile: CircuitProfile,
+    hardware: HardwareProfile,
+    threads: int,
+    probe_s: float | None = None,
+    machine: Machine | None = None,
 ) -> Prediction:
     """What ``hardware`` with ``threads`` threads says of a run of ``profile``.
 
@@ -65,6 +73,8 @@ def predict(
             the run. Where the hardware profile says what it took when the machine was calibrated,
             all times are stretched by the ratio of both, the ``pace``: the machine may be one that
             others slow down. None predicts for the speed of the calibration.
+        machine: of the run. Where ``hardware`` was calibrated on another one, the prediction says
+            so, and a probe of one isn't held against that of the other.
 
     Raises:
         ImpossibleError: the machine can't run it.
@@ -74,7 +84,8 @@ def predict(
         hardware = with_figures(hardware, {"threads": threads})
     made = estimate(profile, hardware)
     usual = hardware.figures.get("probe_s")
-    pace = 1.0 if probe_s is None or usual is None else probe_s / usual.value
+    other = _other_machine(hardware, machine)
+    pace = 1.0 if probe_s is None or usual is None or other else probe_s / usual.value
     keys = made.preparation
     if keys is not None:
         keys = keys.changed(keygen_s=keys.keygen_s * pace, cold_s=keys.cold_s * pace)
@@ -87,7 +98,14 @@ def predict(
         warm_low_s=made.low_s * pace,
         warm_high_s=made.high_s * pace,
         preparation=keys,
+        other_machine=other,
     )
+
+
+def _other_machine(hardware: HardwareProfile, machine: Machine | None) -> str | None:
+    if machine is None or hardware.calibrated_on is None:
+        return None
+    return "; ".join(machine.identity().differences(hardware.calibrated_on)) or None
 
 
 class RunTimes(Frozen):
@@ -152,6 +170,9 @@ class Compared:
 class RunRecord(Frozen):
     """A circuit, what was predicted for it, and what running it took.
 
+    ``calibration`` is the hardware profile of the machine that it ran on, whole, so that the record
+    can be held against it anywhere.
+
     ``wrong_values`` of the ``values`` that were decrypted differ from what the clear circuit gives.
     """
 
@@ -164,6 +185,7 @@ class RunRecord(Frozen):
     profile: CircuitProfile
     profile_hash: str
     predictions: tuple[Prediction, ...]
+    calibration: HardwareProfile | None = None
     times: RunTimes
     load_after: FiniteNonNegative
     values: Positive
@@ -200,33 +222,28 @@ class RunRecord(Frozen):
 
 
 def append_record(path: AnyPath, record: RunRecord) -> None:
-    """Add ``record`` to the JSON lines in ``path``, whole or not at all.
+    """Add ``record`` to the JSON lines in ``path``, whole or not at all, after those that it has.
 
     Raises:
-        UsageError: the file can't be written.
+        UsageError: the file can't be written; says where the record is kept instead.
     """
-    line = (record.model_dump_json() + "\n").encode()
+    line = record.model_dump_json()
     try:
-        # One write at the end of the file: a killed process leaves all of the line or nothing.
-        with Path(path).open("ab", buffering=0) as stream:
-            stream.write(line)
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise UsageError(f"{path}: can't be written: {error.strerror}") from error
+        append_line(path, line)
+    except UsageError as error:
+        raise kept_elsewhere(Path(path), line + "\n", error) from error
 
 
 def load_records(path: AnyPath) -> list[RunRecord]:
-    """The run records in ``path``, in their order.
+    """The run records in ``path``, in their order; lines that a crash has torn are warned of.
 
     Raises:
         UsageError: the file can't be read, or a line is no record.
     """
-    records = []
-    for number, line in enumerate(read_text(Path(path), LARGEST_BYTES).splitlines(), start=1):
-        if not line.strip():
-            continue
-        content = parse_json(line, f"{path}: line {number}: ", one_line=True)
-        records.append(checked(RunRecord, content, f"{path}: line {number}: "))
+    records = [
+        checked(RunRecord, content, f"{path}: line {number}: ")
+        for number, content in read_json_lines(path, LARGEST_BYTES)
+    ]
     if not records:
         raise UsageError(f"{path}: holds no run record")
     return records

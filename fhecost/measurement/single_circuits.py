@@ -54,11 +54,16 @@ class SingleCircuit:
         )
 
 
-def compile_case(case: Case) -> SingleCircuit | None:
-    """The circuit of ``case``; None where Concrete doesn't offer its parameter set."""
+def compile_case(case: Case, lookups: int | None = None) -> SingleCircuit | None:
+    """The circuit of ``case``; None where Concrete doesn't offer its parameter set.
+
+    Args:
+        case: what is to be timed.
+        lookups: how many of them a run makes; enough for half a second when None.
+    """
     fhe = import_concrete()
     function, values, other = (
-        _lookup(case, fhe) if isinstance(case, LookupCase) else _product_and_lookup(fhe)
+        _lookup(case, fhe, lookups) if isinstance(case, LookupCase) else _product_and_lookup(fhe)
     )
     circuit = fhe.Compiler(function, {"values": "encrypted"}).compile(
         [values, other], configuration=_configuration(case, fhe)
@@ -82,15 +87,19 @@ _Function = tuple[Callable[[Any], Any], IntArray, IntArray]
 """What a circuit computes, its input when it is timed, and one that sets its bit width."""
 
 
-def _lookup(case: LookupCase, fhe: Any) -> _Function:
+def _lookup(case: LookupCase, fhe: Any, lookups: int | None) -> _Function:
     size = 2**case.bits
     table = _table(size, fhe)
+    elements = _enough_lookups(case) if lookups is None else lookups
+    values = np.arange(elements) % size
+    return lambda values: table[values], values, np.full(elements, size - 1)
+
+
+def _enough_lookups(case: LookupCase) -> int:
     transforms = (case.glwe_dimension + 1) * (case.level_count + 1)
     units = 700 * transforms * case.polynomial_size * (math.log2(case.polynomial_size) + 1)
     threads = available_threads()
-    elements = case.scale * threads * max(2, min(32, round(_TARGET_RUN_UNITS / units / threads)))
-    values = np.arange(elements) % size
-    return lambda values: table[values], values, np.full(elements, size - 1)
+    return case.scale * threads * max(2, min(32, round(_TARGET_RUN_UNITS / units / threads)))
 
 
 def _product_and_lookup(fhe: Any) -> _Function:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,14 @@ from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
+from fhecost.hardware.here import is_machine
 from fhecost.hardware.library import HardwareNames, load_hardware
-from fhecost.hardware.names import MEASURED
+from fhecost.hardware.names import HERE
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.operators import ClearOperators
-from fhecost.measurement.machine import available_threads, now, this_machine
+from fhecost.measurement.machine import Machine, available_threads, now, this_machine
 from fhecost.measurement.run_record import RunRecord, RunTimes, predict
+from fhecost.processes import child_command, child_environment, temporary_folder
 from fhecost.progress import Expect, Progress, silent
 from fhecost.version import VERSION
 
@@ -40,7 +41,7 @@ class RunOptions:
 
 def measure_heads(
     request: HeadRequest,
-    hardware: HardwareNames = MEASURED,
+    hardware: HardwareNames = HERE,
     hardware_path: Iterable[AnyPath] = (),
     *,
     threads: int | None = None,
@@ -54,7 +55,8 @@ def measure_heads(
         request: which heads, on which sentence. Keys and minutes grow fast with both bits and
             length.
         hardware: machines whose prediction is written down before the run starts: names or
-            hardware profiles, ``all`` or ``default``.
+            hardware profiles, ``all`` or ``default``. ``here`` is this machine; its profile goes
+            into the record.
         hardware_path: folders of further machines.
         threads: of the run; all that there are when None.
         warm_runs: how often it is run after the first time.
@@ -116,7 +118,9 @@ def measure_circuit(
     machine = this_machine()
     started = now()
     # At the speed of the calibration: a probe now says little of a run that takes minutes.
-    predictions = tuple(predict(profile, predicting, threads) for predicting in hardware)
+    predictions = tuple(
+        predict(profile, predicting, threads, machine=machine) for predicting in hardware
+    )
     for made in predictions:
         if made.preparation is not None:
             keys_s = made.preparation.keygen_s + made.preparation.cold_s
@@ -132,11 +136,23 @@ def measure_circuit(
         profile=profile,
         profile_hash=profile.hash,
         predictions=predictions,
+        calibration=_of_this_machine(hardware, machine),
         times=times,
         load_after=os.getloadavg()[0],
         values=outputs.size,
         wrong_values=int(np.count_nonzero(outputs != np.asarray(expected))),
     )
+
+
+def _of_this_machine(
+    hardware: Sequence[HardwareProfile], machine: Machine
+) -> HardwareProfile | None:
+    """The first of ``hardware`` that was calibrated on this machine or made for it."""
+    identity = machine.identity()
+    for one in hardware:
+        if one.name == HERE or is_machine(one, identity):
+            return one
+    return None
 
 
 def run_once(
@@ -162,8 +178,8 @@ def run_once(
         raise FieldError("threads", f"must be from 1 to {available_threads()}", threads)
     if options.warm_runs < 1:
         raise FieldError("warm_runs", "must be at least 1", options.warm_runs)
-    with tempfile.TemporaryDirectory(prefix="fhecost-run-") as name:
-        folder = Path(name)
+    folder = temporary_folder("run-")
+    try:
         circuit.server.save(folder / "server.zip")
         circuit.client.save(folder / "client.zip")
         np.savez(folder / "inputs.npz", *[np.asarray(values) for values in inputs])
@@ -173,13 +189,18 @@ def run_once(
         times = RunTimes.model_validate_json((folder / "times.json").read_text(encoding="utf-8"))
         with np.load(folder / "outputs.npz", allow_pickle=False) as content:
             return times, content[content.files[0]]
+    finally:
+        # The child may have files of its own in it; it has ended.
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_process(folder: Path, threads: int, progress: Progress) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+    environment = child_environment(
+        folder, OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads)
+    )
     with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
         with subprocess.Popen(
-            [sys.executable, "-m", "fhecost.measurement.run_process", str(folder)],
+            child_command("fhecost.measurement.run_process", str(folder)),
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+from fhecost.hardware.names import HERE
 from fhecost.measurement.cases import Operation
 from fhecost.measurement.fit import CpuFit, KeyFit
 from fhecost.measurement.results import MicrobenchmarkResults
@@ -67,7 +68,7 @@ def _cpu_fit(fit: CpuFit) -> Iterator[Table]:
     constants = {
         "threads": (str(fit.threads), ""),
         "thread_efficiency": (f"{fit.thread_efficiency:.4f}", efficiency),
-        **{name: (f"{getattr(fit, name):.5e}", _spread(fit.spread)) for name in fitted},
+        **{name: (f"{getattr(fit, name):.5e}", _spread(fit, name, fit.spread)) for name in fitted},
         "linear_element_s": (f"{fit.linear_element_s:.5e}", linear),
     }
     yield _constants("Constants of the CPU latency model fitted to these times", constants)
@@ -87,7 +88,8 @@ def _key_fit(fit: KeyFit) -> Iterator[Table]:
         title="Keys, each in a process of its own, and the errors of the fit to them",
     )
     constants = {
-        name: (f"{value:.5g}", _spread(fit.spreads[name])) for name, value in fit.constants.items()
+        name: (f"{value:.5g}", _spread(fit, name, fit.spreads[name]))
+        for name, value in fit.constants.items()
     }
     yield _constants("Constants fitted to these keys", constants)
 
@@ -101,7 +103,9 @@ def _constants(title: str, constants: Mapping[str, tuple[str, str]]) -> Table:
     )
 
 
-def _spread(spread: float) -> str:
+def _spread(fit: CpuFit | KeyFit, name: str, spread: float) -> str:
+    if name in fit.upper_bounds:
+        return f"up to {fit.upper_bounds[name]:.2g}, not told from 0"
     return f"±{spread:.1%} (90 % of the sets)"
 
 
@@ -187,10 +191,22 @@ def run_document(record: RunRecord) -> Document:
                 f"{right:,} of {record.values:,} values decrypt to what the clear circuit gives; "
                 f"warm runs: {', '.join(map(duration, record.times.warm_s))}"
             ),
+            *(
+                Note(f"{made.hardware} was calibrated on another machine: {made.other_machine}")
+                for made in record.predictions
+                if made.other_machine is not None
+            ),
+            *(Note(said) for said in _said_of_here(record)),
         ),
         records=records(fields, map(vars, rows)),
         report=record,
     )
+
+
+def _said_of_here(record: RunRecord) -> Sequence[str]:
+    """What a machine that was never calibrated says of itself."""
+    machine = record.calibration
+    return machine.assumptions if machine is not None and machine.name == HERE else ()
 
 
 def _value(row: Compared, value: float | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from fhecost.errors import FhecostError, FieldError, ImpossibleError
 from fhecost.files import write_atomically
+from fhecost.processes import temporary_files_within, temporary_folder
 from fhecost.progress import Progress, silent
 from fhecost.report.report_page import Figures
 
@@ -49,7 +50,9 @@ def save_figures(
             words = re.findall(r"[a-z0-9]+", heading.lower())
             named[folder / f"{'-'.join([anchor, *words])}.{form}"] = figure
     try:
-        asyncio.run(_draw(named, form, progress))
+        # The browser's profile, which a killed run would leave behind.
+        with temporary_files_within(temporary_folder("browser-")):
+            asyncio.run(_draw(named, form, progress))
     except FhecostError:
         raise
     except Exception as error:

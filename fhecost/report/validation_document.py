@@ -20,7 +20,7 @@ _TITLES: Mapping[str, str] = {
     "memory": "Peak memory",
 }
 _FIELDS = (
-    "run", "name", "threads", "quantity", "predicted", "measured", "error", "pace",
+    "run", "name", "hardware", "threads", "quantity", "predicted", "measured", "error", "pace",
     "error_at_calibration_speed", "predicted_before", "baseline", "baseline_error",
 )  # fmt: skip
 _BAND = 0.1
@@ -68,6 +68,13 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
             "predictions are stretched by what the probe, one fixed computation, took around each "
             f"run over what it took at the calibration: {min(paces):.2f} to {max(paces):.2f} "
             "times; probe unheard: without"
+        )
+    if report.other_machines:
+        first, *others = report.other_machines
+        more = f" (and {len(others)} more)" if others else ""
+        yield Note(
+            f"NOT ITS MACHINE: {report.hardware} was calibrated on another one than {first}{more}; "
+            "without --hardware each run is held against its own"
         )
     if report.wrong_runs:
         yield Note(f"WRONG RESULTS: {'; '.join(report.wrong_runs)}")

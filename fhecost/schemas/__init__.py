@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from fhecost.accuracy.records import AccuracyReport
+from fhecost.caches import CacheReport
 from fhecost.circuits.module import ModuleProfile
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.generation import GenerationReport
@@ -29,6 +30,7 @@ from fhecost.validation.comparison import ValidationReport
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {
     "accuracy": AccuracyReport,
+    "cache": CacheReport,
     "calls": CallsReport,
     "circuit_profile": CircuitProfile,
     "difference": DifferenceReport,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from fhecost.errors import FieldError, UsageError
-from fhecost.files import check_can_write
+from fhecost.files import check_can_write, write_atomically
 from fhecost.frozen import Frozen
 from fhecost.heads.fast import SHIPPED
 from fhecost.heads.saved_setting import SavedSetting
+from fhecost.processes import temporary_folder
 from fhecost.search.front import Candidate, Limits
 from fhecost.search.records import Figures, VerifiedFigures
 from fhecost.search.space import Space
@@ -92,14 +94,11 @@ class Study:
         self._states = self._optuna.trial.TrialState
         if path is not None:
             _check_file(path)
+            if not path.exists():
+                self._make_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
-            self._study = self._optuna.create_study(
-                storage=None if path is None else f"sqlite:///{path.resolve()}",
-                study_name=_NAME,
-                directions=["maximize", "minimize"],
-                load_if_exists=True,
-            )
+            self._study = self._created(None if path is None else f"sqlite:///{path.resolve()}")
             # Going on with the same seed would propose the same again.
             self._study.sampler = self._optuna.samplers.TPESampler(
                 seed=seed + len(self._study.trials), multivariate=True
@@ -110,6 +109,28 @@ class Study:
             for trial, setting in self._settings()
             if _FIGURES in trial.user_attrs
         }
+
+    def _created(self, storage: Any) -> Any:
+        """The study in ``storage``, which is made where it isn't there."""
+        return self._optuna.create_study(
+            storage=storage,
+            study_name=_NAME,
+            directions=["maximize", "minimize"],
+            load_if_exists=True,
+        )
+
+    def _make_file(self, path: Path) -> None:
+        """Make the file of a study without trials, whole or not at all.
+
+        Optuna makes its tables one by one; where it is killed meanwhile, the file is of no use.
+        """
+        folder = temporary_folder("study-")
+        begun = folder / "study.db"
+        storage = self._optuna.storages.RDBStorage(f"sqlite:///{begun}")
+        self._created(storage)
+        storage.engine.dispose()
+        write_atomically(path, begun.read_bytes())
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _claim(self, subject: Subject, path: Path | None) -> None:
         found = self._study.user_attrs.get(_SUBJECT)
@@ -246,7 +267,8 @@ def _check_file(path: Path) -> None:
     if not path.exists():
         return
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as found:
+        # Not read-only: what a killed run was just writing is rolled back first.
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as found:
             tables = {name for (name,) in found.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:
         raise FieldError("study", "not a study that fhecost keeps", path) from error

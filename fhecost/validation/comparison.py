@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, get_args
@@ -14,9 +15,9 @@ from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.library import find_hardware
-from fhecost.hardware.names import MEASURED
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.run_record import Prediction, RunRecord, load_records, predict
+from fhecost.validation.calibrations import own_calibrations
 from fhecost.version import VERSION
 
 RUNS_FOLDER = "experiments/runs"
@@ -32,11 +33,14 @@ class ValidationRow(Frozen):
     machine around the run than it was at its calibration: ``predicted`` is stretched by it, times
     alone, and ``error_at_calibration_speed`` is the error without. ``predicted_before`` was written
     down before the run, at the speed of the calibration. Of ``baseline`` only warm runs have a
-    value.
+    value. ``other_machine`` says what tells the machine of the run from the one that ``hardware``
+    was calibrated on, where they aren't the same.
     """
 
     run: int
     name: str
+    hardware: str
+    other_machine: str | None = None
     description: CircuitDescription
     threads: int
     quantity: Quantity
@@ -64,12 +68,16 @@ class ErrorSummary(Frozen):
 class ValidationReport(Frozen):
     """What ``fhecost validate`` prints.
 
+    ``hardware`` are the names of the machines that predicted, with commas where runs from several
+    machines were held against their own. ``other_machines`` names runs that were held against a
+    machine that isn't theirs; in ``summary`` they count only where there are no others.
+
     ``warm_at_calibration_speed`` is the error of warm runs without what the probe tells of the
     machine's speed around them. ``baseline_units_per_s`` are the constants that fit these very runs
     best, by thread count.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     fhecost_version: str
     hardware: str
     hardware_hash: str
@@ -78,11 +86,12 @@ class ValidationReport(Frozen):
     warm_at_calibration_speed: ErrorSummary
     baseline_units_per_s: Mapping[int, float]
     wrong_runs: tuple[str, ...] = ()
+    other_machines: tuple[str, ...] = ()
 
 
 def validate(
     runs: Iterable[RunRecord | AnyPath] | None = None,
-    hardware: str | HardwareProfile = MEASURED,
+    hardware: str | HardwareProfile | None = None,
     hardware_path: Iterable[AnyPath] = (),
 ) -> ValidationReport:
     """What ``fhecost validate`` does: predict every measured run anew and compare.
@@ -90,37 +99,42 @@ def validate(
     Args:
         runs: measured runs, or files of them; those that come with fhecost when None. Those with
             wrong values count too, and are named.
-        hardware: the machine that they ran on, or that is held against them.
+        hardware: a machine to hold against all of them; when None, each is held against its own:
+            the calibration that it carries, else a known machine that was calibrated on the same.
         hardware_path: folders of further machines.
 
     Raises:
-        UsageError: no record, or no such machine or file.
+        UsageError: no record, no such machine or file, or no calibration of a record's machine.
         ImpossibleError: the machine can't run one of the circuits.
     """
     records = read_runs(runs)
-    hardware = find_hardware(hardware, hardware_path)
+    if hardware is None:
+        machines = own_calibrations(records, hardware_path)
+    else:
+        machines = [find_hardware(hardware, hardware_path)] * len(records)
     if not records:
         raise FieldError("runs", "there is no run record; name a file of yours")
     constants = _baseline_constants(records)
     numbered = list(enumerate(records, start=1))
     rows = [
         row
-        for number, record in numbered
-        for row in _rows(number, record, hardware, constants[record.times.threads])
+        for (number, record), machine in zip(numbered, machines, strict=True)
+        for row in _rows(number, record, machine, constants[record.times.threads])
     ]
+    judged = [row for row in rows if row.other_machine is None] or rows
     errors: dict[Judged, list[float]] = {
-        quantity: [row.error for row in rows if row.quantity == quantity]
+        quantity: [row.error for row in judged if row.quantity == quantity]
         for quantity in get_args(Quantity)
     }
-    errors["baseline"] = [row.baseline_error for row in rows if row.baseline_error is not None]
+    errors["baseline"] = [row.baseline_error for row in judged if row.baseline_error is not None]
     return ValidationReport(
         fhecost_version=VERSION,
-        hardware=hardware.name,
-        hardware_hash=hardware.hash,
+        hardware=", ".join(dict.fromkeys(machine.name for machine in machines)),
+        hardware_hash=_hash(machines),
         rows=tuple(rows),
-        summary={judged: summarize_errors(values) for judged, values in errors.items()},
+        summary={quantity: summarize_errors(values) for quantity, values in errors.items()},
         warm_at_calibration_speed=summarize_errors(
-            [row.error_at_calibration_speed for row in rows if row.quantity == "warm"]
+            [row.error_at_calibration_speed for row in judged if row.quantity == "warm"]
         ),
         baseline_units_per_s=constants,
         wrong_runs=tuple(
@@ -128,7 +142,20 @@ def validate(
             for number, record in numbered
             if record.wrong_values
         ),
+        other_machines=tuple(
+            f"run {row.run}, {row.name}: {row.other_machine}"
+            for row in rows
+            if row.quantity == "warm" and row.other_machine is not None
+        ),
     )
+
+
+def _hash(machines: Sequence[HardwareProfile]) -> str:
+    """The machine's hash, or one over those of all."""
+    hashes = sorted({machine.hash for machine in machines})
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def read_runs(runs: Iterable[RunRecord | AnyPath] | None = None) -> list[RunRecord]:
@@ -185,7 +212,9 @@ def _rows(
     number: int, record: RunRecord, hardware: HardwareProfile, units_per_s: float
 ) -> Iterator[ValidationRow]:
     times = record.times
-    prediction = predict(record.profile, hardware, times.threads, times.probe_mean_s)
+    prediction = predict(
+        record.profile, hardware, times.threads, times.probe_mean_s, record.machine
+    )
     before = [_predicted(made) for made in record.predictions if made.hardware == hardware.name]
     measured: dict[Quantity, float] = {
         "warm": times.warm_median_s,
@@ -200,6 +229,8 @@ def _rows(
         yield ValidationRow(
             run=number,
             name=record.name,
+            hardware=hardware.name,
+            other_machine=prediction.other_machine,
             description=record.profile.description,
             threads=times.threads,
             quantity=quantity,
