@@ -53,8 +53,8 @@ class BrokenOff(Frozen):
         if (operation, quick) != (self.operation, self.quick):
             asked = f"measure {self.operation}{' --quick' if self.quick else ''}"
             raise FieldError("resume", f"what was broken off is fhecost {asked}")
-        for name, begun in self.raw.machine.model_dump(exclude=_OF_THE_MOMENT).items():
-            here = getattr(machine, name)
+        for name in sorted(set(Machine.model_fields) - _OF_THE_MOMENT):
+            begun, here = getattr(self.raw.machine, name), getattr(machine, name)
             if here != begun:
                 raise FieldError("resume", f"it began where {name} was {begun}, here it is {here}")
         version = self.raw.versions.get("concrete-python")
