@@ -12,7 +12,7 @@ from fhecost.measurement import microbenchmark as module
 from fhecost.measurement.broken_off import BrokenOff, broken_off_path
 from fhecost.measurement.cases import LookupCase
 from fhecost.measurement.microbenchmark import run_microbenchmark, step_count
-from fhecost.measurement.records import LookupSample, load_microbenchmark
+from fhecost.measurement.records import LookupSample, TransferSample, load_microbenchmark
 from fhecost.measurement.single_circuits import SingleCircuit
 from tests.test_measurement import imagined_keys, imagined_machine
 
@@ -56,6 +56,9 @@ def bench(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "compile_case", compile_case)
     monkeypatch.setattr(module, "run_once", run_once)
     monkeypatch.setattr(module, "probe_seconds", probe_seconds)
+    moved = TransferSample(threads=1, seconds=(1.0,), input_bytes=8, output_bytes=8, elements=1)
+    monkeypatch.setattr(module, "time_transfers", lambda progress: (moved,))
+    monkeypatch.setattr(module, "transfers_step_count", lambda: 0)
     # Never settled: every circuit has all its rounds, so that the number of them is known.
     monkeypatch.setattr(module, "is_tight", lambda times: False)
     return counted
