@@ -35,6 +35,7 @@ def test_one_stage_with_half_the_lookups_is_the_one_that_changed(saved_profile):
             if stage["name"] == "scores":
                 for use in stage["pbs"] + stage["key_switches"]:
                     use["count"] //= 2
+                stage["parallel_width"] //= 2
         return stages
 
     after = with_stages(saved_profile, halved)
