@@ -248,6 +248,12 @@ def gone(condition, patience_s=5.0):
     return True
 
 
+def heed_signals():
+    """Those that a shell has its background jobs ignore, which children would take over."""
+    for one in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
+
+
 @pytest.fixture
 def begin_parent(tmp_path):
     """Start a process that has a temporary folder and a child, then does ``what``."""
@@ -262,6 +268,7 @@ def begin_parent(tmp_path):
             env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": paths},
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=heed_signals,
         )
 
     begin.folder = folder
