@@ -23,7 +23,7 @@ from fhecost.measurement.timed_run import RunOptions, measure_circuit
 
 OTHERS = 0.1
 """Share of the processors' time that others may have had during a run that counts."""
-TRIES = 6
+TRIES = 2
 random = np.random.default_rng(20261126)
 
 
@@ -39,21 +39,21 @@ THRESHOLDS, VOTES = random.integers(0, 16, (8, 5)), weights(8, 5)
 CHAIN = fhe.LookupTable([int(v) for v in random.permutation(16)])
 
 
-def neighbours(cells: object) -> object:
+def neighbours(x: object) -> object:
     """Sums of the eight neighbours on a torus, for the game of life."""
     kernel = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]).reshape(1, 1, 3, 3)
-    return fhe.conv(cells, kernel, strides=(1, 1), pads=(1, 1, 1, 1))
+    return fhe.conv(x, kernel, strides=(1, 1), pads=(1, 1, 1, 1))
 
 
-def life(cells: object) -> object:
+def life(x: object) -> object:
     """One generation: alive with three neighbours, or with two if alive before."""
     table = fhe.LookupTable([int(v in (3, 11, 12)) for v in range(32)])
-    return table[neighbours(cells) + 9 * cells]
+    return table[neighbours(x) + 9 * x]
 
 
-def sort4(values: object) -> object:
+def sort4(x: object) -> object:
     """A sorting network of five comparisons."""
-    lanes = [values[i] for i in range(4)]
+    lanes = [x[i] for i in range(4)]
     for i, j in ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2)):
         lanes[i], lanes[j] = np.minimum(lanes[i], lanes[j]), np.maximum(lanes[i], lanes[j])
     return fhe.array(lanes)

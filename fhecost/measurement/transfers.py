@@ -6,7 +6,6 @@ adds shows little else.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,48 +14,38 @@ import numpy as np
 from fhecost.concrete.compilation import import_concrete
 from fhecost.concrete.reader import profile_circuit
 from fhecost.measurement.cases import TRANSFERS, TransferCase
-from fhecost.measurement.machine import available_threads, probe_seconds
 from fhecost.measurement.records import TransferSample
+from fhecost.measurement.run_record import RunTimes
+from fhecost.measurement.timed_run import RunOptions, run_once
 from fhecost.progress import Progress, silent
 from fhecost.quantization import IntArray
 
-ROUNDS = 9
+WARM_RUNS = 9
 _LARGEST = 7
 """Inputs are from 0 to this; how long a run takes doesn't depend on them."""
 
 
 def time_transfers(progress: Progress = silent) -> tuple[TransferSample, ...]:
-    """Warm runs of each of ``TRANSFERS`` in rounds that visit all of them, some 20 seconds.
+    """Warm runs of each of ``TRANSFERS``, in a process of its own as measured runs are.
+
+    A run there takes a millisecond longer than one in a process that has compiled circuits before.
 
     Args:
-        progress: called once for each circuit with what was done, and once a round.
+        progress: called once for each circuit with what was done; some 3 seconds each.
     """
-    prepared = []
+    samples = []
     for case in TRANSFERS:
         circuit = _compiled(case)
-        circuit.keygen()
-        prepared.append((circuit, circuit.encrypt(np.arange(case.inputs) % (_LARGEST + 1))))
-        progress(f"a circuit of {case.inputs} inputs")
-    seconds: list[list[float]] = [[] for _ in prepared]
-    probes = []
-    for _ in range(ROUNDS):
-        probes.append(probe_seconds())
-        for taken, (circuit, encrypted) in zip(seconds, prepared, strict=True):
-            # The first one brings the inputs back into the caches.
-            circuit.run(encrypted)
-            start = time.perf_counter()
-            circuit.run(encrypted)
-            taken.append(time.perf_counter() - start)
-        progress("timing inputs and outputs")
-    return tuple(
-        _sample(circuit, taken, probes)
-        for taken, (circuit, _) in zip(seconds, prepared, strict=True)
-    )
+        values = np.arange(case.inputs) % (_LARGEST + 1)
+        times, _ = run_once(circuit, [values], RunOptions(warm_runs=WARM_RUNS))
+        samples.append(_sample(circuit, times))
+        progress(f"a run with {case.inputs} inputs and {case.outputs} outputs")
+    return tuple(samples)
 
 
 def step_count() -> int:
     """Steps that :func:`time_transfers` reports to its progress function."""
-    return len(TRANSFERS) + ROUNDS
+    return len(TRANSFERS)
 
 
 def _compiled(case: TransferCase) -> Any:
@@ -73,12 +62,13 @@ def _function(case: TransferCase) -> Callable[[Any], Any]:
     return lambda values: values + added
 
 
-def _sample(circuit: Any, seconds: list[float], probes_s: list[float]) -> TransferSample:
+def _sample(circuit: Any, times: RunTimes) -> TransferSample:
     profile = profile_circuit(circuit)
     return TransferSample(
-        threads=available_threads(),
-        seconds=tuple(seconds),
-        probes_s=tuple(probes_s),
+        threads=times.threads,
+        seconds=times.warm_s,
+        # The first two probes are from before the keys and after the cold run.
+        probes_s=times.probe_s[2:],
         input_bytes=profile.input_bytes,
         output_bytes=profile.output_bytes,
         elements=sum(
