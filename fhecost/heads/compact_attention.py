@@ -14,7 +14,6 @@ is requantized to ``n_bits`` and multiplied by the quantized output projection i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,14 +33,18 @@ from fhecost.heads.compact import (
 from fhecost.heads.compact_circuit import CompactHead, EarlierOf, HeadRun
 from fhecost.heads.head_quantization import SPARE, UNBOUNDED, refit, signed_bits
 from fhecost.heads.operators import ClearOperators, Operators
+from fhecost.heads.output_projection import (
+    BehindHeads,
+    clear_offset,
+    quantized_projection,
+    stated_projection,
+)
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.parameter_rules import ParameterRules
-from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
+from fhecost.heads.stated import StatedHeads, StatedShape
 from fhecost.quantization import (
     FloatArray,
     IntArray,
     Quantizer,
-    largest_integer,
     least_error_quantizer,
     least_error_scales,
 )
@@ -53,7 +56,7 @@ WIDER_OUTPUT = 1
 
 
 @dataclass(frozen=True)
-class CompactAttention:
+class CompactAttention(BehindHeads):
     """All heads of a layer and the output projection, from hidden states to what c_proj returns.
 
     ``weight`` holds the integers of the output projection, shape (heads * v, E); a column's product
@@ -63,7 +66,6 @@ class CompactAttention:
     wide beyond some 30 tokens.
     """
 
-    heads: CompactHeads
     probability_bits: int
     focus: float
     output: Quantizer
@@ -74,26 +76,6 @@ class CompactAttention:
     product_bits: int
     kept_bits: int
     rounds_sums: bool = False
-
-    projected = True
-
-    @property
-    def rules(self) -> ParameterRules:
-        """That of its heads."""
-        return self.heads.rules
-
-    @property
-    def n_bits(self) -> int:
-        """The width that was asked for."""
-        return self.heads.n_bits
-
-    def quantize_input(self, hidden: FloatArray) -> IntArray:
-        """Integers of normalized hidden states, shape (L, E)."""
-        return self.heads.quantize_input(hidden)
-
-    def saturated(self, hidden: FloatArray) -> int:
-        """How many input values fall outside the calibrated range."""
-        return self.heads.saturated(hidden)
 
     def run(self, values: Any, operators: Operators) -> Any:
         """Quantized hidden states to the integers of the projection, shapes (L, E)."""
@@ -260,8 +242,10 @@ def quantize_projected(
         kept_bits=setting.kept_bits,
     )
     # The float heads' values without the quantized ones' means, shape (sentences, L, E).
-    both = list(zip(heads, compact.heads, strict=True))
-    exact = [attend(head, hidden) - quantized.value_mean for head, quantized in both]
+    exact = [
+        attend(head, hidden) - quantized.value_mean
+        for head, quantized in zip(heads, compact.heads, strict=True)
+    ]
     integers = compact.quantize_input(hidden)
 
     def outputs(attention: CompactAttention) -> tuple[list[FloatArray], list[int]]:
@@ -305,21 +289,15 @@ def quantize_projected(
             for head, scale, most in zip(compact.heads, scales, largest, strict=True)
         ]
         chosen = replace(chosen, heads=replace(compact, heads=tuple(with_scales)))
-    weight_scale = least_error_scales(weight, output_bits)
-    limit = largest_integer(output_bits)
-    weight_integers = np.clip(np.rint(weight / weight_scale), -limit, limit).astype(np.int64)
+    weight_scale, weight_integers = quantized_projection(weight, output_bits)
     column_scale = weight_scale * output.scale
     products = quantized @ weight_integers
-    # The means of the values, the bias, and what rounding shifts on average: all in the clear.
-    means = [quantized.value_mean @ output_weight(head) for head, quantized in both]
-    offset = np.sum(means, axis=0) + heads[0].output_bias
-    offset = offset + (wanted - products * column_scale).mean(axis=(0, 1))
     return replace(
         chosen,
         output=output,
         weight=weight_integers,
         column_scale=column_scale,
-        column_offset=offset,
+        column_offset=clear_offset(heads, compact, wanted - products * column_scale),
         attended_bits=signed_bits(SPARE * max(largest)),
         product_bits=signed_bits(SPARE * float(np.abs(products).max())),
     )
@@ -359,12 +337,3 @@ def state_projected(
         kept_bits=setting.kept_bits,
     )
     return replace(stated, heads=attention)
-
-
-def stated_projection(rows: int, columns: int, n_bits: int) -> tuple[StatedMatrix, int]:
-    """Weights of ``n_bits``, and the width of their sums with as wide values, with its reserve."""
-    spread = least_error_spread(n_bits)
-    return (
-        StatedMatrix(rows, columns, spread),
-        signed_bits(SPARE * REACH * math.sqrt(rows) * spread**2),
-    )

@@ -30,11 +30,11 @@ from fhecost.heads.compact_attention import (
     WIDER_OUTPUT,
     CompactAttention,
     state_compact_attention,
-    stated_projection,
 )
 from fhecost.heads.compact_circuit import EarlierOf
 from fhecost.heads.head_quantization import SPARE, signed_bits
 from fhecost.heads.operators import Operators, Table
+from fhecost.heads.output_projection import stated_projection
 from fhecost.heads.stated import REACH, StatedHeads, StatedShape, least_error_spread
 from fhecost.quantization import IntArray, largest_integer
 

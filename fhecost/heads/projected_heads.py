@@ -24,14 +24,18 @@ from pydantic import ConfigDict
 from fhecost.errors import FieldError
 from fhecost.heads.attention_head import AttentionHead, attend, output_weight
 from fhecost.heads.compact import CompactHeads
-from fhecost.heads.compact_attention import stated_projection
 from fhecost.heads.compact_circuit import CompactHead
 from fhecost.heads.head_quantization import SPARE, refit, signed_bits
 from fhecost.heads.operators import ClearOperators, Operators
+from fhecost.heads.output_projection import (
+    BehindHeads,
+    clear_offset,
+    quantized_projection,
+    stated_projection,
+)
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.stated import StatedHeads, StatedShape
-from fhecost.quantization import FloatArray, IntArray, largest_integer, least_error_scales
+from fhecost.quantization import FloatArray, IntArray
 
 HELD_BACK = 1.0
 """How far calibration may not change the projection: the columns of all heads are too many for few
@@ -69,36 +73,15 @@ class ProjectedHead:
 
 
 @dataclass(frozen=True)
-class ProjectedHeads:
+class ProjectedHeads(BehindHeads):
     """All heads of a layer, each with its part of the output projection.
 
     ``column_offset``, shape (E,), is added in the clear: the means of the values, the bias, and
     what rounding shifts on average.
     """
 
-    heads: CompactHeads
     parts: tuple[ProjectedHead, ...]
     column_offset: FloatArray
-
-    projected = True
-
-    @property
-    def rules(self) -> ParameterRules:
-        """Those of its heads."""
-        return self.heads.rules
-
-    @property
-    def n_bits(self) -> int:
-        """The width that was asked for."""
-        return self.heads.n_bits
-
-    def quantize_input(self, hidden: FloatArray) -> IntArray:
-        """Integers of normalized hidden states, shape (L, E)."""
-        return self.heads.quantize_input(hidden)
-
-    def saturated(self, hidden: FloatArray) -> int:
-        """How many input values fall outside the calibrated range."""
-        return self.heads.saturated(hidden)
 
     def run(self, values: Any, operators: Operators) -> Any:
         """Quantized hidden states, shape (L, E), to integers of shape (L, heads * (E + 1)).
@@ -161,19 +144,14 @@ def project_headwise(
     fitted = refit(every / spread, wanted, before * spread[:, None], HELD_BACK) / spread[:, None]
 
     parts, given, row = [], np.zeros_like(wanted), 0
-    limit = largest_integer(setting.weight_bits)
     for (_, quantized), of_one, average in zip(both, sums, averages, strict=True):
         weight = fitted[row : row + quantized.value_rank]
         row += quantized.value_rank
-        scale = least_error_scales(weight, setting.weight_bits)
-        whole = np.clip(np.rint(weight / scale), -limit, limit).astype(np.int64)
+        scale, whole = quantized_projection(weight, setting.weight_bits)
         bits = signed_bits(SPARE * float(np.abs(of_one @ whole).max()))
         parts.append(ProjectedHead(quantized, whole, scale, bits))
         given = given + (average @ whole) * scale
-    means = [one.value_mean @ output_weight(head) for head, one in both]
-    offset = np.sum(means, axis=0) + heads[0].output_bias
-    offset = offset + (wanted - given).mean(axis=(0, 1))
-    return ProjectedHeads(compact, tuple(parts), offset)
+    return ProjectedHeads(compact, tuple(parts), clear_offset(heads, compact, wanted - given))
 
 
 def state_headwise(
