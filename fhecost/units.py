@@ -42,6 +42,11 @@ def deviation(fraction: float) -> str:
     return f"{fraction:+.1%}"
 
 
+def times(ratio: float) -> str:
+    """A ratio in three digits."""
+    return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.3g}"
+
+
 def span(low_s: float, high_s: float) -> str:
     """Two durations as a range."""
     return f"{duration(low_s)} to {duration(high_s)}"

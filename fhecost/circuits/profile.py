@@ -89,8 +89,8 @@ class CircuitProfile(Frozen):
     @property
     def largest_polynomial_size(self) -> int | None:
         """The largest N of any PBS; None for a circuit without PBS."""
-        sizes = [use.parameters.polynomial_size for stage in self.stages for use in stage.pbs]
-        return max(sizes, default=None)
+        sizes = (stage.largest_polynomial_size or 0 for stage in self.stages)
+        return max(sizes, default=0) or None
 
     @model_validator(mode="wrap")
     @classmethod

@@ -155,6 +155,11 @@ class Stage(Frozen):
         """KS of the stage, over all parameter sets."""
         return sum(use.count for use in self.key_switches)
 
+    @property
+    def largest_polynomial_size(self) -> int | None:
+        """The largest N of its PBS; None where it has none."""
+        return max((use.parameters.polynomial_size for use in self.pbs), default=None)
+
     def linear_count(self, operation: LinearOperation) -> int:
         """How often the stage does the linear ``operation``."""
         return sum(use.count for use in self.linear if use.operation == operation)

@@ -130,20 +130,21 @@ def ciphertext_bytes(lwe_dimension: int) -> int:
 
 
 def widest_stage_bytes(stages: Iterable[Stage]) -> int:
-    """Bytes that the lookups of the widest stage read at once; a lower bound of memory.
+    """Bytes that the lookups of the widest stage read at once; a lower bound of memory."""
+    return max(map(stage_bytes, stages), default=0)
 
-    Each of its ``parallel_width`` values is one ciphertext; 0 where nothing is looked up.
+
+def stage_bytes(stage: Stage) -> int:
+    """Bytes that the lookups of a stage read at once; 0 where nothing is looked up.
+
+    Each of its ``parallel_width`` values is one ciphertext.
     """
-    return max(
-        (
-            stage.parallel_width * ciphertext_bytes(max(_dimensions(stage), default=0))
-            for stage in stages
-            if stage.pbs
-        ),
-        default=0,
-    )
+    if not stage.pbs:
+        return 0
+    return stage.parallel_width * ciphertext_bytes(max(dimensions_read(stage), default=0))
 
 
-def _dimensions(stage: Stage) -> list[int]:
+def dimensions_read(stage: Stage) -> list[int]:
+    """The LWE dimensions of the ciphertexts that a stage works on."""
     read = [use.parameters.input_lwe_dimension for use in stage.key_switches]
     return read + [use.lwe_dimension for use in stage.linear]

@@ -203,15 +203,16 @@ def _tensors(folder: Path) -> dict[str, _Tensor]:
         found = [path.name for path in folder.iterdir() if path.is_file()]
         raise UsageError(f"{folder}: {no_weights(found)}")
     tensors: dict[str, _Tensor] = {}
-    for name, path in _shards(folder / INDEX).items():
+    shards = _shards(folder / INDEX)
+    for name, path in shards.items():
         if not path.is_file():
             raise UsageError(f"{path}: missing; {INDEX} says that {short(name)} is in it")
-    for path in sorted(set(_shards(folder / INDEX).values())):
+    for path in sorted(set(shards.values())):
         for tensor in _read_header(path):
             if tensor.name in tensors:
                 raise UsageError(f"{tensor.place}: {tensors[tensor.name].path.name} has it too")
             tensors[tensor.name] = tensor
-    for name, path in _shards(folder / INDEX).items():
+    for name, path in shards.items():
         if name not in tensors or tensors[name].path != path:
             raise UsageError(f"{path}: {short(name)}: missing; {INDEX} says that it is there")
     return tensors

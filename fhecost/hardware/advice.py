@@ -26,7 +26,7 @@ def smaller_sets(circuit: Workload, stages: Sequence[Stage], limit: float) -> st
         return "fewer bits or a shorter sequence give smaller sets"
     alike: dict[tuple[int | None, int], list[str]] = defaultdict(list)
     for stage in stages:
-        size = max(use.parameters.polynomial_size for use in stage.pbs)
+        size = stage.largest_polynomial_size or 1
         alike[stage.bit_width, math.ceil(math.log2(size / limit))].append(stage.name)
     advised = [_advice(*key, _named(names)) for key, names in alike.items()]
     return f"each bit fewer halves N: {', '.join(advised)}; {_HOW}"

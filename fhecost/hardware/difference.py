@@ -9,11 +9,11 @@ from typing import Literal
 
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import stage_units
-from fhecost.errors import ImpossibleError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import CircuitSummary, Estimate
-from fhecost.hardware.estimator import estimate, summarize
+from fhecost.hardware.estimator import Estimator, summarize
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.refusals import estimates_or_refusals
 from fhecost.version import VERSION
 
 _LINES = re.compile(r"[^+]+:\d+(\+[^+]+:\d+)*")
@@ -108,22 +108,16 @@ def difference(
 def _on_machine(
     before: CircuitProfile, after: CircuitProfile, machine: HardwareProfile
 ) -> MachineChange:
-    made: list[Estimate | None] = []
-    refused: list[str | None] = []
-    for circuit in (before, after):
-        try:
-            made.append(estimate(circuit, machine))
-            refused.append(None)
-        except ImpossibleError as error:
-            made.append(None)
-            refused.append(str(error).removeprefix(f"{machine.name}: "))
+    name, estimators = machine.name, {machine.name: Estimator(machine)}
+    made_before, refused_before = estimates_or_refusals(before, estimators)
+    made_after, refused_after = estimates_or_refusals(after, estimators)
     return MachineChange(
-        hardware=machine.name,
+        hardware=name,
         title=machine.title,
-        before=made[0],
-        after=made[1],
-        refused_before=refused[0],
-        refused_after=refused[1],
+        before=made_before.get(name),
+        after=made_after.get(name),
+        refused_before=refused_before.get(name),
+        refused_after=refused_after.get(name),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fhecost.circuits.profile import Stage
-from fhecost.circuits.work import ciphertext_bytes, widest_stage_bytes
+from fhecost.circuits.work import ciphertext_bytes, dimensions_read, stage_bytes
 from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import MemoryUse
 from fhecost.provenance import Figure
@@ -41,13 +41,13 @@ def memory_use(
     """
     tile_bytes = held.lanes * max(map(_value_bytes, circuit.stages), default=0)
     data_bytes = circuit.input_bytes + circuit.output_bytes
-    widest = max(circuit.stages, key=lambda stage: widest_stage_bytes([stage]))
+    widest = max(circuit.stages, key=stage_bytes)
     use = MemoryUse(
         keys_bytes=held.keys_bytes,
         tile_bytes=tile_bytes,
         data_bytes=data_bytes,
         widest_stage=widest.name,
-        widest_stage_bytes=widest_stage_bytes([widest]),
+        widest_stage_bytes=stage_bytes(widest),
         capacity_bytes=capacity and capacity.value,
         link_bytes_per_s=link and link.value,
         data_streamed=None,
@@ -68,7 +68,7 @@ def memory_use(
             f"{amount(held.devices * capacity.value, 'B')} beside the keys, and over which link "
             "they would come isn't known: host_link_bytes_per_s is missing"
         )
-    too_wide = [stage for stage in circuit.stages if widest_stage_bytes([stage]) > room]
+    too_wide = [stage for stage in circuit.stages if stage_bytes(stage) > room]
     return use.changed(
         data_streamed=data_bytes > room, spilled_bytes=sum(map(_moved_bytes, too_wide))
     )
@@ -112,8 +112,7 @@ def spill_s(use: MemoryUse | None, link: Figure | None) -> float:
 
 def _value_bytes(stage: Stage) -> int:
     """What a lookup of the stage reads and returns, the largest of them."""
-    read = [use.parameters.input_lwe_dimension for use in stage.key_switches]
-    read += [use.lwe_dimension for use in stage.linear]
+    read = dimensions_read(stage)
     made = [use.parameters.output_lwe_dimension for use in stage.pbs]
     return sum(ciphertext_bytes(max(sizes)) for sizes in (read, made) if sizes)
 

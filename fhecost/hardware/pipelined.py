@@ -32,7 +32,7 @@ from fhecost.hardware.latency_model import (
 )
 from fhecost.hardware.memory import Held
 from fhecost.hardware.profile import Kind
-from fhecost.hardware.refusals import key_refusal, largest_size
+from fhecost.hardware.refusals import key_refusal
 from fhecost.provenance import (
     CountFigure,
     Figure,
@@ -267,7 +267,7 @@ class _Steps:
             streaming=key_s > (last_s if rest else full_s),
             shortest_step=key_s < last_s > at_rate_s,
         )
-        largest = largest_size(stage) if stage.pbs else None
+        largest = stage.largest_polynomial_size
         return Cost(
             stage=stage.name,
             operation=operation,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from fhecost.circuits.profile import Stage
+from collections.abc import Callable, Mapping
+
+from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.workload import Workload
+from fhecost.errors import ImpossibleError
 from fhecost.hardware.advice import smaller_sets
+from fhecost.hardware.estimate import Estimate
 from fhecost.provenance import Figure
 
 
@@ -25,7 +29,21 @@ def key_refusal(circuit: Workload, limit: float, memory: Figure | None) -> str |
 
 def largest_size(*stages: Stage) -> int:
     """The largest N of a PBS in ``stages``; 1 where there is none."""
-    return max((use.parameters.polynomial_size for s in stages for use in s.pbs), default=1)
+    return max((stage.largest_polynomial_size or 1 for stage in stages), default=1)
+
+
+def estimates_or_refusals(
+    circuit: CircuitProfile, estimators: Mapping[str, Callable[[CircuitProfile], Estimate]]
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """What each machine makes of ``circuit``, or why it can't run it, by name."""
+    estimates: dict[str, Estimate] = {}
+    refusals: dict[str, str] = {}
+    for name, estimator in estimators.items():
+        try:
+            estimates[name] = estimator(circuit)
+        except ImpossibleError as error:
+            refusals[name] = str(error).removeprefix(f"{name}: ")
+    return estimates, refusals
 
 
 def memory_refusal(needed_bytes: float, memory: Figure | None, what: str) -> str | None:

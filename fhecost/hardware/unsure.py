@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimate import SURE, Estimate, LatencyRange, UnsureCircuit
+from fhecost.hardware.refusals import estimates_or_refusals
 
 UNSURE = 1e-2
 """Above this error in all, a circuit is unsure: one run in a hundred has a wrong lookup."""
@@ -45,15 +45,10 @@ def unsure_circuit(
     )
     if not isinstance(sure, CircuitProfile):
         return said.changed(reason=sure or NO_PLAN)
-    latencies, refusals = {}, {}
-    for name, estimator in estimators.items():
-        try:
-            latencies[name] = LatencyRange.like(estimator(sure))
-        except ImpossibleError as error:
-            refusals[name] = str(error).removeprefix(f"{name}: ")
+    made, refusals = estimates_or_refusals(sure, estimators)
     return said.changed(
         work_factor=sure.complexity / circuit.complexity if circuit.complexity else None,
         keys_bytes=sure.bsk_bytes + sure.ksk_bytes,
-        latency_s=latencies,
+        latency_s={name: LatencyRange.like(one) for name, one in made.items()},
         refusals=refusals,
     )

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_shape
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.refusals import estimates_or_refusals
 from fhecost.projection.trend_fit import Band
 from fhecost.quantization.quantizer import FloatArray
 
@@ -145,20 +145,6 @@ def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> Length
         latency_s={name: latency_of(made) for name, made in estimates.items()},
         refusals=refusals,
     )
-
-
-def estimates_or_refusals(
-    circuit: CircuitProfile, estimators: Mapping[str, Estimator]
-) -> tuple[dict[str, Estimate], dict[str, str]]:
-    """What each machine makes of ``circuit``, or why it can't run it, by name."""
-    estimates: dict[str, Estimate] = {}
-    refusals: dict[str, str] = {}
-    for name, estimator in estimators.items():
-        try:
-            estimates[name] = estimator(circuit)
-        except ImpossibleError as error:
-            refusals[name] = str(error).removeprefix(f"{name}: ")
-    return estimates, refusals
 
 
 def latency_of(made: Estimate) -> Band:

@@ -19,10 +19,10 @@ from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import HardwareNames, load_hardware
 from fhecost.hardware.names import ALL, DEFAULT
 from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.hardware.refusals import estimates_or_refusals
 from fhecost.hardware.unsure import UNSURE, unsure_circuit
 from fhecost.projection.lengths import (
     LengthProjection,
-    estimates_or_refusals,
     latency_of,
     longest_within,
     project_lengths,

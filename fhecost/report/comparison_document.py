@@ -15,7 +15,7 @@ from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
 from fhecost.report.unsure_lines import unsure_blocks
-from fhecost.units import amount, duration, share, span
+from fhecost.units import amount, duration, share, span, times
 
 energy = partial(amount, unit="J")
 _LEGEND = Note(
@@ -42,7 +42,7 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
         column("kind", (row.kind for row in rows)),
         numbers("latency", map(latency_words, rows)),
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
-        numbers("speed-up", speed_ups, lambda x: f"{x:,.0f}" if x >= 99.5 else f"{x:.3g}"),
+        numbers("speed-up", speed_ups, times),
     )
     yield Table(
         machines,

@@ -11,8 +11,7 @@ from fhecost.hardware.difference import DifferenceReport, StageChange
 from fhecost.hardware.estimate import CircuitSummary
 from fhecost.report.columns import UNKNOWN, Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
-from fhecost.report.profile_document import largest_polynomial
-from fhecost.units import amount, duration
+from fhecost.units import amount, duration, times
 
 _BYTES = partial(amount, unit="B")
 _WHOLE: Callable[[float], str] = "{:,.0f}".format
@@ -77,11 +76,6 @@ def _both(before: CircuitSummary, after: CircuitSummary) -> Iterator[tuple[str, 
     yield "after", after
 
 
-def times(ratio: float) -> str:
-    """A ratio in three digits."""
-    return f"{ratio:,.0f}" if ratio >= 99.5 else f"{ratio:.3g}"
-
-
 def _same(report: DifferenceReport) -> str:
     if not report.stages:
         return f"all {report.same_stages} stages are the same"
@@ -100,7 +94,7 @@ def _stages(changes: list[StageChange]) -> Iterator[Table]:
         numbers("bits", cells(lambda stage: stage.bit_width)),
         numbers("wide", cells(lambda stage: stage.parallel_width)),
         numbers("deep", cells(lambda stage: stage.depth)),
-        numbers("N", cells(largest_polynomial)),
+        numbers("N", cells(lambda stage: stage.largest_polynomial_size)),
         fixed=2,
     )
 
@@ -137,7 +131,7 @@ def _records(report: DifferenceReport) -> Table:
         "bit_width": lambda stage: stage.bit_width,
         "parallel_width": lambda stage: stage.parallel_width,
         "depth": lambda stage: stage.depth,
-        "polynomial_size": largest_polynomial,
+        "polynomial_size": lambda stage: stage.largest_polynomial_size,
     }
     names_of = [f"{name}_{when}" for name in fields for when in ("before", "after")]
     return records(

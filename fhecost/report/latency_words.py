@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
-from fhecost.hardware.estimate import WIDEST, is_known
+from fhecost.hardware.estimate import WIDEST, Ranged, is_known
 from fhecost.units import duration
 
 NOT_KNOWN = "not known"
-
-
-class Ranged(Protocol):
-    """What has a latency and its range."""
-
-    @property
-    def latency_s(self) -> float:
-        """Seconds."""
-
-    @property
-    def low_s(self) -> float:
-        """The low end."""
-
-    @property
-    def high_s(self) -> float:
-        """The high end."""
 
 
 def latency_words(one: Ranged) -> str:

@@ -43,7 +43,7 @@ def _of_circuit(profile: CircuitProfile) -> Document:
                 numbers("linear", (_linear(stage) for stage in stages)),
                 numbers("wide", (stage.parallel_width for stage in stages)),
                 numbers("deep", (stage.depth for stage in stages)),
-                numbers("N", (largest_polynomial(stage) for stage in stages)),
+                numbers("N", (stage.largest_polynomial_size for stage in stages)),
             ),
         ),
         records=records(
@@ -57,7 +57,7 @@ def _of_circuit(profile: CircuitProfile) -> Document:
                     "linear_count": _linear(stage),
                     "parallel_width": stage.parallel_width,
                     "depth": stage.depth,
-                    "polynomial_size": largest_polynomial(stage),
+                    "polynomial_size": stage.largest_polynomial_size,
                     "predecessors": " ".join(stage.predecessors),
                 }
                 for stage in stages
@@ -115,8 +115,3 @@ def _of_module(profile: ModuleProfile) -> Document:
 
 def _linear(stage: Stage) -> int:
     return sum(use.count for use in stage.linear)
-
-
-def largest_polynomial(stage: Stage) -> int | None:
-    """The largest N of the stage's PBS; None where it has none."""
-    return max((use.parameters.polynomial_size for use in stage.pbs), default=None)
