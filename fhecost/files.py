@@ -158,8 +158,8 @@ def read_json(path: Path, largest_bytes: int = LARGEST_BYTES) -> Any:
     return parse_json(read_text(path, largest_bytes), f"{path}: ")
 
 
-def parse_json(text: str, where: str, *, one_line: bool = False) -> Any:
-    """The JSON value in ``text``, which stands at ``where``; if that is ``one_line``, it is named.
+def parse_json(text: str, where: str) -> Any:
+    """The JSON value in ``text``, which stands at ``where``.
 
     Raises:
         UsageError: it is none, holds an integer beyond what a float holds or half a character,
@@ -168,8 +168,7 @@ def parse_json(text: str, where: str, *, one_line: bool = False) -> Any:
     try:
         value = json.loads(text, cls=StrictDecoder)
     except json.JSONDecodeError as error:
-        line = "" if one_line else f"line {error.lineno}: "
-        raise UsageError(f"{where}not JSON: {line}{error.msg}") from error
+        raise UsageError(f"{where}not JSON: line {error.lineno}: {error.msg}") from error
     except RecursionError as error:
         raise UsageError(f"{where}not JSON that can be read: it is nested too deeply") from error
     except ValueError as error:

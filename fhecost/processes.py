@@ -76,6 +76,16 @@ def _end_without(parent: int) -> None:
         os._exit(1)
 
 
+@contextmanager
+def removed_folder(prefix: str) -> Iterator[Path]:
+    """A :func:`temporary_folder` that goes with the block, whatever else is in it by then."""
+    folder = temporary_folder(prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def temporary_folder(prefix: str = "") -> Path:
     """A new folder that is gone once this process has ended, however it ends."""
     return Path(tempfile.mkdtemp(prefix=prefix, dir=_SESSION.folder()))

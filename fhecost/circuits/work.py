@@ -129,6 +129,11 @@ def ciphertext_bytes(lwe_dimension: int) -> int:
     return (lwe_dimension + 1) * TORUS_BYTES
 
 
+def linear_elements(stage: Stage) -> int:
+    """Torus elements of the ciphertexts that the linear operations of a stage go over."""
+    return sum(use.count * (use.lwe_dimension + 1) for use in stage.linear)
+
+
 def widest_stage_bytes(stages: Iterable[Stage]) -> int:
     """Bytes that the lookups of the widest stage read at once; a lower bound of memory."""
     return max(map(stage_bytes, stages), default=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import os
 import sys
 import unicodedata
@@ -72,14 +73,8 @@ def escaped(json_text: str) -> str:
         json_text.encode(encoding)
     except UnicodeEncodeError:
         # Outside ASCII there is nothing but the inside of strings.
-        return "".join(_escape(each) if ord(each) > 127 else each for each in json_text)
+        return "".join(json.dumps(each)[1:-1] if ord(each) > 127 else each for each in json_text)
     return json_text
-
-
-def _escape(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass")
-    pairs = (units[start : start + 2] for start in range(0, len(units), 2))
-    return "".join(f"\\u{pair.hex()}" for pair in pairs)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -7,20 +7,19 @@ module it compiles what it reads from standard input, pickled, and ends as the c
 from __future__ import annotations
 
 import pickle
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from fhecost.processes import child_command, child_environment, temporary_folder
+from fhecost.processes import child_command, child_environment, removed_folder
 
 
 def survives(compile_it: Callable[..., Any], *arguments: Any) -> bool:
     """Whether ``compile_it(*arguments)`` ends without ending its process."""
     content = pickle.dumps((compile_it, arguments))
-    folder = temporary_folder("trial-")
-    try:
+    # An abort leaves what the compiler had written by then.
+    with removed_folder("trial-") as folder:
         ran = subprocess.run(
             child_command(__name__),
             input=content,
@@ -28,9 +27,6 @@ def survives(compile_it: Callable[..., Any], *arguments: Any) -> bool:
             check=False,
             env=child_environment(folder),
         )
-    finally:
-        # An abort leaves what the compiler had written by then.
-        shutil.rmtree(folder, ignore_errors=True)
     return ran.returncode >= 0
 
 

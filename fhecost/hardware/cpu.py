@@ -16,6 +16,7 @@ from fhecost.circuits.work import (
     key_conversion_units,
     key_product_units,
     key_switch_units,
+    linear_elements,
 )
 from fhecost.circuits.workload import Workload
 from fhecost.hardware.estimate import Bottleneck, Operation, Preparation
@@ -187,7 +188,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         costs: list[Cost] = []
         for stage in circuit.stages:
             costs += _lookup_costs(stage, figures, case)
-            elements = sum(use.count * (use.lwe_dimension + 1) for use in stage.linear)
+            elements = linear_elements(stage)
             costs.append(_streamed(stage.name, "linear", elements, figures.linear_element_s, case))
         key_bytes = circuit.bsk_bytes + circuit.ksk_bytes
         costs.append(_streamed(ALL_KEYS, "keys", key_bytes, figures.key_byte_s, case))

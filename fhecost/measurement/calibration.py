@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import ValidationError
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
-from fhecost.files import AnyPath, check_can_write, write_atomically
+from fhecost.errors import FieldError, UsageError
+from fhecost.files import AnyPath, check_can_write, checked, not_written, write_atomically
 from fhecost.hardware.names import RESERVED
 from fhecost.hardware.profile import NAME_PATTERN, HardwareFile, HardwareProfile
 from fhecost.hardware.reading import read_hardware
@@ -122,7 +121,7 @@ def _keep_earlier(path: Path) -> None:
     try:
         earlier.parent.mkdir(exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{earlier}: can't be written: {error.strerror}") from error
+        raise not_written(earlier, error) from error
     write_atomically(earlier, path.read_bytes())
 
 
@@ -206,11 +205,7 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
             f"{microbenchmark.started[:10]}"
         ],
     }
-    try:
-        return HardwareFile.model_validate(content)
-    except ValidationError as error:
-        why = first_of(all_validation_errors(error.errors()))
-        raise UsageError(f"these times make no usable machine: {why}") from error
+    return checked(HardwareFile, content, "these times make no usable machine: ")
 
 
 def as_yaml(profile: HardwareFile) -> str:

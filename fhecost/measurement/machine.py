@@ -51,8 +51,8 @@ class Machine(Frozen):
             name=self.processor,
             family=int(said["cpu family"]) if "cpu family" in said else None,
             model=int(said["model"]) if "model" in said else None,
-            threads=self.threads if self.threads > 0 else None,
-            memory_bytes=self.memory_bytes if self.memory_bytes > 0 else None,
+            threads=self.threads,
+            memory_bytes=self.memory_bytes,
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.operators import ClearOperators
 from fhecost.measurement.machine import Machine, available_threads, now, this_machine
 from fhecost.measurement.run_record import RunRecord, RunTimes, predict
-from fhecost.processes import child_command, child_environment, temporary_folder
+from fhecost.processes import child_command, child_environment, removed_folder
 from fhecost.progress import Expect, Progress, silent
 from fhecost.version import VERSION
 
@@ -178,8 +177,8 @@ def run_once(
         raise FieldError("threads", f"must be from 1 to {available_threads()}", threads)
     if options.warm_runs < 1:
         raise FieldError("warm_runs", "must be at least 1", options.warm_runs)
-    folder = temporary_folder("run-")
-    try:
+    # The child, which has ended then, may have files of its own in it.
+    with removed_folder("run-") as folder:
         circuit.server.save(folder / "server.zip")
         circuit.client.save(folder / "client.zip")
         np.savez(folder / "inputs.npz", *[np.asarray(values) for values in inputs])
@@ -189,9 +188,6 @@ def run_once(
         times = RunTimes.model_validate_json((folder / "times.json").read_text(encoding="utf-8"))
         with np.load(folder / "outputs.npz", allow_pickle=False) as content:
             return times, content[content.files[0]]
-    finally:
-        # The child may have files of its own in it; it has ended.
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_process(folder: Path, threads: int, progress: Progress) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fhecost.circuits.work import linear_elements
 from fhecost.concrete.compilation import import_concrete
 from fhecost.concrete.reader import profile_circuit
 from fhecost.measurement.cases import TRANSFERS, TransferCase
@@ -35,8 +36,8 @@ def time_transfers(progress: Progress = silent) -> tuple[TransferSample, ...]:
     """
     samples = []
     for case in TRANSFERS:
-        circuit = _compiled(case)
         values = np.arange(case.inputs) % (_LARGEST + 1)
+        circuit = _compiled(case, values)
         times, _ = run_once(circuit, [values], RunOptions(warm_runs=WARM_RUNS))
         samples.append(_sample(circuit, times))
         progress(f"a run with {case.inputs} inputs and {case.outputs} outputs")
@@ -48,9 +49,8 @@ def step_count() -> int:
     return len(TRANSFERS)
 
 
-def _compiled(case: TransferCase) -> Any:
+def _compiled(case: TransferCase, values: IntArray) -> Any:
     fhe = import_concrete()
-    values = np.arange(case.inputs) % (_LARGEST + 1)
     compiler = fhe.Compiler(_function(case), {"values": "encrypted"})
     return compiler.compile([values, np.full(case.inputs, _LARGEST)])
 
@@ -71,7 +71,5 @@ def _sample(circuit: Any, times: RunTimes) -> TransferSample:
         probes_s=times.probe_s[2:],
         input_bytes=profile.input_bytes,
         output_bytes=profile.output_bytes,
-        elements=sum(
-            use.count * (use.lwe_dimension + 1) for stage in profile.stages for use in stage.linear
-        ),
+        elements=sum(map(linear_elements, profile.stages)),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from fhecost.files import check_can_write, write_atomically
 from fhecost.frozen import Frozen
 from fhecost.heads.fast import SHIPPED
 from fhecost.heads.saved_setting import SavedSetting
-from fhecost.processes import temporary_folder
+from fhecost.processes import removed_folder
 from fhecost.search.front import Candidate, Limits
 from fhecost.search.records import Figures, VerifiedFigures
 from fhecost.search.space import Space
@@ -124,13 +123,12 @@ class Study:
 
         Optuna makes its tables one by one; where it is killed meanwhile, the file is of no use.
         """
-        folder = temporary_folder("study-")
-        begun = folder / "study.db"
-        storage = self._optuna.storages.RDBStorage(f"sqlite:///{begun}")
-        self._created(storage)
-        storage.engine.dispose()
-        write_atomically(path, begun.read_bytes())
-        shutil.rmtree(folder, ignore_errors=True)
+        with removed_folder("study-") as folder:
+            begun = folder / "study.db"
+            storage = self._optuna.storages.RDBStorage(f"sqlite:///{begun}")
+            self._created(storage)
+            storage.engine.dispose()
+            write_atomically(path, begun.read_bytes())
 
     def _claim(self, subject: Subject, path: Path | None) -> None:
         found = self._study.user_attrs.get(_SUBJECT)
