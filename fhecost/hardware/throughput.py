@@ -44,6 +44,10 @@ class Throughput(Ranged):
     energy_j: float | None
     price_usd: float | None
 
+    def price_of(self, many: int) -> float | None:
+        """Dollars that so many requests cost, one after the other in batches that suit."""
+        return None if self.price_usd is None else many * self.price_usd
+
 
 def throughput(circuit: CircuitProfile, hardware: HardwareProfile, requests: int) -> Throughput:
     """What ``hardware`` makes of so many requests to run ``circuit``.

@@ -15,7 +15,7 @@ from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
 from fhecost.report.unsure_lines import unsure_blocks
-from fhecost.units import amount, duration, share, span, times
+from fhecost.units import amount, duration, price, share, span, times
 
 energy = partial(amount, unit="J")
 _LEGEND = Note(
@@ -118,13 +118,6 @@ def _figure(figure: Figure) -> str:
     if figure.lowest == figure.highest:
         return f"{figure.value:g}"
     return f"{figure.value:g} ({figure.lowest:g} to {figure.highest:g})"
-
-
-def price(usd: float) -> str:
-    """Cents below a dollar, and no more digits than a rent is worth."""
-    if usd >= 1000:
-        return f"{usd:,.0f} $"
-    return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"
 
 
 def _grounds(row: ComparisonRow) -> str:
