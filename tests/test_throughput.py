@@ -71,7 +71,7 @@ def test_a_wide_machine_is_filled_by_requests_and_a_narrow_one_is_full_at_once(s
     )
 
 
-def test_machines_that_cant_run_one_request_are_refused(saved_profile):
-    rows, refusals = throughputs(saved_profile, MACHINES, 8)
-    assert len(rows) + len(refusals) == len(MACHINES)
+def test_machines_that_cant_run_one_request_are_left_out(saved_profile):
+    rows = throughputs(saved_profile, MACHINES, 8)
+    assert 0 < len(rows) < len(MACHINES)
     assert all(made.requests == 8 for made in rows)

@@ -8,11 +8,12 @@ more requests than suit it takes them in batches that do, so more never lower it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.circuits.requests import of_requests
 from fhecost.errors import ImpossibleError
-from fhecost.hardware.estimate import Estimate, Ranged, Refusal
+from fhecost.hardware.estimate import Estimate, Ranged, Throughput
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.profile import HardwareProfile
 
@@ -22,31 +23,6 @@ FULL = 0.95
 """A machine is full with the batch that reaches this share of the throughput of a larger one."""
 _LARGEST = 2**16
 _LEVEL = 1.01
-
-
-class Throughput(Ranged):
-    """What one machine makes of ``requests`` that are all there at once.
-
-    ``latency_s`` with its range is when the last of them is answered, in batches of ``batch``;
-    ``per_second`` what it keeps up with batches of at most ``requests``, at its likely latency.
-    ``full_at`` is the batch from which on it gains next to nothing; None where memory or the search
-    ends before. Energy and price are of one request, None where power or price is unknown.
-    """
-
-    hardware: str
-    requests: int
-    batch: int
-    latency_s: float
-    low_s: float
-    high_s: float
-    per_second: float
-    full_at: int | None
-    energy_j: float | None
-    price_usd: float | None
-
-    def price_of(self, many: int) -> float | None:
-        """Dollars that so many requests cost, one after the other in batches that suit."""
-        return None if self.price_usd is None else many * self.price_usd
 
 
 def throughput(circuit: CircuitProfile, hardware: HardwareProfile, requests: int) -> Throughput:
@@ -80,21 +56,18 @@ def throughput(circuit: CircuitProfile, hardware: HardwareProfile, requests: int
 
 def throughputs(
     circuit: CircuitProfile, hardware: Sequence[HardwareProfile], requests: int
-) -> tuple[tuple[Throughput, ...], tuple[Refusal, ...]]:
-    """Those of several machines, and why some have none.
+) -> tuple[Throughput, ...]:
+    """Those of the machines that can run the circuit.
 
     Raises:
         FieldError: fewer than one request.
         UsageError: a hardware profile is incomplete.
     """
-    rows, refusals = [], []
+    rows = []
     for machine in hardware:
-        try:
+        with suppress(ImpossibleError):
             rows.append(throughput(circuit, machine, requests))
-        except ImpossibleError as error:
-            reason = str(error).removeprefix(f"{machine.name}: ")
-            refusals.append(Refusal(hardware=machine.name, reason=reason))
-    return tuple(rows), tuple(refusals)
+    return tuple(rows)
 
 
 def batch_sizes(requests: int) -> list[int]:

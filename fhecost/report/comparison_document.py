@@ -14,6 +14,8 @@ from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
+from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
+from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import amount, duration, price, share, span, times
 
@@ -60,6 +62,8 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
         refused.setdefault(refusal.reason, []).append(refusal.hardware)
     yield Refusals(*(f"not {', '.join(they)}: {why}" for why, they in refused.items()))
     yield _LEGEND
+    yield from throughput_blocks(report.throughputs)
+    yield from sensitivity_blocks(report.sensitivities)
 
 
 def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
@@ -191,4 +195,7 @@ def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
     drawing.finish(
         figure, drawing.log_axis("seconds"), machines, 1.08, margin={"l": 20, "t": 40, "b": 50}
     )
-    return [("Latency and its range, by machine", figure)]
+    return [
+        ("Latency and its range, by machine", figure),
+        *sensitivity_figures(report.sensitivities),
+    ]

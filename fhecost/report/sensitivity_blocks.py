@@ -12,6 +12,8 @@ from fhecost.units import duration
 
 MOST_FIGURES = 8
 """So many of a machine's figures are shown, the strongest."""
+_LEAST = 1e-3
+"""Figures that change the latency by less are not shown."""
 _IMPOSSIBLE = "can't run"
 
 
@@ -21,7 +23,7 @@ def sensitivity_blocks(machines: Sequence[Sensitivity]) -> Iterator[Block]:
         return
     yield Heading("Which figure matters")
     for machine in machines:
-        shown = machine.figures[:MOST_FIGURES]
+        shown = _shown(machine)
 
         def change(one: Changed | None, base: float = machine.latency_s) -> str | None:
             if one is None:
@@ -40,7 +42,7 @@ def sensitivity_blocks(machines: Sequence[Sensitivity]) -> Iterator[Block]:
         )
     yield Note(
         "what one figure does to the latency: a tenth less and more, or the next step of a count, "
-        "and the ends of what is known of it; -: no such end"
+        "and the ends of what is known of it; -: no such end; under 0.1 % not shown"
     )
 
 
@@ -57,18 +59,25 @@ def sensitivity_figures(machines: Sequence[Sensitivity]) -> list[drawing.Drawn]:
     ]
 
 
+def _shown(machine: Sensitivity) -> list[FigureSensitivity]:
+    found = (one for one in machine.figures if one.swing(machine.latency_s) >= _LEAST)
+    return list(found)[:MOST_FIGURES]
+
+
 def _tornado(machine: Sensitivity) -> object:
     figure = drawing.new_figure()
-    shown = machine.figures[:MOST_FIGURES]
-    for name, color, opacity, ends in (
-        ("whole range", drawing.NEUTRAL, 0.45, lambda one: (one.lowest, one.highest)),
-        ("a tenth, or a step", drawing.BLUE, 1.0, lambda one: (one.less, one.more)),
+    shown = _shown(machine)
+    whole = [(one.lowest, one.highest) for one in shown]
+    tenth = [(one.less, one.more) for one in shown]
+    for name, color, opacity, changes in (
+        ("whole range", drawing.NEUTRAL, 0.45, whole),
+        ("a tenth, or a step", drawing.BLUE, 1.0, tenth),
     ):
-        spans = {one.figure: _ends(ends(one), machine.latency_s) for one in shown}
+        ends = [_ends(pair, machine.latency_s) for pair in changes]
         figure.add_bar(
-            y=list(spans),
-            x=[100 * (high - low) for low, high in spans.values()],
-            base=[100 * low for low, _ in spans.values()],
+            y=[one.figure for one in shown],
+            x=[100 * (high - low) for low, high in ends],
+            base=[100 * low for low, _ in ends],
             orientation="h",
             name=name,
             marker={"color": color, "opacity": opacity},
