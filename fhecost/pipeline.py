@@ -27,6 +27,7 @@ from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import Estimator, estimate_all
 from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware
 from fhecost.hardware.names import ALL, DEFAULT, SortKey
+from fhecost.hardware.other_ways import nearest_first, read_other_ways
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.sensitivity import sensitivity
 from fhecost.hardware.throughput import throughputs
@@ -185,6 +186,7 @@ def compare_circuit(
     what_if: Mapping[str, float] | None = None,
     requests: int | None = None,
     sensitive: bool = False,
+    with_published: bool = False,
 ) -> ComparisonReport:
     """What ``fhecost compare`` does: find the circuit, and hold the machines against each other.
 
@@ -203,6 +205,7 @@ def compare_circuit(
         requests: also so many independent inputs under one key: when all are done, what a machine
             keeps up, and the batch from which on it is full.
         sensitive: also what each figure of a machine does to its latency.
+        with_published: also what is published of other ways to run a language model encrypted.
 
     Raises:
         UsageError: the request, a machine, a figure or a path is wrong.
@@ -248,6 +251,8 @@ def compare_circuit(
         made = made.changed(
             sensitivities=tuple(sensitivity(found, machine) for machine in machines)
         )
+    if with_published:
+        made = made.changed(published=nearest_first(read_other_ways(), found.description.model))
     return made
 
 

@@ -111,6 +111,10 @@ def compare(
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Also which figure of each machine matters.")
     ] = False,
+    with_published: Annotated[
+        bool,
+        typer.Option("--with-published", help="Also other ways to run a model encrypted."),
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Draw latencies and their ranges.")
     ] = None,
@@ -133,6 +137,7 @@ def compare(
             what_if=parse_what_if(",".join(what_if)) if what_if else None,
             requests=requests,
             sensitive=sensitivity,
+            with_published=with_published,
         )
     if plot is not None:
         write_result(plot, comparison_page(report))

@@ -20,6 +20,7 @@ from fhecost.hardware.estimate import (
     UnsureCircuit,
 )
 from fhecost.hardware.names import SortKey
+from fhecost.hardware.other_ways import OtherWay
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.sensitivity import Sensitivity
 from fhecost.hardware.what_if import FigureChange
@@ -58,7 +59,8 @@ class ComparisonReport(Frozen):
 
     ``what_if`` are the figures that were set, by their own names, ``changes`` what they were on
     each machine. ``unsure`` is there where some lookup is likely to go wrong, ``throughputs`` where
-    many requests were asked for, ``sensitivities`` where it was asked which figures matter.
+    many requests were asked for, ``sensitivities`` where it was asked which figures matter, and
+    ``published`` where other ways to run a model encrypted were.
     """
 
     schema_version: Literal[2] = 2
@@ -72,6 +74,7 @@ class ComparisonReport(Frozen):
     unsure: UnsureCircuit | None = None
     throughputs: tuple[Throughput, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
+    published: tuple[OtherWay, ...] = ()
 
 
 def check_sort(sort: str) -> None:

@@ -13,6 +13,7 @@ from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.other_ways_blocks import other_ways_blocks
 from fhecost.report.pages import figure_page
 from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
 from fhecost.report.throughput_blocks import throughput_blocks
@@ -64,6 +65,7 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
     yield _LEGEND
     yield from throughput_blocks(report.throughputs)
     yield from sensitivity_blocks(report.sensitivities)
+    yield from other_ways_blocks(report.published, circuit.description.model)
 
 
 def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
