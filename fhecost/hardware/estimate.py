@@ -229,6 +229,7 @@ class CircuitSummary(Frozen):
     input_bytes: int
     output_bytes: int
     widest_stage_bytes: int
+    compressed_key_bytes: int | None = None
     versions: Mapping[str, str]
     stages: tuple[Stage, ...]
 
