@@ -26,6 +26,6 @@ def _whole_bytes(gate: Any) -> int:
     """Those of one input; the last dimension of its shape is a ciphertext's, seeded or whole."""
     told = gate["typeInfo"].get("lweCiphertext")
     if told is None:
-        return math.prod(gate["rawInfo"]["shape"]["dimensions"]) * TORUS_BYTES
+        return int(math.prod(gate["rawInfo"]["shape"]["dimensions"])) * TORUS_BYTES
     *many, _ = told["concreteShape"]["dimensions"]
-    return math.prod(many) * (told["encryption"]["lweDimension"] + 1) * TORUS_BYTES
+    return int(math.prod(many)) * int(told["encryption"]["lweDimension"] + 1) * TORUS_BYTES
