@@ -162,7 +162,7 @@ class Stated(NamedTuple):
         return cls(shape, Range(-largest, largest), 0.0, spread)
 
     def moved(self, shape: Shape, move: Callable[[Any], Any]) -> Stated:
-        return self._replace(shape=shape)
+        return Stated(shape, self.range, self.mean, self.spread, self.sum)
 
     def joined(self, others: Sequence[Stated], axis: int) -> Stated:
         parts = [self, *others]
@@ -221,23 +221,30 @@ class Stated(NamedTuple):
             low, high = bounds
             return Stated(self.shape, Range(low, high), (low + high) / 2, (high - low) / 2 / REACH)
         low, high = self.range
-        points = np.rint(self.mean + self.spread * _normal_quantiles())
-        points = np.minimum(np.maximum(points, low), high)
+        # A few numbers: what a call costs counts. Floats need no conversion, and reductions are
+        # what an array's own methods call.
+        points = _normal_quantiles() * self.spread
+        points += self.mean
+        np.rint(points, points)
+        np.maximum(points, float(low), points)
+        np.minimum(points, float(high), points)
         points[0], points[-1] = low, high
-        results = np.rint(table(points.reshape(-1, *[1] * len(self.shape))))
-        of_normal = results[1:-1].ravel()
-        mean = float(of_normal.sum()) / of_normal.size
-        squares = float(of_normal @ of_normal) / of_normal.size
-        return Stated(self.shape, Range.of(results), mean, math.sqrt(max(0.0, squares - mean**2)))
+        results = np.rint(table(points.reshape((-1, *(1,) * len(self.shape)))))
+        of_normal, every = results[1:-1].ravel(), results.ravel()
+        mean = float(np.add.reduce(of_normal)) / of_normal.size
+        squares = float(of_normal.dot(of_normal)) / of_normal.size
+        found = Range(int(np.minimum.reduce(every)), int(np.maximum.reduce(every)))
+        return Stated(self.shape, found, mean, math.sqrt(max(0.0, squares - mean**2)))
 
     def rounded(self, dropped: int) -> Stated:
-        return self._replace(range=self.range.rounded(dropped))
+        return Stated(self.shape, self.range.rounded(dropped), self.mean, self.spread, self.sum)
 
     def within(self, low: int, high: int) -> Stated:
-        return self._replace(range=Range(low, high))
+        return Stated(self.shape, Range(low, high), self.mean, self.spread, self.sum)
 
     def clipped(self, low: int, high: int) -> Stated:
-        return self.within(*self.range.clipped(low, high))
+        clipped = self.range.clipped(low, high)
+        return Stated(self.shape, clipped, self.mean, self.spread, self.sum)
 
     def _sum_of(self, terms: int, shape: Shape) -> Stated:
         mean, spread = terms * self.mean, math.sqrt(terms) * self.spread

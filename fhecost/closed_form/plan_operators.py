@@ -9,8 +9,7 @@ of them alone, are computed once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
@@ -156,11 +155,8 @@ class PlanOperators(DirectOperators):
         """An encrypted input that holds ``held``."""
         return PlanTensor(self, self.plan.input(math.prod(held.shape), held.range, norm2), held)
 
-    @contextmanager
-    def tag(self, name: str) -> Iterator[None]:
-        before, self.plan.stage = self.plan.stage, name
-        yield
-        self.plan.stage = before
+    def tag(self, name: str) -> _Tag:
+        return _Tag(self.plan, name)
 
     def accumulator(
         self,
@@ -250,10 +246,13 @@ class PlanOperators(DirectOperators):
         **counts: Unpack[LinearCounts],
     ) -> PlanTensor:
         """A tensor that linear operations make of others; without any, it costs nothing."""
-        if any(source.kept or source.dropped for source in sources):
-            raise TypeError("a rounding must come right before its lookup")
+        wires = []
+        for source in sources:
+            if source.kept or source.dropped:
+                raise TypeError("a rounding must come right before its lookup")
+            wires.append(source.wire)
         wire = self.plan.linear(
-            [source.wire for source in sources],
+            wires,
             math.prod(held.shape),
             held.range,
             norm2,
@@ -280,6 +279,21 @@ class PlanOperators(DirectOperators):
         n = math.prod(held.shape)
         wire = self.plan.linear((), n, held.range, 1.0, awaits=(after,), clear_addition=n)
         return PlanTensor(self, wire, held, fixed=True)
+
+
+@dataclass(slots=True)
+class _Tag:
+    """What is written inside it belongs to the stage ``name``; ``outside`` to another."""
+
+    plan: PlanWriter
+    name: str
+    outside: str = ""
+
+    def __enter__(self) -> None:
+        self.outside, self.plan.stage = self.plan.stage, self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.plan.stage = self.outside
 
 
 def _all_one(parts: Sequence[object]) -> bool:

@@ -106,7 +106,7 @@ class PlanWriter:
             tensor=max(size, tensor) if any(counts.values()) else 0,
         )
         if wire.tensor:
-            self._count(wire, wire, **counts)
+            self._count(wire, wire, counts)
         return wire
 
     def known(self, wire: Wire, values: Range) -> Wire:
@@ -176,10 +176,12 @@ class PlanWriter:
         self._count(
             wire,
             wire,
-            clear_addition=(2 * dropped + 1) * n,
-            clear_multiplication=dropped * n,
-            encrypted_negation=dropped * n,
-            encrypted_addition=dropped * n,
+            {
+                "clear_addition": (2 * dropped + 1) * n,
+                "clear_multiplication": dropped * n,
+                "encrypted_negation": dropped * n,
+                "encrypted_addition": dropped * n,
+            },
         )
         return wire
 
@@ -231,7 +233,7 @@ class PlanWriter:
         """``source`` less what would make its rounding to ``kept`` bits overflow."""
         n = source.size
         excess = self._read(source, Range(0, 0), max(2, kept - 1), shiftable=True)
-        self._count(source, excess, clear_addition=n)
+        self._count(source, excess, {"clear_addition": n})
         wire = self._add(
             "linear",
             (source, excess),
@@ -242,7 +244,11 @@ class PlanWriter:
             aligned_by=source.number,
             tensor=n,
         )
-        self._count(wire, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n)
+        self._count(
+            wire,
+            wire,
+            {"encrypted_negation": n, "encrypted_addition": n, "clear_multiplication": n},
+        )
         return wire
 
     def _read(
@@ -269,13 +275,12 @@ class PlanWriter:
             rounds=rounds,
         )
         if source.signed if signed is None else signed:
-            self._count(source, wire, clear_addition=n)
+            self._count(source, wire, {"clear_addition": n})
         return wire
 
-    def _count(self, wire: Wire, done_for: Wire, **counts: Unpack[LinearCounts]) -> None:
-        if any(counts.values()):
-            times = self._times * self._turns
-            self._work.append(LinearWork(self.stage, wire.number, done_for.number, times, counts))
+    def _count(self, wire: Wire, done_for: Wire, counts: LinearCounts) -> None:
+        times = self._times * self._turns
+        self._work.append(LinearWork(self.stage, wire.number, done_for.number, times, counts))
 
     def _add(
         self,
