@@ -172,13 +172,15 @@ class Stage(Frozen):
                 "parallel_width",
                 f"{self.depth} steps of {self.parallel_width} can't hold {count} PBS",
             )
-        in_loops = sum(loop.width * loop.times for loop in self.loops)
-        if self.loops and in_loops != count:
-            raise inconsistent(
-                "loops", f"loops over {in_loops} lookups aren't those of {count} PBS"
-            )
+        if self.loops:
+            in_loops = sum(loop.width * loop.times for loop in self.loops)
+            if in_loops != count:
+                raise inconsistent(
+                    "loops", f"loops over {in_loops} lookups aren't those of {count} PBS"
+                )
         # Without lookups both are those of the largest tensor, whatever is done with it.
-        for field, value in (("depth", self.depth), ("parallel_width", self.parallel_width)):
-            if self.pbs and value > count:
-                raise inconsistent(field, f"{value} is above the stage's {count} PBS")
+        if self.pbs:
+            for field, value in (("depth", self.depth), ("parallel_width", self.parallel_width)):
+                if value > count:
+                    raise inconsistent(field, f"{value} is above the stage's {count} PBS")
         return self

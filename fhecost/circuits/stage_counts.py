@@ -6,17 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from fhecost.circuits.profile import (
-    KeySwitchParameters,
-    KeySwitchUse,
-    LinearOperation,
-    LinearUse,
-    LookupLoop,
-    PbsParameters,
-    PbsUse,
-    Stage,
-)
+from fhecost.circuits.profile import KeySwitchParameters, LinearOperation, PbsParameters, Stage
 
 
 @dataclass
@@ -43,7 +35,29 @@ class StageCounts:
         predecessors: Sequence[str],
         loops: Mapping[int, int] | None = None,
     ) -> Stage:
-        """The stage of these operations.
+        """The stage of these operations; the arguments are those of :meth:`fields`."""
+        return Stage.model_validate(
+            self.fields(
+                name,
+                steps=steps,
+                largest_tensor=largest_tensor,
+                predecessors=predecessors,
+                loops=loops,
+            )
+        )
+
+    def fields(
+        self,
+        name: str,
+        *,
+        steps: int,
+        largest_tensor: int,
+        predecessors: Sequence[str],
+        loops: Mapping[int, int] | None = None,
+    ) -> dict[str, Any]:
+        """The fields of the stage of these operations, which still have to be checked.
+
+        A circuit profile checks those of all its stages at once, in half the time.
 
         Args:
             name: of the stage.
@@ -55,23 +69,22 @@ class StageCounts:
         """
         pbs_count = self.pbs.total()
         depth = min(steps, pbs_count) if pbs_count else steps
-        return Stage(
-            name=name,
-            pbs=tuple(PbsUse(parameters=use, count=count) for use, count in self.pbs.items()),
-            key_switches=tuple(
-                KeySwitchUse(parameters=use, count=count)
-                for use, count in self.key_switches.items()
-            ),
-            linear=tuple(
-                LinearUse(operation=operation, lwe_dimension=dimension, count=count)
+        return {
+            "name": name,
+            "pbs": [{"parameters": use, "count": count} for use, count in self.pbs.items()],
+            "key_switches": [
+                {"parameters": use, "count": count} for use, count in self.key_switches.items()
+            ],
+            "linear": [
+                {"operation": operation, "lwe_dimension": dimension, "count": count}
                 for (operation, dimension), count in self.linear.items()
-            ),
-            depth=depth,
-            parallel_width=max(1, math.ceil(pbs_count / depth) if pbs_count else largest_tensor),
-            bit_width=self.bit_width if pbs_count else None,
-            predecessors=tuple(predecessors),
-            loops=tuple(
-                LookupLoop(width=width, times=times)
+            ],
+            "depth": depth,
+            "parallel_width": max(1, math.ceil(pbs_count / depth) if pbs_count else largest_tensor),
+            "bit_width": self.bit_width if pbs_count else None,
+            "predecessors": tuple(predecessors),
+            "loops": [
+                {"width": width, "times": times}
                 for width, times in sorted((loops or {}).items(), reverse=True)
-            ),
-        )
+            ],
+        }

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fhecost.closed_form.partitions import Lookups, Partitions
 from fhecost.closed_form.plan import Plan
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """What sets a partition's parameters apart from another's of the same precision.
 
     ``noise`` is log2 of the largest norm that one of its sources has, ``passed_on`` that of the

@@ -14,13 +14,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from fhecost.closed_form.plan import Plan, Wire
 from fhecost.errors import ImpossibleError
 
 
-@dataclass(frozen=True)
-class Lookups:
+class Lookups(NamedTuple):
     """The lookups of one wire: partitions of its set, of its source's key and of its result's.
 
     Partitions count from 0 in the order of ``Partitions.precisions``; ``narrowed`` is
