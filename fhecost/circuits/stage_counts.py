@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from fhecost.circuits.profile import KeySwitchParameters, LinearOperation, PbsParameters, Stage
+
+K = TypeVar("K", bound=Hashable)
+
+
+def _counter() -> dict[Any, int]:
+    # A Counter calls Python code for each new key.
+    return defaultdict(int)
+
+
+def _add(counts: dict[K, int], others: Mapping[K, int]) -> None:
+    for key, count in others.items():
+        counts[key] += count
 
 
 @dataclass
 class StageCounts:
     """How often each operation runs, and the bits of the widest integer that a lookup reads."""
 
-    pbs: Counter[PbsParameters] = field(default_factory=Counter)
-    key_switches: Counter[KeySwitchParameters] = field(default_factory=Counter)
-    linear: Counter[tuple[LinearOperation, int]] = field(default_factory=Counter)
+    pbs: dict[PbsParameters, int] = field(default_factory=_counter)
+    key_switches: dict[KeySwitchParameters, int] = field(default_factory=_counter)
+    linear: dict[tuple[LinearOperation, int], int] = field(default_factory=_counter)
     bit_width: int | None = None
+
+    @property
+    def pbs_count(self) -> int:
+        """PBS of the stage, over all parameter sets."""
+        return sum(self.pbs.values())
 
     def add(self, other: StageCounts) -> None:
         """Add the operations of ``other``; its width is left out."""
-        self.pbs.update(other.pbs)
-        self.key_switches.update(other.key_switches)
-        self.linear.update(other.linear)
+        _add(self.pbs, other.pbs)
+        _add(self.key_switches, other.key_switches)
+        _add(self.linear, other.linear)
 
     def stage(
         self,
@@ -67,7 +84,7 @@ class StageCounts:
             predecessors: the stages that this one waits for.
             loops: how many loops over its lookups there are, by their width; None if unknown.
         """
-        pbs_count = self.pbs.total()
+        pbs_count = self.pbs_count
         depth = min(steps, pbs_count) if pbs_count else steps
         return {
             "name": name,

@@ -117,7 +117,7 @@ def circuit_profile(
     """
     dimension = [ciphertext_dimension(parameters, partitions, wire) for wire in plan.wires]
     counts = _counts(plan, partitions, parameters, dimension)
-    pbs_count = sum(stage.pbs.total() for stage in counts.values())
+    pbs_count = sum(stage.pbs_count for stage in counts.values())
     of_pbs, of_switch = cache(pbs_units), cache(key_switch_units)
     complexity = sum(
         sum(of_pbs(use) * count for use, count in stage.pbs.items())

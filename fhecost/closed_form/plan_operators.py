@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
@@ -184,7 +184,8 @@ class PlanOperators(DirectOperators):
     def within(self, values: PlanTensor, low: int, high: int) -> PlanTensor:
         held = values.held.within(low, high)
         wire = self.plan.known(values.wire, held.range)
-        return replace(values, wire=wire, held=held)
+        kept, dropped = values.kept, values.dropped
+        return PlanTensor(self, wire, held, kept, dropped, values.fixed, values.exact)
 
     def rounded(self, values: PlanTensor, dropped: int) -> PlanTensor:
         """An approximate rounding that the lookup after it makes."""

@@ -112,7 +112,7 @@ def _check_lookups(counted: Mapping[str, StageCounts], operations: Sequence[Oper
     for operation in operations:
         lookups[operation.location] += operation.lookups
     for location in dict.fromkeys([*counted, *lookups]):
-        found = counted[location].pbs.total() if location in counted else 0
+        found = counted[location].pbs_count if location in counted else 0
         if found != lookups[location]:
             raise ImpossibleError(
                 f"at {location} Concrete counts {found} PBS, its MLIR shows {lookups[location]}: "

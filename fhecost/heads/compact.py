@@ -231,7 +231,7 @@ def state_with(
         kept_score_bits=setting.kept_score_bits,
         exact=setting.exact,
     )
-    heads = tuple(replace(head) for _ in range(shape.heads))
+    heads = (head, *(replace(head) for _ in range(1, shape.heads)))
     entering = Quantizer(1 / inputs, setting.input_bits)
     stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, rules)
     return StatedHeads(stated, setting.input_bits, inputs)
