@@ -19,9 +19,9 @@ _ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular
 
 def canonical(fields: Mapping[str, Any], stages: Iterable[Stage]) -> str:
     """The canonical JSON of a profile's ``stages`` and its other ``fields``, which are JSON."""
-    texts = {name: _ENCODE(value) for name, value in fields.items()}
-    texts["stages"] = f"[{','.join(map(_stage, stages))}]"
-    return f"{{{','.join(f'{quoted(name)}:{texts[name]}' for name in sorted(texts))}}}"
+    before = _ENCODE({name: value for name, value in fields.items() if name < "stages"})
+    behind = _ENCODE({name: value for name, value in fields.items() if name > "stages"})
+    return f'{before[:-1]},"stages":[{",".join(map(_stage, stages))}],{behind[1:]}'
 
 
 def _stage(stage: Stage) -> str:

@@ -188,7 +188,7 @@ class Stated(NamedTuple):
         mean, spread = self.mean + sign * mean, math.hypot(self.spread, spread)
         if not (isinstance(other, Stated) and self.sum and other.sum):
             return Stated(shape, ends, mean, spread)
-        return Stated(shape, _reached(mean, spread).clipped(*ends), mean, spread, sum=True)
+        return Stated(shape, _reached(mean, spread, *ends), mean, spread, True)
 
     def times(self, other: Stated) -> Stated:
         ends = [a * b for a in self.range for b in other.range]
@@ -207,7 +207,7 @@ class Stated(NamedTuple):
     def matmul_clear(self, weight: Any) -> Stated:
         spread = math.hypot(self.mean, self.spread) * math.sqrt(column_norm2(weight))
         shape = (*self.shape[:-1], weight.shape[1])
-        return Stated(shape, _reached(0.0, spread), 0.0, spread, sum=True)
+        return Stated(shape, _reached(0.0, spread), 0.0, spread, True)
 
     def summed(self, axis: int, keepdims: bool) -> Stated:
         kept = (1,) if keepdims else ()
@@ -243,22 +243,27 @@ class Stated(NamedTuple):
         return Stated(self.shape, Range(low, high), self.mean, self.spread, self.sum)
 
     def clipped(self, low: int, high: int) -> Stated:
-        clipped = self.range.clipped(low, high)
-        return Stated(self.shape, clipped, self.mean, self.spread, self.sum)
+        least, most = self.range
+        if low <= least and most <= high:
+            return self
+        return self.within(*self.range.clipped(low, high))
 
     def _sum_of(self, terms: int, shape: Shape) -> Stated:
         mean, spread = terms * self.mean, math.sqrt(terms) * self.spread
         least, most = terms * self.range.low, terms * self.range.high
-        return Stated(shape, _reached(mean, spread).clipped(least, most), mean, spread, sum=True)
+        return Stated(shape, _reached(mean, spread, least, most), mean, spread, True)
 
 
 def _broadcast(first: Shape, second: Shape) -> Shape:
     return first if first == second else np.broadcast_shapes(first, second)
 
 
-def _reached(mean: float, spread: float) -> Range:
-    """What the integers of a normal distribution reach."""
-    return Range(int(mean - REACH * spread), int(mean + REACH * spread))
+def _reached(mean: float, spread: float, *ends: int) -> Range:
+    """What the integers of a normal distribution reach, between both ``ends`` where there are."""
+    reached = Range(int(mean - REACH * spread), int(mean + REACH * spread))
+    if not ends or (ends[0] <= reached.low and reached.high <= ends[1]):
+        return reached
+    return reached.clipped(*ends)
 
 
 @cache

@@ -198,20 +198,23 @@ class PlanOperators(DirectOperators):
         result, source = held.range, values.wire
         if result.low == result.high and np.all(_entries(table, values) == result.low):
             return self.once(("constant", held.shape, result), lambda: self._constant(source, held))
-
-        def looked_up() -> PlanTensor:
-            if values.dropped:
-                wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
-            elif values.kept and not values.exact:
-                kept, rounded = values.kept, values.held.range
-                wire = self.plan.rounding_lookup(source, result, kept, rounded)
-            else:
-                wire = self.plan.lookup(source, result, kept=values.kept)
-            return PlanTensor(self, wire, held, fixed=values.fixed)
-
-        entries = _entries(table, values).tobytes() if values.fixed else b""
+        if not values.fixed:
+            return self._looked_up(values, held)
+        entries = _entries(table, values).tobytes()
         key = ("lookup", source.number, values.kept, values.dropped, entries)
-        return self.once(key if values.fixed else None, looked_up)
+        return self.once(key, lambda: self._looked_up(values, held))
+
+    def _looked_up(self, values: PlanTensor, held: Held) -> PlanTensor:
+        """A table lookup of ``values`` that gives what is ``held``."""
+        source, result = values.wire, held.range
+        if values.dropped:
+            wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
+        elif values.kept and not values.exact:
+            kept, rounded = values.kept, values.held.range
+            wire = self.plan.rounding_lookup(source, result, kept, rounded)
+        else:
+            wire = self.plan.lookup(source, result, kept=values.kept)
+        return PlanTensor(self, wire, held, fixed=values.fixed)
 
     def take(self, values: PlanTensor, rows: Rows) -> PlanTensor:
         return values.moved((rows.count, *values.shape[1:]), lambda v: v[:, rows.numbers])
@@ -274,7 +277,8 @@ class PlanOperators(DirectOperators):
     def _hinted(self, values: PlanTensor, bits: int, *, signed: bool) -> PlanTensor:
         held = values.held.clipped(*Range.of_bits(bits, signed=signed))
         source = self.plan.known(values.wire, held.range)
-        return self.linear((PlanTensor(self, source, held),), held, source.norm2, width=bits)
+        wire = self.plan.linear((source,), source.size, held.range, source.norm2, width=bits)
+        return PlanTensor(self, wire, held)
 
     def _constant(self, after: Wire, held: Held) -> PlanTensor:
         n = math.prod(held.shape)
