@@ -226,8 +226,8 @@ class Stated(NamedTuple):
         points = _normal_quantiles() * self.spread
         points += self.mean
         np.rint(points, points)
-        np.maximum(points, float(low), points)
-        np.minimum(points, float(high), points)
+        if points[1] < low or points[-2] > high:
+            points = np.minimum(np.maximum(points, float(low)), float(high))
         points[0], points[-1] = low, high
         results = np.rint(table(points.reshape((-1, *(1,) * len(self.shape)))))
         of_normal, every = results[1:-1].ravel(), results.ravel()

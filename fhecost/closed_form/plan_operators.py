@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 
@@ -76,9 +76,8 @@ class PlanTensor:
             (self,),
             held,
             column_norm2(other) * self.wire.norm2,
+            {"clear_multiplication": n, "encrypted_addition": n},
             tensor=rows * columns,
-            clear_multiplication=n,
-            encrypted_addition=n,
         )
 
     def __getitem__(self, index: Any) -> PlanTensor:
@@ -98,7 +97,7 @@ class PlanTensor:
     def added_up(self, held: Held, terms: int) -> PlanTensor:
         """Sums of ``terms`` of its integers."""
         n, norm2 = math.prod(self.shape), self.wire.norm2 * terms
-        return self.operators.linear((self,), held, norm2, encrypted_addition=n)
+        return self.operators.linear((self,), held, norm2, {"encrypted_addition": n})
 
     def __array_function__(
         self, function: Any, types: Any, arguments: Any, options: Any
@@ -121,14 +120,15 @@ class PlanTensor:
         if isinstance(other, PlanTensor):
             held, norm2 = self.held.plus(other.held, sign), self.wire.norm2 + other.wire.norm2
             n = math.prod(held.shape)
-            negated = n if sign < 0 else 0
-            both = (self, other)
-            return linear(both, held, norm2, encrypted_addition=n, encrypted_negation=negated)
+            counts: LinearCounts = {"encrypted_addition": n}
+            if sign < 0:
+                counts["encrypted_negation"] = n
+            return linear((self, other), held, norm2, counts)
         held = self.held.plus(other, sign)
         # Adding nothing costs nothing, but makes a result that a hint holds on.
         any_added = other != 0 if isinstance(other, int) else np.any(other)
-        added = math.prod(held.shape) if any_added else 0
-        return linear((self,), held, self.wire.norm2, clear_addition=added)
+        added: LinearCounts = {"clear_addition": math.prod(held.shape)} if any_added else {}
+        return linear((self,), held, self.wire.norm2, added)
 
     def _times(self, other: PlanTensor, held: Held, terms: int | None) -> PlanTensor:
         fixed = self.fixed and other.fixed
@@ -244,10 +244,9 @@ class PlanOperators(DirectOperators):
         sources: Sequence[PlanTensor],
         held: Held,
         norm2: float,
+        counts: LinearCounts | None = None,
         *,
-        width: int = 0,
         tensor: int = 0,
-        **counts: Unpack[LinearCounts],
     ) -> PlanTensor:
         """A tensor that linear operations make of others; without any, it costs nothing."""
         wires = []
@@ -255,15 +254,8 @@ class PlanOperators(DirectOperators):
             if source.kept or source.dropped:
                 raise TypeError("a rounding must come right before its lookup")
             wires.append(source.wire)
-        wire = self.plan.linear(
-            wires,
-            math.prod(held.shape),
-            held.range,
-            norm2,
-            width=width,
-            tensor=tensor,
-            **counts,
-        )
+        size = math.prod(held.shape)
+        wire = self.plan.linear(wires, size, held.range, norm2, counts, tensor=tensor)
         return PlanTensor(self, wire, held)
 
     def once(self, key: tuple[Any, ...] | None, make: Callable[[], PlanTensor]) -> PlanTensor:
@@ -282,7 +274,7 @@ class PlanOperators(DirectOperators):
 
     def _constant(self, after: Wire, held: Held) -> PlanTensor:
         n = math.prod(held.shape)
-        wire = self.plan.linear((), n, held.range, 1.0, awaits=(after,), clear_addition=n)
+        wire = self.plan.linear((), n, held.range, 1.0, {"clear_addition": n}, awaits=(after,))
         return PlanTensor(self, wire, held, fixed=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, Unpack
+from typing import Literal
 
 from fhecost.closed_form.plan import ROUNDING, LinearCounts, LinearWork, Plan, Wire, stages_of
 from fhecost.quantization.ranges import Range
@@ -77,11 +77,11 @@ class PlanWriter:
         size: int,
         values: Range,
         norm2: float,
+        counts: LinearCounts | None = None,
         *,
         width: int = 0,
         tensor: int = 0,
         awaits: Sequence[Wire] = (),
-        **counts: Unpack[LinearCounts],
     ) -> Wire:
         """Linear operations on ``sources``, which all join one block.
 
@@ -90,22 +90,16 @@ class PlanWriter:
             size: integers that come out.
             values: their range.
             norm2: their noise, see :class:`Wire`.
+            counts: how many of each linear operation; none, and it costs nothing.
             width: what a hint makes of their width, where it is more than the range needs.
             tensor: the largest tensor besides the result, such as a matrix of weights.
             awaits: what it comes after besides, though nothing of it goes in.
-            counts: how many of each linear operation; none, and it costs nothing.
         """
+        tensor = max(size, tensor) if counts else 0
         wire = self._add(
-            "linear",
-            sources,
-            size,
-            values,
-            width,
-            norm2=norm2,
-            awaits=awaits,
-            tensor=max(size, tensor) if any(counts.values()) else 0,
+            "linear", sources, size, values, width, norm2=norm2, awaits=awaits, tensor=tensor
         )
-        if wire.tensor:
+        if counts:
             self._count(wire, wire, counts)
         return wire
 
@@ -142,8 +136,10 @@ class PlanWriter:
         differences = (first.range + -second.range).reaching(-1)
         both = (first, second)
         factors = (
-            self.linear(both, n, sums, norm2, encrypted_addition=n),
-            self.linear(both, n, differences, norm2, encrypted_addition=n, encrypted_negation=n),
+            self.linear(both, n, sums, norm2, {"encrypted_addition": n}),
+            self.linear(
+                both, n, differences, norm2, {"encrypted_addition": n, "encrypted_negation": n}
+            ),
         )
         # They read the block's width in any case; their results join the block of the sum of
         # products: no width of their own.
@@ -153,8 +149,7 @@ class PlanWriter:
             size,
             values,
             2.0 * (terms or 1),
-            encrypted_negation=n,
-            encrypted_addition=n if terms is None else 2 * n,
+            {"encrypted_negation": n, "encrypted_addition": n if terms is None else 2 * n},
         )
 
     def rounded(self, source: Wire, dropped: int) -> Wire:
@@ -187,8 +182,9 @@ class PlanWriter:
 
     def nearly_rounded(self, source: Wire) -> Wire:
         """``source`` made ready for lookups that round it as they read it."""
-        n, norm2 = source.size, source.norm2
-        return self.linear((source,), n, source.range, norm2, width=source.width, clear_addition=n)
+        n = source.size
+        counts: LinearCounts = {"clear_addition": n}
+        return self.linear((source,), n, source.range, source.norm2, counts, width=source.width)
 
     def rounding_lookup(self, source: Wire, values: Range, kept: int, rounded: Range) -> Wire:
         """A lookup that reads, nearly, the ``kept`` top bits of ``source``.
@@ -198,9 +194,8 @@ class PlanWriter:
         narrowed_by = max(0, kept - rounded.bits)
         if narrowed_by:
             n, norm2 = source.size, source.norm2 * 4.0**narrowed_by
-            source = self.linear(
-                (source,), n, source.range, norm2, width=source.width, clear_multiplication=n
-            )
+            counts: LinearCounts = {"clear_multiplication": n}
+            source = self.linear((source,), n, source.range, norm2, counts, width=source.width)
         return self._read(
             source, values, kept - narrowed_by, shiftable=True, rounds=True, signed=rounded.low < 0
         )
@@ -221,8 +216,8 @@ class PlanWriter:
             n,
             rounded.reaching(-1) if source.signed else rounded,
             source.norm2,
+            {"clear_addition": n},
             width=source.width + overflows,
-            clear_addition=n,
         )
         if overflows and kept >= CLIPPED_FROM:
             wire = self._clipped(wire, kept)
@@ -300,9 +295,10 @@ class PlanWriter:
         rounds: bool = False,
     ) -> Wire:
         number = len(self._wires)
-        origins = tuple([source.number for source in sources])
-        if len(origins) > 1:
-            origins = tuple(dict.fromkeys(origins))
+        if len(sources) == 1:
+            origins: tuple[int, ...] = (sources[0].number,)
+        else:
+            origins = tuple(dict.fromkeys([source.number for source in sources]))
         wire = Wire(
             number,
             kind,
