@@ -57,8 +57,7 @@ def _key_switch(use: KeySwitchUse) -> str:
 
 def _linear(use: LinearUse) -> str:
     return (
-        f'{{"count":{use.count},"lwe_dimension":{use.lwe_dimension},'
-        f'"operation":"{use.operation}"}}'
+        f'{{"count":{use.count},"lwe_dimension":{use.lwe_dimension},"operation":"{use.operation}"}}'
     )
 
 

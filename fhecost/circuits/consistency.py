@@ -8,7 +8,7 @@ that always does. What is refused here no circuit can have, whoever made it; wha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from pydantic_core import PydanticCustomError
@@ -70,21 +70,29 @@ def _contradictions(circuit: _Circuit) -> Iterator[PydanticCustomError]:
 
 
 class _Uses(NamedTuple):
-    """How often each parameter set is used, in all stages."""
+    """Parameter sets and how often each is used, in all stages; equal ones may come repeatedly."""
 
-    bootstraps: Mapping[PbsParameters, int]
-    key_switches: Mapping[KeySwitchParameters, int]
+    bootstraps: Sequence[tuple[PbsParameters, int]]
+    key_switches: Sequence[tuple[KeySwitchParameters, int]]
 
 
 def _uses(stages: Iterable[Stage]) -> _Uses:
-    bootstraps: dict[PbsParameters, int] = defaultdict(int)
-    key_switches: dict[KeySwitchParameters, int] = defaultdict(int)
+    # By object: stages mostly share theirs, and telling whether two are equal takes longer than all
+    # that is computed of them.
+    sets: dict[int, PbsParameters] = {}
+    switches: dict[int, KeySwitchParameters] = {}
+    counts: dict[int, int] = defaultdict(int)
     for stage in stages:
         for use in stage.pbs:
-            bootstraps[use.parameters] += use.count
+            sets[id(use.parameters)] = use.parameters
+            counts[id(use.parameters)] += use.count
         for switch in stage.key_switches:
-            key_switches[switch.parameters] += switch.count
-    return _Uses(bootstraps, key_switches)
+            switches[id(switch.parameters)] = switch.parameters
+            counts[id(switch.parameters)] += switch.count
+    return _Uses(
+        [(one, counts[key]) for key, one in sets.items()],
+        [(one, counts[key]) for key, one in switches.items()],
+    )
 
 
 def _dimensions(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
@@ -94,7 +102,7 @@ def _dimensions(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]
     another function of a module; a key switch ends in the dimension n of a bootstrap that follows,
     or in that of another ring.
     """
-    rotated = {parameters.lwe_dimension for parameters in uses.bootstraps}
+    rotated = {parameters.lwe_dimension for parameters, _ in uses.bootstraps}
     for number, stage in enumerate(circuit.stages):
         for place, use in enumerate(stage.pbs):
             size = use.parameters.polynomial_size
@@ -125,9 +133,11 @@ def _keys(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
 
     They may be larger: functions of a module share theirs, and two keys can have one set.
     """
+    bootstraps = {parameters for parameters, _ in uses.bootstraps}
+    key_switches = {parameters for parameters, _ in uses.key_switches}
     for field, said, needed in (
-        ("bsk_bytes", circuit.bsk_bytes, sum(map(bootstrap_key_bytes, uses.bootstraps))),
-        ("ksk_bytes", circuit.ksk_bytes, sum(map(key_switch_key_bytes, uses.key_switches))),
+        ("bsk_bytes", circuit.bsk_bytes, sum(map(bootstrap_key_bytes, bootstraps))),
+        ("ksk_bytes", circuit.ksk_bytes, sum(map(key_switch_key_bytes, key_switches))),
     ):
         if said < needed:
             yield inconsistent(
@@ -136,8 +146,8 @@ def _keys(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
 
 
 def _work(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
-    work = sum(count * pbs_units(one) for one, count in uses.bootstraps.items())
-    work += sum(count * key_switch_units(one) for one, count in uses.key_switches.items())
+    work = sum(count * pbs_units(one) for one, count in uses.bootstraps)
+    work += sum(count * key_switch_units(one) for one, count in uses.key_switches)
     if work and abs(circuit.complexity / work - 1) > _TOLERANCE:
         yield inconsistent(
             "complexity",
@@ -152,7 +162,7 @@ def _errors(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
     above that of its lookups.
     """
     worst, in_all = circuit.p_error, circuit.global_p_error
-    may_err = sum(uses.bootstraps.values()) + sum(uses.key_switches.values())
+    may_err = sum(count for _, count in (*uses.bootstraps, *uses.key_switches))
     most = min(1.0, may_err * worst)
     if not worst * (1 - _TOLERANCE) <= in_all <= most * (1 + _TOLERANCE):
         yield inconsistent(

@@ -115,7 +115,8 @@ def circuit_profile(
         cost_error: how far the cost may be off, as a fraction.
         errors: how often the worst lookup goes wrong and how often any, where that is known.
     """
-    dimension = [ciphertext_dimension(parameters, partitions, wire) for wire in plan.wires]
+    of_key = [parameters.sets[p].output_lwe_dimension for p in partitions.precisions]
+    dimension = [of_key[key] for key in partitions.of_wire]
     counts = _counts(plan, partitions, parameters, dimension)
     pbs_count = sum(stage.pbs_count for stage in counts.values())
     of_pbs, of_switch = cache(pbs_units), cache(key_switch_units)

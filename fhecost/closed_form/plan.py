@@ -148,7 +148,8 @@ def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
         shape = stages.get(name)
         if shape is None:
             shape = stages[name] = StageShape()
-        shape.predecessors.update(dict.fromkeys(before))
+        for stage in before:
+            shape.predecessors[stage] = None
         own = before.get(name, 0) + wire.steps
         shape.depth = max(shape.depth, max(own, 1) * wire.turns)
         behind.append({name: own})
