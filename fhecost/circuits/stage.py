@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -145,17 +146,17 @@ class Stage(Frozen):
         "unknown: one for each step then",
     )
 
-    @property
+    @cached_property
     def pbs_count(self) -> int:
         """PBS of the stage, over all parameter sets."""
-        return sum(use.count for use in self.pbs)
+        return sum([use.count for use in self.pbs])
 
-    @property
+    @cached_property
     def key_switch_count(self) -> int:
         """KS of the stage, over all parameter sets."""
-        return sum(use.count for use in self.key_switches)
+        return sum([use.count for use in self.key_switches])
 
-    @property
+    @cached_property
     def largest_polynomial_size(self) -> int | None:
         """The largest N of its PBS; None where it has none."""
         return max((use.parameters.polynomial_size for use in self.pbs), default=None)
@@ -166,7 +167,7 @@ class Stage(Frozen):
 
     @model_validator(mode="after")
     def _width_fits_count(self) -> Self:
-        count = self.pbs_count
+        count = sum([use.count for use in self.pbs])
         if self.depth * self.parallel_width < count:
             raise inconsistent(
                 "parallel_width",
