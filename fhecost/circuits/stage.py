@@ -46,15 +46,14 @@ class PbsParameters(Frozen):
         """The dimension of what comes out of the bootstrap."""
         return self.glwe_dimension * self.polynomial_size
 
-    @model_validator(mode="after")
-    def _is_a_set(self) -> Self:
+    def model_post_init(self, _: object) -> None:
+        """Refuse what is no set; a validator would do it again wherever the set is used."""
         if self.output_lwe_dimension > LARGEST_DIMENSION:
             raise inconsistent(
                 "glwe_dimension",
                 f"k*N = {self.output_lwe_dimension} is above {LARGEST_DIMENSION}, beyond any set",
             )
         _check_digits(self.level_count, self.base_log)
-        return self
 
     def __str__(self) -> str:
         return (
@@ -71,10 +70,9 @@ class KeySwitchParameters(Frozen):
     level_count: BaseLog
     base_log: BaseLog
 
-    @model_validator(mode="after")
-    def _is_a_set(self) -> Self:
+    def model_post_init(self, _: object) -> None:
+        """Refuse what is no set; a validator would do it again wherever the set is used."""
         _check_digits(self.level_count, self.base_log)
-        return self
 
 
 def _check_digits(level_count: int, base_log: int) -> None:
