@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,23 +12,19 @@ from fhecost.circuits.profile import KeySwitchParameters, LinearOperation, PbsPa
 K = TypeVar("K", bound=Hashable)
 
 
-def _counter() -> dict[Any, int]:
-    # A Counter calls Python code for each new key.
-    return defaultdict(int)
-
-
-def _add(counts: dict[K, int], others: Mapping[K, int]) -> None:
-    for key, count in others.items():
-        counts[key] += count
+def count_up(counts: dict[K, int], key: K, count: int) -> None:
+    """Add ``count`` to that of ``key``."""
+    # A Counter does it too, with two calls more for each new key.
+    counts[key] = counts.get(key, 0) + count
 
 
 @dataclass
 class StageCounts:
     """How often each operation runs, and the bits of the widest integer that a lookup reads."""
 
-    pbs: dict[PbsParameters, int] = field(default_factory=_counter)
-    key_switches: dict[KeySwitchParameters, int] = field(default_factory=_counter)
-    linear: dict[tuple[LinearOperation, int], int] = field(default_factory=_counter)
+    pbs: dict[PbsParameters, int] = field(default_factory=dict)
+    key_switches: dict[KeySwitchParameters, int] = field(default_factory=dict)
+    linear: dict[tuple[LinearOperation, int], int] = field(default_factory=dict)
     bit_width: int | None = None
 
     @property
@@ -39,9 +34,12 @@ class StageCounts:
 
     def add(self, other: StageCounts) -> None:
         """Add the operations of ``other``; its width is left out."""
-        _add(self.pbs, other.pbs)
-        _add(self.key_switches, other.key_switches)
-        _add(self.linear, other.linear)
+        for one, count in other.pbs.items():
+            count_up(self.pbs, one, count)
+        for switch, count in other.key_switches.items():
+            count_up(self.key_switches, switch, count)
+        for operation, count in other.linear.items():
+            count_up(self.linear, operation, count)
 
     def stage(
         self,

@@ -7,8 +7,13 @@ from collections import defaultdict
 from functools import cache
 
 from fhecost.circuits.description import CircuitDescription
-from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile, KeySwitchParameters
-from fhecost.circuits.stage_counts import StageCounts
+from fhecost.circuits.profile import (
+    LINEAR_OPERATIONS,
+    CircuitProfile,
+    KeySwitchParameters,
+    LinearOperation,
+)
+from fhecost.circuits.stage_counts import StageCounts, count_up
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     ciphertext_bytes,
@@ -188,22 +193,23 @@ def _counts(
         wire, of_stage = lookup.wire, counts[lookup.wire.stage]
         own, n = partitions.precisions[lookup.own], wire.integers
         source = plan.wires[wire.sources[0]]
-        of_stage.pbs[parameters.sets[own]] += n
+        count_up(of_stage.pbs, parameters.sets[own], n)
         switch = parameters.key_switches[partitions.precisions[lookup.source], own]
-        of_stage.key_switches[switch] += n
+        count_up(of_stage.key_switches, switch, n)
         if lookup.own != lookup.target:
             conversion = parameters.conversions[own, partitions.precisions[lookup.target]]
             if conversion is not None:
-                of_stage.key_switches[conversion] += n
+                count_up(of_stage.key_switches, conversion, n)
         if lookup.shifted:
             made_in = counts[source.stage] if wire.rounds else of_stage
-            made_in.linear["clear_multiplication", dimension[source.number]] += source.integers
+            linear: tuple[LinearOperation, int] = ("clear_multiplication", dimension[source.number])
+            count_up(made_in.linear, linear, source.integers)
         of_stage.bit_width = max(of_stage.bit_width or 0, partitions.width[source.number])
     for work in plan.linear_work:
-        linear, of_wire = counts[work.stage].linear, dimension[work.wire]
+        of_stage, of_wire = counts[work.stage], dimension[work.wire]
         for operation in LINEAR_OPERATIONS:
             if count := work.counts.get(operation, 0):
-                linear[operation, of_wire] += count * work.times
+                count_up(of_stage.linear, (operation, of_wire), count * work.times)
     return counts
 
 

@@ -64,7 +64,8 @@ def partition(plan: Plan) -> Partitions:
     block = _blocks(plan.wires)
     width = [0] * len(block)
     for wire, of_wire in zip(plan.wires, block, strict=True):
-        width[of_wire] = max(width[of_wire], wire.width)
+        if wire.width > width[of_wire]:
+            width[of_wire] = wire.width
     wires = [wire for wire in plan.wires if wire.kind == "lookup"]
     if not wires:
         raise ImpossibleError("the circuit has no table lookup: no parameter set to predict")
@@ -86,7 +87,7 @@ def partition(plan: Plan) -> Partitions:
         return next(iter(reading)) if len(reading) == 1 else 0
 
     key = {index: of_block(index) for index in set(block)}
-    keys = tuple(key[index] for index in block)
+    keys = tuple([key[index] for index in block])
     shared: set[int] = set()
     lookups = []
     for wire, of_lookup in zip(wires, own, strict=True):
@@ -104,7 +105,7 @@ def partition(plan: Plan) -> Partitions:
         )
         if narrowed:
             shared.add(source.aligned_by)
-    return Partitions(precisions, tuple(lookups), keys, tuple(width[index] for index in block))
+    return Partitions(precisions, tuple(lookups), keys, tuple([width[index] for index in block]))
 
 
 def _blocks(wires: Sequence[Wire]) -> list[int]:
