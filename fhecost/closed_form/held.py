@@ -221,8 +221,7 @@ class Stated(NamedTuple):
             low, high = bounds
             return Stated(self.shape, Range(low, high), (low + high) / 2, (high - low) / 2 / REACH)
         low, high = self.range
-        # A few numbers: what a call costs counts. Floats need no conversion, and reductions are
-        # what an array's own methods call.
+        # A few numbers: what a call costs counts.
         points = _normal_quantiles() * self.spread
         points += self.mean
         np.rint(points, points)
@@ -230,10 +229,12 @@ class Stated(NamedTuple):
             points = np.minimum(np.maximum(points, float(low)), float(high))
         points[0], points[-1] = low, high
         results = np.rint(table(points.reshape((-1, *(1,) * len(self.shape)))))
-        of_normal, every = results[1:-1].ravel(), results.ravel()
-        mean = float(np.add.reduce(of_normal)) / of_normal.size
-        squares = float(of_normal.dot(of_normal)) / of_normal.size
-        found = Range(int(np.minimum.reduce(every)), int(np.maximum.reduce(every)))
+        every: list[float] = results.ravel().tolist()
+        of_end = len(every) // len(points)
+        of_normal = every[of_end:-of_end]
+        mean = sum(of_normal) / len(of_normal)
+        squares = sum([result * result for result in of_normal]) / len(of_normal)
+        found = Range(int(min(every)), int(max(every)))
         return Stated(self.shape, found, mean, math.sqrt(max(0.0, squares - mean**2)))
 
     def rounded(self, dropped: int) -> Stated:
