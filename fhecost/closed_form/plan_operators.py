@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -150,6 +150,7 @@ class PlanOperators(DirectOperators):
     def __init__(self) -> None:
         self.plan = PlanWriter()
         self._known: dict[tuple[Any, ...], PlanTensor] = {}
+        self._last: _Asked | None = None
 
     def input(self, held: Held, norm2: float = 1.0) -> PlanTensor:
         """An encrypted input that holds ``held``."""
@@ -194,7 +195,7 @@ class PlanOperators(DirectOperators):
 
     def lookup(self, values: PlanTensor, table: Table, bounds: Bounds = None) -> PlanTensor:
         """A table lookup, or the constant that it comes to."""
-        held = values.held.looked_up(table, bounds)
+        held = self._held(values.held, table, bounds)
         result, source = held.range, values.wire
         if result.low == result.high and np.all(_entries(table, values) == result.low):
             return self.once(("constant", held.shape, result), lambda: self._constant(source, held))
@@ -203,6 +204,13 @@ class PlanOperators(DirectOperators):
         entries = _entries(table, values).tobytes()
         key = ("lookup", source.number, values.kept, values.dropped, entries)
         return self.once(key, lambda: self._looked_up(values, held))
+
+    def _held(self, of: Held, table: Table, bounds: Bounds) -> Held:
+        """What ``table`` gives; asked for the same twice in a row, it is the same."""
+        last = self._last
+        if last is None or last.of is not of or (last.table, last.bounds) != (table, bounds):
+            last = self._last = _Asked(of, table, bounds, of.looked_up(table, bounds))
+        return last.found
 
     def _looked_up(self, values: PlanTensor, held: Held) -> PlanTensor:
         """A table lookup of ``values`` that gives what is ``held``."""
@@ -276,6 +284,15 @@ class PlanOperators(DirectOperators):
         n = math.prod(held.shape)
         wire = self.plan.linear((), n, held.range, 1.0, {"clear_addition": n}, awaits=(after,))
         return PlanTensor(self, wire, held, fixed=True)
+
+
+class _Asked(NamedTuple):
+    """What ``table`` gives of some integers."""
+
+    of: Held
+    table: Table
+    bounds: Bounds
+    found: Held
 
 
 @dataclass(slots=True)
