@@ -39,13 +39,11 @@ class PlanWriter:
 
     def finished(self, output: Wire) -> Plan:
         """The plan of what ``output``, the circuit's result, needs."""
-        needed: set[int] = set()
-        open_ends = [output.number]
-        while open_ends:
-            index = open_ends.pop()
-            if index not in needed:
-                needed.add(index)
-                open_ends += self._wires[index].sources
+        needed = {output.number}
+        # Each wire comes after its sources.
+        for wire in reversed(self._wires):
+            if wire.number in needed:
+                needed.update(wire.sources)
         # What the compiler drops is left out; what comes after it still waits for what was before.
         stages = stages_of(self._wires, needed)
         if len(needed) == len(self._wires):
