@@ -366,7 +366,8 @@ def _critical_path(circuit: Workload, seconds: Callable[[Stage], float | None]) 
 
 
 def _largest(costs: Sequence[Cost]) -> Bottleneck:
-    seconds = _seconds_by(costs, attrgetter("bottleneck"))
+    bottleneck: Callable[[Cost], Bottleneck] = attrgetter("bottleneck")
+    seconds = _seconds_by(costs, bottleneck)
     return max(seconds, key=seconds.__getitem__)
 
 
