@@ -94,12 +94,17 @@ class PlanWriter:
             awaits: what it comes after besides, though nothing of it goes in.
         """
         tensor = max(size, tensor) if counts else 0
-        wire = self._add(
-            "linear", sources, size, values, width, norm2=norm2, awaits=awaits, tensor=tensor
+        return self._add(
+            "linear",
+            sources,
+            size,
+            values,
+            width,
+            counts,
+            norm2=norm2,
+            tensor=tensor,
+            awaits=awaits,
         )
-        if counts:
-            self._count(wire, wire, counts)
-        return wire
 
     def known(self, wire: Wire, values: Range) -> Wire:
         """``wire``, of which more is known now if it is a sum: it holds ``values``."""
@@ -156,27 +161,22 @@ class PlanWriter:
         bits = self._add(
             "lookup", (source,), n * dropped, Range(0, 0), reads=ROUNDING, shiftable=True
         )
-        wire = self._add(
+        return self._add(
             "linear",
             (source, bits),
             n,
             source.range,
             source.width,
-            norm2=source.norm2 + dropped,
-            tensor=n,
-            steps=dropped,
-        )
-        self._count(
-            wire,
-            wire,
             {
                 "clear_addition": (2 * dropped + 1) * n,
                 "clear_multiplication": dropped * n,
                 "encrypted_negation": dropped * n,
                 "encrypted_addition": dropped * n,
             },
+            norm2=source.norm2 + dropped,
+            tensor=n,
+            steps=dropped,
         )
-        return wire
 
     def nearly_rounded(self, source: Wire) -> Wire:
         """``source`` made ready for lookups that round it as they read it."""
@@ -226,23 +226,18 @@ class PlanWriter:
         """``source`` less what would make its rounding to ``kept`` bits overflow."""
         n = source.size
         excess = self._read(source, Range(0, 0), max(2, kept - 1), shiftable=True)
-        self._count(source, excess, {"clear_addition": n})
-        wire = self._add(
+        self._count(source.number, excess.number, {"clear_addition": n})
+        return self._add(
             "linear",
             (source, excess),
             n,
             source.range,
             source.width,
-            norm2=source.norm2 + 1,
-            aligned_by=source.number,
-            tensor=n,
-        )
-        self._count(
-            wire,
-            wire,
             {"encrypted_negation": n, "encrypted_addition": n, "clear_multiplication": n},
+            norm2=source.norm2 + 1,
+            tensor=n,
+            aligned_by=source.number,
         )
-        return wire
 
     def _read(
         self,
@@ -268,12 +263,12 @@ class PlanWriter:
             rounds=rounds,
         )
         if source.signed if signed is None else signed:
-            self._count(source, wire, {"clear_addition": n})
+            self._count(source.number, wire.number, {"clear_addition": n})
         return wire
 
-    def _count(self, wire: Wire, done_for: Wire, counts: LinearCounts) -> None:
+    def _count(self, wire: int, done_for: int, counts: LinearCounts) -> None:
         times = self._times * self._turns
-        self._work.append(LinearWork(self.stage, wire.number, done_for.number, times, counts))
+        self._work.append(LinearWork(self.stage, wire, done_for, times, counts))
 
     def _add(
         self,
@@ -282,6 +277,7 @@ class PlanWriter:
         size: int,
         values: Range,
         width: int = 0,
+        counts: LinearCounts | None = None,
         *,
         norm2: float = 1.0,
         reads: int | None = None,
@@ -292,18 +288,20 @@ class PlanWriter:
         steps: int = 0,
         rounds: bool = False,
     ) -> Wire:
+        """A wire of ``sources``, and the ``counts`` of what is done for it on its own block."""
         number = len(self._wires)
         if len(sources) == 1:
             origins: tuple[int, ...] = (sources[0].number,)
         else:
             origins = tuple(dict.fromkeys([source.number for source in sources]))
+        bits = values.bits
         wire = Wire(
             number,
             kind,
             self.stage,
             size,
             values,
-            max(width, values.bits),
+            bits if width < bits else width,
             norm2,
             origins,
             reads,
@@ -317,4 +315,6 @@ class PlanWriter:
             rounds,
         )
         self._wires.append(wire)
+        if counts:
+            self._count(number, number, counts)
         return wire
