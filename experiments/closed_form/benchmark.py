@@ -1,9 +1,9 @@
 """How fast the closed form is, beside compiling the same circuits: ``python benchmark.py``.
 
-Compiling and the closed form take turns in one process; medians over the rounds. ``by shape`` is
-``profile_of_shape``; ``by weights`` adds running the calibration sentences through the head to see
-its widths; ``estimate`` is the latency model, the figures of the machine read anew. The last lines
-are of 10,000 circuits each.
+Compiling and the closed form take turns in one process; medians over the rounds, of processor time,
+since others may be at work. ``by shape`` is ``profile_of_shape``; ``by weights`` adds running the
+calibration sentences through the head to see its widths; ``estimate`` is the latency model, the
+figures of the machine read anew. The last lines are of 10,000 circuits each.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ ROUNDS, REPEATS = 3, 25
 
 
 def seconds(call: Callable[[], object], repeats: int = 1) -> float:
-    """How long one call takes, the median of several."""
+    """How long one call takes of a processor, the median of several."""
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return statistics.median(times)
 
 
