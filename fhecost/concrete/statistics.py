@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhecost.circuits.profile import KeySwitchParameters, LinearOperation, PbsParameters
-from fhecost.circuits.stage_counts import StageCounts
+from fhecost.circuits.stage_counts import StageCounts, count_up
 from fhecost.concrete.dataflow import Operation
 from fhecost.errors import ImpossibleError
 
@@ -97,11 +97,12 @@ def counts_by_location(
         ((_, key_index),) = statistic.keys
         counts = counted[location]
         if operation == "PBS":
-            counts.pbs[keys.bootstrap[key_index]] += statistic.count
+            count_up(counts.pbs, keys.bootstrap[key_index], statistic.count)
         elif operation == "KEY_SWITCH":
-            counts.key_switches[keys.key_switch[key_index]] += statistic.count
+            count_up(counts.key_switches, keys.key_switch[key_index], statistic.count)
         else:
-            counts.linear[_LINEAR[operation], keys.secret[key_index]] += statistic.count
+            linear = _LINEAR[operation], keys.secret[key_index]
+            count_up(counts.linear, linear, statistic.count)
     _check_lookups(counted, operations)
     return dict(counted)
 
@@ -112,7 +113,7 @@ def _check_lookups(counted: Mapping[str, StageCounts], operations: Sequence[Oper
     for operation in operations:
         lookups[operation.location] += operation.lookups
     for location in dict.fromkeys([*counted, *lookups]):
-        found = counted[location].pbs.total() if location in counted else 0
+        found = counted[location].pbs_count if location in counted else 0
         if found != lookups[location]:
             raise ImpossibleError(
                 f"at {location} Concrete counts {found} PBS, its MLIR shows {lookups[location]}: "

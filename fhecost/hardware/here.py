@@ -6,7 +6,7 @@ published facts, and where Concrete is installed put right by two seconds of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from fhecost.data import data_folder
@@ -27,11 +27,18 @@ _PROBED = 1.25
 """What one parameter set, timed for two seconds, leaves open of others."""
 
 
-def profile_here(files: Iterable[Path], *, probe: bool = False) -> HardwareProfile:
+ReadHardware = Callable[[Path], HardwareProfile]
+"""How a machine's file is read."""
+
+
+def profile_here(
+    files: Iterable[Path], *, probe: bool = False, read: ReadHardware = read_hardware
+) -> HardwareProfile:
     """The hardware profile of this machine.
 
     Args:
         files: of all known machines; those that say what they were calibrated on are looked at.
+        read: reads one of them.
         probe: whether Concrete may be run for it, some seconds; a probe of today is used anyway.
 
     Returns:
@@ -42,7 +49,7 @@ def profile_here(files: Iterable[Path], *, probe: bool = False) -> HardwareProfi
         ImpossibleError: nothing is known of this kind of processor.
     """
     processor = this_processor()
-    calibrated = calibrated_machines(files)
+    calibrated = calibrated_machines(files, read)
     own = [one for one in calibrated if not _is_shipped(one) and is_machine(one, processor)]
     if own:
         return _with_threads(max(own, key=lambda one: one.calibrated or ""))
@@ -115,17 +122,19 @@ def is_machine(hardware: HardwareProfile, processor: Processor) -> bool:
     return on is not None and not on.differences(processor)
 
 
-def calibrated_machines(files: Iterable[Path]) -> list[HardwareProfile]:
+def calibrated_machines(
+    files: Iterable[Path], read: ReadHardware = read_hardware
+) -> list[HardwareProfile]:
     """The CPUs among ``files`` that say what they were calibrated on; no broken file is one."""
-    read = []
+    found = []
     for path in files:
         try:
             # Reading YAML takes far longer than looking for one word.
             if "\ncalibrated_on:" in read_text(path):
-                read.append(read_hardware(path))
+                found.append(read(path))
         except FhecostError:
             continue
-    return [one for one in read if one.latency_model == "cpu" and one.calibrated is not None]
+    return [one for one in found if one.latency_model == "cpu" and one.calibrated is not None]
 
 
 def _is_shipped(hardware: HardwareProfile) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from fhecost.data import data_folder
 from fhecost.errors import FieldError
-from fhecost.models.configuration import defaulted, read_configuration
+from fhecost.models.configuration import Configuration, read_configuration
 
 EMBEDDED = "embedded"
 """The model that comes with fhecost."""
@@ -87,11 +87,15 @@ def read_shape(path: Path, name: str | None = None) -> ModelShape:
     Raises:
         UsageError: the file is no GPT-2's configuration.
     """
-    content = read_configuration(path)
+    return shape_of(read_configuration(path), name or path.resolve().parent.name)
+
+
+def shape_of(configuration: Configuration, name: str) -> ModelShape:
+    """The shape that ``configuration`` describes, called ``name``."""
+    content, left_out = configuration
     width, heads = content["n_embd"], content["n_head"]
-    left_out = defaulted(path)
     return ModelShape(
-        name=name or path.resolve().parent.name,
+        name=name,
         layers=content["n_layer"],
         heads=heads,
         kv_heads=heads,
