@@ -20,12 +20,12 @@ from fhecost.circuit_request import (
     SavedCircuit,
 )
 from fhecost.circuits.description import Scope, Widths
-from fhecost.cli.encodings import escaped
+from fhecost.cli.encodings import escaped, terminal_width
 from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
 from fhecost.files import check_can_write, write_result
 from fhecost.report.document import Document
-from fhecost.report.render import RENDERERS, Format
+from fhecost.report.render import RENDERERS, Format, as_table
 
 if TYPE_CHECKING:
     from fhecost.gpt2.head_circuit import HeadRequest
@@ -123,7 +123,10 @@ def prints(
 
 def deliver(document: Document, format: Format, output: Path | None = None) -> None:
     """Write ``document`` to a file, whole or not at all, or print it."""
-    text = RENDERERS[format](document)
+    if output is None and format == "table":
+        text = as_table(document, terminal_width())
+    else:
+        text = RENDERERS[format](document)
     if output is None:
         typer.echo(escaped(text) if format == "json" else text, nl=False)
     else:

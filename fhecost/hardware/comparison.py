@@ -19,7 +19,7 @@ from fhecost.hardware.estimate import (
     UnsureCircuit,
 )
 from fhecost.hardware.names import SortKey
-from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.hardware.profile import Availability, HardwareProfile, Kind
 from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
 from fhecost.version import VERSION
@@ -37,6 +37,7 @@ class ComparisonRow(Ranged):
     title: str
     kind: Kind
     year: int | None
+    availability: Availability | None = None
     latency_s: float
     low_s: float
     high_s: float

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from fhecost.hardware.answer import Contender
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.hardware.estimate import LatencyRange
 from fhecost.hardware.memory import memory_assumptions
 from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
+from fhecost.report.answer_lines import answer_lines
 from fhecost.report.columns import Table, column, names, numbers, records
-from fhecost.report.document import Block, Document, Note, Refusals, Text
+from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
-from fhecost.report.unsure_lines import unsure_blocks
-from fhecost.units import amount, duration, share, span, times
+from fhecost.report.refusal_lines import refused
+from fhecost.report.unsure_lines import on_top, sure_blocks
+from fhecost.units import amount, duration, price, share, span, times
 
 energy = partial(amount, unit="J")
 _LEGEND = Note(
@@ -26,40 +29,40 @@ _LEGEND = Note(
 
 
 def comparison_document(report: ComparisonReport) -> Document:
-    """Times, costs, and the machines that can't run the circuit."""
-    return Document(tuple(_blocks(report)), _records(report.rows), report)
+    """The answer, then times, costs, and the machines that can't run the circuit."""
+    blocks = (*on_top(report.unsure), Text(*comparison_answer(report)), *comparison_blocks(report))
+    return Document(blocks, _records(report.rows), report)
 
 
-def _blocks(report: ComparisonReport) -> Iterator[Block]:
+def comparison_answer(report: ComparisonReport) -> Iterator[str]:
+    """What a reader can act on, in two or three sentences."""
+    return answer_lines(map(Contender.like, report.rows), cost_error=report.circuit.cost_error)
+
+
+def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
+    """All that the answer rests on."""
     circuit, rows = report.circuit, report.rows
-    yield from unsure_blocks(report.unsure)
     yield Text(f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS")
     yield from _what_if(report)
-    machines = names("machine", (row.hardware for row in rows))
     speed_ups = ("1 (base)" if row.hardware == report.base else row.speed_up for row in rows)
     yield Table(
-        machines,
+        names("machine", (row.hardware for row in rows)),
         column("kind", (row.kind for row in rows)),
         numbers("latency", map(latency_words, rows)),
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
         numbers("speed-up", speed_ups, times),
-    )
-    yield Table(
-        machines,
         numbers("utilization", (row.utilization for row in rows), share),
         column("bottleneck", (row.bottleneck for row in rows)),
         numbers("energy", (row.energy_j for row in rows), energy),
         numbers("price", (row.price_usd for row in rows), price),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
+        fixed=1,
     )
     unknown = not_known_lines((row.hardware, row) for row in rows)
     yield Note(*unknown, *_alike(rows), *_streamed(rows))
-    # A line a reason: many machines end at the same N.
-    refused: dict[str, list[str]] = {}
-    for refusal in report.refusals:
-        refused.setdefault(refusal.reason, []).append(refusal.hardware)
-    yield Refusals(*(f"not {', '.join(they)}: {why}" for why, they in refused.items()))
+    yield refused(report.refusals, "no estimate: ")
     yield _LEGEND
+    yield from sure_blocks(report.unsure)
 
 
 def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
@@ -118,13 +121,6 @@ def _figure(figure: Figure) -> str:
     if figure.lowest == figure.highest:
         return f"{figure.value:g}"
     return f"{figure.value:g} ({figure.lowest:g} to {figure.highest:g})"
-
-
-def price(usd: float) -> str:
-    """Cents below a dollar, and no more digits than a rent is worth."""
-    if usd >= 1000:
-        return f"{usd:,.0f} $"
-    return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"
 
 
 def _grounds(row: ComparisonRow) -> str:

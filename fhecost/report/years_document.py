@@ -19,9 +19,9 @@ from fhecost.projection.years import (
 )
 from fhecost.report import drawing
 from fhecost.report.columns import Column, Table, numbers
-from fhecost.report.comparison_document import energy, price
+from fhecost.report.comparison_document import energy
 from fhecost.report.document import Block, Listing, Note, Refusals, Text
-from fhecost.units import duration
+from fhecost.units import duration, price, times
 
 _TERMS = {
     "software": ("a year", 1.0),
@@ -46,21 +46,30 @@ def years_blocks(report: YearsReport) -> tuple[Block, ...]:
     """Each projection with its years, its trend and what it assumes, then the targets."""
     return (
         *(block for one in report.projections for block in _projection(one)),
-        Text(*map(_target_line, report.targets)),
+        Text(*map(target_line, report.targets)),
     )
 
 
-def _target_line(target: TargetYear) -> str:
+def target_line(target: TargetYear) -> str:
     """When a target is met, or that the data don't say."""
     start = f"{target.name}: {duration(target.target_s)}"
     if target.earliest is None:
-        return f"{start} not within the data: {target.reason}"
+        return f"{start} not within the data: {_short(target)}{target.reason}"
     expected = "" if target.expected is None else f", by the estimate {target.expected}"
     if target.latest is None:
         return f"{start} in {target.earliest} at the earliest{expected}; no latest: {target.reason}"
     if target.earliest == target.latest:
         return f"{start} in {target.earliest}"
     return f"{start} between {target.earliest} and {target.latest}{expected}"
+
+
+def _short(target: TargetYear) -> str:
+    """How far the last year that the data speak for is from the target, in words."""
+    if target.short is None:
+        return ""
+    by, least, most = (times(x) for x in (target.short.value, target.short.low, target.short.high))
+    between = "" if least == most else f" ({least} to {most})"
+    return f"{by} times short{between} in {target.last_year}; "
 
 
 def change(term: Term | None, units: float = 1.0) -> str:
