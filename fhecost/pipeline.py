@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from fhecost.circuit_request import (
     CircuitRequest,
@@ -18,14 +18,14 @@ from fhecost.circuit_request import (
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.module import ModuleProfile, load_module
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
-from fhecost.errors import FhecostError, FieldError, ImpossibleError
+from fhecost.errors import FhecostError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write, write_result
 from fhecost.hardware.calls import CallsReport, estimate_calls_on
 from fhecost.hardware.comparison import ComparisonReport, check_sort, compare
 from fhecost.hardware.difference import DifferenceReport, difference
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import Estimator, estimate_all
-from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware
+from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware, of_kinds
 from fhecost.hardware.names import ALL, DEFAULT, SortKey
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.what_if import changes_between, with_figures_where_known
@@ -198,16 +198,7 @@ def compare_circuit(
     """
     check_sort(sort)
     profiles = load_hardware(hardware, hardware_path)
-    wanted, known = tuple(kinds), get_args(Kind)
-    for kind in wanted:
-        if kind not in known:
-            raise FieldError("kinds", f"must be among {', '.join(known)}", kind)
-    if wanted:
-        profiles = [profile for profile in profiles if profile.kind in wanted]
-        if not profiles:
-            # In the order in which they are always named.
-            asked = [kind for kind in known if kind in wanted]
-            raise ImpossibleError(f"no machine of kind {', '.join(asked)} among those")
+    profiles = of_kinds(profiles, kinds)
     # The base keeps its own figures: it is what the others are held against.
     held_against = None if base is None else find_hardware(base, hardware_path)
     own = profiles

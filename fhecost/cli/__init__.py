@@ -12,7 +12,7 @@ import typer
 from fhecost.cli import cache, circuits, costs, hardware, language, measure, search
 from fhecost.cli.encodings import checked_arguments, write_plainly
 from fhecost.cli.options import option_of
-from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError
+from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError, did_you_mean
 from fhecost.plain import bounded_line
 from fhecost.version import VERSION
 
@@ -24,7 +24,6 @@ app = typer.Typer(
     name="fhecost",
     help="What an encrypted language model costs, on which machine, and how sure that is.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -130,7 +129,9 @@ def _usage_line(error: Any) -> str:
     path = error.ctx.command_path
     commands = sorted(getattr(error.ctx.command, "commands", {}))
     if commands and message.startswith("no such command"):
-        # The whole list is short, so click's guess at one of them is left out.
-        message = f"{message.partition('. ')[0]}; there is {', '.join(commands)}"
+        # The whole list is short; click's guess at one of them stands at the end.
+        message, _, _ = message.partition(". ")
+        like = did_you_mean(message.split("'")[1], commands)
+        message = f"{message}; there is {', '.join(commands)}{like}"
     within = path.partition(" ")[2]
     return f"{within + ': ' if within else ''}{message}; see {path} --help"

@@ -20,6 +20,7 @@ from fhecost.circuit_request import (
     SavedCircuit,
 )
 from fhecost.circuits.description import Scope, Widths
+from fhecost.cli import completion
 from fhecost.cli.encodings import escaped, terminal_width
 from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
@@ -35,25 +36,50 @@ OutputOption = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")
 ]
 HardwareOption = Annotated[
-    str, typer.Option(help="Machines, comma-separated, or all; here is this one.")
+    str,
+    typer.Option(
+        help="Machines, comma-separated, or all; here is this one.",
+        autocompletion=completion.machines,
+    ),
 ]
 DefaultHardwareOption = Annotated[
     str,
-    typer.Option(help="Machines with commas, all, or default: here, three kinds, your own."),
+    typer.Option(
+        help="Machines with commas, all, or default: here, three kinds, your own.",
+        autocompletion=completion.machines,
+    ),
+]
+OneMachineArgument = Annotated[
+    str, typer.Argument(help="The machine's name.", autocompletion=completion.one_machine)
+]
+KindOption = Annotated[
+    str | None, typer.Option(help="Only such machines: cpu, gpu, fpga, asic, with commas.")
 ]
 HardwarePathOption = Annotated[
     list[Path] | None,
     typer.Option(metavar="FOLDER", help="A folder of further machines, one YAML file each."),
 ]
 
-ModelOption = Annotated[str, typer.Option(help="embedded, a Hugging Face name, or a folder.")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        help="embedded, a Hugging Face name, or a folder.", autocompletion=completion.models
+    ),
+]
 LayerOption = Annotated[int, typer.Option(help="Which layer, from 0.")]
 HeadsOption = Annotated[
     str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
 ]
 SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
 BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
-VariantOption = Annotated[str, typer.Option(help="Which quantized circuit.")]
+VariantOption = Annotated[
+    str,
+    typer.Option(
+        help=f"Which quantized circuit: {', '.join(completion.VARIANTS)}, or a saved head's "
+        "FILE.json.",
+        autocompletion=completion.variants,
+    ),
+]
 
 
 _OPTIONS = {

@@ -17,8 +17,8 @@ class Column:
     """Values of one kind under a heading, and the words by which people read them.
 
     None is unknown: people see a dash and spreadsheets nothing, neither of them a zero. A value
-    that is a string is in words already. In a table that is too wide, the cells of a column that has
-    a ``least`` are folded over several lines of so many characters or more.
+    that is a string is in words already. In a table that is too wide, cells of a column that has a
+    ``least`` are folded over several lines of so many characters or more.
     """
 
     heading: str
