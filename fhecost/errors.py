@@ -61,7 +61,7 @@ def first_of(faults: Sequence[str]) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown ``name``: the ``known`` ones that are like it, if any."""
+    """The end of an error about an unknown ``name``: which of ``known`` are like it, if any."""
     from difflib import get_close_matches
 
     by_letters = {one.lower(): one for one in known}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from fhecost.cli import cache, circuits, costs, hardware, language, measure, sea
 from fhecost.cli.encodings import checked_arguments, write_plainly
 from fhecost.cli.options import option_of
 from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError, did_you_mean
+from fhecost.interrupts import INTERRUPTED, interrupted_line, said_by_parent
 from fhecost.plain import bounded_line
 from fhecost.version import VERSION
 
@@ -80,8 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Not standalone: its usage errors would be boxes of several lines.
         status = app(args=given, prog_name="fhecost", standalone_mode=False)
     except KeyboardInterrupt:
-        print("fhecost: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
@@ -89,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A group was called without a command; its help is printed by then.
         if type(error).__name__ == "NoArgsIsHelpError":
             sys.exit(UsageError.exit_code)
+        if said_by_parent():
+            # What an interrupted library makes of it is nobody's concern.
+            sys.exit(INTERRUPTED)
         if debug:
             raise
         status, line = _failure(error)
@@ -98,6 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _say(each)
     if status:
         sys.exit(status)
+
+
+def _interrupted() -> NoReturn:
+    """One line, by whoever is there to say it."""
+    if not said_by_parent():
+        print(interrupted_line(), file=sys.stderr)
+    sys.exit(INTERRUPTED)
 
 
 def _failure(error: Exception) -> tuple[int, str]:
