@@ -189,9 +189,14 @@ def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
                 text=texts,
                 hoverinfo="text",
             )
+    ends = [end for row in report.rows for end in (row.low_s, row.high_s)]
     names = [row.hardware for row in reversed(report.rows)]
     machines = {"categoryorder": "array", "categoryarray": names, "automargin": True}
     drawing.finish(
-        figure, drawing.log_axis("seconds"), machines, 1.08, margin={"l": 20, "t": 40, "b": 50}
+        figure,
+        drawing.time_axis("latency", ends),
+        machines,
+        1.08,
+        margin={"l": 20, "t": 40, "b": 50},
     )
     return [("Latency and its range, by machine", figure)]

@@ -266,12 +266,14 @@ def _latency_figure(report: ProjectionReport) -> Any:
         about = {"mode": "lines+markers", "dash": next(dashes[kind])}
         drawing.add_band(figure, name, drawing.KIND_COLORS[kind], known, texts, **about)
         _add_laws(figure, report.lengths, name, drawing.KIND_COLORS[kind])
+    bands = [band for point in points for band in point.latency_s.values()]
+    ends = [end for band in bands for end in (band.low, band.high)]
     if report.target_s is not None:
         # A little further than the points, so that it shows for a single length too.
         drawing.add_target(
             figure, [0.9 * points[0].seq_len, 1.1 * points[-1].seq_len], report.target_s
         )
-    return drawing.finish(figure, _TOKENS, drawing.log_axis("seconds"))
+    return drawing.finish(figure, _TOKENS, drawing.time_axis("latency", ends))
 
 
 def _add_laws(figure: Any, lengths: LengthProjection, of: str, color: str) -> None:

@@ -138,5 +138,5 @@ def validation_figures(report: ValidationReport) -> list[drawing.Drawn]:
                 marker={"color": color, "symbol": symbol, "size": 9},
                 visible="legendonly" if predicted == "baseline" else True,
             )
-    x, y = ({"title": f"{said} (s)", "type": "log"} for said in ("measured", "predicted"))
-    return [("Predicted against measured, in seconds", drawing.finish(figure, x, y))]
+    x, y = (drawing.time_axis(said, times) for said in ("measured", "predicted"))
+    return [("Predicted against measured", drawing.finish(figure, x, y))]

@@ -32,7 +32,7 @@ _TERMS = {
 }
 """What a term is told over, and how many of its units that is."""
 _TITLES = {
-    "latency_s": ("Latency against the year", "seconds"),
+    "latency_s": ("Latency against the year", "latency"),
     "price_usd": ("Price of a run against the year", "USD"),
     "energy_j": ("Energy of a run against the year", "joules"),
 }
@@ -211,7 +211,8 @@ def _figure(report: YearsReport, quantity: str, unit: str) -> Any:
         )  # fmt: skip
     ends = [end_of_band for _, band in drawn for end_of_band in (band.low, band.high)]
     years_axis = {"title": "year", "dtick": 1, "tickformat": "d", "range": [first, end]}
-    return drawing.finish(figure, years_axis, drawing.log_axis(unit, ends), -0.28)
+    axis = drawing.time_axis if quantity == "latency_s" else drawing.log_axis
+    return drawing.finish(figure, years_axis, axis(unit, ends), -0.28)
 
 
 def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
