@@ -227,6 +227,7 @@ def write_report(
     *,
     figures_folder: AnyPath | None = None,
     figure_format: Literal["svg", "png"] = "svg",
+    command: str | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
     """Write what :func:`fhecost.make_report` found as one page that opens offline.
@@ -236,6 +237,7 @@ def write_report(
         page: the file.
         figures_folder: where to write each figure too, if anywhere.
         figure_format: of the figures that are written there.
+        command: what made it, which stands on the page with the date.
         progress: called with the name of each step when it begins.
 
     Returns:
@@ -249,7 +251,7 @@ def write_report(
     from fhecost.report.saved_figures import save_figures
 
     figures = report_figures(report)
-    write_result(Path(page), report_page(report, figures))
+    write_result(Path(page), report_page(report, figures, command=command))
     if figures_folder is None:
         return []
     return save_figures(figures, Path(figures_folder), figure_format, progress)

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         given = checked_arguments(given)
         # Not standalone: its usage errors would be boxes of several lines.
-        status = app(args=given, prog_name="fhecost", standalone_mode=False)
+        status = app(args=given, prog_name="fhecost", standalone_mode=False, obj=tuple(given))
     except KeyboardInterrupt:
         _interrupted()
     except BrokenPipeError:

@@ -20,6 +20,7 @@ from fhecost.cli.options import (
     HeadsOption,
     KindOption,
     VariantOption,
+    command_line,
     deliver,
     prints,
     refuse_options,
@@ -253,6 +254,7 @@ def report(
             output,
             figures_folder=save_figures,
             figure_format=figure_format,
+            command=command_line(circuit.context),
             progress=progress,
         )
     for path in (output, *written):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from inspect import Parameter
@@ -25,6 +26,7 @@ from fhecost.cli.encodings import escaped, terminal_width
 from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
 from fhecost.files import check_can_write, write_result
+from fhecost.plain import plain_line
 from fhecost.report.document import Document
 from fhecost.report.render import RENDERERS, Format, as_table
 
@@ -157,6 +159,12 @@ def deliver(document: Document, format: Format, output: Path | None = None) -> N
         typer.echo(escaped(text) if format == "json" else text, nl=False)
     else:
         write_result(output, text)
+
+
+def command_line(context: typer.Context) -> str | None:
+    """What was typed; None where the command line wasn't asked for by its program."""
+    typed = context.obj
+    return plain_line(shlex.join(["fhecost", *typed])) if typed else None
 
 
 def refuse_options(context: typer.Context, parameters: Sequence[str], why: str) -> None:

@@ -75,12 +75,18 @@ def _fastest(answer: Answer, count: int, at: str) -> str:
 
 def _timed(lead: Lead, then: str = ", ") -> str:
     """A machine and ``then`` its latency."""
+    latency = f"{duration(lead.value)} ({span(lead.low, lead.high)})"
+    return f"{who(lead)}{then}{latency}{ties(lead)}"
+
+
+def who(lead: Lead) -> str:
+    """Its name, and why it can't be had where it can't."""
     why = "" if lead.availability is None else _WHY_NOT.get(lead.availability, "")
-    who = f"{lead.hardware} ({why})" if why else lead.hardware
-    return f"{who}{then}{duration(lead.value)} ({span(lead.low, lead.high)}){_ties(lead)}"
+    return f"{lead.hardware} ({why})" if why else lead.hardware
 
 
-def _ties(lead: Lead) -> str:
+def ties(lead: Lead) -> str:
+    """Those that can't be told from it, nothing where there are none."""
     return f", tied with {_named(lead.tied)}" if lead.tied else ""
 
 
@@ -94,7 +100,7 @@ def _named(machines: Sequence[str]) -> str:
 
 
 def _cheapest(lead: Lead, answer: Answer) -> str:
-    said = f"Cheapest: {lead.hardware}, {_paid(lead)} a run{_ties(lead)}"
+    said = f"Cheapest: {lead.hardware}, {_paid(lead)} a run{ties(lead)}"
     if answer.priced == answer.had:
         return f"{said}."
     known = "the only" if answer.priced == 1 else f"of {answer.priced} with a"

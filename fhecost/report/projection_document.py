@@ -31,15 +31,15 @@ _TOKENS = {"title": "tokens", "type": "log", "dtick": "D2", "automargin": True}
 
 def projection_document(report: ProjectionReport) -> Document:
     """The lengths, their laws, what has no figure, the target, and the years if asked for."""
-    return Document(tuple(_blocks(report)), records(_FIELDS, _records(report)), report)
+    heading = (*_warning(report), Text(*projection_answer(report)), Heading("Projection"))
+    blocks = (*heading, *projection_blocks(report))
+    return Document(blocks, records(_FIELDS, _records(report)), report)
 
 
-def _blocks(report: ProjectionReport) -> Iterator[Block]:
+def projection_blocks(report: ProjectionReport) -> Iterator[Block]:
+    """All that the answer rests on."""
     points = report.lengths.points
     shown = _shown(points)
-    yield from _warning(report)
-    yield Text(*projection_answer(report))
-    yield Heading("Projection")
     yield Text(asked_line(report))
     latencies = {
         name: [
