@@ -124,7 +124,8 @@ def generate(
     streams = format == "table" and output is None and sys.stdout.isatty()
     # A bar takes a line of its own: where there is one for each token, tokens come line by line.
     in_lines = mode != "disable"
-    shown, so_far = False, []
+    shown = False
+    so_far: list[str] = []
 
     def show(token: GeneratedToken) -> None:
         nonlocal shown

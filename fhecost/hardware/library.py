@@ -93,8 +93,9 @@ def find_hardware(
 
 def _meant(name: str | HardwareProfile, known: Iterable[str]) -> str | HardwareProfile:
     """A name in small letters where there is a machine of that name."""
-    small = name.lower() if isinstance(name, str) else ""
-    return small if small in {*known, HERE} and name not in known else name
+    if not isinstance(name, str) or name in (there := {*known, HERE}):
+        return name
+    return small if (small := name.lower()) in there else name
 
 
 def of_kinds(machines: Sequence[HardwareProfile], kinds: Iterable[Kind]) -> list[HardwareProfile]:

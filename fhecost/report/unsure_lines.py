@@ -25,9 +25,7 @@ def on_top(unsure: UnsureCircuit | None, at: str = "") -> Iterator[Block]:
         return
     error = unsure.global_p_error
     if unsure.on_purpose:
-        yield Note(
-            f"NOTE{at}: lookups err in {share(error)} of all runs, by design; without: see below."
-        )
+        yield Note(f"NOTE{at}: lookups err in {share(error)} of runs, by design (see below).")
     elif error >= _CERTAIN:
         yield Note(
             f"WARNING{at}: this circuit is certain to go wrong: some lookup errs in practically "
