@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from fhecost.hardware.answer import Contender
+from fhecost.hardware.answer import NOT_HAD, Contender
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.hardware.estimate import LatencyRange
 from fhecost.hardware.memory import memory_assumptions
@@ -21,6 +21,8 @@ from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import amount, duration, price, share, span, times
 
 energy = partial(amount, unit="J")
+OPEN = "circle-open"
+"""The mark of a machine that can't be had."""
 _LEGEND = Note(
     "utilization: what the machine would need were it always full, over what it needs; energy: at "
     "full power all the time; -: unknown; m/p/a: share of the latency that rests on numbers "
@@ -178,14 +180,15 @@ def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
             f"<br>utilization {row.utilization:.0%}, {row.bottleneck}"
             for row in rows
         ]
+        symbols = [OPEN if row.availability in NOT_HAD else "circle" for row in rows]
         if rows:
             figure.add_scatter(
                 x=latencies,
                 y=[row.hardware for row in rows],
                 error_x=drawing.error_bars(lows, latencies, highs),
                 mode="markers",
-                marker={"color": color, "size": 10},
-                name=kind.upper(),
+                marker={"color": color, "size": 10, "symbol": symbols},
+                name=f"{kind.upper()} (open: not to be had)" if OPEN in symbols else kind.upper(),
                 text=texts,
                 hoverinfo="text",
             )

@@ -90,9 +90,14 @@ def error_bars(
     return {"type": "data", "array": above, "arrayminus": below, "thickness": thickness}
 
 
-def log_axis(title: str, values: Iterable[float] | None = None) -> dict[str, Any]:
-    """A log axis of numbers, with a tick each decade, and at 2 and 5 where ``values`` span few."""
-    few = _span_few_decades(values)
+def log_axis(
+    title: str, values: Iterable[float] | None = None, *, fine: bool = False
+) -> dict[str, Any]:
+    """A log axis of numbers, with a tick each decade.
+
+    There are ticks at 2 and 5 too where ``values`` span few decades, or if it is to be ``fine``.
+    """
+    few = fine or _span_few_decades(values)
     ticks = (n * 10.0**power for power in range(-9, 22) for n in ((1, 2, 5) if few else (1,)))
     return _with_ticks(title, {tick: _plain_number(tick) for tick in ticks})
 

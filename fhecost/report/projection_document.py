@@ -26,7 +26,7 @@ _FIELDS = (
     "seq_len", "pbs_count", "complexity", "max_bit_width", "global_p_error", "hardware",
     "latency_s", "low_s", "high_s", "reason",
 )  # fmt: skip
-_TOKENS = {"title": "tokens", "type": "log", "dtick": "D2", "automargin": True}
+_TOKENS = drawing.log_axis("tokens", fine=True)
 
 
 def projection_document(report: ProjectionReport) -> Document:
