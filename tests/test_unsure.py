@@ -29,7 +29,7 @@ def likely_wrong(circuit: CircuitProfile, error: float) -> CircuitProfile:
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (TOKEN, "WARNING: some lookup goes wrong in 11 % of all runs; that none does costs 1."),
+        (TOKEN, "WARNING: some lookup goes wrong in 11 % of all runs; sure parameter sets take 1."),
         (MODEL, "WARNING: this circuit is certain to go wrong: some lookup errs in practically"),
     ],
     ids=["token", "model"],

@@ -17,6 +17,7 @@ from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
 from fhecost.report.refusal_lines import refused
+from fhecost.report.token_blocks import token_blocks
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import amount, duration, price, share, span, times
 
@@ -64,6 +65,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
     yield Note(*unknown, *_alike(rows), *_streamed(rows))
     yield refused(report.refusals, "no estimate: ")
     yield _LEGEND
+    yield from token_blocks(circuit.description, rows)
     yield from sure_blocks(report.unsure)
 
 

@@ -65,5 +65,5 @@ def sure_blocks(unsure: UnsureCircuit | None) -> Iterator[Block]:
 
 def _short(unsure: UnsureCircuit) -> str:
     if unsure.work_factor is None:
-        return "what it costs that none does isn't known"
-    return f"that none does costs {unsure.work_factor:.2f} times the work (below)"
+        return "what sure parameter sets take isn't known"
+    return f"sure parameter sets take {unsure.work_factor:.2f} times the work (below)"
