@@ -19,6 +19,7 @@ PACKAGE = "fhecost"
 
 FLOORS = (
     ("version", "errors", "frozen", "progress", "data", "plain", "processes"),
+    ("interrupts",),
     ("fields",),
     ("files", "units", "provenance", "quantization", PACKAGE),
     ("json_lines", "caches"),

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError, UsageError
+from fhecost.errors import FieldError, UsageError, did_you_mean
 from fhecost.gpt2.one_line import reason_of
 from fhecost.gpt2.tokenizer import check_tokens, load_tokenizer
 from fhecost.gpt2.weights import SINGLE, check_finite, check_weights, holds_weights, no_weights
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.models.configuration import read_configuration
-from fhecost.models.shape import EMBEDDED, ModelShape, shape_of
+from fhecost.models.shape import EMBEDDED, SHAPES, ModelShape, shape_of
 from fhecost.quantization import FloatArray
 
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.tiktoken")
@@ -77,7 +77,7 @@ def fetch_model(name: str) -> Path:
         raise FieldError(
             "model",
             f"neither a folder nor a model that could be fetched ({reason}); use {EMBEDDED}, a "
-            "folder, or a name such as gpt2",
+            f"folder, or a name such as gpt2{did_you_mean(name, [EMBEDDED, *SHAPES])}",
             name,
         ) from error
     if not (Path(folder) / "config.json").is_file():

@@ -21,7 +21,7 @@ from fhecost.hardware.estimate import (
 )
 from fhecost.hardware.names import SortKey
 from fhecost.hardware.other_ways import OtherWay
-from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.hardware.profile import Availability, HardwareProfile, Kind
 from fhecost.hardware.sensitivity import Sensitivity
 from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
@@ -40,6 +40,7 @@ class ComparisonRow(Ranged):
     title: str
     kind: Kind
     year: int | None
+    availability: Availability | None = None
     latency_s: float
     low_s: float
     high_s: float

@@ -254,6 +254,7 @@ class LatencyModel(ABC, Generic[F]):
         return Estimate(
             hardware=hardware.name,
             title=hardware.title,
+            availability=hardware.availability,
             latency_model=hardware.latency_model,
             latency_s=total,
             low_s=low,

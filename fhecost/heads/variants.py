@@ -8,7 +8,7 @@ from dataclasses import dataclass, is_dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from fhecost.errors import FieldError
+from fhecost.errors import FieldError, did_you_mean
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.compact import CompactHeads, quantize_compact_heads, state_compact_heads
 from fhecost.heads.compact_attention import (
@@ -138,7 +138,8 @@ def variant_named(name: str) -> Variant:
         return variant_of(load_setting(name))
     if name not in _VARIANTS:
         there = f"{', '.join(_VARIANTS)}, or a saved head's FILE.json"
-        raise FieldError("variant", f"unknown; there is {there}", name)
+        like = did_you_mean(name, _VARIANTS)
+        raise FieldError("variant", f"unknown; there is {there}{like}", name)
     return _VARIANTS[name]
 
 

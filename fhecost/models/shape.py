@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError
+from fhecost.errors import FieldError, did_you_mean
 from fhecost.models.configuration import Configuration, read_configuration
 
 EMBEDDED = "embedded"
@@ -76,8 +76,9 @@ def find_shape(name: str) -> ModelShape:
     if path.is_dir():
         path = path / "config.json"
     if not path.is_file():
-        known = ", ".join([EMBEDDED, *SHAPES])
-        raise FieldError("model", f"no shape of that name, no config.json; there is {known}", name)
+        known = [EMBEDDED, *SHAPES]
+        said = f"no shape of that name, no config.json; there is {', '.join(known)}"
+        raise FieldError("model", said + did_you_mean(name, known), name)
     return read_shape(path, name if name == EMBEDDED else None)
 
 

@@ -10,7 +10,7 @@ from fhecost.report.circuit_lines import label
 from fhecost.report.columns import Table, column, numbers, records
 from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
 from fhecost.report.pages import figure_page
-from fhecost.units import amount, deviation, duration
+from fhecost.units import amount, deviation, duration, share
 from fhecost.validation.comparison import ValidationReport, ValidationRow
 
 _TITLES: Mapping[str, str] = {
@@ -54,6 +54,7 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
         numbers("90 %", (summary.p90_abs_error for summary in made), "{:.1%}".format),
         numbers("worst", (summary.worst_abs_error for summary in made), "{:.1%}".format),
     )
+    yield Text(*_coverage_line(report))
     constants = ", ".join(
         f"{units:.3g} units/s on {threads} thread{'s' if threads > 1 else ''}"
         for threads, units in report.baseline_units_per_s.items()
@@ -78,6 +79,26 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
         )
     if report.wrong_runs:
         yield Note(f"WRONG RESULTS: {'; '.join(report.wrong_runs)}")
+
+
+def _coverage_line(report: ValidationReport) -> Iterator[str]:
+    """How many runs are inside their range, and what that says of the range."""
+    found = report.coverage
+    if found is None:
+        return
+    says = (
+        "it fits"
+        if found.fits
+        else "the ranges are too narrow"
+        if found.inside < found.least
+        else "the ranges are wider than they claim"
+    )
+    expects = f"{found.least}" + ("" if found.most == found.least else f" to {found.most}")
+    yield (
+        f"{found.inside} of {found.runs} warm runs lie inside their stated range; ranges that hold "
+        f"{share(found.claimed)} of all runs, as those of calibrated constants are made to, would "
+        f"hold {expects}: {says}."
+    )
 
 
 def _runs_table(rows: Sequence[ValidationRow], quantity: str) -> Table:
@@ -138,5 +159,5 @@ def validation_figures(report: ValidationReport) -> list[drawing.Drawn]:
                 marker={"color": color, "symbol": symbol, "size": 9},
                 visible="legendonly" if predicted == "baseline" else True,
             )
-    x, y = ({"title": f"{said} (s)", "type": "log"} for said in ("measured", "predicted"))
-    return [("Predicted against measured, in seconds", drawing.finish(figure, x, y))]
+    x, y = (drawing.time_axis(said, times) for said in ("measured", "predicted"))
+    return [("Predicted against measured", drawing.finish(figure, x, y))]

@@ -18,6 +18,7 @@ from fhecost.hardware.library import find_hardware
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.measurement.run_record import Prediction, RunRecord, load_records, predict
 from fhecost.validation.calibrations import own_calibrations
+from fhecost.validation.coverage import Coverage, coverage
 from fhecost.version import VERSION
 
 RUNS_FOLDER = "experiments/runs"
@@ -74,7 +75,7 @@ class ValidationReport(Frozen):
 
     ``warm_at_calibration_speed`` is the error of warm runs without what the probe tells of the
     machine's speed around them. ``baseline_units_per_s`` are the constants that fit these very runs
-    best, by thread count.
+    best, by thread count. ``coverage`` is how many warm runs lie inside their range.
     """
 
     schema_version: Literal[3] = 3
@@ -85,6 +86,7 @@ class ValidationReport(Frozen):
     summary: Mapping[Judged, ErrorSummary]
     warm_at_calibration_speed: ErrorSummary
     baseline_units_per_s: Mapping[int, float]
+    coverage: Coverage | None = None
     wrong_runs: tuple[str, ...] = ()
     other_machines: tuple[str, ...] = ()
 
@@ -137,6 +139,11 @@ def validate(
             [row.error_at_calibration_speed for row in judged if row.quantity == "warm"]
         ),
         baseline_units_per_s=constants,
+        coverage=coverage(
+            (row.low, row.measured, row.high)
+            for row in judged
+            if row.low is not None and row.high is not None
+        ),
         wrong_runs=tuple(
             f"run {number}, {record.name}: {record.wrong_values} of {record.values} values"
             for number, record in numbered
