@@ -222,11 +222,12 @@ def test_compressed_keys_are_seeds_and_bodies():
     profile = fhecost.profile_circuit(circuit)
     sent = len(circuit.client.evaluation_keys.serialize())
     whole = profile.bsk_bytes + profile.ksk_bytes
-    expected = compressed_key_bytes(profile.stages, whole)
+    expected = compressed_key_bytes(profile.stages, profile.bsk_bytes, profile.ksk_bytes)
     assert expected < whole / 3
     # Beside them only some headers.
     assert 0 < sent - expected < 1000
-    assert compressed_key_bytes(profile.stages, whole + 1) is None
+    assert compressed_key_bytes((), 0, 0) == 0
+    assert compressed_key_bytes((), 8, 0) is None
     # Inputs go over the line as a seed of 16 bytes and a body of 8 each; a run holds them whole.
     assert circuit.size_of_inputs == 4 * 24
     (dimension,) = {use.parameters.input_lwe_dimension for use in profile.stages[0].key_switches}

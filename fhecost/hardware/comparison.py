@@ -131,7 +131,9 @@ def compare(
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
         unsure=report.unsure,
-        throughputs=report.throughputs,
+        throughputs=tuple(
+            sorted(report.throughputs, key=lambda one: (one.latency_s, one.hardware))
+        ),
     )
 
 

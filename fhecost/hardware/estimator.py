@@ -178,6 +178,6 @@ def summarize(circuit: CircuitProfile) -> CircuitSummary:
         linear_counts={name: circuit.linear_count(name) for name in LINEAR_OPERATIONS},
         widest_stage_bytes=widest_stage_bytes(circuit.stages),
         compressed_key_bytes=compressed_key_bytes(
-            circuit.stages, circuit.bsk_bytes + circuit.ksk_bytes
+            circuit.stages, circuit.bsk_bytes, circuit.ksk_bytes
         ),
     )
