@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,7 @@ def quantize_with(
     return CompactHeads(on.mean, entering, quantized, n_bits, rules)
 
 
+@cache
 def compact_setting(n_bits: int) -> HeadSetting:
     """How this variant quantizes a head when it is asked for ``n_bits``."""
     return HeadSetting(
