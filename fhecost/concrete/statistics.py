@@ -99,8 +99,8 @@ def counts_by_location(
             widths = (one.bit_width or 0 for one in operations if one.location == location)
             raise ImpossibleError(
                 f"the circuit's operation {operation}, of stage {place_of(location)!r} with "
-                f"lookups of {max(widths, default=0)} bits, has no cost model here; narrower lookups "
-                "(fewer bits) need no such operation"
+                f"lookups of {max(widths, default=0)} bits, has no cost model here; narrower "
+                "lookups (fewer bits) need no such operation"
             )
         ((_, key_index),) = statistic.keys
         counts = counted[location]
