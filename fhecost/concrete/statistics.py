@@ -8,7 +8,7 @@ concrete-python 2.11.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +76,15 @@ def read_keys(server: Any) -> Keys:
 
 
 def counts_by_location(
-    server: Any, function: str, keys: Keys, operations: Sequence[Operation]
+    server: Any,
+    function: str,
+    keys: Keys,
+    operations: Sequence[Operation],
+    place_of: Callable[[str], str],
 ) -> dict[str, StageCounts]:
     """Concrete's own operation counts, by location, in the order of the program.
+
+    ``place_of`` gives the name of a location's stage, for what is said of it.
 
     Raises:
         ImpossibleError: an operation has no cost here (WoP-PBS), or the lookups of some location
@@ -90,9 +96,11 @@ def counts_by_location(
     for statistic, location in _located(feedback.statistics, operations):
         operation = statistic.operation.name
         if operation not in ("PBS", "KEY_SWITCH", *_LINEAR):
+            widths = (one.bit_width or 0 for one in operations if one.location == location)
             raise ImpossibleError(
-                f"the circuit's operation {operation} at {location} has no cost model here; "
-                "narrower lookups (fewer bits) need no such operation"
+                f"the circuit's operation {operation}, of stage {place_of(location)!r} with "
+                f"lookups of {max(widths, default=0)} bits, has no cost model here; narrower "
+                "lookups (fewer bits) need no such operation"
             )
         ((_, key_index),) = statistic.keys
         counts = counted[location]
@@ -103,11 +111,15 @@ def counts_by_location(
         else:
             linear = _LINEAR[operation], keys.secret[key_index]
             count_up(counts.linear, linear, statistic.count)
-    _check_lookups(counted, operations)
+    _check_lookups(counted, operations, place_of)
     return dict(counted)
 
 
-def _check_lookups(counted: Mapping[str, StageCounts], operations: Sequence[Operation]) -> None:
+def _check_lookups(
+    counted: Mapping[str, StageCounts],
+    operations: Sequence[Operation],
+    place_of: Callable[[str], str],
+) -> None:
     """Two readings of one circuit: a difference means that its dataflow was read wrongly."""
     lookups: dict[str, int] = defaultdict(int)
     for operation in operations:
@@ -116,8 +128,8 @@ def _check_lookups(counted: Mapping[str, StageCounts], operations: Sequence[Oper
         found = counted[location].pbs_count if location in counted else 0
         if found != lookups[location]:
             raise ImpossibleError(
-                f"at {location} Concrete counts {found} PBS, its MLIR shows {lookups[location]}: "
-                "what waits for what is unknown, no profile without it"
+                f"in stage {place_of(location)!r} Concrete counts {found} PBS, its MLIR shows "
+                f"{lookups[location]}: what waits for what is unknown, no profile without it"
             )
 
 

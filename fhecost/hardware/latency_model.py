@@ -162,6 +162,11 @@ class Cost(NamedTuple):
         return self.latency_s if self.busy_s is None else min(self.busy_s, self.latency_s)
 
 
+_ONLY_TRANSFER = (
+    "unknown: what starting a run and moving its inputs and outputs takes; of a circuit without "
+    "lookups that is nearly all, so a run takes longer than the range says"
+)
+
 F = TypeVar("F", bound=Figures)
 K = TypeVar("K", bound=Hashable)
 
@@ -269,6 +274,7 @@ class LatencyModel(ABC, Generic[F]):
                 *self.assumptions,
                 *hardware.assumptions,
                 *self.notes(figures),
+                *((_ONLY_TRANSFER,) if "transfer" in left_out and not circuit.pbs_count else ()),
                 *(memory_assumptions(memory) if memory else ()),
             ),
             memory=memory,
