@@ -47,13 +47,13 @@ def sweep(
 ) -> None:
     """Compute all points of an experiment, here or on a cluster; killed, it loses none."""
     from fhecost.report.sweep_document import sweep_document
-    from fhecost.sweep.parquet import import_pyarrow, write_parquet
+    from fhecost.sweep.parquet import check_pyarrow, write_parquet
     from fhecost.sweep.run import run_sweep
 
     results = output or Path(f"{experiment.stem}.jsonl")
     table = results.with_suffix(".parquet")
     if format == "parquet":
-        import_pyarrow()
+        check_pyarrow()
         check_can_write(table, appended=[results])
     with counted_progress("sweep") as progress:
         report = run_sweep(

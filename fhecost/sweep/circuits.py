@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fhecost.circuit_request import PredictedHeads, PredictedShape
 from fhecost.closed_form.requests import shape_request, widths_of
 from fhecost.closed_form.scopes import check_request
-from fhecost.errors import FieldError, all_validation_errors, first_of
+from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
 from fhecost.gpt2.head_circuit import HeadRequest, locate
 from fhecost.heads.compact import compact_setting
 from fhecost.heads.fast import fast_setting
@@ -55,11 +55,14 @@ def with_settings_read(point: Point, folder: Path) -> Point:
     """``point`` with the settings of a file that it names as its variant, in ``folder``.
 
     Raises:
-        UsageError: there is no such file, or it holds no settings.
+        FieldError: there is no such file, or it holds no settings.
     """
     if not isinstance(point.variant, str) or not point.variant.endswith(".json"):
         return point
-    return point.changed(variant=load_setting(folder / point.variant))
+    try:
+        return point.changed(variant=load_setting(folder / point.variant))
+    except UsageError as error:
+        raise FieldError("variant", str(error)) from error
 
 
 def variant_at(point: Point) -> Variant:

@@ -104,6 +104,11 @@ class Placed:
             return f"grid.{field}"
         return self.paths.get(field, field)
 
+    @property
+    def place(self) -> str:
+        """Where the point is said, field by field."""
+        return " and ".join(sorted(self.paths.values()))
+
 
 class Experiment(Frozen):
     """What is asked of which points: each of ``points`` with each combination of the ``grid``.
@@ -173,12 +178,7 @@ class Experiment(Frozen):
         return axes
 
     def placed(self) -> Iterator[Placed]:
-        """All points, in their order: the last field of the grid, the machine, changes first.
-
-        Raises:
-            UsageError: two are the same.
-        """
-        seen: dict[str, str] = {}
+        """All points, in their order: the last field of the grid, the machine, changes first."""
         axes = self._axes()
         indices = [range(len(values)) for _, values in axes]
         for place, given in enumerate(self.points or (GivenPoint(),)):
@@ -195,12 +195,7 @@ class Experiment(Frozen):
                         _set(values, field, axis[index])
                         where[field] = f"grid.{field}.{index}"
                     said = {name: value for name, value in values.items() if value is not None}
-                    found = Placed(Point.model_validate(said), where)
-                    named = " and ".join(sorted(where.values())) or "the point"
-                    if found.point.said in seen:
-                        raise UsageError(f"{named}: the same as {seen[found.point.said]}")
-                    seen[found.point.said] = named
-                    yield found
+                    yield Placed(Point.model_validate(said), where)
 
 
 def _set(values: dict[str, Any], field: str, value: Any) -> None:
@@ -224,7 +219,9 @@ def load_experiment(path: AnyPath) -> Experiment:
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        faults = all_validation_errors(map(_with_what_there_is, error.errors()))
+        # A name that is misspelt is missing too: first what is there.
+        errors = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        faults = all_validation_errors(map(_with_what_there_is, errors))
         raise UsageError(f"{path}: {first_of(faults)}") from error
 
 

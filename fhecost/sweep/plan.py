@@ -96,11 +96,15 @@ def _plan(experiment: Experiment, folder: Path, where: str) -> Plan:
     models: dict[str, str] = {}
     circuits: dict[str, PointCircuit] = {}
     planned: list[Planned] = []
+    places: dict[str, str] = {}
     weights, shapes = cache(_weights_sha256), cache(_shape_sha256)
     for placed, machine in _with_machines(experiment, folder, where):
         model = models.setdefault(placed.point.model, model_path(placed.point.model, folder))
         with _Faults(where, placed):
             point = with_settings_read(placed.point, folder)
+            if point.said in places:
+                raise UsageError(f"{placed.place}: the same as {places[point.said]}")
+            places[point.said] = placed.place
             if point.circuit not in circuits:
                 circuits[point.circuit] = circuit_of(point, steps, model)
             of_weights = circuits[point.circuit].heads is not None
