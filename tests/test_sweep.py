@@ -676,3 +676,45 @@ def test_killed_and_resumed_it_ends_as_if_it_had_not_been(small, tmp_path, undis
     run_sweep(small, tmp_path / "small.jsonl", resume=True)
     assert (tmp_path / "small.jsonl").read_bytes() == undisturbed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.jsonl", "small.yaml"]
+
+
+@pytest.mark.slow
+def test_twelve_compiled_points_killed_five_times_are_those_of_an_undisturbed_sweep(tmp_path):
+    pytest.importorskip("concrete", reason="needs the extra [concrete]")
+    text = (ROOT / "experiments" / "wrong_lookups.yaml").read_text()
+    (tmp_path / "x.yaml").write_text(text)
+    command = [sys.executable, "-m", "fhecost", "sweep", "x.yaml"]
+
+    def environment(name):
+        # What one has compiled is none of the other's.
+        return {**os.environ, "FHECOST_CACHE": str(tmp_path / name)}
+
+    about = {"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True}
+    begun = time.monotonic()
+    whole = subprocess.run(
+        [*command, "-o", "whole.jsonl"],
+        env=environment("one"), stdout=subprocess.DEVNULL, check=False, **about,
+    )  # fmt: skip
+    usual_s = time.monotonic() - begun
+    assert whole.returncode == 0, whole.stderr
+    finished = []
+    for _ in range(5):
+        process = subprocess.Popen(
+            [*command, "-o", "killed.jsonl", *(["--resume"] if finished else [])],
+            env=environment("two"), stdout=subprocess.DEVNULL, **about,
+        )  # fmt: skip
+        with process:
+            time.sleep(usual_s / 4)
+            process.kill()
+        path = tmp_path / "killed.jsonl"
+        finished.append(path.read_bytes().count(b"\n") if path.exists() else 0)
+    assert finished == sorted(finished)
+    assert finished[-1] > 0
+    last = subprocess.run(
+        [*command, "-o", "killed.jsonl", "--resume"],
+        env=environment("two"), stdout=subprocess.DEVNULL, check=False, **about,
+    )  # fmt: skip
+    assert last.returncode == 0, last.stderr
+    killed, undisturbed = ((tmp_path / f"{n}.jsonl").read_bytes() for n in ("killed", "whole"))
+    assert killed == undisturbed
+    assert {json.loads(line)["status"] for line in killed.splitlines()} == {"done"}

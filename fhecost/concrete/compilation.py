@@ -18,6 +18,9 @@ GLOBAL_P_ERROR = 1e-5
 """Probability that any lookup of a circuit goes wrong: Concrete's default for a configuration, and
 what the published example compiles with. Without a configuration Concrete takes 1e-5 a lookup."""
 
+COMPILATION_BYTES = 2.5e9
+"""Memory of a process that compiles heads, with torch and a small model in it."""
+
 _NO_PARAMETERS = "Concrete finds no parameters with {}"
 
 

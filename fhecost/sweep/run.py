@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from fhecost.accuracy.sweep import ROW_BYTES
+from fhecost.concrete.compilation import COMPILATION_BYTES
 from fhecost.engine.memory import pool_size
 from fhecost.engine.outcome import Finished, Lost, Raised, Runner
 from fhecost.engine.places import runner
@@ -22,8 +24,8 @@ from fhecost.sweep.results_file import results_file
 from fhecost.sweep.tasks import SweepTask, lost, run_task, tasks_of
 from fhecost.version import VERSION
 
-SHAPE_BYTES, WEIGHTS_BYTES, CONCRETE_BYTES = 0.3e9, 0.8e9, 2.5e9
-"""Memory of a process of tasks: numpy alone, torch and a small model, and a compilation."""
+SHAPE_BYTES = 0.3e9
+"""Memory of a process that writes circuits down by their shape."""
 
 
 def run_sweep(
@@ -113,9 +115,9 @@ def _processes(plan: Plan, tasks: int) -> int:
         # A run that others disturb measures nothing.
         return 1
     if plan.needs_concrete:
-        task_bytes = CONCRETE_BYTES
+        task_bytes = COMPILATION_BYTES
     elif plan.from_weights or "accuracy" in plan.steps:
-        task_bytes = WEIGHTS_BYTES
+        task_bytes = ROW_BYTES
     else:
         task_bytes = SHAPE_BYTES
     return pool_size(tasks, available_threads(), task_bytes)
