@@ -133,13 +133,8 @@ def cluster(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     about = {"cwd": tmp_path, "env": environment, "stderr": subprocess.DEVNULL}
     local = ["--host", "127.0.0.1"]
-    started = [
-        subprocess.Popen(
-            [*dask, "scheduler", *local, "--port", "0", "--no-dashboard"]
-            + ["--scheduler-file", str(told)],
-            **about,
-        )
-    ]
+    scheduler = [*dask, "scheduler", *local, "--port", "0", "--no-dashboard"]
+    started = [subprocess.Popen([*scheduler, "--scheduler-file", str(told)], **about)]
     assert gone(lambda: not told.exists(), 30)
     address = json.loads(told.read_text())["address"]
     worker = [*dask, "worker", address, *local, "--nthreads", "1", "--no-dashboard"]

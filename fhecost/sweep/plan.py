@@ -99,8 +99,8 @@ def _plan(experiment: Experiment, folder: Path, where: str) -> Plan:
     places: dict[str, str] = {}
     weights, shapes = cache(_weights_sha256), cache(_shape_sha256)
     for placed, machine in _with_machines(experiment, folder, where):
-        model = models.setdefault(placed.point.model, model_path(placed.point.model, folder))
         with _Faults(where, placed):
+            model = models.setdefault(placed.point.model, model_path(placed.point.model, folder))
             point = with_settings_read(placed.point, folder)
             if point.said in places:
                 raise UsageError(f"{placed.place}: the same as {places[point.said]}")
@@ -151,6 +151,10 @@ class _Faults:
             raise UsageError(f"{self._where}{path}: {error.message}{instead}") from error
         if isinstance(error, UsageError):
             raise UsageError(f"{self._where}{error}") from error
+        if isinstance(error, OSError):
+            # A name that is too long, a folder that can't be looked into.
+            fault = f"{error.filename}: {error.strerror}"
+            raise UsageError(f"{self._where}{self._placed.place}: {fault}") from error
 
 
 def _sentences(experiment: Experiment, folder: Path, where: str) -> JudgedSentences | None:
