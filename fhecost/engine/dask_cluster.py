@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,7 @@ class DaskPool:
 
     def outcomes(
         self, work: Callable[[Task], Result], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome[Result]]]:
+    ) -> Generator[tuple[int, Outcome[Result]], None, None]:
         """See :class:`fhecost.engine.outcome.Runner`.
 
         Raises:
@@ -74,11 +74,11 @@ def _outcome(future: Any) -> Any:
         raise ImpossibleError(
             "the connection to the Dask scheduler is lost; what was finished is kept"
         )
-    error = future.exception()
-    if isinstance(error, distributed.KilledWorker):
-        tried = error.allowed_failures + 1
+    ended = future.exception()
+    if isinstance(ended, distributed.KilledWorker):
+        tried = ended.allowed_failures + 1
         return Lost(f"{tried} workers ended while they were at it, perhaps for their memory")
-    return Raised(error)
+    return Raised(ended)
 
 
 _ONE_AT_A_TIME = threading.Lock()

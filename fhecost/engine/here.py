@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from fhecost.engine.outcome import Outcome, Result, Task, outcome_of
 
@@ -12,7 +12,7 @@ class Here:
 
     def outcomes(
         self, work: Callable[[Task], Result], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome[Result]]]:
+    ) -> Generator[tuple[int, Outcome[Result]], None, None]:
         """See :class:`fhecost.engine.outcome.Runner`."""
         for place, task in enumerate(tasks):
             yield place, outcome_of(work, task)

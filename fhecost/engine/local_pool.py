@@ -13,7 +13,7 @@ import pickle
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
@@ -37,7 +37,7 @@ class LocalPool:
 
     def outcomes(
         self, work: Callable[[Task], Result], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome[Result]]]:
+    ) -> Generator[tuple[int, Outcome[Result]], None, None]:
         """See :class:`fhecost.engine.outcome.Runner`; a task is lost when it was so twice."""
         # Folders that workers make are in the one of this process, which outlives a killed worker.
         temporary_folder()
@@ -87,7 +87,7 @@ class _Crew(Generic[Task, Result]):
         self._lost: set[int] = set()
         self._workers: list[_Worker] = []
 
-    def outcomes(self) -> Iterator[tuple[int, Outcome[Result]]]:
+    def outcomes(self) -> Generator[tuple[int, Outcome[Result]], None, None]:
         """Each task's place and outcome, as they come."""
         while busy := self._busy():
             for worker in _ready(busy):

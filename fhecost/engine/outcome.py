@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -39,7 +39,7 @@ class Runner(Protocol):
 
     def outcomes(
         self, work: Callable[[Task], Result], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome[Result]]]:
+    ) -> Generator[tuple[int, Outcome[Result]], None, None]:
         """What becomes of ``work`` on each of ``tasks``, with its place among them, as they come.
 
         Closing it ends what still runs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -95,7 +96,8 @@ def _with_settings(point: Point) -> SavedSetting:
             why = f"the variant {point.variant_name} has none to change; fast and compact have"
             raise FieldError("settings", why)
     try:
-        changed = [replace(one, **dict(point.settings)) for one in saved.settings]
+        values: dict[str, Any] = dict(point.settings)
+        changed = [replace(one, **values) for one in saved.settings]
         return saved.changed(settings=tuple(changed))
     except ValidationError as error:
         raise FieldError("settings", first_of(all_validation_errors(error.errors()))) from error
@@ -138,16 +140,16 @@ def circuit_of(point: Point, steps: Collection[Step], model: str) -> PointCircui
     if "count" in steps and calibrated and heads is not None:
         counted = PredictedHeads(heads)
     elif "count" in steps:
-        of_head = point.scope == "head"
+        of_heads: dict[str, Any] = {"variant": variant, "heads": point.heads}
         request = shape_request(
             model,
             point.scope,
             seq_len=point.seq_len,
             bits=point.bits,
-            **{"variant": variant, "heads": point.heads} if of_head else {},
+            **of_heads if point.scope == "head" else {},
         )
         check_request(request)
-        if of_head and variant.state is None:
+        if point.scope == "head" and variant.state is None:
             why = "has no stated widths: it takes a model whose weights are at hand"
             raise FieldError("variant", why, variant.name)
         counted = PredictedShape(request)

@@ -14,7 +14,7 @@ from fhecost.errors import FhecostError, ImpossibleError, UsageError
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads, locate, profile_heads
 from fhecost.hardware.estimator import estimate
 from fhecost.heads.variants import Variant
-from fhecost.measurement.run_record import RunRecord
+from fhecost.measurement.run_record import Prediction, RunRecord
 from fhecost.measurement.timed_run import RunOptions, measure_compiled
 from fhecost.plain import bounded_line
 from fhecost.sweep.circuits import circuit_of
@@ -135,11 +135,9 @@ def _result(parts: _Parts, planned: Planned, status: Status, reason: str | None)
         of_machine = status_of(lambda: made.append(PointEstimate.of(estimate(circuit, machine))))
         if status == "done":
             status, reason = of_machine
-    predicted = (
-        []
-        if record is None or machine is None
-        else [one for one in record.predictions if one.hardware == machine.name]
-    )
+    predicted: Prediction | None = None
+    if record is not None and machine is not None:
+        predicted = next((one for one in record.predictions if one.hardware == machine.name), None)
     return SweepResult(
         key=planned.key,
         point=planned.point,
@@ -150,7 +148,7 @@ def _result(parts: _Parts, planned: Planned, status: Status, reason: str | None)
         compiled=None if parts.compiled is None else CircuitFigures.of(parts.compiled),
         accuracy=parts.accuracy,
         estimate=made[0] if made else None,
-        measured=None if record is None else MeasuredRun.of(record, *(predicted[:1] or [None])),
+        measured=None if record is None else MeasuredRun.of(record, predicted),
         provenance=planned.provenance,
     )
 
