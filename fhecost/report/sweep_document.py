@@ -11,6 +11,9 @@ from fhecost.sweep.records import SweepReport, SweepResult
 from fhecost.sweep.table import columns_of, rows_of
 from fhecost.units import duration, span
 
+_MOST_REASONS = 20
+"""That are printed; the file has them all."""
+
 
 def sweep_document(report: SweepReport) -> Document:
     """The counts, a table of all points, and why some have no figures."""
@@ -30,9 +33,9 @@ def _blocks(report: SweepReport) -> Iterator[Block]:
     )
     results = report.results
     yield Table(*_point_columns(results), *_figure_columns(results), fixed=0)
-    yield Refusals(
-        *(f"{one.point.title}: {one.status}: {one.reason}" for one in results if one.reason)
-    )
+    said = [f"{one.point.title}: {one.status}: {one.reason}" for one in results if one.reason]
+    more = len(said) - _MOST_REASONS
+    yield Refusals(*said[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else []))
     if any(one.measured is not None for one in results):
         yield Note("measured: median of the warm runs")
 
