@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 import dask
 import distributed
+from distributed.comm.addressing import get_address_host_port
 
 from fhecost.engine.local_pool import one_thread
 from fhecost.engine.memory import available_bytes
@@ -146,6 +148,9 @@ def cluster_at(scheduler: str) -> Iterator[DaskPool]:
         FieldError: no scheduler answers there.
     """
     try:
+        # A client that finds nobody tries on, and complains when the process ends.
+        host, port = get_address_host_port(scheduler)
+        socket.create_connection((host, port), _PATIENCE_S).close()
         client = distributed.Client(scheduler, timeout=_PATIENCE_S, set_as_default=False)
     except (OSError, ValueError, TypeError, TimeoutError) as error:
         why = f"no Dask scheduler answers there: {error}"
