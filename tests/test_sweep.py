@@ -396,7 +396,7 @@ def test_accuracy_is_that_of_the_command(write, tmp_path):
 @pytest.mark.slow
 def test_compiled_at_another_p_error_is_what_the_closed_form_says(write, tmp_path):
     pytest.importorskip("concrete", reason="needs the extra [concrete]")
-    grid = {"seq_len": 2, "bits": 2, "variant": ["compact", "reference", "fast"], "p_error": 1e-3}
+    grid = {"seq_len": 2, "bits": 3, "variant": ["compact", "reference", "fast"], "p_error": 1e-3}
     path = write({"steps": ["count", "compile"], "grid": grid})
     report = run_sweep(path, tmp_path / "r.jsonl")
     assert report.done == 3, [one.reason for one in report.results]

@@ -25,7 +25,7 @@ from fhecost.sweep.tasks import SweepTask, lost, run_task, tasks_of
 from fhecost.version import VERSION
 
 SHAPE_BYTES = 0.3e9
-"""Memory of a process that writes circuits down by their shape."""
+"""Memory of a process that writes circuits down by their shape; 0.07 to 0.13 GB were seen."""
 
 
 def run_sweep(
