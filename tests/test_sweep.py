@@ -591,6 +591,18 @@ def test_a_full_disk_ends_the_sweep_and_the_next_goes_on(
     assert path.read_bytes() == undisturbed
 
 
+def test_what_a_sweep_has_left_that_was_killed_while_it_put_lines_in_order_goes(
+    small, tmp_path, undisturbed, here
+):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(undisturbed)
+    (tmp_path / ".r.jsonl.abcdefgh.unfinished").write_bytes(undisturbed[:100])
+    os.utime(tmp_path / ".r.jsonl.abcdefgh.unfinished", (1e9, 1e9))
+    (tmp_path / ".r.jsonl.ijklmnop.unfinished").touch()
+    run_sweep(small, path, resume=True)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["r.jsonl", "small.yaml"]
+
+
 def test_no_room_for_a_second_copy_leaves_the_order_as_it_came(
     small, tmp_path, undisturbed, here, monkeypatch
 ):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fhecost.errors import UsageError
-from fhecost.files import AnyPath, checked, kept_elsewhere, write_atomically
+from fhecost.files import AnyPath, checked, kept_elsewhere, remove_abandoned, write_atomically
 from fhecost.json_lines import KeptLines, kept_lines, read_json_lines
 from fhecost.sweep.plan import Planned
 from fhecost.sweep.records import SweepResult
@@ -102,6 +102,8 @@ def results_file(path: Path, *, resume: bool) -> Iterator[ResultsFile]:
             results, or results and ``resume`` is false.
     """
     with kept_lines(path) as lines:
+        # Nobody else writes it now.
+        remove_abandoned(path.resolve(), 0.0)
         begun = path.is_file() and path.stat().st_size > 0
         if begun and not resume:
             raise UsageError(
