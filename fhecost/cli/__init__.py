@@ -9,7 +9,7 @@ from typing import Any, NoReturn, cast
 
 import typer
 
-from fhecost.cli import cache, circuits, costs, hardware, language, measure, search
+from fhecost.cli import cache, circuits, costs, hardware, language, measure, search, sweep
 from fhecost.cli.encodings import checked_arguments, write_plainly
 from fhecost.cli.options import option_of
 from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError, did_you_mean
@@ -31,7 +31,7 @@ app = typer.Typer(
 for command in (
     *(costs.estimate, costs.compare, costs.project, costs.report),
     *(circuits.profile, circuits.diff),
-    *(language.accuracy, language.generate, search.optimize),
+    *(language.accuracy, language.generate, search.optimize, sweep.sweep),
     *(measure.calibrate, measure.validate, measure.backtest),
 ):
     app.command()(command)

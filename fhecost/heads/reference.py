@@ -33,7 +33,7 @@ import numpy as np
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
 from fhecost.heads.operators import ClearOperators, Operators, Table
-from fhecost.heads.parameter_rules import USUAL
+from fhecost.heads.parameter_rules import USUAL, ParameterRules
 from fhecost.heads.stated import COVERED, REACH, StatedHeads, StatedMatrix, StatedShape
 from fhecost.quantization import (
     FloatArray,
@@ -221,9 +221,9 @@ class ReferenceHeads:
     """Several reference heads of a layer on one encrypted input."""
 
     heads: tuple[ReferenceHead, ...]
+    rules: ParameterRules = USUAL
 
     projected = False
-    rules = USUAL
 
     @property
     def n_bits(self) -> int:

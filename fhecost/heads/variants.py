@@ -128,12 +128,16 @@ def variant_of(saved: SavedSetting) -> Variant:
     return Variant(saved.name, saved.heads, saved.quantize, saved.state, bits=saved.bits)
 
 
-def variant_named(name: str) -> Variant:
+def variant_named(name: str | Variant) -> Variant:
     """The variant called ``name``, or that of a file of settings, a ``name`` in .json.
+
+    A variant itself is given back as it is.
 
     Raises:
         UsageError: no such variant or file, or the file holds no settings.
     """
+    if isinstance(name, Variant):
+        return name
     if name.endswith(".json"):
         return variant_of(load_setting(name))
     if name not in _VARIANTS:
