@@ -16,7 +16,8 @@ from pydantic import Field
 from fhecost.errors import ImpossibleError
 from fhecost.fields import FiniteNonNegative, Positive, Threads
 from fhecost.frozen import Frozen
-from fhecost.hardware import processor
+from fhecost.hardware import limits
+from fhecost.hardware.limits import Limits, this_limits
 from fhecost.hardware.processor import Processor, this_processor
 
 _PROBES_IN_A_ROW = 9
@@ -35,6 +36,9 @@ class Machine(Frozen):
     load_average: FiniteNonNegative
     cpu: Processor | None = Field(
         default=None, description="what tells it from others of its name; older records lack it"
+    )
+    limits: Limits | None = Field(
+        default=None, description="what of it the process might use; older records lack it"
     )
 
     def identity(self) -> Processor:
@@ -69,6 +73,7 @@ def this_machine() -> Machine:
         python=platform.python_version(),
         load_average=os.getloadavg()[0],
         cpu=cpu,
+        limits=this_limits(),
     )
 
 
@@ -83,7 +88,7 @@ def available_threads() -> int:
     Raises:
         ImpossibleError: the system doesn't tell.
     """
-    threads = processor.available_threads()
+    threads = limits.available_threads()
     if threads is None:
         raise ImpossibleError("the system doesn't tell how many threads it has")
     return threads
