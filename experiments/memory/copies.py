@@ -1,8 +1,9 @@
-"""How often a run holds its inputs, outputs and values: ``python experiments/memory/copies.py``.
+"""How often a run holds its inputs and outputs: ``python experiments/memory/copies.py``.
 
-Runs circuits without lookups, whose keys weigh nothing, each in a process of its own, and writes
-``copies.json`` beside this file: the most that the process held in each step, above what it held
-before it encrypted. Memory doesn't depend on what else the machine does. Some two minutes.
+Runs circuits without lookups, whose keys weigh nothing, and some with four lookups and large
+bootstrap keys, each in a process of its own, and writes ``copies.json`` beside this file: the most
+that the process held in each step, above what it held before it encrypted. Memory doesn't depend on
+what else the machine does. Cases that the file has are left out. Some four minutes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from fhecost.concrete.compilation import import_concrete
+from fhecost.concrete.reader import profile_circuit
 
 FOLDER = Path(__file__).parent
 KINDS: dict[str, Callable[[Any], Any]] = {
@@ -26,10 +28,12 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "sum of transposed": lambda x: np.sum(np.transpose(x), axis=1),
     "sum of three values": lambda x: np.sum((3 * x + 1) - x).reshape((1,)),
     "added to": lambda x: x + 1,
+    "four lookups": lambda x: (x[:1, :4] ** 2) // 128,
 }
-"""The input alone; a value as large beside it; several; an output as large."""
-SIDES = (16, 32, 56, 64, 72, 96, 128, 192)
-"""Rows and columns of the input."""
+"""The input alone; a value as large beside it; several; an output as large; keys beside it."""
+SIDES = (16, 32, 56, 64, 72, 96)
+KEYS_SIDES = (8, 15, 24, 30)
+"""Rows and columns of the input; fewer where its ciphertexts are those of wide lookups."""
 
 
 def memory_bytes(field: str) -> int:
@@ -43,14 +47,20 @@ def memory_bytes(field: str) -> int:
 def measured(kind: str, side: int) -> dict[str, Any]:
     """One circuit in this process."""
     fhe = import_concrete()
-    generator = np.random.default_rng(5)
-    inputset = [generator.integers(0, 8, (side, side)) for _ in range(3)]
-    inputset.append(np.full((side, side), 7))
+    generator, largest = np.random.default_rng(5), _largest(kind)
+    inputset = [generator.integers(0, largest + 1, (side, side)) for _ in range(3)]
+    inputset.append(np.full((side, side), largest))
     circuit = fhe.Compiler(KINDS[kind], {"x": "encrypted"}).compile(inputset)
     folder = FOLDER / f".{kind}-{side}"
     circuit.server.save(folder.with_suffix(".server.zip"))
     circuit.client.save(folder.with_suffix(".client.zip"))
-    return {"input_bytes": circuit.size_of_inputs, "output_bytes": circuit.size_of_outputs}
+    profile = profile_circuit(circuit, name=kind)
+    fields = ("bsk_bytes", "ksk_bytes", "input_bytes", "output_bytes")
+    return {field: getattr(profile, field) for field in fields}
+
+
+def _largest(kind: str) -> int:
+    return 127 if kind == "four lookups" else 7
 
 
 def ran(kind: str, side: int) -> dict[str, Any]:
@@ -80,15 +90,21 @@ def ran(kind: str, side: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure every case and write them down."""
-    cases = []
+    """Measure every case that isn't there, and write them down."""
+    path = FOLDER / "copies.json"
+    cases = json.loads(path.read_text())["cases"] if path.is_file() else []
+    done = {(case["kind"], case["shape"][0]) for case in cases}
     for kind in KINDS:
-        for side in SIDES:
+        for side in KEYS_SIDES if kind == "four lookups" else SIDES:
+            if (kind, side) in done:
+                continue
             parts: dict[str, Any] = {"kind": kind, "shape": [side, side]}
             for step in ("compile", "run"):
                 command = [sys.executable, __file__, step, kind, str(side)]
                 told = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE)
                 parts |= json.loads(told.stdout.splitlines()[-1])
+            for left in FOLDER.glob(".*.zip"):
+                left.unlink()
             cases.append(parts)
             last = parts["steps"]["decrypt"]["most_bytes"]
             print(
@@ -97,16 +113,12 @@ def main() -> None:
                 + f"  {last / parts['input_bytes']:.2f}",
                 flush=True,
             )
-    for left in FOLDER.glob(".*.zip"):
-        left.unlink()
-    content = {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            name: importlib.metadata.version(name) for name in ("concrete-python", "numpy")
-        },
-        "cases": cases,
-    }
-    (FOLDER / "copies.json").write_text(json.dumps(content, indent=1) + "\n")
+            versions = {
+                name: importlib.metadata.version(name) for name in ("concrete-python", "numpy")
+            }
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            content = {"finished": now, "versions": versions, "cases": cases}
+            path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
