@@ -160,7 +160,7 @@ def _least(found: Iterable[_Number | None]) -> _Number | None:
     return min((one for one in found if one is not None), default=None)
 
 
-def _changed(figure: Figure, **fields: float) -> Figure:
+def _changed(figure: Figure, **fields: float | None) -> Figure:
     return Figure(**{**dict(figure), **fields})
 
 

@@ -92,7 +92,7 @@ class ValidationReport(Frozen):
     wrong_runs: tuple[str, ...] = ()
     other_machines: tuple[str, ...] = ()
     not_alone: tuple[str, ...] = ()
-    summary_not_alone: Mapping[Quantity, ErrorSummary] = {}
+    summary_not_alone: Mapping[Judged, ErrorSummary] = {}
 
 
 def validate(
@@ -130,7 +130,7 @@ def validate(
     own = [row for row in rows if row.other_machine is None] or rows
     judged = [row for row in own if row.not_alone is None]
     apart = [row for row in own if row.not_alone is not None]
-    errors: dict[Judged, list[float]] = dict(_errors(judged))
+    errors = _errors(judged)
     errors["baseline"] = [row.baseline_error for row in judged if row.baseline_error is not None]
     return ValidationReport(
         fhecost_version=VERSION,
@@ -165,8 +165,8 @@ def validate(
     )
 
 
-def _errors(rows: Iterable[ValidationRow]) -> dict[Quantity, list[float]]:
-    found: dict[Quantity, list[float]] = {quantity: [] for quantity in get_args(Quantity)}
+def _errors(rows: Iterable[ValidationRow]) -> dict[Judged, list[float]]:
+    found: dict[Judged, list[float]] = {quantity: [] for quantity in get_args(Quantity)}
     for row in rows:
         found[row.quantity].append(row.error)
     return found
@@ -247,7 +247,7 @@ def _rows(
         "memory": times.peak_memory_bytes,
     }
     baseline = record.profile.complexity / units_per_s
-    disturbed: Mapping[str, str] = times.disturbed
+    disturbed = {str(step): said for step, said in times.disturbed.items()}
     for quantity, (predicted, pace) in _predicted(prediction).items():
         value, warm = measured[quantity], quantity == "warm"
         expected = before[0].get(quantity) if before else None
