@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from fhecost.measurement.cpu_use import CpuUse, Look, look
+from fhecost.measurement.probe_beside import ProbeBeside
 
 ALONE = CpuUse(
     cpus=2, wall_s=10.0, own_s=19.0, waited_s=0.2, others_s=0.3, stolen_s=0.0, throttled_s=0.0
@@ -127,3 +129,20 @@ def test_a_second_program_on_the_same_processor_is_seen():
     assert use.share < 0.75
     assert use.others_s > 0.25
     assert use.disturbances
+
+
+def test_the_probe_runs_beside_work_that_takes_long_enough():
+    with ProbeBeside(first_s=0.01, each_s=0.01) as probe:
+        time.sleep(1.0)
+    assert len(probe.seconds) > 1
+    assert all(0.001 < seconds < 5 for seconds in probe.seconds)
+    with ProbeBeside() as probe:
+        pass
+    assert probe.seconds == []
+
+
+def test_work_that_fails_ends_the_probe_too():
+    threads = threading.active_count()
+    with pytest.raises(RuntimeError, match="work"), ProbeBeside(first_s=0.001):
+        raise RuntimeError("the work failed")
+    assert threading.active_count() == threads

@@ -28,13 +28,18 @@ def derived() -> dict[str, float]:
     plain = [case for case in cases if case["kind"] in ("sum", "added to")]
     terms, held = [], []
     for case in plain:
-        small = case["input_bytes"] < RETURNED_BYTES
-        inputs = case["input_bytes"] * np.array([not small, small], dtype=float)
-        terms.append([1.0, *inputs, case["output_bytes"]])
+        moved = []
+        for size in (case["input_bytes"], case["output_bytes"]):
+            small = size < RETURNED_BYTES
+            moved += [size * (not small), size * small]
+        terms.append([1.0, *moved])
         held.append(most_bytes(case))
     rows, measured = np.array(terms), np.array(held)
     fitted = np.linalg.lstsq(rows / measured[:, None], np.ones(len(rows)), rcond=None)[0]
-    names = ("run_bytes", "input_copies", "small_input_copies", "output_copies")
+    names = (
+        "run_bytes",
+        *(f"{size}{of}_copies" for of in ("input", "output") for size in ("", "small_")),
+    )
     found = dict(zip(names, map(float, fitted), strict=True))
     beside = [
         (most_bytes(case) - case["bsk_bytes"] - found["run_bytes"]) / case["input_bytes"]

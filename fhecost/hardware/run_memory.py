@@ -8,9 +8,9 @@ keys are there as they were generated; their Fourier domain comes after it. So a
 
 where the values are what the lookups of the widest stage read and return. Memory of inputs below
 ``returned_bytes`` the C library keeps when it is freed: these count as often while the circuit runs
-as before it. All figures are those of ``hardware/concrete/memory.yaml``, measured with circuits
-without lookups, or with four of them, by ``experiments/memory/copies.py``; none is fitted to a run
-record.
+as before it, and such outputs more often. All figures are those of
+``hardware/concrete/memory.yaml``, measured with circuits without lookups, or with four of them, by
+``experiments/memory/copies.py``; none is fitted to a run record.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class RunMemory(Frozen):
     small_input_copies: AtLeastOneFigure
     computing_input_copies: AtLeastOneFigure
     output_copies: AtLeastOneFigure
+    small_output_copies: AtLeastOneFigure
     returned_bytes: PositiveFigure
 
     def bytes_beside(self, circuit: Workload, fourier_keys_bytes: float) -> float:
@@ -47,9 +48,12 @@ class RunMemory(Frozen):
             circuit: what runs.
             fourier_keys_bytes: the bootstrap keys in the Fourier domain, and what making them took.
         """
-        small = circuit.input_bytes < self.returned_bytes.value
+        kept_bytes = self.returned_bytes.value
+        small = circuit.input_bytes < kept_bytes
         first = self.small_input_copies if small else self.input_copies
         later = self.small_input_copies if small else self.computing_input_copies
+        small = circuit.output_bytes < kept_bytes
+        out = self.small_output_copies if small else self.output_copies
         values = max(
             (stage.parallel_width * value_bytes(stage) for stage in circuit.stages if stage.pbs),
             default=0,
@@ -60,7 +64,7 @@ class RunMemory(Frozen):
                 first.value * circuit.input_bytes,
                 fourier_keys_bytes + later.value * circuit.input_bytes + values,
             )
-            + self.output_copies.value * circuit.output_bytes
+            + out.value * circuit.output_bytes
         )
 
 

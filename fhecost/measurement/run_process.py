@@ -18,6 +18,7 @@ import numpy as np
 from fhecost.concrete.compilation import import_concrete
 from fhecost.measurement.cpu_use import Look, look
 from fhecost.measurement.machine import peak_memory_bytes, settled_probe_seconds
+from fhecost.measurement.probe_beside import ProbeBeside
 
 
 def run(folder: Path) -> None:
@@ -37,12 +38,14 @@ def run(folder: Path) -> None:
     def evaluate() -> Any:
         return server.run(*arguments, evaluation_keys=client.evaluation_keys)
 
-    seconds, uses = [], []
+    seconds, uses, beside = [], [], []
     for number in range(request["warm_runs"] + 1):
         step = (
             "running cold" if number == 0 else f"running warm, {number} of {request['warm_runs']}"
         )
-        run_s, (before, after), result = _timed(step, evaluate)
+        with ProbeBeside() as probe:
+            run_s, (before, after), result = _timed(step, evaluate)
+        beside.append(probe.seconds)
         seconds.append(run_s)
         probes.append(settled_probe_seconds())
         uses.append(before.until(after, look()).model_dump())
@@ -62,6 +65,7 @@ def run(folder: Path) -> None:
         "keygen_cpu": keygen[0].until(keygen[1]).model_dump(),
         "cold_cpu": uses[0],
         "warm_cpu": uses[1:],
+        "warm_probe_s": beside[1:],
     }
     (folder / "times.json").write_text(json.dumps(times), encoding="utf-8")
 

@@ -119,7 +119,8 @@ class RunTimes(Frozen):
     computation on one thread, before the keys are made and after each run: they tell a machine that
     changed its speed. ``start_memory_bytes`` is what the process held before it made keys.
     ``keygen_cpu``, ``cold_cpu`` and ``warm_cpu``, one for each of ``warm_s``, say what these steps
-    had of the processors; older records lack them.
+    had of the processors; ``warm_probe_s`` are times of the same fixed computation beside the lookups
+    of each warm run, in seconds that it had of a processor. Older records lack them.
     """
 
     threads: Positive
@@ -135,12 +136,15 @@ class RunTimes(Frozen):
     keygen_cpu: CpuUse | None = None
     cold_cpu: CpuUse | None = None
     warm_cpu: tuple[CpuUse, ...] = ()
+    warm_probe_s: tuple[tuple[Seconds, ...], ...] = ()
 
     @model_validator(mode="after")
-    def _each_warm_run_has_its_use(self) -> Self:
-        if len(self.warm_cpu) not in (0, len(self.warm_s)):
-            runs = len(self.warm_s)
-            raise inconsistent("warm_cpu", f"says {len(self.warm_cpu)} of {runs} warm runs")
+    def _each_warm_run_has_its_own(self) -> Self:
+        runs = len(self.warm_s)
+        for field in ("warm_cpu", "warm_probe_s"):
+            said = len(getattr(self, field))
+            if said not in (0, runs):
+                raise inconsistent(field, f"says {said} of {runs} warm runs")
         return self
 
     @model_validator(mode="after")
@@ -184,6 +188,12 @@ class RunTimes(Frozen):
             for step, use in steps.items()
             if use is not None and use.disturbances
         )
+
+    @property
+    def probe_beside_s(self) -> float | None:
+        """Median of the probes beside warm runs; None where these were too short for one."""
+        found = [seconds for run in self.warm_probe_s for seconds in run]
+        return statistics.median(found) if found else None
 
     @property
     def probe_mean_s(self) -> float | None:

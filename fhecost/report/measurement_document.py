@@ -211,6 +211,12 @@ def _of_the_processors(record: RunRecord) -> Iterator[Note]:
     if shares and all(one is not None for one in shares):
         each = ", ".join(share(one) for one in shares if one is not None)
         yield Note(f"of the processors' time that they were ready for, warm runs had {each}")
+    beside, around = record.times.probe_beside_s, record.times.probe_mean_s
+    if beside is not None and around is not None:
+        yield Note(
+            f"the probe took {duration(beside)} of a processor beside the lookups of warm runs, "
+            f"{duration(around)} around them"
+        )
     limits = record.machine.limits
     if limits is not None and limits.thread_share < 1:
         yield Note(f"a quota left the process {limits.quota_cpus:g} processors' time")
