@@ -119,8 +119,8 @@ class RunTimes(Frozen):
     computation on one thread, before the keys are made and after each run: they tell a machine that
     changed its speed. ``start_memory_bytes`` is what the process held before it made keys.
     ``keygen_cpu``, ``cold_cpu`` and ``warm_cpu``, one for each of ``warm_s``, say what these steps
-    had of the processors; ``warm_probe_s`` are times of the same fixed computation beside the lookups
-    of each warm run, in seconds that it had of a processor. Older records lack them.
+    had of the processors; ``warm_probe_s`` are times of the same computation beside the lookups of
+    each warm run, in seconds that it had of a processor. Older records lack them.
     """
 
     threads: Positive
