@@ -33,6 +33,7 @@ from fhecost.hardware.latency_model import (
 from fhecost.hardware.memory import Held
 from fhecost.hardware.profile import Kind
 from fhecost.hardware.refusals import largest_size, memory_refusal
+from fhecost.hardware.run_memory import run_memory
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, weakest
 
 
@@ -115,9 +116,11 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
 
         key generation = (e per byte of BSK + f per key-product unit)/T + (g per byte of KSK)
         cold run       = warm run + (h per key-conversion unit) + (i per byte of BSK)
-        peak memory    = process + ``bsk_copies`` * BSK + ``ksk_copies`` * KSK + ciphertexts
+        peak memory    = process + BSK + ``ksk_copies`` * KSK + run
 
-    fitted by ``fhecost.measurement.fit``; a machine without these figures predicts none.
+    fitted by ``fhecost.measurement.fit``; a machine without these figures predicts none. What a run
+    holds besides, (``bsk_copies`` - 1) * BSK and copies of its ciphertexts, is in
+    :mod:`fhecost.hardware.run_memory`.
 
     All constants hold at the speed that the machine had when it was calibrated. ``probe_s``, where
     it is known, is what one fixed computation took then: ``fhecost.measurement.run_record``
@@ -139,10 +142,9 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
 
     def refusal(self, circuit: Workload, figures: CpuFigures) -> str | None:
         """A machine without the memory for the keys can't run the circuit."""
-        # The bootstrap key is held twice: as generated, and in the Fourier domain. Ciphertexts
-        # between the stages come on top, so this is a lower bound.
-        needed = 2 * circuit.bsk_bytes + circuit.ksk_bytes
-        needed += circuit.input_bytes + circuit.output_bytes
+        # The bootstrap key is held twice: as generated, and in the Fourier domain.
+        keys = circuit.bsk_bytes + circuit.ksk_bytes
+        needed = keys + run_memory().bytes_beside(circuit, circuit.bsk_bytes)
         return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
 
     def held(self, circuit: Workload, figures: CpuFigures) -> Held:
@@ -171,10 +173,9 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
             + known["conversion_unit_s"] * conversions
             + known["conversion_byte_s"] * circuit.bsk_bytes,
             peak_memory_bytes=known["process_memory_bytes"]
-            + known["bsk_copies"] * circuit.bsk_bytes
+            + circuit.bsk_bytes
             + known["ksk_copies"] * circuit.ksk_bytes
-            + circuit.input_bytes
-            + circuit.output_bytes,
+            + run_memory().bytes_beside(circuit, (known["bsk_copies"] - 1) * circuit.bsk_bytes),
         )
 
     def alone_s(self, stage: Stage, figures: CpuFigures) -> float:

@@ -39,7 +39,7 @@ def memory_use(
         capacity: memory of a device in bytes, None where that isn't known.
         link: bytes a second between host and devices, None where that isn't known.
     """
-    tile_bytes = held.lanes * max(map(_value_bytes, circuit.stages), default=0)
+    tile_bytes = held.lanes * max(map(value_bytes, circuit.stages), default=0)
     data_bytes = circuit.input_bytes + circuit.output_bytes
     at_once = list(map(stage_bytes, circuit.stages))
     widest = max(range(len(at_once)), key=at_once.__getitem__)
@@ -111,7 +111,7 @@ def spill_s(use: MemoryUse | None, link: Figure | None) -> float:
     return use.spilled_bytes / link.lowest
 
 
-def _value_bytes(stage: Stage) -> int:
+def value_bytes(stage: Stage) -> int:
     """What a lookup of the stage reads and returns, the largest of them."""
     read = dimensions_read(stage)
     made = [use.parameters.output_lwe_dimension for use in stage.pbs]

@@ -154,6 +154,7 @@ def measure_circuit(
         calibration=_of_this_machine(hardware, machine),
         times=times,
         load_after=os.getloadavg()[0],
+        not_alone=times.not_alone,
         values=outputs.size,
         wrong_values=int(np.count_nonzero(outputs != np.asarray(expected))),
     )
