@@ -20,6 +20,8 @@ from fhecost.hardware import processor
 from fhecost.hardware.processor import Processor, this_processor
 
 _PROBES_IN_A_ROW = 9
+_OF_THE_MOMENT = frozenset({"load_average"})
+"""What a machine says of itself that another run on it needn't share."""
 _VENDORS = {"AMD": "AuthenticAMD", "Intel": "GenuineIntel"}
 
 
@@ -36,6 +38,11 @@ class Machine(Frozen):
     cpu: Processor | None = Field(
         default=None, description="what tells it from others of its name; older records lack it"
     )
+
+    def differences(self, other: Machine) -> list[str]:
+        """The fields that tell the two apart, but for what is of the moment."""
+        fields = sorted(set(type(self).model_fields) - _OF_THE_MOMENT)
+        return [name for name in fields if getattr(self, name) != getattr(other, name)]
 
     def identity(self) -> Processor:
         """What tells this machine from others of its name, as far as the record says.
