@@ -23,6 +23,8 @@ from fhecost.units import duration
 
 _KILLED = -9
 _ERRORS = "errors.txt"
+_LOADED_S = 300.0
+"""Loading Concrete takes one or two."""
 
 
 class OutOfMemoryError(ImpossibleError):
@@ -93,14 +95,23 @@ class Forks:
         return read_model(folder / "times.json", StepTimes)
 
     def _status_of(self, folder: Path, most_s: float) -> int:
-        given, answers = self._process.stdin, self._process.stdout
+        given = self._process.stdin
         assert given is not None
-        assert answers is not None
         try:
             given.write(f"{folder}\n")
             given.flush()
         except BrokenPipeError as error:
             raise self._ended() from error
+        return int(self.answer(most_s))
+
+    def answer(self, most_s: float) -> str:
+        """The next line that the process prints.
+
+        Raises:
+            ImpossibleError: it has ended, or there is none within ``most_s`` seconds.
+        """
+        answers = self._process.stdout
+        assert answers is not None
         with selectors.DefaultSelector() as selector:
             selector.register(answers, selectors.EVENT_READ)
             if not selector.select(most_s):
@@ -108,7 +119,7 @@ class Forks:
         line = answers.readline()
         if not line:
             raise self._ended()
-        return int(line)
+        return line.strip()
 
     def _ended(self) -> ImpossibleError:
         why = _last_line(self._folder / _ERRORS)
@@ -122,7 +133,11 @@ def _last_line(path: Path) -> str:
 
 @contextmanager
 def forks(threads: int) -> Iterator[Forks]:
-    """What runs circuits on ``threads`` threads, each in a process as good as new."""
+    """What runs circuits on ``threads`` threads, each in a process as good as new.
+
+    Raises:
+        ImpossibleError: there is no such process.
+    """
     with removed_folder("forks-") as folder:
         environment = child_environment(
             folder, OMP_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads)
@@ -139,7 +154,9 @@ def forks(threads: int) -> Iterator[Forks]:
             ) as process,
         ):
             try:
-                yield Forks(process, folder, threads)
+                made = Forks(process, folder, threads)
+                made.answer(_LOADED_S)
+                yield made
             finally:
                 # A step that is at work ends with it.
                 process.kill()

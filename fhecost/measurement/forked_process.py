@@ -1,8 +1,9 @@
 """The process that the steps of a calibration are forked from, a child of :mod:`fhecost.processes`.
 
 Loading Concrete takes longer than many a step; a fork of a process that has just loaded it, and
-done nothing else, begins as a new one does. It reads the folder of a step from each line of its
-standard input, and answers with a line when that step has ended: its exit status. A step finds
+done nothing else, begins as a new one does. It prints a line when it is ready, reads the folder of
+a step from each line of its standard input, and answers with a line when that step has ended: its
+exit status. A step finds
 ``server.zip``, ``client.zip``, ``inputs.npz`` and ``request.json`` in its folder, and leaves
 ``times.json``, the fields of :class:`fhecost.measurement.forked.StepTimes`; what goes wrong is in
 ``output.txt``.
@@ -36,6 +37,7 @@ def main() -> None:
     """Take one step after the other, each in a fork, until standard input ends."""
     fhe = import_concrete()
     new_process_bytes = peak_memory_bytes()
+    print("ready", flush=True)
     for line in sys.stdin:
         folder = Path(line.rstrip("\n"))
         served_by = os.getpid()
