@@ -277,6 +277,13 @@ def test_a_system_that_doesnt_tell_isnt_quiet(monkeypatch):
     assert Watch().others() is None
 
 
+def test_a_system_that_counts_nothing_isnt_quiet(monkeypatch):
+    clock = Clock(monkeypatch, [])
+    watch = Watch()
+    clock.now, clock.own = 10.0, 9.0
+    assert watch.others() is None
+
+
 def test_a_process_that_is_at_work_is_seen(monkeypatch):
     """This very process, as if it were another's."""
     monkeypatch.setattr("fhecost.measurement.others._own_s", lambda children: 0.0)
