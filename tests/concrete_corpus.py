@@ -529,6 +529,10 @@ case("broadcasting", broadcasting, (0, 3, 2), (0, 3, 3))
 case("bubble sort", bubble_sort, (0, 7, 4))
 case("game of life", game_of_life, (0, 1, 4, 4))
 case("hamming distance", hamming_distance, NIBBLE, NIBBLE)
+case(
+    "hamming distance, words side by side", hamming_distance, NIBBLE, NIBBLE,
+    bitwise_strategy_preference=[fhe.BitwiseStrategy.ONE_TLU_PROMOTED],
+)  # fmt: skip
 case("nearest neighbours", nearest_neighbours, (0, 7, 2))
 case("decision tree", decision_tree, NIBBLE, NIBBLE, NIBBLE)
 case("small network", small_network, (0, 7, 2))

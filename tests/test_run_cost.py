@@ -9,7 +9,7 @@ from fhecost.hardware.library import load_hardware
 from fhecost.hardware.what_if import with_figures
 from fhecost.measurement.machine import this_machine
 from fhecost.measurement.records import Microbenchmark, TransferSample
-from fhecost.measurement.transfer_fit import fit_transfers
+from fhecost.measurement.transfer_fit import CONSTANTS, fit_transfers
 
 CPU, H100, FPGA, ASIC = (
     load_hardware(name)[0] for name in ("epyc-zen4-2", "h100", "hpu-v80", "strix")
@@ -36,21 +36,16 @@ def addition(input_bytes: int = 8208, output_bytes: int = 4104) -> CircuitProfil
 
 def test_a_run_on_a_cpu_costs_its_start_and_each_byte():
     figures = {name: figure.value for name, figure in CPU.figures.items()}
-    made = estimate(addition(), CPU)
-    expected = figures["run_s"] + figures["transfer_byte_s"] * (8208 + 4104)
-    assert made.by_operation_s["transfer"] == pytest.approx(expected)
-    assert made.latency_s > 0.5e-3
-    large = figures["large_transfer_bytes"]
-    more = estimate(addition(int(large) + 1000, int(large) + 500), CPU).by_operation_s["transfer"]
-    assert more == pytest.approx(
-        figures["run_s"]
-        + figures["transfer_byte_s"] * (2 * int(large) + 1500)
-        + figures["large_transfer_byte_s"] * 1500
-    )
+    run, taken, given, fresh = (figures[name] for name in CONSTANTS)
+    for inputs, outputs in ((8208, 4104), (5000, 9_000_000)):
+        made = estimate(addition(inputs, outputs), CPU)
+        expected = run + taken * inputs + given * outputs + fresh * max(inputs, outputs)
+        assert made.by_operation_s["transfer"] == pytest.approx(expected)
+        assert made.latency_s > 0.5e-3
 
 
 def test_a_machine_without_the_figures_says_that_it_leaves_them_out():
-    without = {n: f for n, f in CPU.figures.items() if n not in ("run_s", "transfer_byte_s")}
+    without = {n: f for n, f in CPU.figures.items() if n not in ("run_s", "input_byte_s")}
     made = estimate(addition(), CPU.changed(figures=without))
     assert made.by_operation_s["transfer"] is None
     kernels = {name: figure for name, figure in H100.figures.items() if name != "launch_s"}
@@ -78,17 +73,19 @@ def test_operations_that_are_no_circuit_are_no_run():
     assert estimate(addition(0, 0), H100).by_operation_s["transfer"] == 0
 
 
-def imagined(run_s: float, byte_s: float, large: float, more_s: float) -> Microbenchmark:
+def imagined(run_s: float, input_s: float, output_s: float, fresh_s: float) -> Microbenchmark:
     """Raw times of a machine with these constants, each torus element taking 1 ns."""
     sizes = [2**power for power in range(12, 26)]
     pairs = [(size, size) for size in sizes] + [(size, 4096) for size in sizes]
+    pairs += [(4096, size) for size in sizes]
     samples = [
         TransferSample(
             threads=2,
             seconds=(
                 run_s
-                + byte_s * sum(pair)
-                + more_s * sum(max(0.0, size - large) for size in pair)
+                + input_s * pair[0]
+                + output_s * pair[1]
+                + fresh_s * max(pair)
                 + 1e-9 * (pair[0] // 8),
             ),
             input_bytes=pair[0],
@@ -108,20 +105,21 @@ def imagined(run_s: float, byte_s: float, large: float, more_s: float) -> Microb
 
 
 def test_the_fit_finds_the_constants_of_a_machine():
-    fit = fit_transfers(imagined(1e-3, 1e-9, 4e6, 3e-9), 1e-9)
-    assert fit.constants["run_s"] == pytest.approx(1e-3, rel=1e-6)
-    assert fit.constants["transfer_byte_s"] == pytest.approx(1e-9, rel=1e-6)
-    assert fit.large_transfer_bytes == 4e6
-    assert fit.constants["large_transfer_byte_s"] == pytest.approx(3e-9, rel=1e-6)
+    told = (1e-3, 2e-9, 0.5e-9, 3e-9)
+    fit = fit_transfers(imagined(*told), 1e-9)
+    assert [fit.constants[name] for name in CONSTANTS] == pytest.approx(told, rel=1e-6)
     assert fit.spread < 1e-6
 
 
 def test_too_few_samples_or_impossible_ones_are_refused():
-    whole = imagined(1e-3, 1e-9, 4e6, 3e-9)
+    whole = imagined(1e-3, 2e-9, 0.5e-9, 3e-9)
     with pytest.raises(UsageError, match="at least 5 circuits without lookups"):
         fit_transfers(whole.changed(transfers=whole.transfers[:4]), 1e-9)
     with pytest.raises(UsageError, match="longer than their linear operations"):
         fit_transfers(whole, 1.0)
+    taken = tuple(one for one in whole.transfers if one.input_bytes > one.output_bytes)
+    with pytest.raises(UsageError, match="more inputs than outputs, and with fewer"):
+        fit_transfers(whole.changed(transfers=taken), 1e-9)
 
 
 def test_what_is_supposed_of_a_run_counts():

@@ -38,8 +38,8 @@ _VECTOR = frozenset(
     {"fourier_unit_s", "external_product_unit_s", "key_switch_unit_s", "conversion_unit_s"}
 )
 _MEMORY = frozenset(
-    {"linear_element_s", "key_byte_s", "conversion_byte_s", "transfer_byte_s"}
-    | {"large_transfer_byte_s"}
+    {"linear_element_s", "key_byte_s", "conversion_byte_s", "input_byte_s"}
+    | {"output_byte_s", "fresh_byte_s"}
 )
 _OF_ONE_MACHINE = frozenset(
     {"probe_s", "memory_bytes", "memory_bandwidth_bytes_per_s", "price_usd_per_hour", "power_w"}

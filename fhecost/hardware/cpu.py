@@ -51,11 +51,11 @@ class CpuFigures(ExtrapolatedFigures):
         description="a linear operation, by torus element of its ciphertext"
     )
     run_s: Figure | None = optional("a run's own cost, whatever it computes")
-    transfer_byte_s: Figure | None = optional("taking in or handing out a byte")
-    large_transfer_bytes: PositiveFigure | None = optional(
-        "size of all inputs, or all outputs, from which a byte takes longer"
+    input_byte_s: Figure | None = optional("taking in a byte")
+    output_byte_s: Figure | None = optional("handing out a byte")
+    fresh_byte_s: Figure | None = optional(
+        "memory that the system gives a run anew, by byte of its inputs or outputs, the larger"
     )
-    large_transfer_byte_s: Figure | None = optional("what a byte beyond that takes longer")
     keygen_bsk_byte_s: Figure | None = optional("making a byte of a bootstrap key")
     keygen_product_unit_s: Figure | None = optional(
         "a multiplication of the products that make a bootstrap key"
@@ -103,10 +103,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     Where the memory's bandwidth is known, a stage's PBS take no less than streaming the bootstrap
     key once for each of them takes: many cores share what one has alone.
 
-    Inputs and outputs are copied: a run takes r, each byte of either t, and each byte of either
-    beyond S another u (``run_s``, ``transfer_byte_s``, ``large_transfer_bytes``,
-    ``large_transfer_byte_s``, fitted by ``fhecost.measurement.transfer_fit``); a machine without
-    these figures leaves them out.
+    Inputs and outputs are copied: a run with I bytes of inputs and O of outputs takes
+    r + s*I + t*O + u*max(I, O) for that, since the smaller of them finds memory that the larger
+    has used (``run_s``, ``input_byte_s``, ``output_byte_s``, ``fresh_byte_s``, fitted by
+    ``fhecost.measurement.transfer_fit``); a machine without these figures leaves them out.
 
     Left out: cache misses while bootstrap keys stream from memory (they are inside a and b as an
     average), and the start of each parallel loop.
@@ -201,23 +201,23 @@ def _streamed(stage: str, operation: Operation, count: int, one: Figure, case: C
 
 
 def _transfer_figures(figures: CpuFigures) -> tuple[Figure, Figure, Figure, Figure] | None:
-    """What inputs and outputs cost: a run, a byte, from which size on more, and how much more."""
-    run, byte = figures.run_s, figures.transfer_byte_s
-    size, more = figures.large_transfer_bytes, figures.large_transfer_byte_s
-    if run is None or byte is None or size is None or more is None:
+    """What inputs and outputs cost: a run, a byte of each, and one of memory for the larger."""
+    run, fresh = figures.run_s, figures.fresh_byte_s
+    taken, given = figures.input_byte_s, figures.output_byte_s
+    if run is None or taken is None or given is None or fresh is None:
         return None
-    return run, byte, size, more
+    return run, taken, given, fresh
 
 
 def _transfer_costs(circuit: Workload, figures: CpuFigures, case: Case) -> Iterator[Cost]:
     known = _transfer_figures(figures)
-    sizes = circuit.input_bytes, circuit.output_bytes
+    inputs, outputs = circuit.input_bytes, circuit.output_bytes
     # Operations that are no circuit take and return nothing, and are no run.
-    if known is None or not any(sizes):
+    if known is None or not (inputs or outputs):
         return
-    run, byte, large, more = known
-    seconds = case.cost(run) + case.cost(byte) * sum(sizes)
-    seconds += case.cost(more) * sum(max(0.0, size - large.value) for size in sizes)
+    run, taken, given, fresh = known
+    seconds = case.cost(run) + case.cost(taken) * inputs + case.cost(given) * outputs
+    seconds += case.cost(fresh) * max(inputs, outputs)
     yield Cost(IN_AND_OUT, "transfer", seconds, Bottleneck.TRANSFER, weakest(*known))
 
 

@@ -222,7 +222,6 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
             moved = fit_transfers(microbenchmark, fit.linear_element_s)
         for name, value in moved.constants.items():
             figures[name] = of_fit(moved, name, value, min(moved.spread, _MOST_SPREAD))
-        figures["large_transfer_bytes"] = _figure(moved.large_transfer_bytes, "calibrated", ref)
     if microbenchmark.usual_probe_s is not None:
         figures["probe_s"] = _figure(microbenchmark.usual_probe_s, "measured", ref)
     gigabytes = machine.memory_bytes / 2**30

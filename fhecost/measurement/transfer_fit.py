@@ -3,10 +3,11 @@
 Non-negative least squares on relative errors, over samples with I bytes of inputs and O of
 outputs::
 
-    time of a run - linear operations = r + t (I + O) + u (max(0, I - S) + max(0, O - S))
+    time of a run - linear operations = r + s I + t O + u max(I, O)
 
-S is the one of some sizes with the least error. Beyond it copies outgrow what the processor and the
-C library keep at hand: a byte takes some four times as long.
+The last term is memory that the system hands out anew in each run: a run's page faults are some
+seven times the larger of inputs and outputs and once the smaller, which mostly finds what the
+other has used (``experiments/microbenchmarks/page_faults.py``).
 """
 
 from __future__ import annotations
@@ -17,12 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fhecost.errors import UsageError
-from fhecost.measurement.least_squares import Fitted, fit_non_negative
+from fhecost.measurement.least_squares import fit_non_negative
 from fhecost.measurement.records import Microbenchmark
 
-CONSTANTS = ("run_s", "transfer_byte_s", "large_transfer_byte_s")
-_SIZES = tuple(2.0 ** (power / 2) * 1e6 for power in range(13))
-"""One to 64 megabytes."""
+CONSTANTS = ("run_s", "input_byte_s", "output_byte_s", "fresh_byte_s")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class TransferFit:
     """
 
     constants: Mapping[str, float]
-    large_transfer_bytes: float
     spread: float
     standard_errors: Mapping[str, float]
     upper_bounds: Mapping[str, float]
@@ -44,8 +42,8 @@ def fit_transfers(microbenchmark: Microbenchmark, linear_element_s: float) -> Tr
     """Fit the constants; ``linear_element_s`` is what a torus element of linear operations takes.
 
     Raises:
-        UsageError: fewer than five samples, none of a megabyte and more, or one is shorter than
-            its linear operations.
+        UsageError: fewer than five samples, one is shorter than its linear operations, or inputs
+            or outputs are nowhere the larger.
     """
     samples = microbenchmark.transfers
     if len(samples) < 5:
@@ -55,23 +53,14 @@ def fit_transfers(microbenchmark: Microbenchmark, linear_element_s: float) -> Tr
     left = measured - linear_element_s * elements
     if left.min() <= 0:
         raise UsageError("a fit needs runs that take longer than their linear operations")
-    sizes = np.array([(sample.input_bytes, sample.output_bytes) for sample in samples], dtype=float)
-
-    def fitted(large: float) -> Fitted:
-        beyond = np.maximum(0.0, sizes - large).sum(axis=1)
-        terms = np.stack([np.ones(len(sizes)), sizes.sum(axis=1), beyond], axis=1)
-        return fit_non_negative(CONSTANTS, terms, left, measured)
-
-    # Of a size that no sample reaches nothing is known beyond it.
-    reached = [size for size in _SIZES if size < sizes.max()]
-    if not reached:
-        raise UsageError("a fit needs runs with more than a megabyte of inputs or outputs")
-    large, made = min(
-        ((size, fitted(size)) for size in reached), key=lambda found: (found[1].errors ** 2).sum()
-    )
+    inputs = np.array([float(sample.input_bytes) for sample in samples])
+    outputs = np.array([float(sample.output_bytes) for sample in samples])
+    if not ((inputs > outputs).any() and (outputs > inputs).any()):
+        raise UsageError("a fit needs circuits with more inputs than outputs, and with fewer")
+    terms = np.stack([np.ones_like(inputs), inputs, outputs, np.maximum(inputs, outputs)], axis=1)
+    made = fit_non_negative(CONSTANTS, terms, left, measured)
     return TransferFit(
         constants=dict(zip(CONSTANTS, made.constants.tolist(), strict=True)),
-        large_transfer_bytes=large,
         spread=made.spread,
         standard_errors=made.standard_errors,
         upper_bounds=made.upper_bounds,
