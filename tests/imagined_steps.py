@@ -45,8 +45,8 @@ class ImaginedMachine:
             "Watch": lambda children: SimpleNamespace(others=lambda: next(self.others, 0.0)),
             "wait_for_quiet": self.wait_for_quiet,
             "now": lambda: f"{self.day}T10:20:30+00:00",
-            "_compiled": lambda case, values: SimpleNamespace(transfer=case),
-            "_sample": self.transfer_sample,
+            "transfer_circuit": lambda case: (SimpleNamespace(transfer=case), np.zeros(1)),
+            "transfer_sample": self.transfer_sample,
             "import_concrete": lambda: None,
         }
         for name, value in replaced.items():
@@ -116,12 +116,12 @@ class ImaginedMachine:
             peak_memory_bytes=345_000_000 + peak,
         )
 
-    def transfer_sample(self, circuit, times):
+    def transfer_sample(self, circuit, times, probes):
         inputs, outputs = 4104 * circuit.transfer.inputs, 4104 * circuit.transfer.outputs
         return TransferSample(
             threads=self.threads,
             seconds=(RUN_S + BYTE_S * (inputs + outputs),) * len(times.warm_s),
-            probes_s=times.probe_s[2:],
+            probes_s=probes,
             input_bytes=inputs,
             output_bytes=outputs,
             elements=0,

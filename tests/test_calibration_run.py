@@ -22,6 +22,11 @@ from tests.imagined_steps import CONSTANTS, EFFICIENCY, LINEAR_S, PROBE_S, Imagi
 MEMORY = 24 * 2**30
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_disks(monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda handle: None)
+
+
 @pytest.fixture
 def machine(monkeypatch):
     return ImaginedMachine(monkeypatch)

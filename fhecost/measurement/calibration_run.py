@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import numpy as np
-
 from fhecost.concrete.compilation import import_concrete
 from fhecost.errors import UsageError
 from fhecost.fields import Count
@@ -46,7 +44,7 @@ from fhecost.measurement.records import (
     save_microbenchmark,
 )
 from fhecost.measurement.single_circuits import SingleCircuit, compile_case
-from fhecost.measurement.transfers import _LARGEST, _compiled, _sample
+from fhecost.measurement.transfers import transfer_circuit, transfer_sample
 from fhecost.progress import Expect, Progress, silent
 
 BEFORE, AFTER = "before", "after"
@@ -132,12 +130,10 @@ class _Sitting:
     def _measured(self, step: Step, so_far: Microbenchmark) -> tuple[Microbenchmark, float | None]:
         """``so_far`` and more, and the probe; without one where the step can't be taken here."""
         if isinstance(step.case, TransferCase):
-            values = np.arange(step.case.inputs) % (_LARGEST + 1)
-            circuit = _compiled(step.case, values)
+            circuit, values = transfer_circuit(step.case)
             times = self.forks.run(circuit, [values], step.repeats, step.most_s)
-            # One before the keys, one after the cold run, and one for each warm run.
-            probes = (times.probe_s,) * (2 + len(times.times.warm_s))
-            moved = _sample(circuit, times.times.changed(probe_s=probes))
+            probes = (times.probe_s,) * len(times.times.warm_s)
+            moved = transfer_sample(circuit, times.times, probes)
             return so_far.changed(transfers=(*so_far.transfers, moved)), times.probe_s
         single = compile_case(step.case, step.lookups)
         if single is None:
