@@ -14,10 +14,10 @@ from __future__ import annotations
 import importlib.metadata
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from fhecost.concrete.compilation import import_concrete
 from fhecost.errors import UsageError
@@ -51,7 +51,7 @@ BEFORE, AFTER = "before", "after"
 _WAIT_S, _THOROUGH_WAIT_S = 60.0, 300.0
 """The most that waiting for others, and doing steps again, may take."""
 
-AnySample = TypeVar("AnySample", LookupSample, LinearSample)
+AnySample = LookupSample | LinearSample
 
 
 class BegunCalibration(Frozen):
@@ -250,7 +250,7 @@ def _sample_of(
     return single.sample(threads, seconds, [probe_s] * len(seconds))
 
 
-def _merged(samples: tuple[AnySample, ...], more: AnySample) -> tuple[AnySample, ...]:
+def _merged(samples: Sequence[AnySample], more: AnySample) -> tuple[AnySample, ...]:
     """``samples`` with the times of ``more``, in the sample of the same runs if there is one."""
     for place, known in enumerate(samples):
         if _runs(known) == _runs(more):
@@ -261,5 +261,5 @@ def _merged(samples: tuple[AnySample, ...], more: AnySample) -> tuple[AnySample,
     return (*samples, more)
 
 
-def _runs(sample: LookupSample | LinearSample) -> dict[str, Any]:
+def _runs(sample: AnySample) -> dict[str, Any]:
     return sample.model_dump(exclude={"seconds", "probes_s"})

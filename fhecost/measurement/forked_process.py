@@ -25,7 +25,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fhecost.concrete.compilation import import_concrete
-from fhecost.measurement.machine import peak_memory_bytes, probe_seconds
+from fhecost.measurement.machine import file_memory_bytes, peak_memory_bytes, probe_seconds
 from fhecost.processes import end_with
 
 _SPINNING_S = 0.25
@@ -73,17 +73,19 @@ def _times(folder: Path, fhe: Any, new_process_bytes: int) -> dict[str, Any]:
     """Make keys, run cold, warm on all threads and on one: what is in ``folder``, see the module.
 
     A fork shares the memory of what its parent has loaded; ``new_process_bytes``, what that held
-    then, is what a process of its own begins with.
+    then, is what a process of its own begins with. What a fork reads of the same files again is
+    among that already.
     """
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     server, client = fhe.Server.load(folder / "server.zip"), fhe.Client.load(folder / "client.zip")
     with np.load(folder / "inputs.npz", allow_pickle=False) as content:
         inputs = [content[name] for name in content.files]
-    at_start = peak_memory_bytes()
+    at_start = peak_memory_bytes() - file_memory_bytes()
 
     def memory_bytes() -> int:
-        return new_process_bytes + peak_memory_bytes() - at_start
+        grown = peak_memory_bytes() - file_memory_bytes() - at_start
+        return new_process_bytes + max(0, grown)
 
     probes = [_probe()]
     keygen_s, _ = _timed(client.keys.generate)

@@ -98,10 +98,19 @@ def available_threads() -> int:
 
 def peak_memory_bytes() -> int:
     """The most that this process has held, without what its parent had."""
+    return _memory_bytes("VmHWM")
+
+
+def file_memory_bytes() -> int:
+    """What this process holds now of files, such as the libraries that it has loaded."""
+    return _memory_bytes("RssFile")
+
+
+def _memory_bytes(name: str) -> int:
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status has no VmHWM")
+    raise OSError(f"/proc/self/status has no {name}")
 
 
 def probe_seconds() -> float:

@@ -72,8 +72,9 @@ def wait_for_quiet(
     while True:
         looking = watch()
         sleep(_LOOK_S)
-        share = looking.others()
-        at_work = share is not None and share > AT_WORK
+        # Where it isn't known there is nothing to wait for.
+        share = looking.others() or 0.0
+        at_work = share > AT_WORK
         quiet = 0 if at_work else quiet + 1
         # Who wasn't at work at first needn't be looked for twice.
         if quiet >= _QUIET_LOOKS or (quiet and not waited_s) or waited_s >= most_s:
