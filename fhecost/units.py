@@ -62,3 +62,10 @@ def _three_digits(value: float) -> str:
     if value >= 99.95:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+
+
+def price(usd: float) -> str:
+    """Cents below a dollar, and no more digits than a rent is worth."""
+    if usd >= 1000:
+        return f"{usd:,.0f} $"
+    return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"

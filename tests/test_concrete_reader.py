@@ -5,7 +5,7 @@ import pytest
 
 import fhecost
 from fhecost.circuits.profile import LINEAR_OPERATIONS
-from fhecost.circuits.work import key_switch_units, pbs_units
+from fhecost.circuits.work import compressed_key_bytes, key_switch_units, pbs_units
 from fhecost.concrete.compilation import compile_circuit, import_concrete
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
 
@@ -207,3 +207,27 @@ def test_work_and_key_bytes_are_concretes_own():
     serialized = len(circuit.client.evaluation_keys.serialize())
     assert profile.bsk_bytes + profile.ksk_bytes == pytest.approx(serialized, rel=1e-3)
     assert circuit.size_of_bootstrap_keys == pbs.parameters.glwe_dimension * profile.bsk_bytes
+
+
+def test_compressed_keys_are_seeds_and_bodies():
+    fhe = import_concrete()
+    compiler = fhe.Compiler(
+        lambda x: (x**2) + fhe.univariate(lambda v: v % 7)(x), {"x": "encrypted"}
+    )
+    circuit = compiler.compile(
+        [np.arange(4) * 3, np.full(4, 15)],
+        compress_evaluation_keys=True,
+        compress_input_ciphertexts=True,
+    )
+    profile = fhecost.profile_circuit(circuit)
+    sent = len(circuit.client.evaluation_keys.serialize())
+    whole = profile.bsk_bytes + profile.ksk_bytes
+    expected = compressed_key_bytes(profile.stages, whole)
+    assert expected < whole / 3
+    # Beside them only some headers.
+    assert 0 < sent - expected < 1000
+    assert compressed_key_bytes(profile.stages, whole + 1) is None
+    # Inputs go over the line as a seed of 16 bytes and a body of 8 each; a run holds them whole.
+    assert circuit.size_of_inputs == 4 * 24
+    (dimension,) = {use.parameters.input_lwe_dimension for use in profile.stages[0].key_switches}
+    assert profile.input_bytes == 4 * (dimension + 1) * 8 == circuit.size_of_outputs

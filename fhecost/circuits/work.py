@@ -14,7 +14,7 @@ The unit knows no machine: it counts arithmetic, no memory traffic and no parall
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fhecost.circuits.stage import KeySwitchParameters, PbsParameters, Stage
 
@@ -82,6 +82,24 @@ def key_switch_key_bytes(parameters: KeySwitchParameters) -> int:
     """Bytes of the key-switch key of one parameter set."""
     rows = parameters.input_lwe_dimension * parameters.level_count
     return rows * (parameters.output_lwe_dimension + 1) * TORUS_BYTES
+
+
+def compressed_key_bytes(stages: Sequence[Stage], key_bytes: int) -> int | None:
+    """Bytes of all keys as Concrete sends them with ``compress_evaluation_keys``.
+
+    The masks are pseudorandom and made anew from a seed, so only bodies go over the line: one part
+    in k+1 of a bootstrap key, and in n+1 of a key-switch key to dimension n. None where the keys
+    are not those of the stages' parameter sets, whose bytes would be ``key_bytes``.
+    """
+    bootstraps = {use.parameters for stage in stages for use in stage.pbs}
+    switches = {use.parameters for stage in stages for use in stage.key_switches}
+    whole = sum(map(bootstrap_key_bytes, bootstraps)) + sum(map(key_switch_key_bytes, switches))
+    if whole != key_bytes:
+        return None
+    bodies = sum(bootstrap_key_bytes(one) // (one.glwe_dimension + 1) for one in bootstraps)
+    return bodies + sum(
+        key_switch_key_bytes(one) // (one.output_lwe_dimension + 1) for one in switches
+    )
 
 
 def key_product_units(parameters: PbsParameters) -> float:

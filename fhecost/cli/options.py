@@ -53,6 +53,10 @@ HeadsOption = Annotated[
 ]
 SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
 BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
+RequestsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Also so many independent inputs at once, under one key."),
+]
 VariantOption = Annotated[str, typer.Option(help="Which quantized circuit.")]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import ValidationError
 
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
-from fhecost.circuits.work import widest_stage_bytes
+from fhecost.circuits.work import compressed_key_bytes, widest_stage_bytes
 from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, all_validation_errors, first_of
 from fhecost.hardware.estimate import (
@@ -177,4 +177,7 @@ def summarize(circuit: CircuitProfile) -> CircuitSummary:
         circuit,
         linear_counts={name: circuit.linear_count(name) for name in LINEAR_OPERATIONS},
         widest_stage_bytes=widest_stage_bytes(circuit.stages),
+        compressed_key_bytes=compressed_key_bytes(
+            circuit.stages, circuit.bsk_bytes + circuit.ksk_bytes
+        ),
     )

@@ -18,12 +18,19 @@ def circuit_lines(circuit: CircuitSummary) -> list[str]:
         f"{sum(circuit.linear_counts.values()):,} linear operations; "
         f"at most {circuit.max_bit_width} bits; p_error {circuit.p_error:.1e} per TLU, "
         f"{circuit.global_p_error:.1e} for the circuit",
-        f"keys: BSK {amount(circuit.bsk_bytes, 'B')}, KSK {amount(circuit.ksk_bytes, 'B')}; "
-        f"complexity {circuit.complexity:.3g}",
+        f"keys: BSK {amount(circuit.bsk_bytes, 'B')}, KSK {amount(circuit.ksk_bytes, 'B')}"
+        f"{_sent(circuit)}; complexity {circuit.complexity:.3g}",
         f"ciphertexts: in {amount(circuit.input_bytes, 'B')}, out "
         f"{amount(circuit.output_bytes, 'B')}, widest stage "
         f"{amount(circuit.widest_stage_bytes, 'B')}",
     ]
+
+
+def _sent(circuit: CircuitSummary) -> str:
+    """What goes over the line where keys are sent as seeds and bodies."""
+    if not circuit.compressed_key_bytes:
+        return ""
+    return f", compressed to send {amount(circuit.compressed_key_bytes, 'B')}"
 
 
 def described(description: CircuitDescription) -> str:

@@ -13,9 +13,12 @@ from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.other_ways_blocks import other_ways_blocks
 from fhecost.report.pages import figure_page
+from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
+from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.unsure_lines import unsure_blocks
-from fhecost.units import amount, duration, share, span, times
+from fhecost.units import amount, duration, price, share, span, times
 
 energy = partial(amount, unit="J")
 _LEGEND = Note(
@@ -60,6 +63,9 @@ def _blocks(report: ComparisonReport) -> Iterator[Block]:
         refused.setdefault(refusal.reason, []).append(refusal.hardware)
     yield Refusals(*(f"not {', '.join(they)}: {why}" for why, they in refused.items()))
     yield _LEGEND
+    yield from throughput_blocks(report.throughputs)
+    yield from sensitivity_blocks(report.sensitivities)
+    yield from other_ways_blocks(report.published, circuit.description.model)
 
 
 def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
@@ -118,13 +124,6 @@ def _figure(figure: Figure) -> str:
     if figure.lowest == figure.highest:
         return f"{figure.value:g}"
     return f"{figure.value:g} ({figure.lowest:g} to {figure.highest:g})"
-
-
-def price(usd: float) -> str:
-    """Cents below a dollar, and no more digits than a rent is worth."""
-    if usd >= 1000:
-        return f"{usd:,.0f} $"
-    return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"
 
 
 def _grounds(row: ComparisonRow) -> str:
@@ -198,4 +197,7 @@ def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
     drawing.finish(
         figure, drawing.log_axis("seconds"), machines, 1.08, margin={"l": 20, "t": 40, "b": 50}
     )
-    return [("Latency and its range, by machine", figure)]
+    return [
+        ("Latency and its range, by machine", figure),
+        *sensitivity_figures(report.sensitivities),
+    ]

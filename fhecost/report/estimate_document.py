@@ -13,6 +13,7 @@ from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import duration, share
 
@@ -33,6 +34,7 @@ def estimate_document(report: EstimateReport) -> Document:
             Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals)),
             *_beside(report),
+            *throughput_blocks(report.throughputs),
             Heading("How sure"),
             grounds(report.estimates),
         ),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fhecost.full_report import FullReport
 from fhecost.report.accuracy_document import accuracy_document, accuracy_figures
 from fhecost.report.circuit_lines import headline
-from fhecost.report.comparison_document import comparison_document, comparison_figures, price
+from fhecost.report.comparison_document import comparison_document, comparison_figures
 from fhecost.report.document import Block, Note, Text
 from fhecost.report.drawing import KIND_COLORS, Drawn
 from fhecost.report.estimate_document import circuit_blocks, circuit_figures, grounds
@@ -15,7 +15,7 @@ from fhecost.report.pages import cards, figure_part, html, section_page
 from fhecost.report.projection_document import projection_document, projection_figures
 from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.report.validation_document import validation_document, validation_figures
-from fhecost.units import amount, duration, span
+from fhecost.units import amount, duration, price, span
 
 Figures = Mapping[str, Sequence[Drawn]]
 """Plotly figures with their headings, by the anchor of the section that they belong to."""

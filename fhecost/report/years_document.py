@@ -19,9 +19,9 @@ from fhecost.projection.years import (
 )
 from fhecost.report import drawing
 from fhecost.report.columns import Column, Table, numbers
-from fhecost.report.comparison_document import energy, price
+from fhecost.report.comparison_document import energy
 from fhecost.report.document import Block, Listing, Note, Refusals, Text
-from fhecost.units import duration
+from fhecost.units import duration, price
 
 _TERMS = {
     "software": ("a year", 1.0),
