@@ -121,7 +121,7 @@ def test_a_kind_of_processor_is_recognized(processor, name):
 
 
 def test_of_a_processor_without_vectors_nothing_is_known():
-    with pytest.raises(ImpossibleError, match="nothing is known of its kind; fhecost measure pbs"):
+    with pytest.raises(ImpossibleError, match="nothing is known of its kind; fhecost calibrate"):
         facts_of(Processor(vendor="GenuineIntel", family=6, model=15))
 
 
@@ -149,7 +149,7 @@ def test_a_machine_carried_over_to_its_own_kind_is_itself():
             assert figure.highest >= zen4.figures[name].highest
     assert "probe_s" not in made.figures
     assert made.figures["fourier_unit_s"].source == "modelled"
-    assert "fhecost measure pbs" in made.assumptions[0]
+    assert "fhecost calibrate makes one" in made.assumptions[0]
 
 
 def test_without_a_calibrated_machine_there_is_nothing_to_carry_over():
@@ -364,7 +364,7 @@ def test_here_is_a_name_for_any_command(run_fhecost, saved_profile):
     finished = run_fhecost("estimate", "--profile", path)
     assert finished.returncode == 0, finished.stderr
     words = " ".join(finished.stdout.split())
-    assert "no calibration of this machine is at hand: fhecost measure pbs and calibrate" in words
+    assert "no calibration of this machine is at hand: fhecost calibrate makes one" in words
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from fhecost.accuracy.records import AccuracyReport
 from fhecost.caches import verify_cache
 from fhecost.hardware.library import read_hardware
 from fhecost.measurement.broken_off import BrokenOff
+from fhecost.measurement.calibration_run import AFTER, BEFORE, BegunCalibration
 from fhecost.measurement.records import load_microbenchmark, save_microbenchmark
 from fhecost.measurement.run_record import load_records
 from fhecost.sweep.results_file import load_results
@@ -63,6 +64,18 @@ def _rounds(folder: Path) -> list[Any]:
 def _machine(folder: Path) -> list[Any]:
     path = folder / "mine.yaml"
     return [read_hardware(path).name] if path.is_file() else []
+
+
+def _steps(folder: Path) -> list[Any]:
+    """The steps of a calibration that are done, in the file for all or in that of some."""
+    whole, part = folder / "here.raw.json", folder / "here.raw.json.part"
+    if whole.is_file():
+        raw = load_microbenchmark(whole)
+    elif part.is_file():
+        raw = BegunCalibration.model_validate_json(part.read_text()).raw
+    else:
+        return []
+    return [one.step for one in raw.conditions if one.step not in (BEFORE, AFTER)]
 
 
 def _kept(folder: Path) -> list[Any]:
@@ -132,13 +145,17 @@ COMMANDS = {
         ("measure", "ks", "--quick", "--minutes", "0.02", "--save", "raw.json"),
         8, _rounds, ("--resume",), "raw.json.part", "raw.json",
     ),
-    "calibrate": Command(("calibrate", "known.json", "-o", "mine.yaml"), 6, _machine),
+    "calibrate": Command(("calibrate", "known.json", "-o", "mine.yaml"), 4, _machine),
+    "calibrate, measuring": Command(
+        ("calibrate", "-o", "here.yaml"), 4, _steps, replaced="here.raw.json"
+    ),
     "accuracy": Command(
         ("accuracy", "--heads", "0", "--bits", "3,4,5,6", "--seq-len", "4", "--format", "json"),
         7, _kept,
     ),
     "optimize": Command(
-        ("optimize", "--trials", "2", "--verify", "0", "--study", "study.db"), 7, _trials
+        ("optimize", "--trials", "2", "--verify", "0", "--study", "study.db",
+         "--hardware", "epyc-zen4-2"), 7, _trials
     ),
     "report": Command(("report", "--profile", str(SAVED_PROFILE), "-o", "page.html"), 6, _page),
     "sweep": Command(

@@ -22,7 +22,7 @@ from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.reading import read_hardware
 from fhecost.provenance import Figure, Source
 
-BETTER = "no calibration of this machine is at hand: fhecost measure pbs and calibrate make one"
+BETTER = "no calibration of this machine is at hand: fhecost calibrate makes one, in a minute"
 _ALONE = 0.9
 """Share of a thread below which other programs must have had the rest."""
 _PROBED = 1.25

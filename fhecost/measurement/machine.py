@@ -22,6 +22,8 @@ from fhecost.hardware.limits import Limits, this_limits
 from fhecost.hardware.processor import Processor, this_processor
 
 _PROBES_IN_A_ROW = 9
+_OF_THE_MOMENT = frozenset({"load_average"})
+"""What a machine says of itself that another run on it needn't share."""
 _VENDORS = {"AMD": "AuthenticAMD", "Intel": "GenuineIntel"}
 
 
@@ -41,6 +43,11 @@ class Machine(Frozen):
     limits: Limits | None = Field(
         default=None, description="what of it the process might use; older records lack it"
     )
+
+    def differences(self, other: Machine) -> list[str]:
+        """The fields that tell the two apart, but for what is of the moment."""
+        fields = sorted(set(type(self).model_fields) - _OF_THE_MOMENT)
+        return [name for name in fields if getattr(self, name) != getattr(other, name)]
 
     def identity(self) -> Processor:
         """What tells this machine from others of its name, as far as the record says.
@@ -97,10 +104,19 @@ def available_threads() -> int:
 
 def peak_memory_bytes() -> int:
     """The most that this process has held, without what its parent had."""
+    return _memory_bytes("VmHWM")
+
+
+def file_memory_bytes() -> int:
+    """What this process holds now of files, such as the libraries that it has loaded."""
+    return _memory_bytes("RssFile")
+
+
+def _memory_bytes(name: str) -> int:
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status has no VmHWM")
+    raise OSError(f"/proc/self/status has no {name}")
 
 
 def probe_seconds(clock: Callable[[], float] = time.perf_counter, part: int = 1) -> float:

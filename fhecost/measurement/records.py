@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
-from fhecost.fields import Count, Dimension, Positive, inconsistent
+from fhecost.fields import Count, Dimension, FiniteNonNegative, Positive, inconsistent
 from fhecost.files import AnyPath, read_model, write_result
 from fhecost.frozen import Frozen
 from fhecost.measurement.machine import Machine
@@ -83,10 +83,22 @@ class KeySample(Frozen):
     times: RunTimes
 
 
-class Microbenchmark(Frozen):
-    """One run of ``fhecost measure``: the machine, the versions and all raw times.
+class Conditions(Frozen):
+    """The machine around one step of a calibration."""
 
-    ``resumed`` says when it went on, where it was broken off.
+    step: str
+    probe_s: Seconds = Field(description="time of one fixed computation")
+    others: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        description="share of the processors that other programs had; null where unknown"
+    )
+
+
+class Microbenchmark(Frozen):
+    """One run of ``fhecost measure`` or ``calibrate``: the machine, the versions, all raw times.
+
+    ``resumed`` says when it went on, where it was broken off. ``conditions`` are those of a
+    calibration's steps, in their order, the first and the last beside it; ``waited_s`` is how long
+    it waited for other programs to end.
     """
 
     schema_version: Literal[5] = 5
@@ -98,6 +110,8 @@ class Microbenchmark(Frozen):
     linear: tuple[LinearSample, ...]
     keys: tuple[KeySample, ...] = ()
     transfers: tuple[TransferSample, ...] = ()
+    conditions: tuple[Conditions, ...] = ()
+    waited_s: FiniteNonNegative = 0.0
 
     @functools.cached_property
     def usual_probe_s(self) -> float | None:

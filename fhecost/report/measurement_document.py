@@ -62,6 +62,18 @@ def _cpu_fit(fit: CpuFit) -> Iterator[Table]:
         numbers("error", (residual.error for residual in made), deviation),
         title="Table lookups (KS and PBS) on one thread",
     )
+    yield _cpu_constants(fit)
+
+
+def constants_of(results: MicrobenchmarkResults) -> Iterator[Table]:
+    """The fitted constants and their ranges."""
+    if results.cpu is not None:
+        yield _cpu_constants(results.cpu)
+    if results.keys is not None:
+        yield _key_constants(results.keys)
+
+
+def _cpu_constants(fit: CpuFit) -> Table:
     efficiency = f"{fit.thread_efficiency_low:.4f} to {fit.thread_efficiency_high:.4f}"
     linear = f"{fit.linear_element_low_s:.3e} to {fit.linear_element_high_s:.3e}"
     fitted = ("fourier_unit_s", "external_product_unit_s", "key_switch_unit_s", "key_byte_s")
@@ -71,7 +83,7 @@ def _cpu_fit(fit: CpuFit) -> Iterator[Table]:
         **{name: (f"{getattr(fit, name):.5e}", _spread(fit, name, fit.spread)) for name in fitted},
         "linear_element_s": (f"{fit.linear_element_s:.5e}", linear),
     }
-    yield _constants("Constants of the CPU latency model fitted to these times", constants)
+    return _constants("Constants of the CPU latency model fitted to these times", constants)
 
 
 def _key_fit(fit: KeyFit) -> Iterator[Table]:
@@ -87,11 +99,15 @@ def _key_fit(fit: KeyFit) -> Iterator[Table]:
         numbers("error", (residual.memory_error for residual in made), deviation),
         title="Keys, each in a process of its own, and the errors of the fit to them",
     )
+    yield _key_constants(fit)
+
+
+def _key_constants(fit: KeyFit) -> Table:
     constants = {
         name: (f"{value:.5g}", _spread(fit, name, fit.spreads[name]))
         for name, value in fit.constants.items()
     }
-    yield _constants("Constants fitted to these keys", constants)
+    return _constants("Constants fitted to these keys", constants)
 
 
 def _constants(title: str, constants: Mapping[str, tuple[str, str]]) -> Table:

@@ -24,7 +24,7 @@ from fhecost.gpt2.head_circuit import HeadRequest, locate
 from fhecost.gpt2.model import fingerprint
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import find_hardware
-from fhecost.hardware.names import MEASURED
+from fhecost.hardware.names import HERE
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.fast import SHIPPED
 from fhecost.heads.saved_setting import SavedSetting, save_setting
@@ -66,7 +66,7 @@ def optimize(
     layer: int = 0,
     heads: Heads = (0,),
     seq_len: int = 6,
-    hardware: str | HardwareProfile = MEASURED,
+    hardware: str | HardwareProfile = HERE,
     hardware_path: Iterable[AnyPath] = (),
     min_top1: float | None = None,
     max_error: float | None = None,
@@ -91,7 +91,7 @@ def optimize(
         layer: from 0.
         heads: numbers from 0, or ``all``; several have ranks and some widths of their own.
         seq_len: tokens that the circuit is for.
-        hardware: the one machine that latencies are of.
+        hardware: the one machine that latencies are of; ``here`` is this one.
         hardware_path: folders of further machines.
         min_top1: the least share of kept top-1 tokens.
         max_error: the most that the heads' output may be off, over the float output.
