@@ -86,7 +86,7 @@ _ARCHITECTURES = frozenset(
     )
 )
 
-_ACTIVATIONS = frozenset(
+ACTIVATIONS = frozenset(
     {
         *("gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh"),
         *("gelu_accurate", "quick_gelu", "relu", "relu6", "silu", "swish", "tanh", "sigmoid"),
@@ -140,8 +140,8 @@ def _check_family(path: Path, content: Mapping[str, Any]) -> None:
     kind = content.get("model_type", "gpt2")
     if kind != "gpt2":
         raise UsageError(
-            f"{path}: model_type: must be 'gpt2', not {short(kind)}: layers of other models aren't "
-            "counted"
+            f"{path}: model_type: must be gpt2, llama, mistral or qwen2, not {short(kind)}: layers "
+            "of other models aren't counted"
         )
     built = content.get("architectures") or []
     for name in built if isinstance(built, list) else [built]:
@@ -217,8 +217,8 @@ def _check_values(path: Path, content: Mapping[str, Any]) -> None:
         if not isinstance(content.get(name, default), bool):
             raise UsageError(f"{path}: {name}: must be true or false, not {short(content[name])}")
     activation = content.get("activation_function", "gelu_new")
-    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
-        known = ", ".join(sorted(_ACTIVATIONS))
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        known = ", ".join(sorted(ACTIVATIONS))
         raise UsageError(
             f"{path}: activation_function: must be a function of one value ({known}), not "
             f"{short(activation)}"
