@@ -46,7 +46,9 @@ HardwarePathOption = Annotated[
     typer.Option(metavar="FOLDER", help="A folder of further machines, one YAML file each."),
 ]
 
-ModelOption = Annotated[str, typer.Option(help="embedded, a Hugging Face name, or a folder.")]
+ModelOption = Annotated[
+    str, typer.Option(help="embedded, smollm2, a Hugging Face name, a folder, or a GGUF file.")
+]
 LayerOption = Annotated[int, typer.Option(help="Which layer, from 0.")]
 HeadsOption = Annotated[
     str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")

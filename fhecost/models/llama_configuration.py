@@ -198,6 +198,8 @@ def _window(path: Path, content: Mapping[str, Any]) -> int | None:
     for each in kinds if isinstance(kinds, list) else [kinds]:
         if each not in known:
             raise UsageError(f"{path}: layer_types: {short(each)} isn't honoured")
-    if not slides or content.get("sliding_window") is None:
+    # What a file leaves out is transformers' own default.
+    said = {"sliding_window": 4096, **content}
+    if not slides or said["sliding_window"] is None:
         return None
-    return _size(path, content, "sliding_window")
+    return _size(path, said, "sliding_window")

@@ -11,7 +11,12 @@ from fhecost.data import data_folder
 from fhecost.errors import FieldError
 from fhecost.files import read_json
 from fhecost.models.configuration import defaulted, read_configuration
-from fhecost.models.llama_configuration import LLAMA_TYPES, read_llama_configuration
+from fhecost.models.gguf_file import is_gguf, read_gguf_configuration
+from fhecost.models.llama_configuration import (
+    LLAMA_TYPES,
+    LlamaSizes,
+    read_llama_configuration,
+)
 
 EMBEDDED = "embedded"
 """The model that comes with fhecost."""
@@ -100,7 +105,7 @@ SHAPES: Mapping[str, ModelShape] = {
 
 
 def find_shape(name: str) -> ModelShape:
-    """The shape called ``name``, or that of a ``config.json`` or of the folder that holds one.
+    """The shape called ``name``, or that of a ``config.json``, a folder with one, or a GGUF file.
 
     Raises:
         FieldError: no such shape.
@@ -109,11 +114,15 @@ def find_shape(name: str) -> ModelShape:
     if name in SHAPES:
         return SHAPES[name]
     path = data_folder("models/embedded") if name == EMBEDDED else Path(name)
+    if is_gguf(path):
+        sizes = read_llama_configuration(path, read_gguf_configuration(path))
+        return _of_sizes(sizes, path.stem, "its GGUF file")
     if path.is_dir():
         path = path / "config.json"
     if not path.is_file():
         known = ", ".join([EMBEDDED, *SHAPES])
-        raise FieldError("model", f"no shape of that name, no config.json; there is {known}", name)
+        why = f"no shape of that name, no config.json, no GGUF file; there is {known}"
+        raise FieldError("model", why, name)
     return read_shape(path, name if name == EMBEDDED else None)
 
 
@@ -127,21 +136,7 @@ def read_shape(path: Path, name: str | None = None) -> ModelShape:
     said = read_json(path)
     # A damaged file may say anything of its kind, a list too.
     if isinstance(said, dict) and said.get("model_type") in tuple(LLAMA_TYPES):
-        sizes = read_llama_configuration(path, said)
-        return ModelShape(
-            name=name,
-            layers=sizes.layers,
-            heads=sizes.heads,
-            kv_heads=sizes.kv_heads,
-            dimension=sizes.dimension,
-            width=sizes.width,
-            inner=sizes.inner,
-            vocabulary=sizes.vocabulary,
-            context=sizes.context,
-            reference="its config.json",
-            family="llama",
-            window=sizes.window,
-        )
+        return _of_sizes(read_llama_configuration(path, said), name, "its config.json")
     content = read_configuration(path)
     width, heads = content["n_embd"], content["n_head"]
     left_out = defaulted(path)
@@ -157,6 +152,23 @@ def read_shape(path: Path, name: str | None = None) -> ModelShape:
         context=content["n_positions"],
         reference="its config.json"
         + (f", and GPT-2's own {', '.join(left_out)}" if left_out else ""),
+    )
+
+
+def _of_sizes(sizes: LlamaSizes, name: str, reference: str) -> ModelShape:
+    return ModelShape(
+        name=name,
+        layers=sizes.layers,
+        heads=sizes.heads,
+        kv_heads=sizes.kv_heads,
+        dimension=sizes.dimension,
+        width=sizes.width,
+        inner=sizes.inner,
+        vocabulary=sizes.vocabulary,
+        context=sizes.context,
+        reference=reference,
+        family="llama",
+        window=sizes.window,
     )
 
 
