@@ -115,7 +115,7 @@ class CompactHeads:
             return run(of(head, prefix, earlier and earlier(head)))
 
         def run_group(heads: tuple[CompactHead, ...], prefix: str) -> list[Any]:
-            known = earlier and earlier(heads[0])
+            prefix, known = prefix.replace("head", "group"), earlier and earlier(heads[0])
             first = of(heads[0], prefix, known)
             shared = first.squared(first.keys_and_values(values))
             return operators.side_by_side(
