@@ -27,7 +27,7 @@ def write_llama(folder: Path, kind: str, **changed) -> Path:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(7)
-    config = AutoConfig.for_model(kind, **{**SIZES, "initializer_range": 0.2, **changed})
+    config = AutoConfig.for_model(kind, **{**SIZES, "initializer_range": 0.12, **changed})
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with torch.no_grad():
         for name, values in model.named_parameters():

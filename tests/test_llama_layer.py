@@ -13,7 +13,7 @@ from fhecost.closed_form.plan_operators import plan_of
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
 from fhecost.heads.head_quantization import SPARE, signed_bits
-from fhecost.heads.layer import Mlp, silu, state_layer
+from fhecost.heads.layer import SILU_SIZE, Mlp, silu, state_layer
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.rotary import TurnedWeights
 from fhecost.heads.stated import StatedMatrix, StatedShape, least_error_spread
@@ -56,7 +56,18 @@ def drawn_layer(of, generator):
     compact = replace(layer.attention.heads, heads=heads)
     assert compact.sharing == of.heads // of.kv_heads
     layer = drawn(replace(layer, attention=replace(layer.attention, heads=compact)), generator)
-    inputs = sentences(of.width, generator)
+    # As large as they are in a wide layer: what doesn't fill its accumulator is read otherwise.
+    mlp = layer.mlp
+    mlp = replace(mlp, gate=3 * mlp.gate, up=3 * mlp.up, down=3 * mlp.down)
+    layer, inputs = replace(layer, mlp=mlp), sentences(of.width, generator)
+    # What one sum is rounded to changes those after it.
+    for _ in range(3):
+        layer = calibrated(layer, inputs)
+    return layer, inputs
+
+
+def calibrated(layer, inputs):
+    """``layer`` with accumulators of heads as wide as quantizing would make them."""
     seen = ClearOperators()
     for sentence in inputs:
         layer.run(sentence, seen)
@@ -65,15 +76,16 @@ def drawn_layer(of, generator):
         found = [most for each, most in seen.largest.items() if each.endswith(name)]
         return signed_bits(SPARE * max(found))
 
-    most = {each: value for each, value in seen.largest.items() if "output_projection" not in each}
-    projected = max(value for each, value in most.items() if each.endswith("projection"))
+    scores = [bits(each) for each in seen.largest if each.endswith("scores")]
     heads = tuple(
-        replace(head, projection_bits=signed_bits(SPARE * projected), score_bits=bits("scores"))
-        for head in layer.attention.heads.heads
+        replace(head, projection_bits=bits("projection"), score_bits=score_bits)
+        for head, score_bits in zip(layer.attention.heads.heads, scores, strict=True)
     )
     compact = replace(layer.attention.heads, heads=heads)
-    attention = replace(layer.attention, heads=compact, attended_bits=bits("attended"))
-    return replace(layer, attention=attention), inputs
+    return replace(
+        layer,
+        attention=replace(layer.attention, heads=compact, attended_bits=bits("attended")),
+    )
 
 
 def sentences(width, generator, count=64):
@@ -149,6 +161,8 @@ def test_its_mlp_multiplies_what_the_gate_lets_by():
 
 
 def test_silu_is_the_published_one():
+    drawn_values = np.random.default_rng(0).normal(size=200_000)
+    assert np.sqrt((silu(drawn_values) ** 2).mean()) == pytest.approx(SILU_SIZE, abs=2e-3)
     values = np.array([-4.0, -1.0, 0.0, 1.0, 4.0])
     published = [-0.0719, -0.2689, 0.0, 0.7311, 3.9281]
     assert silu(values) == pytest.approx(published, abs=1e-4)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fhecost.heads.operators import Operators, Table
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.rotary import HeadWeights, TurnedWeights, multiplied, part_of
+from fhecost.heads.rotary import HeadWeights, TurnedWeights, multiplied, part_of, token_rows
 from fhecost.quantization import FloatArray, Quantizer
 
 
@@ -261,8 +261,10 @@ class HeadRun:
         head, r, name = self.head, self.head.rank, ("query", "key", "value")[part]
         chosen = slice(part * r, (part + 1) * r) if part < 2 else slice(2 * r, None)
         tokens, first = values.shape[0], self.pairs.earlier
+        weight = part_of(head.weight, part, r, tokens, first)
+        rows = token_rows(values, weight)
         with self.tag(name):
-            product = multiplied(values, part_of(head.weight, part, r, tokens, first))
+            product = multiplied(rows, weight)
         scale, offset = head.column_scale[chosen], head.column_offset[chosen]
         if part < 2 and isinstance(head.weight, TurnedWeights):
             offset = offset + head.weight.means(part, tokens, first)

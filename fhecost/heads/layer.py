@@ -43,6 +43,9 @@ from fhecost.heads.output_projection import stated_projection
 from fhecost.heads.stated import REACH, StatedHeads, StatedShape, least_error_spread
 from fhecost.quantization import IntArray, largest_integer
 
+SILU_SIZE = 0.597
+"""The root mean square of the SiLU of a normal value."""
+
 RESIDUAL_WIDER = 2
 """Bits that the residual stream has beyond those asked for."""
 
@@ -239,14 +242,15 @@ def _state_mlp(shape: StatedShape, inner: int, kept: int, down: Any) -> Mlp | Ga
     up: Any = weight
     if shape.family == "gpt2":
         return Mlp(up, _requantized(bits, kept, n_bits + 1, gelu), down)
-    # Each factor has n + 1 bits, and the sum of two squares stands for four times their product.
+    # Each factor has n + 1 bits, and the difference of two squares is four times their product.
     product_bits = signed_bits((2 * largest_integer(n_bits + 1)) ** 2)
+    deviation = 4 * SILU_SIZE * least_error_spread(n_bits + 1) ** 2
     return GatedMlp(
         gate=up,
         silu=_requantized(bits, kept, n_bits + 1, silu),
         up=up,
         linear=_requantized(bits, kept, n_bits + 1),
-        product=_requantized(product_bits, kept, n_bits + 1),
+        product=_requantized(product_bits, kept, n_bits + 1, deviation=deviation),
         down=down,
     )
 
@@ -282,24 +286,32 @@ def _state_norm(shape: StatedShape, kept: int) -> Norm:
     mean_bits = signed_bits(math.sqrt(width) * residual)
     of_mean = Requantization(mean_bits, kept, mean_of, (-residual, residual))
     centred = shape.family == "gpt2"
+    # A difference of two is a bit wider than what it is of. The stream alone has no reserve.
+    centre = _requantized(signed_bits(2 * residual), kept, n_bits + 1)
+    if not centred:
+        bits = n_bits + RESIDUAL_WIDER
+        centre = _requantized(bits, kept, n_bits + 1, deviation=least_error_spread(bits))
     return Norm(
         mean=of_mean if centred else None,
-        # A difference of two is a bit wider than what it is of.
-        centre=_requantized(signed_bits((2 if centred else 1) * residual), kept, n_bits + 1),
+        centre=centre,
         inverse=Requantization(variance_bits, kept, inverse_of, (0, most_inverse), signed=False),
         product=_requantized(signed_bits((narrow + most_inverse) ** 2), kept, n_bits + 1),
     )
 
 
 def _requantized(
-    bits: int, kept: int, to_bits: int, function: Table = lambda real: real
+    bits: int,
+    kept: int,
+    to_bits: int,
+    function: Table = lambda real: real,
+    deviation: float | None = None,
 ) -> Requantization:
-    """``function`` of a sum in units of its deviation, in integers of ``to_bits``.
+    """``function`` of a sum in units of its ``deviation``, in integers of ``to_bits``.
 
-    The sum fills its ``bits`` but for the reserve of all accumulators.
+    Without one, the sum fills its ``bits`` but for the reserve of all accumulators.
     """
     largest, spread = largest_integer(to_bits), least_error_spread(to_bits)
-    deviation = 2 ** (bits - 1) / (SPARE * REACH)
+    deviation = deviation or 2 ** (bits - 1) / (SPARE * REACH)
 
     def table(sums: Any) -> Any:
         return np.clip(np.rint(function(sums / deviation) * spread), -largest, largest)

@@ -34,7 +34,13 @@ from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
 from fhecost.heads.operators import ClearOperators, Operators, Table
 from fhecost.heads.parameter_rules import USUAL
-from fhecost.heads.rotary import HeadWeights, TurnedWeights, every_part_of, multiplied
+from fhecost.heads.rotary import (
+    HeadWeights,
+    TurnedWeights,
+    every_part_of,
+    multiplied,
+    token_rows,
+)
 from fhecost.heads.stated import COVERED, REACH, StatedHeads, StatedMatrix, StatedShape
 from fhecost.quantization import (
     FloatArray,
@@ -175,8 +181,10 @@ class ReferenceHead:
     def project(self, hidden: Any, stages: Stages) -> tuple[Any, Any, Any]:
         """Query, key and value on quantized hidden states, each of shape (L, d)."""
         q = self.quantizers
+        weight = every_part_of(self.weight, hidden.shape[0])
+        rows = token_rows(hidden, weight)
         with stages.tag("projection"):
-            product = multiplied(hidden, every_part_of(self.weight, hidden.shape[0]))
+            product = multiplied(rows, weight)
         with stages.tag("projection.requantize"):
             scale = q["input"].scale * q["weight"].scale
             projected = stages.lookup(

@@ -147,16 +147,23 @@ def every_part_of(weight: Any, tokens: int) -> Any:
     return weight.for_each(tokens) if isinstance(weight, StatedMatrix) and weight.turns else weight
 
 
-def multiplied(values: Any, weight: Any) -> Any:
-    """``values`` of tokens, (L, E), times the weights of all, (E, c), or of each, (L, E, c)."""
-    if len(weight.shape) == 2:
-        return values @ weight
+def token_rows(values: Any, weight: Any) -> Any:
+    """``values`` of tokens, shape (L, E), as :func:`multiplied` takes them.
+
+    It belongs to no stage: where several share it, none waits for another.
+    """
     tokens, width = values.shape
-    return (values.reshape((tokens, 1, width)) @ weight).reshape((tokens, weight.shape[-1]))
+    return values if len(weight.shape) == 2 else values.reshape((tokens, 1, width))
+
+
+def multiplied(rows: Any, weight: Any) -> Any:
+    """:func:`token_rows` times the weights of all tokens, (E, c), or of each, (L, E, c)."""
+    product = rows @ weight
+    return product if len(weight.shape) == 2 else product.reshape(weight.shape[::2])
 
 
 def multiplied_in_turn(values: FloatArray | IntArray, weight: FloatArray | IntArray) -> FloatArray:
-    """As :func:`multiplied`, of sentences, shape (sentences, L, E), in floating point.
+    """Tokens times weights as above, of sentences, shape (sentences, L, E), in floating point.
 
     Products of integers are many times faster so, and exact: they stay far below 2^53.
     """
