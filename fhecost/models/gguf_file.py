@@ -2,7 +2,7 @@
 
 GGUF is llama.cpp's file of a model: metadata, then where the tensors are, then these. Its layout is
 that of https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. A size is called after the
-architecture, as in ``llama.block_count``; a Mistral's architecture is often called ``llama`` too.
+architecture, as in ``llama.block_count``; a Mistral's architecture is called ``llama`` too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TEXT, _LIST = 8, 9
 _LONGEST = 2**24
 """Bytes of a text, or entries of a list or of the head; damaged counts go far beyond."""
 
-_ARCHITECTURES = ("llama", "mistral", "qwen2")
+_ARCHITECTURES: Mapping[str, str] = {"llama": "Llama", "qwen2": "Qwen2"}
 
 _SIZES: Mapping[str, str] = {
     "num_hidden_layers": "block_count",
@@ -39,6 +39,7 @@ _SIZES: Mapping[str, str] = {
     "head_dim": "attention.key_length",
     "sliding_window": "attention.sliding_window",
     "num_local_experts": "expert_count",
+    "rms_norm_eps": "attention.layer_norm_rms_epsilon",
     "attn_logit_softcapping": "attn_logit_softcapping",
     "final_logit_softcapping": "final_logit_softcapping",
 }
@@ -51,7 +52,7 @@ def is_gguf(path: Path) -> bool:
 
 
 def read_gguf_configuration(path: Path) -> dict[str, Any]:
-    """What the GGUF file says of its model, as a ``config.json`` would.
+    """What the GGUF file says of its model, as a ``config.json`` does.
 
     Raises:
         UsageError: it can't be read, or holds no model that is known.
@@ -74,10 +75,28 @@ def read_gguf_configuration(path: Path) -> dict[str, Any]:
         name = "rope_freqs.weight" if scaling == "none" else f"{kind}.rope.scaling.type"
         raise UsageError(f"{path}: {name}: RoPE scaling in a GGUF file isn't honoured")
     sizes = {name: said.get(f"{kind}.{key}") for name, key in _SIZES.items()}
-    # A list has but its length here.
-    vocabulary = said.get(f"{kind}.vocab_size", said.get("tokenizer.ggml.tokens"))
+    for name in ("bos", "eos", "padding"):
+        called = "pad" if name == "padding" else name
+        sizes[f"{called}_token_id"] = said.get(f"tokenizer.ggml.{name}_token_id")
     given = {name: value for name, value in sizes.items() if value is not None}
-    return {"model_type": kind, "vocab_size": vocabulary, **given}
+    heads, turned = given.get("num_attention_heads"), said.get(f"{kind}.rope.dimension_count")
+    if heads and turned and "head_dim" not in given:
+        given["head_dim"] = given.get("hidden_size", 0) // heads
+    if turned and turned != given.get("head_dim", turned):
+        given["partial_rotary_factor"] = turned / given["head_dim"]
+    return {
+        "model_type": kind,
+        "architectures": [f"{_ARCHITECTURES[kind]}ForCausalLM"],
+        # A list has but its length here.
+        "vocab_size": said.get(f"{kind}.vocab_size", said.get("tokenizer.ggml.tokens")),
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": said.get(f"{kind}.rope.freq_base", 10000.0),
+        },
+        "hidden_act": "silu",
+        "tie_word_embeddings": "output.weight" not in head.tensors,
+        **given,
+    }
 
 
 @dataclass(frozen=True)
