@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -125,9 +127,17 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in _MODEL_FILES:
+            known = path.stat()
             digest.update(path.name.encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(_hash_of(path, known.st_size, known.st_mtime_ns))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _hash_of(path: Path, _size: int, _changed: int) -> bytes:
+    """Of a file's content, made once as long as it isn't written to."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def calibration_sentences() -> list[str]:
@@ -194,11 +204,16 @@ class GPT2:
         import torch
 
         caught: list[Any] = []
-        norm = layout_of(self.model).norm_in(self.model, layer)
-        hook = norm.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
+
+        def catch(_module: Any, _inputs: Any, output: Any) -> None:
+            caught.append(output)
+            raise _ReachedError
+
+        hook = layout_of(self.model).norm_in(self.model, layer).register_forward_hook(catch)
         try:
-            with torch.no_grad():
-                self.model(input_ids=torch.tensor(token_ids))
+            # What comes behind isn't computed.
+            with torch.no_grad(), suppress(_ReachedError):
+                self.model(input_ids=torch.tensor(token_ids), use_cache=False)
         finally:
             hook.remove()
         states: FloatArray = caught[0].double().numpy().astype(np.float64)
@@ -208,6 +223,10 @@ class GPT2:
                 "or no number: the weights before it overflow float32"
             )
         return states
+
+
+class _ReachedError(Exception):
+    """A forward pass is where it was to come to."""
 
 
 def sentence_windows(model: GPT2, sentences: Sequence[str], length: int) -> list[list[int]]:
