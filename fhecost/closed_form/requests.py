@@ -13,13 +13,14 @@ from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest
-from fhecost.data import data_folder
 from fhecost.errors import FieldError
 from fhecost.gpt2.head_circuit import HeadCircuit, HeadRequest, locate, quantize_heads
 from fhecost.gpt2.weights import holds_weights
 from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.variants import Variant
-from fhecost.models.shape import EMBEDDED, Heads, find_shape, head_numbers
+from fhecost.models.gguf_file import is_gguf
+from fhecost.models.kept import folder_at_hand
+from fhecost.models.shape import Heads, find_shape, head_numbers
 from fhecost.progress import Progress, silent
 
 
@@ -31,9 +32,10 @@ def widths_of(model: str, scope: Scope = "head", widths: Widths | None = None) -
     Raises:
         FieldError: calibrated widths are asked for, and there are no weights to calibrate.
     """
-    folder = data_folder("models/embedded") if model == EMBEDDED else Path(model)
+    folder = folder_at_hand(model)
     # Weights that aren't loaded are weights too: the folder is refused by their name.
-    has_weights = folder.is_dir() and any(map(holds_weights, folder.iterdir()))
+    in_folder = folder is not None and any(map(holds_weights, folder.iterdir()))
+    has_weights = in_folder or is_gguf(Path(model))
     if scope == "head" and widths != "stated" and has_weights:
         return "calibrated"
     if widths == "calibrated":
