@@ -94,6 +94,22 @@ class Kinds(NamedTuple):
     switch: IntArray
 
 
+class Between(NamedTuple):
+    """Conversions from the key of one ring to that of another, flattened (rings * rings * choices).
+
+    ``variance`` and ``cost`` are those of a ciphertext; between equal rings there is nothing to do.
+    The pair of rings (own, to) is number own * rings + to in ``least`` and ``least_cost``, the
+    least that its conversions have of each. Its choices are as many places ``ahead`` of those that
+    ``to`` has among the :class:`Decompositions` of conversions.
+    """
+
+    least: FloatArray
+    least_cost: FloatArray
+    variance: FloatArray
+    cost: FloatArray
+    ahead: IntArray
+
+
 @dataclass(frozen=True, eq=False)
 class SearchSpace:
     """All choices. Rings (rings,) in the order of the search; LWE dimensions from ``LEAST_N`` on.
@@ -125,6 +141,22 @@ class SearchSpace:
             ring, level, rings, place, table.noise[ring, level], table.lowest[ring],
             table.cost[ring, level], ring * len(self.lwe),
         )  # fmt: skip
+
+    @cached_property
+    def between(self) -> Between:
+        """What conversions between all pairs of rings cost and add."""
+        count, table = len(self.dimension), self.conversions
+        differs = ~np.eye(count, dtype=bool)
+        scale = differs * self.dimension[:, None]
+        cost = self.dimension[:, None, None] * table.cost + table.bias[:, None]
+        own, _ = np.indices(differs.shape)
+        return Between(
+            least=(scale * table.lowest).ravel(),
+            least_cost=(scale * table.slope + differs * table.bias).ravel(),
+            variance=(scale[:, :, None] * table.noise).ravel(),
+            cost=np.where(differs[:, :, None], cost, 0.0).ravel(),
+            ahead=(own * count * table.levels.shape[1]).ravel(),
+        )
 
 
 @cache
