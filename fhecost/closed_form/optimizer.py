@@ -19,7 +19,7 @@ import numpy as np
 
 from fhecost.closed_form.noise import allowed_variance, deviations, p_error_of
 from fhecost.closed_form.noise_constraints import OUTPUT, CircuitNeeds
-from fhecost.closed_form.search_space import SearchSpace, search_space
+from fhecost.closed_form.search_space import SearchSpace, common_space, search_space
 from fhecost.closed_form.search_state import Choices, SearchedCircuit, Step
 from fhecost.closed_form.stacked_circuits import stacked
 from fhecost.closed_form.steps import improved
@@ -115,16 +115,20 @@ _known: dict[_Search, Choices | None] = {}
 
 def _searched(searches: Sequence[_Search]) -> list[Choices | None]:
     """What each search ends with; the last ``REMEMBERED`` of them are known after that."""
-    of_spaces: dict[tuple[int, Restriction], list[_Search]] = defaultdict(list)
+    of_security: dict[int, list[_Search]] = defaultdict(list)
     found = {search: _known[search] for search in searches if search in _known}
     for search in dict.fromkeys(searches):
         if search not in found:
-            of_spaces[search.security, search.restriction].append(search)
-    for of_space, asked in of_spaces.items():
-        space = search_space(*of_space)
+            of_security[search.security].append(search)
+    for security, asked in of_security.items():
         for start in range(0, len(asked), AT_ONCE):
             some = asked[start : start + AT_ONCE]
-            circuits = [SearchedCircuit(search.needs, search.kappa) for search in some]
+            restrictions = tuple(dict.fromkeys(search.restriction for search in some))
+            space, kinds = common_space(security, restrictions)
+            allowed = dict(zip(restrictions, kinds, strict=True))
+            circuits = [
+                SearchedCircuit(one.needs, one.kappa, allowed[one.restriction]) for one in some
+            ]
             found.update(zip(some, _side_by_side(circuits, space), strict=True))
     _known.update(found)
     for search in list(_known)[: max(0, len(_known) - REMEMBERED)]:

@@ -120,6 +120,7 @@ class Search:
         kept = base.reshape(count, -1) + slope.reshape(count, -1) * n <= most[:, None]
         kept &= kinds.noise * n <= noise.reshape(count, -1).take(kinds.place, axis=1)
         kept &= n < _BEYOND
+        kept &= np.array([step.circuit.kinds for step in costs.terms.steps])
         (which,) = kept.ravel().nonzero()
         step, kind = np.divmod(which, len(kinds.place))
         batch = Batch(step, kind, n.ravel()[which] - LEAST_N)

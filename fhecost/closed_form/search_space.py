@@ -116,7 +116,7 @@ class SearchSpace:
 
     ``fresh`` (rings,) is the variance of a fresh ciphertext, ``modulus_switch`` (rings, dimensions)
     that of a modulus switch; ``bootstraps`` have a row a ring, ``key_switches`` one an LWE
-    dimension, ``conversions`` one a ring. ``rings`` and ``levels`` (candidates,) are rings and
+    dimension, ``conversions`` one a ring, and what these cost ``between`` two. ``rings`` and ``levels`` (candidates,) are rings and
     choices of their ``bootstraps`` that no others beat in all that counts.
     """
 
@@ -129,6 +129,7 @@ class SearchSpace:
     bootstraps: Decompositions
     key_switches: Decompositions
     conversions: Decompositions
+    between: Between
     rings: IntArray
     levels: IntArray
 
@@ -141,22 +142,6 @@ class SearchSpace:
             ring, level, rings, place, table.noise[ring, level], table.lowest[ring],
             table.cost[ring, level], ring * len(self.lwe),
         )  # fmt: skip
-
-    @cached_property
-    def between(self) -> Between:
-        """What conversions between all pairs of rings cost and add."""
-        count, table = len(self.dimension), self.conversions
-        differs = ~np.eye(count, dtype=bool)
-        scale = differs * self.dimension[:, None]
-        cost = self.dimension[:, None, None] * table.cost + table.bias[:, None]
-        own, _ = np.indices(differs.shape)
-        return Between(
-            least=(scale * table.lowest).ravel(),
-            least_cost=(scale * table.slope + differs * table.bias).ravel(),
-            variance=(scale[:, :, None] * table.noise).ravel(),
-            cost=np.where(differs[:, :, None], cost, 0.0).ravel(),
-            ahead=(own * count * table.levels.shape[1]).ravel(),
-        )
 
 
 @cache
@@ -189,6 +174,7 @@ def search_space(security: int = 128, restriction: Restriction = UNRESTRICTED) -
         constant=((k + 1) * transform).astype(float),
         bias=np.zeros(len(k)),
     )
+    conversions = _key_switches(k * size, security)
     candidates = _undominated(k, size, fresh, bootstraps, np.isfinite(bootstraps.cost))
     return SearchSpace(
         k=k,
@@ -199,9 +185,39 @@ def search_space(security: int = 128, restriction: Restriction = UNRESTRICTED) -
         modulus_switch=modulus_switch_variance(lwe.astype(float), size[:, None].astype(float)),
         bootstraps=bootstraps,
         key_switches=_key_switches(lwe, security),
-        conversions=_key_switches(k * size, security),
+        conversions=conversions,
+        between=_between(k * size, conversions),
         rings=candidates[0],
         levels=candidates[1],
+    )
+
+
+@cache
+def common_space(
+    security: int, restrictions: tuple[Restriction, ...]
+) -> tuple[SearchSpace, tuple[BoolArray, ...]]:
+    """One space for circuits of several ``restrictions``, and which of its kinds each leaves."""
+    whole = search_space(security)
+    left = np.zeros((len(restrictions), *whole.bootstraps.cost.shape), dtype=bool)
+    for of, restriction in zip(left, restrictions, strict=True):
+        space = search_space(security, restriction)
+        of[space.rings, space.levels] = True
+    rings, levels = left.any(axis=0).nonzero()
+    return replace(whole, rings=rings, levels=levels), tuple(left[:, rings, levels])
+
+
+def _between(dimension: IntArray, table: Decompositions) -> Between:
+    """What conversions between rings of such ``dimension`` cost and add, by the ``table``."""
+    count, differs = len(dimension), ~np.eye(len(dimension), dtype=bool)
+    scale = differs * dimension[:, None]
+    cost = dimension[:, None, None] * table.cost + table.bias[:, None]
+    own, _ = np.indices(differs.shape)
+    return Between(
+        least=(scale * table.lowest).ravel(),
+        least_cost=(scale * table.slope + differs * table.bias).ravel(),
+        variance=(scale[:, :, None] * table.noise).ravel(),
+        cost=np.where(differs[:, :, None], cost, 0.0).ravel(),
+        ahead=(own * count * table.levels.shape[1]).ravel(),
     )
 
 

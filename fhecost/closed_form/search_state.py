@@ -12,6 +12,7 @@ import numpy as np
 
 from fhecost.closed_form.noise import allowed_variance
 from fhecost.closed_form.noise_constraints import OUTPUT, CircuitNeeds, Indices
+from fhecost.closed_form.search_space import BoolArray
 
 
 class Choice(NamedTuple):
@@ -68,10 +69,12 @@ class SearchedCircuit:
     of each in their order, then all others, with their ``row_pairs``. ``of_bootstraps``
     (constraints, P), ``of_inputs`` (constraints, P) and ``into`` (constraints, conversions) say how
     much of each noise is in them. ``optimized`` are by partition the conversions that are chosen
-    with it, by where they lead to.
+    with it, by where they lead to. Of the :class:`Kinds` of bootstraps in the search space, those
+    are allowed that are so in ``kinds`` (kinds,).
     """
 
-    def __init__(self, needs: CircuitNeeds, kappa: float) -> None:
+    def __init__(self, needs: CircuitNeeds, kappa: float, kinds: BoolArray) -> None:
+        self.kinds = kinds
         self.count = len(needs.bootstraps)
         self.times = needs.bootstraps
         (self.output,) = (one for one in needs.constraints if one.reader == OUTPUT)
