@@ -116,8 +116,9 @@ class SearchSpace:
 
     ``fresh`` (rings,) is the variance of a fresh ciphertext, ``modulus_switch`` (rings, dimensions)
     that of a modulus switch; ``bootstraps`` have a row a ring, ``key_switches`` one an LWE
-    dimension, ``conversions`` one a ring, and what these cost ``between`` two. ``rings`` and ``levels`` (candidates,) are rings and
-    choices of their ``bootstraps`` that no others beat in all that counts.
+    dimension, ``conversions`` one a ring, and what these come to is ``between`` two. ``rings`` and
+    ``levels`` (candidates,) are rings and choices of their ``bootstraps`` that no others beat in
+    all that counts.
     """
 
     k: IntArray

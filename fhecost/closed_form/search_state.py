@@ -38,7 +38,7 @@ class Switch(NamedTuple):
     rings: Indices = (0, 0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Choices:
     """What is chosen for partitions and pairs of them, and what all lookups cost then."""
 
