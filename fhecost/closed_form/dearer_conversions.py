@@ -123,21 +123,24 @@ def _first_below(
     each candidate, those of its conversion are columns beside each other.
     """
     terms, among = costs.terms, costs.space.between
-    width = costs.space.conversions.levels.shape[1]
+    times, choices = terms.conversion_times[row], costs.space.conversions.levels.shape[1]
+    begins = terms.optimized.between[row].take(room.ring) * choices
+    # None that is too dear by itself, but one at least.
+    by_level = times * among.cost.take(begins[:, None] + np.arange(choices))
+    affordable = (by_level <= limit[:, None]) & (by_level < np.inf)
+    width = max(1, int(affordable.sum(axis=1).max()))
     level = np.tile(np.arange(width), len(limit))
     room = Room._make(of_all.repeat(width, axis=-1) for of_all in room)
-    place = terms.optimized.to[row].take(room.ring) * width + level
-    between = terms.optimized.between[row].take(room.ring) * width + level
+    place = terms.optimized.to[row].take(room.ring) * choices + level
+    between = begins.repeat(width) + level
     each, variance = among.cost.take(between), among.variance.take(between)
     column = terms.circuits.times.shape[1] + terms.own.column[0, row]
     into = terms.circuits.of_others[0, :, column, None]
     allowed, fits = costs.allowed(room, room.noise + into * variance)
     own = _key_switches(costs, room, pairs, allowed)
-    times = terms.circuits.pair_times[0, pairs]
-    total = terms.conversion_times[row] * each + times @ own.cost
+    total = times * each + terms.circuits.pair_times[0, pairs] @ own.cost
     fits &= (total <= limit.repeat(width)) & np.isfinite(total)
-    by_level = fits.reshape(-1, width)
-    first = by_level.argmax(axis=1)
+    first = fits.reshape(-1, width).argmax(axis=1)
     first += np.arange(0, len(fits), width)
     cost = np.where(fits[first], each[first], np.inf)
     return (
