@@ -11,7 +11,7 @@ from fhecost.circuits.profile import load_profile
 from fhecost.circuits.work import external_product_units, fourier_units, key_switch_units
 from fhecost.errors import ImpossibleError
 from fhecost.files import cache_folder
-from fhecost.hardware import here
+from fhecost.hardware import here, reading
 from fhecost.hardware.at_work import AT_WORK
 from fhecost.hardware.carried import facts_of, processor_facts
 from fhecost.hardware.here import profile_of
@@ -315,6 +315,14 @@ def test_here_without_a_calibration_is_carried_over(own_folders):
     assert found.title.startswith("this machine: AMD EPYC, family 25 model 1")
     assert load_hardware("default")[0].name == "here"
     assert "here" not in [one.name for one in load_hardware("all")]
+
+
+def test_default_machines_are_read_once(own_folders, monkeypatch):
+    read, read_yaml = [], reading.read_yaml
+    monkeypatch.setattr(reading, "read_yaml", lambda path: (read.append(path), read_yaml(path))[1])
+    machines = load_hardware("default")
+    assert {path.stem for path in read} >= {one.name for one in machines} - {"here"}
+    assert len(read) == len(set(read))
 
 
 def test_fewer_threads_than_calibrated_are_said(own_folders, monkeypatch, saved_profile):
