@@ -6,12 +6,14 @@ import warnings
 import pytest
 
 from fhecost.errors import FieldError, ImpossibleError
+from fhecost.hardware.estimator import estimate
 from fhecost.hardware.reading import read_hardware
 from fhecost.measurement import forked
 from fhecost.measurement.broken_off import broken_off_path
 from fhecost.measurement.calibration import calibrate, raw_times_file
 from fhecost.measurement.calibration_run import measure_for_calibration
 from fhecost.measurement.calibration_steps import calibration_steps
+from fhecost.measurement.fit import fit_cpu
 from fhecost.measurement.noise import noise_of
 from fhecost.measurement.others import Watch, wait_for_quiet
 from fhecost.measurement.records import load_microbenchmark
@@ -108,13 +110,21 @@ def other_concrete(machine, part):
     part.write_text(json.dumps(content))
 
 
+def other_version(machine, part):
+    content = json.loads(part.read_text())
+    content["fhecost_version"] = "0.0.1"
+    part.write_text(json.dumps(content))
+
+
 def thorough(machine, part):
     content = json.loads(part.read_text())
     content["thorough"] = True
     part.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("change", [other_day, other_machine, other_concrete, thorough])
+@pytest.mark.parametrize(
+    "change", [other_day, other_machine, other_concrete, other_version, thorough]
+)
 def test_what_doesnt_belong_together_is_begun_anew(machine, kept, change):
     machine.broken_off_after = 5
     with pytest.raises(KeyboardInterrupt):
@@ -142,7 +152,8 @@ def test_what_is_left_is_said_before_and_meanwhile(machine):
     assert done[1:] == [step.name for step in steps]
     # The probe of this machine is as fast as the known one's.
     assert said[0] == pytest.approx(sum(step.expected_s for step in steps), rel=0.03)
-    assert len(said) == len(steps) + 1
+    # Before others are waited for, before the first step, and after each.
+    assert len(said) == len(steps) + 2
     assert said[-1] == 0
     # The steps took no time, so that less and less is to be expected.
     assert said == sorted(said, reverse=True)
@@ -337,3 +348,18 @@ def test_a_fork_that_fails_says_why():
             forks.run(circuit, [], forked.Repeats(1), 60.0)
         with pytest.raises(ImpossibleError, match="took longer than"):
             forks.run(circuit, [], forked.Repeats(1), 0.0)
+
+
+@pytest.mark.slow
+def test_this_machine_is_calibrated(run_fhecost, tmp_path, saved_profile):
+    pytest.importorskip("concrete.fhe", reason="needs the extra [concrete]")
+    finished = run_fhecost("calibrate", "-o", "mine.yaml")
+    assert finished.returncode == 0, finished.stderr
+    assert "measuring this machine takes about" in finished.stderr
+    assert "use it with --hardware mine" in finished.stderr
+    for said in ("lookups on one thread", "fourier_unit_s", "probe before"):
+        assert said in finished.stdout
+    made = read_hardware(tmp_path / "mine.yaml")
+    assert made.figures["trusted_polynomial_size"].value == 16384
+    assert estimate(saved_profile, made).preparation.keygen_s > 0
+    assert fit_cpu(load_microbenchmark(tmp_path / "mine.raw.json")).spread < 0.5

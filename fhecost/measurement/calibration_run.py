@@ -46,6 +46,7 @@ from fhecost.measurement.records import (
 from fhecost.measurement.single_circuits import SingleCircuit, compile_case
 from fhecost.measurement.transfers import transfer_circuit, transfer_sample
 from fhecost.progress import Expect, Progress, silent
+from fhecost.version import VERSION
 
 BEFORE, AFTER = "before", "after"
 _WAIT_S, _THOROUGH_WAIT_S = 60.0, 300.0
@@ -55,9 +56,13 @@ AnySample = LookupSample | LinearSample
 
 
 class BegunCalibration(Frozen):
-    """A calibration as far as it came: its first ``steps`` are in ``raw``."""
+    """A calibration as far as it came: its first ``steps`` are in ``raw``.
+
+    Another version of fhecost may have others.
+    """
 
     schema_version: Literal[1] = 1
+    fhecost_version: str = VERSION
     thorough: bool
     steps: Count = 0
     raw: Microbenchmark
@@ -175,10 +180,13 @@ def measure_for_calibration(
     so_far = _begun(path, thorough, len(steps))
     with forks(threads) as forking:
         sitting = _Sitting(forking, _THOROUGH_WAIT_S if thorough else _WAIT_S, progress)
+        usual_s = known_constants()["probe_s"]
+        clock = _Clock(settled_probe_seconds() / usual_s)
+        expect(clock.left_s(steps[so_far.steps :]))
         progress("looking for other programs at work")
         sitting.wait()
         before = sitting.conditions(BEFORE)
-        clock = _Clock(before.probe_s / known_constants()["probe_s"])
+        clock.pace = before.probe_s / usual_s
         expect(clock.left_s(steps[so_far.steps :]))
         raw = so_far.raw
         if not raw.conditions:
@@ -219,8 +227,9 @@ def _begun(path: Path | None, thorough: bool, steps: int) -> BegunCalibration:
         warnings.warn(f"{error}; all is timed anew", stacklevel=2)
         return anew
     same_day = begun.raw.started[:10] == new.started[:10]
-    same = (begun.thorough, begun.raw.versions) == (thorough, new.versions)
-    if not (same and same_day and begun.steps <= steps) or machine.differences(begun.raw.machine):
+    same = (begun.thorough, begun.fhecost_version) == (anew.thorough, anew.fhecost_version)
+    same = same and begun.raw.versions == new.versions and begun.steps <= steps
+    if not (same and same_day) or machine.differences(begun.raw.machine):
         return anew
     return begun.changed(raw=begun.raw.changed(resumed=(*begun.raw.resumed, new.started)))
 
