@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "accuracy": "measure_accuracy",
     "generate": "generate",
     "optimize": "optimize",
+    "sweep": "run_sweep, load_experiment, load_results, write_parquet",
     "validate": "validate, check_tolerance",
     "backtest": "backtest",
     "measure pbs, ks, linear, keygen": "run_microbenchmark",

@@ -90,6 +90,13 @@ if TYPE_CHECKING:
     from fhecost.projection.projection import project as project
     from fhecost.search.optimize import optimize as optimize
     from fhecost.search.records import OptimizationReport as OptimizationReport
+    from fhecost.sweep.experiment import Experiment as Experiment
+    from fhecost.sweep.experiment import load_experiment as load_experiment
+    from fhecost.sweep.parquet import write_parquet as write_parquet
+    from fhecost.sweep.records import SweepReport as SweepReport
+    from fhecost.sweep.records import SweepResult as SweepResult
+    from fhecost.sweep.results_file import load_results as load_results
+    from fhecost.sweep.run import run_sweep as run_sweep
     from fhecost.validation.backtest import BacktestReport as BacktestReport
     from fhecost.validation.backtest import backtest as backtest
     from fhecost.validation.comparison import ValidationReport as ValidationReport
@@ -105,6 +112,11 @@ PUBLIC = {
     "accuracy.records": "AccuracyReport load_accuracy",
     "search.optimize": "optimize",
     "search.records": "OptimizationReport",
+    "sweep.run": "run_sweep",
+    "sweep.experiment": "Experiment load_experiment",
+    "sweep.results_file": "load_results",
+    "sweep.records": "SweepReport SweepResult",
+    "sweep.parquet": "write_parquet",
     "generation": "GenerationReport generate",
     "validation.comparison": "ValidationReport check_tolerance validate",
     "validation.backtest": "BacktestReport backtest",

@@ -60,6 +60,15 @@ def first_of(faults: Sequence[str]) -> str:
     return f"{first} (and {len(others)} more)" if others else first
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown ``name``: which of ``known`` are like it, if any."""
+    from difflib import get_close_matches
+
+    by_letters = {one.lower(): one for one in known}
+    like = [by_letters[one] for one in get_close_matches(name.lower(), by_letters, n=2, cutoff=0.7)]
+    return f"; did you mean {' or '.join(like)}?" if like else ""
+
+
 INCONSISTENT = "inconsistent"
 """The type of an error that names the field itself, as ``fhecost.fields.inconsistent`` makes it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from fhecost.circuit_request import (
     CircuitRequest,
@@ -18,14 +18,14 @@ from fhecost.circuit_request import (
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.module import ModuleProfile, load_module
 from fhecost.circuits.profile import CircuitProfile, load_profile, save_profile
-from fhecost.errors import FhecostError, FieldError, ImpossibleError
+from fhecost.errors import FhecostError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write, write_result
 from fhecost.hardware.calls import CallsReport, estimate_calls_on
 from fhecost.hardware.comparison import ComparisonReport, check_sort, compare
 from fhecost.hardware.difference import DifferenceReport, difference
 from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import Estimator, estimate_all
-from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware
+from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware, of_kinds
 from fhecost.hardware.names import ALL, DEFAULT, SortKey
 from fhecost.hardware.other_ways import nearest_first, read_other_ways
 from fhecost.hardware.profile import HardwareProfile, Kind
@@ -213,16 +213,7 @@ def compare_circuit(
     """
     check_sort(sort)
     profiles = load_hardware(hardware, hardware_path)
-    wanted, known = tuple(kinds), get_args(Kind)
-    for kind in wanted:
-        if kind not in known:
-            raise FieldError("kinds", f"must be among {', '.join(known)}", kind)
-    if wanted:
-        profiles = [profile for profile in profiles if profile.kind in wanted]
-        if not profiles:
-            # In the order in which they are always named.
-            asked = [kind for kind in known if kind in wanted]
-            raise ImpossibleError(f"no machine of kind {', '.join(asked)} among those")
+    profiles = of_kinds(profiles, kinds)
     # The base keeps its own figures: it is what the others are held against.
     held_against = None if base is None else find_hardware(base, hardware_path)
     own = profiles
@@ -262,6 +253,7 @@ def write_report(
     *,
     figures_folder: AnyPath | None = None,
     figure_format: Literal["svg", "png"] = "svg",
+    command: str | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
     """Write what :func:`fhecost.make_report` found as one page that opens offline.
@@ -271,6 +263,7 @@ def write_report(
         page: the file.
         figures_folder: where to write each figure too, if anywhere.
         figure_format: of the figures that are written there.
+        command: what made it, which stands on the page with the date.
         progress: called with the name of each step when it begins.
 
     Returns:
@@ -284,7 +277,7 @@ def write_report(
     from fhecost.report.saved_figures import save_figures
 
     figures = report_figures(report)
-    write_result(Path(page), report_page(report, figures))
+    write_result(Path(page), report_page(report, figures, command=command))
     if figures_folder is None:
         return []
     return save_figures(figures, Path(figures_folder), figure_format, progress)

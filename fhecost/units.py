@@ -52,6 +52,13 @@ def span(low_s: float, high_s: float) -> str:
     return f"{duration(low_s)} to {duration(high_s)}"
 
 
+def price(usd: float) -> str:
+    """Cents below a dollar, and no more digits than a rent is worth."""
+    if usd >= 1000:
+        return f"{usd:,.0f} $"
+    return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"
+
+
 def _scaled(value: float, names: Mapping[float, str], unit: str = "") -> str:
     """Three digits, in the largest of the scales that leaves one in front of the point."""
     scale = next((scale for scale in names if value >= 0.9995 * scale), min(names))
@@ -62,10 +69,3 @@ def _three_digits(value: float) -> str:
     if value >= 99.95:
         return f"{value:.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
-
-
-def price(usd: float) -> str:
-    """Cents below a dollar, and no more digits than a rent is worth."""
-    if usd >= 1000:
-        return f"{usd:,.0f} $"
-    return f"{usd:.2f} $" if usd >= 1 else f"{100 * usd:.2g} ct"

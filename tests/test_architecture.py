@@ -19,9 +19,10 @@ PACKAGE = "fhecost"
 
 FLOORS = (
     ("version", "errors", "frozen", "progress", "data", "plain", "processes"),
+    ("interrupts",),
     ("fields",),
     ("files", "units", "provenance", "quantization", PACKAGE),
-    ("json_lines", "caches"),
+    ("json_lines", "caches", "engine"),
     ("circuits", "models"),
     ("heads", "hardware"),
     ("concrete",),
@@ -29,7 +30,7 @@ FLOORS = (
     ("closed_form",),
     ("circuit_request", "generation", "measurement"),
     ("accuracy", "validation"),
-    ("projection", "search"),
+    ("projection", "search", "sweep"),
     ("full_report",),
     ("schemas", "report"),
     ("pipeline",),

@@ -186,6 +186,39 @@ def test_a_circuit_that_concrete_cant_compile_is_one_line_and_leaves_nothing(tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lookup_that_no_bootstrap_does_is_refused_by_its_stage_and_width():
+    def wide_lookup(values, operators):
+        with operators.tag("one/wide | lookup"):
+            return values // 3
+
+    inputset = [np.array([0, 2**16 - 1]), np.array([1, 5])]
+    circuit = compile_circuit(wide_lookup, inputset)
+    with pytest.raises(fhecost.ImpossibleError, match="WOP_PBS") as caught:
+        fhecost.profile_circuit(circuit)
+    assert "stage 'one/wide | lookup' with lookups of 16 bits" in str(caught.value)
+    assert "loc(" not in str(caught.value)
+
+
+def test_a_tag_with_a_plus_is_no_stage_of_two_tags():
+    """Places a and b wait for each other: one stage, which isn't that of the tag a+b."""
+
+    def tangled(values, operators):
+        with operators.tag("a"):
+            first = values**2
+        with operators.tag("b"):
+            second = (first + 1) // 3
+        with operators.tag("a"):
+            third = (second + values) ** 2
+        with operators.tag("a+b"):
+            return (third + 1) // 2
+
+    profile = fhecost.profile_circuit(compile_circuit(tangled, [np.arange(4), np.arange(4)[::-1]]))
+    merged, last = [stage for stage in profile.stages if stage.pbs]
+    assert (merged.name, last.name) == ("a + b", "a+b")
+    assert (merged.depth, last.depth) == (3, 1)
+    assert last.predecessors == (merged.name,)
+
+
 def test_a_circuit_without_cost_is_refused():
     circuit = compile_circuit(lambda values, _: values, [np.arange(4)])
     with pytest.raises(fhecost.ImpossibleError, match="no operation on encrypted data"):
@@ -222,11 +255,12 @@ def test_compressed_keys_are_seeds_and_bodies():
     profile = fhecost.profile_circuit(circuit)
     sent = len(circuit.client.evaluation_keys.serialize())
     whole = profile.bsk_bytes + profile.ksk_bytes
-    expected = compressed_key_bytes(profile.stages, whole)
+    expected = compressed_key_bytes(profile.stages, profile.bsk_bytes, profile.ksk_bytes)
     assert expected < whole / 3
     # Beside them only some headers.
     assert 0 < sent - expected < 1000
-    assert compressed_key_bytes(profile.stages, whole + 1) is None
+    assert compressed_key_bytes((), 0, 0) == 0
+    assert compressed_key_bytes((), 8, 0) is None
     # Inputs go over the line as a seed of 16 bytes and a body of 8 each; a run holds them whole.
     assert circuit.size_of_inputs == 4 * 24
     (dimension,) = {use.parameters.input_lwe_dimension for use in profile.stages[0].key_switches}

@@ -12,9 +12,11 @@ from fhecost.circuits.work import external_product_units, fourier_units, key_swi
 from fhecost.errors import ImpossibleError
 from fhecost.files import cache_folder
 from fhecost.hardware import here
+from fhecost.hardware.at_work import AT_WORK
 from fhecost.hardware.carried import facts_of, processor_facts
 from fhecost.hardware.here import profile_of
 from fhecost.hardware.library import find_hardware, load_hardware, own_hardware_file
+from fhecost.hardware.limits import Limits
 from fhecost.hardware.probe import ConcreteProbe, saved_probe
 from fhecost.hardware.processor import Processor, read_processor, this_processor
 from fhecost.hardware.template import hardware_template
@@ -281,7 +283,8 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("FHECOST_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("FHECOST_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(here, "this_processor", lambda: ZEN3)
-    monkeypatch.setattr(here, "available_threads", lambda: 2)
+    monkeypatch.setattr(here, "this_limits", lambda: Limits(threads=2))
+    monkeypatch.setattr(here, "others_at_work", lambda available: False)
     monkeypatch.setattr(here, "made_probe", lambda processor: None)
     own_hardware_file("x").parent.mkdir(parents=True)
     return tmp_path
@@ -316,11 +319,18 @@ def test_here_without_a_calibration_is_carried_over(own_folders):
 
 def test_fewer_threads_than_calibrated_are_said(own_folders, monkeypatch, saved_profile):
     keep_calibration("mine", ZEN3)
-    monkeypatch.setattr(here, "available_threads", lambda: 1)
+    monkeypatch.setattr(here, "this_limits", lambda: Limits(threads=1))
     found = find_hardware("here")
     assert found.name == "mine"
     assert found.figures["threads"].value == 1
     assert "of 2 threads this process may use 1" in found.assumptions
+
+
+def test_other_programs_at_work_are_said_where_this_machine_is_named(own_folders, monkeypatch):
+    keep_calibration("mine", ZEN3)
+    monkeypatch.setattr(here, "others_at_work", lambda available: available == 2)
+    assert AT_WORK in find_hardware("here").assumptions
+    assert AT_WORK not in find_hardware("mine").assumptions
 
 
 def test_a_probe_of_today_is_used_again(own_folders):

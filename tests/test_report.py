@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import load_hardware
-from fhecost.report.columns import Table, column, numbers
+from fhecost.report.columns import Table, column, names, numbers
 from fhecost.report.estimate_document import estimate_document
 from fhecost.report.render import as_markdown, as_table
-from fhecost.report.tables import distinct, elide, text_tables
+from fhecost.report.tables import folded, text_tables, wrap
 from fhecost.units import amount, duration, share
 
 
@@ -54,25 +54,53 @@ def test_tables_align():
     assert table.splitlines() == ["name   n", "────  ──", "a     10", "long   2"]
 
 
-def test_a_long_text_is_cut_with_an_ellipsis():
-    assert elide("accelerator", 11) == "accelerator"
-    assert elide("an accelerator", 4) == "an…"
+@given(st.text("ab -./_", max_size=60), st.integers(1, 20))
+def test_folded_lines_fit_and_are_the_text(text, width):
+    lines = folded(text, width)
+    assert lines
+    assert all(len(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
-@given(st.lists(st.text("ab-", min_size=1, max_size=30), unique=True), st.integers(7, 20))
-def test_shortened_names_fit_and_stay_distinct(names, width):
-    shortened = distinct(names, width)
-    assert len(set(shortened)) == len(names)
-    assert all(len(name) <= width for name in shortened)
-    assert all(s == n for s, n in zip(shortened, names, strict=True) if len(n) <= width)
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("an accelerator", 11, ["an", "accelerator"]),
+        ("epyc-zen4-2", 9, ["epyc-", "zen4-2"]),
+        ("tfhe-rs 1.7.0 2^-128", 13, ["tfhe-rs 1.7.0", "2^-128"]),
+        ("head.softmax.exponential", 13, ["head.softmax.", "exponential"]),
+        ("abcdef", 4, ["abcd", "ef"]),
+    ],
+)
+def test_a_text_is_folded_where_a_reader_would(text, width, lines):
+    assert folded(text, width) == lines
 
 
-def test_names_that_begin_alike_show_their_ends():
-    assert distinct(["epyc-zen4-2", "epyc-zen4-96", "h100"], 9) == [
-        "epyc…n4-2",
-        "epyc…4-96",
-        "h100",
+def test_a_number_stays_with_its_unit():
+    assert wrap("takes 44.2 ms, or 35 % of it", width=11).splitlines() == [
+        "takes",
+        "  44.2 ms,",
+        "  or 35 %",
+        "  of it",
     ]
+
+
+NAMES = st.lists(st.text("ab-. ", min_size=1, max_size=60).map(str.strip).filter(bool), min_size=1)
+
+
+@given(NAMES, st.integers(40, 120))
+def test_a_table_folds_and_cuts_nothing(found, width):
+    table = Table(
+        names("machine", found), column("title", found, least=12), numbers("n", range(len(found)))
+    )
+    (text,) = text_tables(table, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    columns = text.splitlines()[1].split("  ")
+    first, cells = len(columns[0]), ""
+    for line in text.splitlines()[2:]:
+        cells += line[:first]
+    assert cells.replace(" ", "") == "".join(found).replace(" ", "")
 
 
 @pytest.fixture
@@ -84,15 +112,25 @@ def many_machines(saved_profile):
     return estimate_all(saved_profile, machines)
 
 
-def test_every_machine_has_its_column_in_80(many_machines):
+def test_the_stage_table_is_there_once_with_the_span_of_all_machines(many_machines):
     text = as_table(estimate_document(many_machines))
     assert max(map(len, text.splitlines())) <= 80
-    headings = [line.split()[5:] for line in text.splitlines() if line.startswith("stage ")]
-    assert len(headings) > 1
-    columns = [name for names in headings for name in names]
-    assert len(set(columns)) == len(columns) == 9
-    shares = [line.split() for line in text.splitlines() if line.startswith("scores  ")]
-    assert [len(cells) - 5 for cells in shares] == [2 * len(names) for names in headings]
+    (heading,) = [line for line in text.splitlines() if line.startswith("stage ")]
+    assert heading.split()[5:] == ["of", "the", "time"]
+    (scores,) = [line for line in text.splitlines() if line.startswith("scores  ")]
+    made = many_machines.estimates[0]
+    (part,) = [one for one in made.by_stage if one.stage == "scores"]
+    # The machines differ in their names alone.
+    assert scores.endswith(f" {share(part.latency_s / made.latency_s)}")
+
+
+def test_where_there_is_room_each_machine_has_its_column(many_machines):
+    text = as_table(estimate_document(many_machines), 200)
+    (stage,) = [number for number, line in enumerate(text.splitlines()) if line[:6] == "stage "]
+    scores = next(line for line in text.splitlines()[stage:] if line.startswith("scores  "))
+    assert len(scores.split()) == 5 + 2 * len(many_machines.estimates)
+    for made in many_machines.estimates:
+        assert f"{made.hardware}: " in text
 
 
 def test_markdown_has_one_table_with_full_names(many_machines):

@@ -65,7 +65,15 @@ def test_a_gpu_starts_a_kernel_and_a_copy_each_way():
 def test_a_board_starts_a_copy_each_way_and_a_chip_without_a_link_says_nothing():
     start_s = FPGA.figures["host_link_start_s"].value
     assert estimate(addition(), FPGA).by_operation_s["transfer"] > 2 * start_s
-    assert estimate(addition(), ASIC).by_operation_s["transfer"] is None
+    made = estimate(addition(), ASIC)
+    assert made.by_operation_s["transfer"] is None
+    # Such a chip's nanoseconds are no latency of a run, and the estimate says so.
+    assert any("longer than the range says" in said for said in made.assumptions)
+    assert not any("range says" in said for said in estimate(addition(), FPGA).assumptions)
+
+
+def test_a_circuit_with_lookups_needs_no_such_word(saved_profile):
+    assert not any("range says" in said for said in estimate(saved_profile, ASIC).assumptions)
 
 
 def test_operations_that_are_no_circuit_are_no_run():

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import typer
 
-from fhecost.cli import cache, circuits, costs, hardware, language, measure, search
+from fhecost.cli import cache, circuits, costs, hardware, language, measure, search, sweep
 from fhecost.cli.encodings import checked_arguments, write_plainly
 from fhecost.cli.options import option_of
-from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError
+from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError, did_you_mean
+from fhecost.interrupts import INTERRUPTED, interrupted_line, said_by_parent
 from fhecost.plain import bounded_line
 from fhecost.version import VERSION
 
@@ -24,14 +25,13 @@ app = typer.Typer(
     name="fhecost",
     help="What an encrypted language model costs, on which machine, and how sure that is.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
     *(costs.estimate, costs.compare, costs.project, costs.report),
     *(circuits.profile, circuits.diff),
-    *(language.accuracy, language.generate, search.optimize),
+    *(language.accuracy, language.generate, search.optimize, sweep.sweep),
     *(measure.calibrate, measure.validate, measure.backtest),
 ):
     app.command()(command)
@@ -79,10 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         given = checked_arguments(given)
         # Not standalone: its usage errors would be boxes of several lines.
-        status = app(args=given, prog_name="fhecost", standalone_mode=False)
+        status = app(args=given, prog_name="fhecost", standalone_mode=False, obj=tuple(given))
     except KeyboardInterrupt:
-        print("fhecost: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
@@ -90,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A group was called without a command; its help is printed by then.
         if type(error).__name__ == "NoArgsIsHelpError":
             sys.exit(UsageError.exit_code)
+        if said_by_parent():
+            # What an interrupted library makes of it is nobody's concern.
+            sys.exit(INTERRUPTED)
         if debug:
             raise
         status, line = _failure(error)
@@ -99,6 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _say(each)
     if status:
         sys.exit(status)
+
+
+def _interrupted() -> NoReturn:
+    """One line, by whoever is there to say it."""
+    if not said_by_parent():
+        print(interrupted_line(), file=sys.stderr)
+    sys.exit(INTERRUPTED)
 
 
 def _failure(error: Exception) -> tuple[int, str]:
@@ -130,7 +139,9 @@ def _usage_line(error: Any) -> str:
     path = error.ctx.command_path
     commands = sorted(getattr(error.ctx.command, "commands", {}))
     if commands and message.startswith("no such command"):
-        # The whole list is short, so click's guess at one of them is left out.
-        message = f"{message.partition('. ')[0]}; there is {', '.join(commands)}"
+        # The whole list is short; click's guess at one of them stands at the end.
+        message, _, _ = message.partition(". ")
+        like = did_you_mean(message.split("'")[1], commands)
+        message = f"{message}; there is {', '.join(commands)}{like}"
     within = path.partition(" ")[2]
     return f"{within + ': ' if within else ''}{message}; see {path} --help"

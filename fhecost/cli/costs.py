@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import typer
 
 from fhecost.circuits.description import Scope
+from fhecost.cli import completion
 from fhecost.cli.options import (
     BitsOption,
     CircuitOptions,
@@ -17,8 +18,10 @@ from fhecost.cli.options import (
     HardwareOption,
     HardwarePathOption,
     HeadsOption,
+    KindOption,
     RequestsOption,
     VariantOption,
+    command_line,
     deliver,
     prints,
     refuse_options,
@@ -29,19 +32,16 @@ from fhecost.cli.parsing import (
     parse_duration,
     parse_hardware,
     parse_heads,
+    parse_kinds,
     parse_lengths,
     parse_what_if,
     parse_years,
-    words,
 )
 from fhecost.cli.progress import timed_progress
 from fhecost.files import check_can_write, write_result
 from fhecost.hardware.names import SortKey
 from fhecost.plain import plain_line
 from fhecost.report.document import Document
-
-if TYPE_CHECKING:
-    from fhecost.hardware.profile import Kind
 
 
 @takes_circuit
@@ -93,11 +93,13 @@ def compare(
     circuit: CircuitOptions,
     hardware: HardwareOption = "all",
     hardware_path: HardwarePathOption = None,
-    kind: Annotated[
-        str | None, typer.Option(help="Only such machines: cpu, gpu, fpga, asic, with commas.")
-    ] = None,
+    kind: KindOption = None,
     base: Annotated[
-        str | None, typer.Option(help="What speed-ups are over; the slowest when left out.")
+        str | None,
+        typer.Option(
+            help="What speed-ups are over; the slowest when left out.",
+            autocompletion=completion.one_machine,
+        ),
     ] = None,
     sort: Annotated[SortKey, typer.Option(help="What the rows are sorted by.")] = "latency",
     what_if: Annotated[
@@ -131,7 +133,7 @@ def compare(
             parse_hardware(hardware),
             hardware_path or (),
             progress,
-            kinds=cast("list[Kind]", words(kind)) if kind else (),
+            kinds=parse_kinds(kind),
             base=base,
             sort=sort,
             what_if=parse_what_if(",".join(what_if)) if what_if else None,
@@ -148,7 +150,10 @@ def project(
     context: typer.Context,
     model: Annotated[
         str,
-        typer.Option(help="embedded, gpt2 (-medium, -large, -xl), gpt3-175b, or a config.json."),
+        typer.Option(
+            help="embedded, gpt2 (-medium, -large, -xl), gpt3-175b, or a config.json.",
+            autocompletion=completion.models,
+        ),
     ] = "gpt2",
     scope: Annotated[Scope, typer.Option(help="How much of the model.")] = "head",
     seq_len: Annotated[
@@ -263,6 +268,7 @@ def report(
             output,
             figures_folder=save_figures,
             figure_format=figure_format,
+            command=command_line(circuit.context),
             progress=progress,
         )
     for path in (output, *written):

@@ -11,6 +11,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from fhecost.errors import UsageError
+from fhecost.report.tables import TERMINAL_WIDTH
+
+_NARROWEST = 40
+"""Columns below which nothing could be laid out; lines then run over the edge."""
 
 PLAIN = "fhecost.plain"
 """The name of the error handler that writes what an encoding lacks in plain letters."""
@@ -64,6 +68,17 @@ def write_plainly() -> None:
     stream = sys.stdout
     if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
         stream.reconfigure(errors=PLAIN)
+
+
+def terminal_width() -> int:
+    """Columns of the terminal that standard output is, or as many as ``COLUMNS`` says; else 80."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 0:
+        return max(_NARROWEST, int(said))
+    try:
+        return max(_NARROWEST, os.get_terminal_size(sys.stdout.fileno()).columns)
+    except (OSError, ValueError):
+        return TERMINAL_WIDTH
 
 
 def escaped(json_text: str) -> str:

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from fhecost.cli.options import HardwarePathOption, prints
+from fhecost.cli import completion
+from fhecost.cli.options import HardwarePathOption, KindOption, OneMachineArgument, prints
+from fhecost.cli.parsing import parse_kinds
 from fhecost.errors import FaultsError, UsageError
 from fhecost.files import write_atomically
 from fhecost.hardware.names import MEASURED
@@ -20,18 +22,21 @@ app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
 
 @app.command("list")
 @prints()
-def list_hardware(hardware_path: HardwarePathOption = None) -> Iterator[Document]:
-    """List the known machines."""
-    from fhecost.hardware.library import load_hardware
+def list_hardware(
+    kind: KindOption = None, hardware_path: HardwarePathOption = None
+) -> Iterator[Document]:
+    """List the known machines: kind, year, and whether they can be had."""
+    from fhecost.hardware.library import load_hardware, of_kinds
     from fhecost.report.hardware_document import list_document
 
-    yield list_document(load_hardware(hardware_path=hardware_path or ()))
+    machines = load_hardware(hardware_path=hardware_path or ())
+    yield list_document(of_kinds(machines, parse_kinds(kind)))
 
 
 @app.command()
 @prints()
 def show(
-    name: Annotated[str, typer.Argument(help="The machine's name.")],
+    name: OneMachineArgument,
     hardware_path: HardwarePathOption = None,
 ) -> Iterator[Document]:
     """Show one machine: every figure with its source, and the assumptions."""
@@ -60,7 +65,12 @@ def check(
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The file to write.")],
     template: Annotated[
-        str, typer.Option("--from", help="The machine whose figures it starts with.")
+        str,
+        typer.Option(
+            "--from",
+            help="The machine whose figures it starts with.",
+            autocompletion=completion.one_machine,
+        ),
     ] = MEASURED,
     hardware_path: HardwarePathOption = None,
 ) -> None:

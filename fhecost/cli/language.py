@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from fhecost.cli.parsing import parse_hardware, parse_heads, parse_numbers
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write, write_result
+from fhecost.interrupts import say_kept
 from fhecost.plain import plain, plain_line
 from fhecost.report.document import Document
 
@@ -65,6 +67,13 @@ def accuracy(
         why = "--sweep-heads takes every one; leave it out"
         refuse_options(context, ("layer", "heads"), why)
     with counted_progress("accuracy") as progress:
+        done = itertools.count(1)
+
+        def count_row(row: str) -> None:
+            said = f"{next(done)} rows are kept, and the same command goes on from there"
+            say_kept(said)
+            progress(row)
+
         report = measure_accuracy(
             model,
             layer=layer,
@@ -75,7 +84,7 @@ def accuracy(
             mode=mode,
             sweep_heads=sweep_heads,
             sentences=sentences,
-            progress=progress,
+            progress=count_row,
             expect=progress.expect,
         )
     if plot is not None:
@@ -116,10 +125,13 @@ def generate(
     # A bar takes a line of its own: where there is one for each token, tokens come line by line.
     in_lines = mode != "disable"
     shown = False
+    so_far: list[str] = []
 
     def show(token: GeneratedToken) -> None:
         nonlocal shown
         bar.hide()
+        so_far.append(token.text)
+        say_kept(f"{len(so_far)} of {tokens} tokens: {plain_line(''.join(so_far))!r}")
         if not streams:
             return
         if in_lines:

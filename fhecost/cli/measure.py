@@ -25,6 +25,7 @@ from fhecost.cli.progress import counted_progress, measured_progress, timed_prog
 from fhecost.errors import UsageError
 from fhecost.files import write_result
 from fhecost.hardware.names import HERE
+from fhecost.interrupts import say_kept
 from fhecost.measurement.cases import Operation
 from fhecost.plain import plain_line
 from fhecost.report.document import Document
@@ -66,6 +67,8 @@ def _add_command(operation: Operation) -> None:
         from fhecost.measurement.results import results_of
         from fhecost.report.measurement_document import microbenchmark_document
 
+        if save is not None:
+            say_kept(f"what was timed is kept beside {save}; --resume goes on from there")
         with counted_progress("microbenchmark", step_count(operation, quick)) as progress:
             measured = run_microbenchmark(
                 operation,

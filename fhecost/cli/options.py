@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from inspect import Parameter
@@ -20,12 +21,14 @@ from fhecost.circuit_request import (
     SavedCircuit,
 )
 from fhecost.circuits.description import Scope, Widths
-from fhecost.cli.encodings import escaped
+from fhecost.cli import completion
+from fhecost.cli.encodings import escaped, terminal_width
 from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
 from fhecost.files import check_can_write, write_result
+from fhecost.plain import plain_line
 from fhecost.report.document import Document
-from fhecost.report.render import RENDERERS, Format
+from fhecost.report.render import RENDERERS, Format, as_table
 
 if TYPE_CHECKING:
     from fhecost.gpt2.head_circuit import HeadRequest
@@ -35,18 +38,36 @@ OutputOption = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")
 ]
 HardwareOption = Annotated[
-    str, typer.Option(help="Machines, comma-separated, or all; here is this one.")
+    str,
+    typer.Option(
+        help="Machines, comma-separated, or all; here is this one.",
+        autocompletion=completion.machines,
+    ),
 ]
 DefaultHardwareOption = Annotated[
     str,
-    typer.Option(help="Machines with commas, all, or default: here, three kinds, your own."),
+    typer.Option(
+        help="Machines with commas, all, or default: here, three kinds, your own.",
+        autocompletion=completion.machines,
+    ),
+]
+OneMachineArgument = Annotated[
+    str, typer.Argument(help="The machine's name.", autocompletion=completion.one_machine)
+]
+KindOption = Annotated[
+    str | None, typer.Option(help="Only such machines: cpu, gpu, fpga, asic, with commas.")
 ]
 HardwarePathOption = Annotated[
     list[Path] | None,
     typer.Option(metavar="FOLDER", help="A folder of further machines, one YAML file each."),
 ]
 
-ModelOption = Annotated[str, typer.Option(help="embedded, a Hugging Face name, or a folder.")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        help="embedded, a Hugging Face name, or a folder.", autocompletion=completion.models
+    ),
+]
 LayerOption = Annotated[int, typer.Option(help="Which layer, from 0.")]
 HeadsOption = Annotated[
     str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
@@ -57,7 +78,14 @@ RequestsOption = Annotated[
     int | None,
     typer.Option(min=1, help="Also so many independent inputs at once, under one key."),
 ]
-VariantOption = Annotated[str, typer.Option(help="Which quantized circuit.")]
+VariantOption = Annotated[
+    str,
+    typer.Option(
+        help=f"Which quantized circuit: {', '.join(completion.VARIANTS)}, or a saved head's "
+        "FILE.json.",
+        autocompletion=completion.variants,
+    ),
+]
 
 
 _OPTIONS = {
@@ -127,11 +155,20 @@ def prints(
 
 def deliver(document: Document, format: Format, output: Path | None = None) -> None:
     """Write ``document`` to a file, whole or not at all, or print it."""
-    text = RENDERERS[format](document)
+    if output is None and format == "table":
+        text = as_table(document, terminal_width())
+    else:
+        text = RENDERERS[format](document)
     if output is None:
         typer.echo(escaped(text) if format == "json" else text, nl=False)
     else:
         write_result(output, text)
+
+
+def command_line(context: typer.Context) -> str | None:
+    """What was typed; None where the command line wasn't asked for by its program."""
+    typed = context.obj
+    return plain_line(shlex.join(["fhecost", *typed])) if typed else None
 
 
 def refuse_options(context: typer.Context, parameters: Sequence[str], why: str) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from fhecost.errors import UsageError
+
+if TYPE_CHECKING:
+    from fhecost.hardware.profile import Kind
 
 _UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _NUMBER = r"\d{1,18}"
@@ -22,7 +25,16 @@ def words(text: str) -> list[str]:
 
 def parse_hardware(text: str) -> str | list[str]:
     """The machines of an option such as ``h100,strix``, ``all`` or ``default``."""
-    return text if text in ("all", "default") else words(text)
+    small = text.strip().lower()
+    return small if small in ("all", "default") else words(text)
+
+
+def parse_kinds(text: str | None) -> list[Kind]:
+    """The kinds of machines of an option such as ``gpu,asic``; all, which is none of them, if None.
+
+    Whether there are such kinds is for those to say who look for them.
+    """
+    return cast("list[Kind]", words(text.lower())) if text else []
 
 
 def parse_heads(text: str) -> list[int] | Literal["all"]:

@@ -20,6 +20,7 @@ from fhecost.cli.parsing import parse_duration, parse_heads
 from fhecost.cli.progress import timed_progress
 from fhecost.files import write_result
 from fhecost.hardware.names import HERE
+from fhecost.interrupts import say_kept
 from fhecost.report.document import Document
 
 
@@ -71,6 +72,8 @@ def optimize(
     if plot is not None:
         # Plotly that is missing shows before the search, not after it.
         new_figure()
+    if study is not None:
+        say_kept(f"all trials are kept in {study}, and the same command goes on from there")
     with timed_progress(budget_s) as progress:
         report = search(
             model,
@@ -94,3 +97,5 @@ def optimize(
     if plot is not None:
         write_result(plot, optimization_page(report))
     yield optimization_document(report)
+    if report.stopped_by == "interrupt":
+        raise KeyboardInterrupt

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from functools import cache
 
 from fhecost.circuits.description import CircuitDescription
-from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile, KeySwitchParameters
-from fhecost.circuits.stage_counts import StageCounts
+from fhecost.circuits.profile import (
+    LINEAR_OPERATIONS,
+    CircuitProfile,
+    KeySwitchParameters,
+    LinearOperation,
+)
+from fhecost.circuits.stage_counts import StageCounts, count_up
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
     ciphertext_bytes,
@@ -114,12 +120,14 @@ def circuit_profile(
         cost_error: how far the cost may be off, as a fraction.
         errors: how often the worst lookup goes wrong and how often any, where that is known.
     """
-    dimension = [ciphertext_dimension(parameters, partitions, wire) for wire in plan.wires]
+    of_key = [parameters.sets[p].output_lwe_dimension for p in partitions.precisions]
+    dimension = [of_key[key] for key in partitions.of_wire]
     counts = _counts(plan, partitions, parameters, dimension)
-    pbs_count = sum(stage.pbs.total() for stage in counts.values())
+    pbs_count = sum(stage.pbs_count for stage in counts.values())
+    of_pbs, of_switch = cache(pbs_units), cache(key_switch_units)
     complexity = sum(
-        sum(pbs_units(use) * count for use, count in stage.pbs.items())
-        + sum(key_switch_units(use) * count for use, count in stage.key_switches.items())
+        sum(of_pbs(use) * count for use, count in stage.pbs.items())
+        + sum(of_switch(use) * count for use, count in stage.key_switches.items())
         for stage in counts.values()
     )
     # A circuit of more lookups than the one that its sets were solved for gets that one's error a
@@ -129,28 +137,30 @@ def circuit_profile(
     global_p_error = -math.expm1(pbs_count * math.log1p(-p_error))
     if errors is not None:
         p_error, global_p_error = errors
-    return CircuitProfile(
-        name=name,
-        source="closed form",
-        description=description or CircuitDescription(),
-        stages=tuple(
-            counts[stage].stage(
-                stage,
-                steps=shape.depth,
-                largest_tensor=shape.largest_tensor,
-                predecessors=tuple(shape.predecessors),
-            )
-            for stage, shape in plan.stages.items()
-        ),
-        bsk_bytes=sum(bootstrap_key_bytes(use) for use in set(parameters.sets.values())),
-        ksk_bytes=sum(map(key_switch_key_bytes, _switching_keys(parameters))),
-        input_bytes=sum(_input_bytes(plan, partitions, parameters)),
-        output_bytes=plan.output.integers * ciphertext_bytes(dimension[plan.output.number]),
-        max_bit_width=max(partitions.width),
-        complexity=complexity,
-        p_error=p_error,
-        global_p_error=min(global_p_error, math.nextafter(1, 0)),
-        cost_error=cost_error,
+    return CircuitProfile.model_validate(
+        {
+            "name": name,
+            "source": "closed form",
+            "description": description or CircuitDescription(),
+            "stages": [
+                counts[stage].fields(
+                    stage,
+                    steps=shape.depth,
+                    largest_tensor=shape.largest_tensor,
+                    predecessors=tuple(shape.predecessors),
+                )
+                for stage, shape in plan.stages.items()
+            ],
+            "bsk_bytes": sum(bootstrap_key_bytes(use) for use in set(parameters.sets.values())),
+            "ksk_bytes": sum(map(key_switch_key_bytes, _switching_keys(parameters))),
+            "input_bytes": sum(_input_bytes(plan, partitions, parameters)),
+            "output_bytes": plan.output.integers * ciphertext_bytes(dimension[plan.output.number]),
+            "max_bit_width": max(partitions.width),
+            "complexity": complexity,
+            "p_error": p_error,
+            "global_p_error": min(global_p_error, math.nextafter(1, 0)),
+            "cost_error": cost_error,
+        }
     )
 
 
@@ -181,23 +191,25 @@ def _counts(
     counts: dict[str, StageCounts] = defaultdict(StageCounts)
     for lookup in partitions.lookups:
         wire, of_stage = lookup.wire, counts[lookup.wire.stage]
-        own = partitions.precisions[lookup.own]
+        own, n = partitions.precisions[lookup.own], wire.integers
         source = plan.wires[wire.sources[0]]
-        of_stage.pbs[parameters.sets[own]] += wire.integers
+        count_up(of_stage.pbs, parameters.sets[own], n)
         switch = parameters.key_switches[partitions.precisions[lookup.source], own]
-        of_stage.key_switches[switch] += wire.integers
+        count_up(of_stage.key_switches, switch, n)
         if lookup.own != lookup.target:
             conversion = parameters.conversions[own, partitions.precisions[lookup.target]]
             if conversion is not None:
-                of_stage.key_switches[conversion] += wire.integers
+                count_up(of_stage.key_switches, conversion, n)
         if lookup.shifted:
             made_in = counts[source.stage] if wire.rounds else of_stage
-            made_in.linear["clear_multiplication", dimension[source.number]] += source.integers
+            linear: tuple[LinearOperation, int] = ("clear_multiplication", dimension[source.number])
+            count_up(made_in.linear, linear, source.integers)
         of_stage.bit_width = max(of_stage.bit_width or 0, partitions.width[source.number])
     for work in plan.linear_work:
+        of_stage, of_wire = counts[work.stage], dimension[work.wire]
         for operation in LINEAR_OPERATIONS:
             if count := work.counts.get(operation, 0):
-                counts[work.stage].linear[operation, dimension[work.wire]] += count * work.times
+                count_up(of_stage.linear, (operation, of_wire), count * work.times)
     return counts
 
 

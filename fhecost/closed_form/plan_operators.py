@@ -9,10 +9,9 @@ of them alone, are computed once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,9 +76,8 @@ class PlanTensor:
             (self,),
             held,
             column_norm2(other) * self.wire.norm2,
+            {"clear_multiplication": n, "encrypted_addition": n},
             tensor=rows * columns,
-            clear_multiplication=n,
-            encrypted_addition=n,
         )
 
     def __getitem__(self, index: Any) -> PlanTensor:
@@ -99,7 +97,7 @@ class PlanTensor:
     def added_up(self, held: Held, terms: int) -> PlanTensor:
         """Sums of ``terms`` of its integers."""
         n, norm2 = math.prod(self.shape), self.wire.norm2 * terms
-        return self.operators.linear((self,), held, norm2, encrypted_addition=n)
+        return self.operators.linear((self,), held, norm2, {"encrypted_addition": n})
 
     def __array_function__(
         self, function: Any, types: Any, arguments: Any, options: Any
@@ -122,14 +120,15 @@ class PlanTensor:
         if isinstance(other, PlanTensor):
             held, norm2 = self.held.plus(other.held, sign), self.wire.norm2 + other.wire.norm2
             n = math.prod(held.shape)
-            negated = n if sign < 0 else 0
-            both = (self, other)
-            return linear(both, held, norm2, encrypted_addition=n, encrypted_negation=negated)
+            counts: LinearCounts = {"encrypted_addition": n}
+            if sign < 0:
+                counts["encrypted_negation"] = n
+            return linear((self, other), held, norm2, counts)
         held = self.held.plus(other, sign)
         # Adding nothing costs nothing, but makes a result that a hint holds on.
         any_added = other != 0 if isinstance(other, int) else np.any(other)
-        added = math.prod(held.shape) if any_added else 0
-        return linear((self,), held, self.wire.norm2, clear_addition=added)
+        added: LinearCounts = {"clear_addition": math.prod(held.shape)} if any_added else {}
+        return linear((self,), held, self.wire.norm2, added)
 
     def _times(self, other: PlanTensor, held: Held, terms: int | None) -> PlanTensor:
         fixed = self.fixed and other.fixed
@@ -151,16 +150,14 @@ class PlanOperators(DirectOperators):
     def __init__(self) -> None:
         self.plan = PlanWriter()
         self._known: dict[tuple[Any, ...], PlanTensor] = {}
+        self._last: _Asked | None = None
 
     def input(self, held: Held, norm2: float = 1.0) -> PlanTensor:
         """An encrypted input that holds ``held``."""
         return PlanTensor(self, self.plan.input(math.prod(held.shape), held.range, norm2), held)
 
-    @contextmanager
-    def tag(self, name: str) -> Iterator[None]:
-        before, self.plan.stage = self.plan.stage, name
-        yield
-        self.plan.stage = before
+    def tag(self, name: str) -> _Tag:
+        return _Tag(self.plan, name)
 
     def accumulator(
         self,
@@ -188,7 +185,8 @@ class PlanOperators(DirectOperators):
     def within(self, values: PlanTensor, low: int, high: int) -> PlanTensor:
         held = values.held.within(low, high)
         wire = self.plan.known(values.wire, held.range)
-        return replace(values, wire=wire, held=held)
+        kept, dropped = values.kept, values.dropped
+        return PlanTensor(self, wire, held, kept, dropped, values.fixed, values.exact)
 
     def rounded(self, values: PlanTensor, dropped: int) -> PlanTensor:
         """An approximate rounding that the lookup after it makes."""
@@ -197,24 +195,34 @@ class PlanOperators(DirectOperators):
 
     def lookup(self, values: PlanTensor, table: Table, bounds: Bounds = None) -> PlanTensor:
         """A table lookup, or the constant that it comes to."""
-        held = values.held.looked_up(table, bounds)
+        held = self._held(values.held, table, bounds)
         result, source = held.range, values.wire
         if result.low == result.high and np.all(_entries(table, values) == result.low):
             return self.once(("constant", held.shape, result), lambda: self._constant(source, held))
-
-        def looked_up() -> PlanTensor:
-            if values.dropped:
-                wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
-            elif values.kept and not values.exact:
-                kept, rounded = values.kept, values.held.range
-                wire = self.plan.rounding_lookup(source, result, kept, rounded)
-            else:
-                wire = self.plan.lookup(source, result, kept=values.kept)
-            return PlanTensor(self, wire, held, fixed=values.fixed)
-
-        entries = _entries(table, values).tobytes() if values.fixed else b""
+        if not values.fixed:
+            return self._looked_up(values, held)
+        entries = _entries(table, values).tobytes()
         key = ("lookup", source.number, values.kept, values.dropped, entries)
-        return self.once(key if values.fixed else None, looked_up)
+        return self.once(key, lambda: self._looked_up(values, held))
+
+    def _held(self, of: Held, table: Table, bounds: Bounds) -> Held:
+        """What ``table`` gives; asked for the same twice in a row, it is the same."""
+        last = self._last
+        if last is None or last.of is not of or (last.table, last.bounds) != (table, bounds):
+            last = self._last = _Asked(of, table, bounds, of.looked_up(table, bounds))
+        return last.found
+
+    def _looked_up(self, values: PlanTensor, held: Held) -> PlanTensor:
+        """A table lookup of ``values`` that gives what is ``held``."""
+        source, result = values.wire, held.range
+        if values.dropped:
+            wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
+        elif values.kept and not values.exact:
+            kept, rounded = values.kept, values.held.range
+            wire = self.plan.rounding_lookup(source, result, kept, rounded)
+        else:
+            wire = self.plan.lookup(source, result, kept=values.kept)
+        return PlanTensor(self, wire, held, fixed=values.fixed)
 
     def take(self, values: PlanTensor, rows: Rows) -> PlanTensor:
         return values.moved((rows.count, *values.shape[1:]), lambda v: v[:, rows.numbers])
@@ -244,23 +252,18 @@ class PlanOperators(DirectOperators):
         sources: Sequence[PlanTensor],
         held: Held,
         norm2: float,
+        counts: LinearCounts | None = None,
         *,
-        width: int = 0,
         tensor: int = 0,
-        **counts: Unpack[LinearCounts],
     ) -> PlanTensor:
         """A tensor that linear operations make of others; without any, it costs nothing."""
-        if any(source.kept or source.dropped for source in sources):
-            raise TypeError("a rounding must come right before its lookup")
-        wire = self.plan.linear(
-            [source.wire for source in sources],
-            math.prod(held.shape),
-            held.range,
-            norm2,
-            width=width,
-            tensor=tensor,
-            **counts,
-        )
+        wires = []
+        for source in sources:
+            if source.kept or source.dropped:
+                raise TypeError("a rounding must come right before its lookup")
+            wires.append(source.wire)
+        size = math.prod(held.shape)
+        wire = self.plan.linear(wires, size, held.range, norm2, counts, tensor=tensor)
         return PlanTensor(self, wire, held)
 
     def once(self, key: tuple[Any, ...] | None, make: Callable[[], PlanTensor]) -> PlanTensor:
@@ -274,12 +277,37 @@ class PlanOperators(DirectOperators):
     def _hinted(self, values: PlanTensor, bits: int, *, signed: bool) -> PlanTensor:
         held = values.held.clipped(*Range.of_bits(bits, signed=signed))
         source = self.plan.known(values.wire, held.range)
-        return self.linear((PlanTensor(self, source, held),), held, source.norm2, width=bits)
+        wire = self.plan.linear((source,), source.size, held.range, source.norm2, width=bits)
+        return PlanTensor(self, wire, held)
 
     def _constant(self, after: Wire, held: Held) -> PlanTensor:
         n = math.prod(held.shape)
-        wire = self.plan.linear((), n, held.range, 1.0, awaits=(after,), clear_addition=n)
+        wire = self.plan.linear((), n, held.range, 1.0, {"clear_addition": n}, awaits=(after,))
         return PlanTensor(self, wire, held, fixed=True)
+
+
+class _Asked(NamedTuple):
+    """What ``table`` gives of some integers."""
+
+    of: Held
+    table: Table
+    bounds: Bounds
+    found: Held
+
+
+@dataclass(slots=True)
+class _Tag:
+    """What is written inside it belongs to the stage ``name``; ``outside`` to another."""
+
+    plan: PlanWriter
+    name: str
+    outside: str = ""
+
+    def __enter__(self) -> None:
+        self.outside, self.plan.stage = self.plan.stage, self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.plan.stage = self.outside
 
 
 def _all_one(parts: Sequence[object]) -> bool:

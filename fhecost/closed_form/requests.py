@@ -18,6 +18,7 @@ from fhecost.errors import FieldError
 from fhecost.gpt2.head_circuit import HeadCircuit, HeadRequest, locate, quantize_heads
 from fhecost.gpt2.weights import holds_weights
 from fhecost.heads.parameter_rules import ParameterRules
+from fhecost.heads.variants import Variant
 from fhecost.models.shape import EMBEDDED, Heads, find_shape, head_numbers
 from fhecost.progress import Progress, silent
 
@@ -49,7 +50,7 @@ def shape_request(
     *,
     seq_len: int = 6,
     bits: int = 4,
-    variant: str = "reference",
+    variant: str | Variant = "reference",
     heads: Heads = (0,),
 ) -> ShapeRequest:
     """The request for ``model`` by its shape alone.

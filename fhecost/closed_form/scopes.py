@@ -18,7 +18,7 @@ from fhecost.heads.compact_circuit import CompactHead, Earlier
 from fhecost.heads.layer import state_block, state_layer, state_model
 from fhecost.heads.parameter_rules import USUAL
 from fhecost.heads.stated import StatedHeads, StatedShape
-from fhecost.heads.variants import variant_named
+from fhecost.heads.variants import Variant, variant_named
 from fhecost.models.shape import ModelShape
 from fhecost.quantization import check_bits, largest_integer
 from fhecost.quantization.ranges import Range
@@ -49,7 +49,7 @@ class ShapeRequest:
     scope: Scope = "head"
     seq_len: int = 6
     bits: int = 4
-    variant: str = "reference"
+    variant: str | Variant = "reference"
     heads: int = 1
 
     @property
@@ -109,7 +109,7 @@ def stated_heads(request: ShapeRequest) -> StatedHeads:
         variant = variant_named(request.variant)
         if variant.state is None:
             why = "has no stated widths: it takes a model whose weights are at hand"
-            raise FieldError("variant", why, request.variant)
+            raise FieldError("variant", why, variant.name)
         return variant.state(stated, lambda heads: _widths_read(stated, heads))
     if scope == "block":
         return state_block(stated)

@@ -18,6 +18,10 @@ GLOBAL_P_ERROR = 1e-5
 """Probability that any lookup of a circuit goes wrong: Concrete's default for a configuration, and
 what the published example compiles with. Without a configuration Concrete takes 1e-5 a lookup."""
 
+COMPILATION_BYTES = 1.5e9
+"""Memory of a process that compiles heads, with torch and a small model in it: twice the 0.62 to
+0.73 GB that heads of 6 to 24 tokens were seen to take, since others may be larger."""
+
 _NO_PARAMETERS = "Concrete finds no parameters with {}"
 
 

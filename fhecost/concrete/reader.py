@@ -56,8 +56,9 @@ def profile_circuit(
     keys = read_keys(server)
     fused = server._configuration.enable_tlu_fusing
     operations = read_operations(module, function, fuse_lookups=fused)
-    counted = counts_by_location(server, function, keys, operations)
-    stages = read_stages(operations, counted, place_names(circuit.graph), _loops_of(circuit))
+    place_of = place_names(circuit.graph)
+    counted = counts_by_location(server, function, keys, operations, place_of)
+    stages = read_stages(operations, counted, place_of, _loops_of(circuit))
     if not stages:
         raise ImpossibleError(
             f"circuit {name!r} has no operation on encrypted data: no cost to model"

@@ -42,7 +42,8 @@ _USUAL_HEADS = 4
 class HeadRequest:
     """Quantized heads of one layer of a GPT-2-shaped model on a sentence.
 
-    ``heads`` are numbers from 0, or ``all``; ``text`` is a sentence of fhecost's own when None.
+    ``heads`` are numbers from 0, or ``all``; ``text`` is a sentence of fhecost's own when None;
+    ``variant`` is one, its name, or a file of settings.
     """
 
     model: str = EMBEDDED
@@ -51,7 +52,7 @@ class HeadRequest:
     heads: Heads = (0,)
     seq_len: int = 6
     bits: int = 4
-    variant: str = "fast"
+    variant: str | Variant = "fast"
 
 
 def expected_seconds(request: HeadRequest) -> float:

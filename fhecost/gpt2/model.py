@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError, UsageError
-from fhecost.files import read_json
+from fhecost.errors import FieldError, UsageError, did_you_mean
 from fhecost.gpt2.one_line import reason_of
 from fhecost.gpt2.tokenizer import check_tokens, load_tokenizer
 from fhecost.gpt2.weights import SINGLE, check_finite, check_weights, holds_weights, no_weights
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.models.configuration import read_configuration
-from fhecost.models.shape import EMBEDDED, ModelShape, read_shape
+from fhecost.models.shape import EMBEDDED, SHAPES, ModelShape, shape_of
 from fhecost.quantization import FloatArray
 
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.tiktoken")
@@ -78,7 +77,7 @@ def fetch_model(name: str) -> Path:
         raise FieldError(
             "model",
             f"neither a folder nor a model that could be fetched ({reason}); use {EMBEDDED}, a "
-            "folder, or a name such as gpt2",
+            f"folder, or a name such as gpt2{did_you_mean(name, [EMBEDDED, *SHAPES])}",
             name,
         ) from error
     if not (Path(folder) / "config.json").is_file():
@@ -104,12 +103,14 @@ def model_shape(folder: Path) -> ModelShape:
     Raises:
         UsageError: the configuration is no GPT-2's.
     """
+    return _configured(folder)[0]
+
+
+def _configured(folder: Path) -> tuple[ModelShape, Mapping[str, Any]]:
+    """The shape of the model in ``folder``, and what else its configuration says."""
     path = folder / "config.json"
-    content = read_json(path)
-    if isinstance(content, dict) and "model_type" not in content:
-        # Names and shapes of tensors alone don't say what is done with them.
-        raise UsageError(f"{path}: model_type: must be 'gpt2', not None")
-    return read_shape(path)
+    configuration = read_configuration(path, says_so=True)
+    return shape_of(configuration, path.resolve().parent.name), configuration.content
 
 
 def fingerprint(folder: Path) -> str:
@@ -278,7 +279,8 @@ def load_gpt2(folder: Path) -> GPT2:
     Raises:
         UsageError: no GPT-2, its files can't be read, or torch and transformers are missing.
     """
-    shape = model_shape(folder)
+    # Sizes that the file spells otherwise are lost on transformers.
+    shape, content = _configured(folder)
     try:
         import torch
         from transformers import GPT2Config, GPT2LMHeadModel
@@ -287,8 +289,6 @@ def load_gpt2(folder: Path) -> GPT2:
         raise UsageError("loading a model needs: pip install 'fhecost[gpt2]'") from error
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     path = folder / "config.json"
-    # Sizes that the file spells otherwise are lost on transformers.
-    content = read_configuration(path)
     for name in ("quantization_config", "transformers_weights"):
         if content.get(name):
             raise UsageError(f"{path}: {name}: only plain float weights in {SINGLE} are loaded")
@@ -299,7 +299,7 @@ def load_gpt2(folder: Path) -> GPT2:
     try:
         model: Any = GPT2LMHeadModel.from_pretrained(
             folder,
-            config=GPT2Config.from_dict(content),
+            config=GPT2Config.from_dict(dict(content)),
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,

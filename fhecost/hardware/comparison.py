@@ -21,7 +21,7 @@ from fhecost.hardware.estimate import (
 )
 from fhecost.hardware.names import SortKey
 from fhecost.hardware.other_ways import OtherWay
-from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.hardware.profile import Availability, HardwareProfile, Kind
 from fhecost.hardware.sensitivity import Sensitivity
 from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
@@ -40,6 +40,7 @@ class ComparisonRow(Ranged):
     title: str
     kind: Kind
     year: int | None
+    availability: Availability | None = None
     latency_s: float
     low_s: float
     high_s: float
@@ -130,7 +131,9 @@ def compare(
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
         unsure=report.unsure,
-        throughputs=report.throughputs,
+        throughputs=tuple(
+            sorted(report.throughputs, key=lambda one: (one.latency_s, one.hardware))
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
+from fhecost.hardware.profile import Availability
 from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
 from fhecost.units import duration
@@ -138,6 +139,7 @@ class Estimate(Ranged):
 
     hardware: str
     title: str
+    availability: Availability | None = None
     latency_model: str
     latency_s: FiniteNonNegative
     low_s: FiniteNonNegative
@@ -211,7 +213,10 @@ class UnsureCircuit(Frozen):
 
 
 class CircuitSummary(Frozen):
-    """The circuit that an estimate is for."""
+    """The circuit that an estimate is for.
+
+    ``cost_error`` is what the cost of a predicted one may be off; None where it was compiled.
+    """
 
     source: str
     name: str
@@ -224,6 +229,7 @@ class CircuitSummary(Frozen):
     complexity: float
     p_error: float
     global_p_error: float
+    cost_error: float | None = None
     bsk_bytes: int
     ksk_bytes: int
     input_bytes: int

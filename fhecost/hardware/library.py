@@ -6,14 +6,16 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError, ImpossibleError, UsageError
+from fhecost.errors import FieldError, ImpossibleError, UsageError, did_you_mean
 from fhecost.files import AnyPath, configuration_folder
 from fhecost.hardware.here import profile_here
 from fhecost.hardware.names import ALL, DEFAULT, HERE, MEASURED
-from fhecost.hardware.profile import NAME_PATTERN, HardwareProfile
+from fhecost.hardware.profile import NAME_PATTERN, HardwareProfile, Kind
 from fhecost.hardware.reading import hardware_faults, read_hardware
 
 HardwareNames = str | Sequence[str | HardwareProfile]
@@ -26,6 +28,7 @@ __all__ = [
     "hardware_faults",
     "hardware_files",
     "load_hardware",
+    "of_kinds",
     "own_hardware_file",
     "read_hardware",
 ]
@@ -89,6 +92,32 @@ def find_hardware(
     return load_hardware([name], hardware_path)[0]
 
 
+def _meant(name: str | HardwareProfile, known: Iterable[str]) -> str | HardwareProfile:
+    """A name in small letters where there is a machine of that name."""
+    if not isinstance(name, str) or name in (there := {*known, HERE}):
+        return name
+    return small if (small := name.lower()) in there else name
+
+
+def of_kinds(machines: Sequence[HardwareProfile], kinds: Iterable[Kind]) -> list[HardwareProfile]:
+    """Those of ``machines`` that are of one of ``kinds``; all of them where none is named.
+
+    Raises:
+        FieldError: there is no such kind.
+        ImpossibleError: no machine is of any of them.
+    """
+    wanted, known = tuple(kinds), get_args(Kind)
+    for kind in wanted:
+        if kind not in known:
+            raise FieldError("kinds", f"must be among {', '.join(known)}", kind)
+    found = [machine for machine in machines if not wanted or machine.kind in wanted]
+    if not found:
+        # In the order in which they are always named.
+        asked = [kind for kind in known if kind in wanted]
+        raise ImpossibleError(f"no machine of kind {', '.join(asked)} among those")
+    return found
+
+
 def load_hardware(
     hardware: HardwareNames = ALL, hardware_path: Iterable[AnyPath] = ()
 ) -> list[HardwareProfile]:
@@ -115,26 +144,30 @@ def load_hardware(
     if hardware in (ALL, DEFAULT):
         own = {name for name, path in known.items() if path.parent != data_folder("hardware")}
         wanted = known if hardware == ALL else _ONE_OF_EACH_KIND | own
-        read = []
+        read: list[HardwareProfile] = []
+        # This machine may be carried over from one that is among those wanted: YAML takes its time.
+        read_once = cache(read_hardware)
         if hardware == DEFAULT:
             # What is estimated by default runs anywhere; it only lacks a machine where it is odd.
             with suppress(ImpossibleError):
-                read.append(profile_here(known.values()))
+                read.append(profile_here(known.values(), read=read_once))
         for one in sorted(set(wanted) - {profile.name for profile in read}):
             try:
-                read.append(read_hardware(known[one]))
+                read.append(read_once(known[one]))
             except UsageError as error:
                 if one not in own:
                     raise
                 warnings.warn(f"{error}; this machine is left out", stacklevel=2)
         return read
-    given = [hardware] if isinstance(hardware, str) else list(hardware)
+    asked = [hardware] if isinstance(hardware, str) else hardware
+    given = [_meant(name, known) for name in asked]
     if not given:
         raise FieldError("hardware", "name at least one machine")
     for name in given:
         if isinstance(name, str) and name not in known and name != HERE:
             there = ", ".join(sorted({*known, HERE}))
-            raise UsageError(f"{name}: unknown machine; there are {there}")
+            like = did_you_mean(name, [*known, HERE])
+            raise UsageError(f"{name}: unknown machine; there are {there}{like}")
     found: dict[str, HardwareProfile] = {}
     for machine in given:
         if isinstance(machine, HardwareProfile):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -17,6 +18,9 @@ from fhecost.provenance import Figure
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
 KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 PbsKind = Literal["classic", "multi-bit"]
+Availability = Literal["available", "prototype", "simulated", "hypothetical"]
+"""Whether a machine can be had: bought or rented, with the software of its figures; a prototype ran
+in its authors' hands; one was simulated by its authors; a hypothetical one is on paper alone."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]*$"
 """What a machine can be called."""
 
@@ -45,6 +49,9 @@ class HardwareFile(Frozen):
     latency_model: Annotated[str, Field(min_length=1)]
     pbs_kind: PbsKind
     year: Annotated[int, Field(strict=True, ge=2000, le=2100)] | None = None
+    availability: Availability | None = Field(
+        default=None, description="whether it can be had; not said when left out"
+    )
     summary: str = ""
     figures: Mapping[str, Figure]
     log2_p_fail: Annotated[float, Field(strict=True, ge=-1000, lt=0)] | None = Field(
@@ -67,6 +74,10 @@ class HardwareProfile(HardwareFile):
     @property
     def hash(self) -> str:
         """SHA-256 of the profile's content."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         # Without what isn't said, so that a new field leaves the hashes of old files alone.
         content: Any = self.model_dump(mode="json", exclude_none=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

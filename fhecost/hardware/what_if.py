@@ -53,7 +53,8 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
             if own is None
             else own.set_to(value, _RATIONALE)
         )
-    supposed = hardware.changed(figures=changed)
+    # No such machine can be had, whatever it was made of.
+    supposed = hardware.changed(figures=changed, availability="hypothetical")
     latency_model_named(hardware.latency_model).read_figures(supposed)
     return supposed
 

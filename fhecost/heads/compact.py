@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,14 @@ from fhecost.heads.low_rank import hadamard_rotation
 from fhecost.heads.operators import Operators
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.parameter_rules import USUAL, ParameterRules
-from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
+from fhecost.heads.stated import (
+    REACH,
+    StatedColumns,
+    StatedHeads,
+    StatedMatrix,
+    StatedShape,
+    least_error_spread,
+)
 from fhecost.quantization import FloatArray, IntArray, Quantizer, largest_integer
 
 KEPT_BITS = 6
@@ -157,6 +164,7 @@ def quantize_with(
     return CompactHeads(on.mean, entering, quantized, n_bits, rules)
 
 
+@cache
 def compact_setting(n_bits: int) -> HeadSetting:
     """How this variant quantizes a head when it is asked for ``n_bits``."""
     return HeadSetting(
@@ -210,12 +218,12 @@ def state_with(
     factor = Quantizer(1 / factors, setting.score_bits)
     head = CompactHead(
         weight=StatedMatrix(shape.width, 2 * r + v, weights),  # type: ignore[arg-type]
-        column_scale=np.full(2 * r + v, 1 / product),
-        column_offset=np.zeros(2 * r + v),
+        column_scale=StatedColumns(1 / product),  # type: ignore[arg-type]
+        column_offset=StatedColumns(0.0),  # type: ignore[arg-type]
         query=factor,
         key=factor,
         value=Quantizer(1.0, value_bits),
-        value_scale=np.full(v, 1 / least_error_spread(value_bits)),
+        value_scale=np.full(1, 1 / least_error_spread(value_bits)),
         value_mean=np.zeros(d),
         score_unit=factor.scale**2 / math.sqrt(r) * score_divisor,
         exponential_shift=2.0,
@@ -231,7 +239,7 @@ def state_with(
         kept_score_bits=setting.kept_score_bits,
         exact=setting.exact,
     )
-    heads = tuple(replace(head) for _ in range(shape.heads))
+    heads = (head, *(replace(head) for _ in range(1, shape.heads)))
     entering = Quantizer(1 / inputs, setting.input_bits)
     stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, rules)
     return StatedHeads(stated, setting.input_bits, inputs)

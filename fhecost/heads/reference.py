@@ -33,7 +33,7 @@ import numpy as np
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
 from fhecost.heads.operators import ClearOperators, Operators, Table
-from fhecost.heads.parameter_rules import USUAL
+from fhecost.heads.parameter_rules import USUAL, ParameterRules
 from fhecost.heads.stated import COVERED, REACH, StatedHeads, StatedMatrix, StatedShape
 from fhecost.quantization import (
     FloatArray,
@@ -221,9 +221,9 @@ class ReferenceHeads:
     """Several reference heads of a layer on one encrypted input."""
 
     heads: tuple[ReferenceHead, ...]
+    rules: ParameterRules = USUAL
 
     projected = False
-    rules = USUAL
 
     @property
     def n_bits(self) -> int:
@@ -344,7 +344,8 @@ def state_reference_heads(shape: StatedShape, _: object = None) -> StatedHeads:
         **dict.fromkeys(("exponential", "inverse", "attention_weights"), 1 / largest),
     }
     # Biases of about half of what a product reaches, to both sides.
-    bias = np.resize(np.array([-(largest // 2), largest // 2]), 3 * shape.dimension)
+    bias = np.full(3 * shape.dimension, largest // 2)
+    bias[::2] *= -1
     head = ReferenceHead(
         weight=StatedMatrix(shape.width, 3 * shape.dimension, spread),  # type: ignore[arg-type]
         bias=bias,
@@ -353,5 +354,5 @@ def state_reference_heads(shape: StatedShape, _: object = None) -> StatedHeads:
         seq_len=shape.seq_len,
         n_bits=n_bits,
     )
-    heads = ReferenceHeads(tuple(replace(head) for _ in range(shape.heads)))
+    heads = ReferenceHeads((head, *(replace(head) for _ in range(1, shape.heads))))
     return StatedHeads(heads, n_bits, spread)

@@ -75,6 +75,19 @@ class StatedMatrix:
 
 
 @dataclass(frozen=True)
+class StatedColumns:
+    """One number for each of some columns, the same for all: a slice of them is that number.
+
+    A table of all columns is then computed of one.
+    """
+
+    value: float
+
+    def __getitem__(self, index: slice) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
 class StatedShape:
     """What heads are stated for: E = ``width``, d = ``dimension``, how many, L and a width."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, is_dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from fhecost.errors import FieldError
+from fhecost.errors import FieldError, did_you_mean
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.compact import CompactHeads, quantize_compact_heads, state_compact_heads
 from fhecost.heads.compact_attention import (
@@ -128,17 +128,22 @@ def variant_of(saved: SavedSetting) -> Variant:
     return Variant(saved.name, saved.heads, saved.quantize, saved.state, bits=saved.bits)
 
 
-def variant_named(name: str) -> Variant:
+def variant_named(name: str | Variant) -> Variant:
     """The variant called ``name``, or that of a file of settings, a ``name`` in .json.
+
+    A variant itself is given back as it is.
 
     Raises:
         UsageError: no such variant or file, or the file holds no settings.
     """
+    if isinstance(name, Variant):
+        return name
     if name.endswith(".json"):
         return variant_of(load_setting(name))
     if name not in _VARIANTS:
         there = f"{', '.join(_VARIANTS)}, or a saved head's FILE.json"
-        raise FieldError("variant", f"unknown; there is {there}", name)
+        like = did_you_mean(name, _VARIANTS)
+        raise FieldError("variant", f"unknown; there is {there}{like}", name)
     return _VARIANTS[name]
 
 

@@ -232,6 +232,7 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         "latency_model": "cpu",
         "pbs_kind": "classic",
         "year": _year(microbenchmark.started),
+        "availability": "available",
         "summary": f"Calibrated from {ref}; family {machine.family or 'unknown'}.",
         "figures": figures,
         "calibrated_on": machine.identity(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhecost.errors import UsageError
 from fhecost.files import read_json
@@ -96,10 +96,24 @@ _ACTIVATIONS = frozenset(
 """One table lookup a value, as the layer's count has it: no gates, nothing learned."""
 
 
-def read_configuration(path: Path) -> dict[str, Any]:
-    """The content of a GPT-2's ``config.json``, its sizes under GPT-2's own names.
+class Configuration(NamedTuple):
+    """What a GPT-2's ``config.json`` says: its ``content``, sizes under GPT-2's own names.
+
+    ``left_out`` are the sizes, but the MLP's, that it leaves to GPT-2's defaults.
+    """
+
+    content: Mapping[str, Any]
+    left_out: tuple[str, ...]
+
+
+def read_configuration(path: Path, *, says_so: bool = False) -> Configuration:
+    """A GPT-2's ``config.json``.
 
     Sizes that the file leaves out are GPT-2's where it says that it is one.
+
+    Args:
+        path: the file.
+        says_so: whether it has to say that it is a GPT-2's; sizes alone don't tell.
 
     Raises:
         UsageError: the file can't be read, or is no GPT-2's; the field is named.
@@ -107,6 +121,9 @@ def read_configuration(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: must be an object with n_layer, n_head, n_embd")
+    if says_so and "model_type" not in content:
+        # Names and shapes of tensors alone don't say what is done with them.
+        raise UsageError(f"{path}: model_type: must be 'gpt2', not None")
     _check_family(path, content)
     sizes = {name: _size(path, content, name) for name in SPELLINGS}
     width, heads = sizes["n_embd"], sizes["n_head"]
@@ -123,17 +140,13 @@ def read_configuration(path: Path) -> dict[str, Any]:
             )
     _check_values(path, content)
     others = {name for spellings in SPELLINGS.values() for name in spellings}
-    return {name: value for name, value in content.items() if name not in others} | sizes
-
-
-def defaulted(path: Path) -> list[str]:
-    """The sizes, but the MLP's, that the configuration leaves to GPT-2's defaults."""
-    content = read_json(path)
-    return [
+    kept = {name: value for name, value in content.items() if name not in others}
+    left_out = [
         name
-        for name, others in SPELLINGS.items()
-        if name != "n_inner" and not any(each in content for each in (name, *others))
+        for name, spellings in SPELLINGS.items()
+        if name != "n_inner" and not any(each in content for each in (name, *spellings))
     ]
+    return Configuration(kept | sizes, tuple(left_out))
 
 
 def _check_family(path: Path, content: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from fhecost.data import data_folder
-from fhecost.errors import FieldError
-from fhecost.models.configuration import defaulted, read_configuration
+from fhecost.errors import FieldError, did_you_mean
+from fhecost.models.configuration import Configuration, read_configuration
 
 EMBEDDED = "embedded"
 """The model that comes with fhecost."""
@@ -76,8 +76,9 @@ def find_shape(name: str) -> ModelShape:
     if path.is_dir():
         path = path / "config.json"
     if not path.is_file():
-        known = ", ".join([EMBEDDED, *SHAPES])
-        raise FieldError("model", f"no shape of that name, no config.json; there is {known}", name)
+        known = [EMBEDDED, *SHAPES]
+        said = f"no shape of that name, no config.json; there is {', '.join(known)}"
+        raise FieldError("model", said + did_you_mean(name, known), name)
     return read_shape(path, name if name == EMBEDDED else None)
 
 
@@ -87,11 +88,15 @@ def read_shape(path: Path, name: str | None = None) -> ModelShape:
     Raises:
         UsageError: the file is no GPT-2's configuration.
     """
-    content = read_configuration(path)
+    return shape_of(read_configuration(path), name or path.resolve().parent.name)
+
+
+def shape_of(configuration: Configuration, name: str) -> ModelShape:
+    """The shape that ``configuration`` describes, called ``name``."""
+    content, left_out = configuration
     width, heads = content["n_embd"], content["n_head"]
-    left_out = defaulted(path)
     return ModelShape(
-        name=name or path.resolve().parent.name,
+        name=name,
         layers=content["n_layer"],
         heads=heads,
         kv_heads=heads,

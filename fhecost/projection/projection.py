@@ -14,6 +14,7 @@ from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import ImpossibleError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
+from fhecost.hardware.answer import Contender
 from fhecost.hardware.estimate import Estimate, UnsureCircuit
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import HardwareNames, load_hardware
@@ -21,6 +22,7 @@ from fhecost.hardware.names import ALL, DEFAULT
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.refusals import estimates_or_refusals
 from fhecost.hardware.unsure import UNSURE, unsure_circuit
+from fhecost.heads.variants import variant_named
 from fhecost.projection.lengths import (
     LengthProjection,
     latency_of,
@@ -38,7 +40,8 @@ class ProjectionReport(Frozen):
     ``kinds`` are those of all machines. ``refusals`` says by machine why it has no figure at any
     length, or none over the years. ``longest`` is the longest of the estimated lengths that meets
     the target, None where none does. ``unsure`` is of the longest length where some lookup is
-    likely to go wrong, None where there is none.
+    likely to go wrong, None where there is none. ``at_longest`` is of the longest that has a
+    circuit, on each machine that can run it.
     """
 
     schema_version: Literal[2] = 2
@@ -52,6 +55,7 @@ class ProjectionReport(Frozen):
     longest: Mapping[str, int | None]
     refusals: Mapping[str, str]
     unsure: UnsureCircuit | None = None
+    at_longest: tuple[Contender, ...] = ()
 
 
 def project(
@@ -98,10 +102,11 @@ def project(
         name, reason = next(iter(refusals.items()))
         raise ImpossibleError(f"{name}: {reason}")
     left = [profile for profile in profiles if profile.name not in refusals]
+    last = max(point.seq_len for point in projected.points if point.reason is None)
+    longest = profile_of_shape(replace(circuit, seq_len=last))
     over_years, years_seq_len = None, None
     if wanted_years:
-        last = max(point.seq_len for point in projected.points if point.reason is None)
-        start = years_circuit or profile_of_shape(replace(circuit, seq_len=last))
+        start = years_circuit or longest
         years_seq_len = start.description.seq_len
         over_years, without = _years(start, left, estimators, wanted_years, target_s)
         refusals |= without
@@ -112,7 +117,7 @@ def project(
             model=shape.name,
             scope=circuit.scope,
             bits=circuit.bits,
-            variant=circuit.variant if circuit.scope == "head" else None,
+            variant=variant_named(circuit.variant).name if circuit.scope == "head" else None,
             heads=tuple(range(circuit.heads)) if circuit.scope == "head" else None,
             widths="stated",
             shape_from=shape.reference,
@@ -127,6 +132,9 @@ def project(
         else {one.name: longest_within(projected, one.name, target_s) for one in left},
         refusals=refusals,
         unsure=_unsure(replace(circuit, seq_len=unsure[-1]), estimators) if unsure else None,
+        at_longest=tuple(
+            map(Contender.like, estimates_or_refusals(longest, estimators)[0].values())
+        ),
     )
 
 

@@ -65,7 +65,8 @@ class YearProjection(Frozen):
 class TargetYear(Frozen):
     """When a target is met: by the low end, by the estimate, by the high end of the band.
 
-    None where that isn't within the years that the data speak for; ``reason`` then says why.
+    None where that isn't within the years that the data speak for; ``reason`` then says why, and
+    ``short`` how many times too long the last of these years is, in ``last_year``.
     """
 
     name: str
@@ -74,6 +75,8 @@ class TargetYear(Frozen):
     expected: int | None
     latest: int | None
     reason: str | None = None
+    short: Band | None = None
+    last_year: int | None = None
 
 
 class YearsReport(Frozen):
@@ -197,6 +200,8 @@ def year_of_target(projection: YearProjection, target_s: float) -> TargetYear:
             f"the data speak for no year after {years[-1]}, and then its {end} end is "
             f"{duration(getattr(bands[years[-1]], end))}"
         )
+    last_year = max(bands, default=projection.base_year)
+    missed = bands.get(last_year, projection.latency_s) * _exactly(1 / target_s)
     return TargetYear(
         name=projection.name,
         target_s=target_s,
@@ -204,6 +209,8 @@ def year_of_target(projection: YearProjection, target_s: float) -> TargetYear:
         expected=met["value"],
         latest=met["high"],
         reason=reason,
+        short=None if met["value"] is not None else missed,
+        last_year=None if met["value"] is not None else last_year,
     )
 
 

@@ -17,8 +17,8 @@ class Column:
     """Values of one kind under a heading, and the words by which people read them.
 
     None is unknown: people see a dash and spreadsheets nothing, neither of them a zero. A value
-    that is a string is in words already. In a table that is too wide, a column that has a ``least``
-    is cut down to so many characters, a ``distinct`` one so that its cells still differ.
+    that is a string is in words already. In a table that is too wide, cells of a column that has a
+    ``least`` are folded over several lines of so many characters or more.
     """
 
     heading: str
@@ -26,7 +26,6 @@ class Column:
     words: Callable[[Any], str] = str
     right: bool = False
     least: int | None = None
-    distinct: bool = False
 
     @cached_property
     def cells(self) -> list[str]:
@@ -40,13 +39,13 @@ class Column:
 
 
 def column(heading: str, values: Iterable[object], *, least: int | None = None) -> Column:
-    """Text, aligned left, which may be cut at its end down to ``least`` characters."""
+    """Text, aligned left, which may be folded down to ``least`` characters."""
     return Column(heading, tuple(values), least=least)
 
 
 def names(heading: str, values: Iterable[str], least: int = 7) -> Column:
-    """What tells the rows apart: it may be cut, but stays distinct."""
-    return Column(heading, tuple(values), least=least, distinct=True)
+    """What tells the rows apart: it may be folded, and is all there."""
+    return Column(heading, tuple(values), least=least)
 
 
 def numbers(
@@ -61,17 +60,22 @@ class Table:
     """Columns beside each other, under a title.
 
     Where they don't fit beside each other, the others than the first ``fixed`` are spread over
-    several tables, each with these first; with none fixed, it stays one.
+    several tables, each with these first; with none fixed, it stays one. Columns ``instead`` of the
+    others say less and keep it one.
     """
 
     columns: tuple[Column, ...]
     title: str
     fixed: int
+    instead: tuple[Column, ...]
 
-    def __init__(self, *columns: Column, title: str = "", fixed: int = 0) -> None:
+    def __init__(
+        self, *columns: Column, title: str = "", fixed: int = 0, instead: Sequence[Column] = ()
+    ) -> None:
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "title", title)
         object.__setattr__(self, "fixed", fixed)
+        object.__setattr__(self, "instead", tuple(instead))
 
     @cached_property
     def rows(self) -> list[tuple[str, ...]]:

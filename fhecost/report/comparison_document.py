@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from fhecost.hardware.answer import NOT_HAD, Contender
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.hardware.estimate import LatencyRange
 from fhecost.hardware.memory import memory_assumptions
 from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
+from fhecost.report.answer_lines import answer_lines
 from fhecost.report.columns import Table, column, names, numbers, records
-from fhecost.report.document import Block, Document, Note, Refusals, Text
+from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.other_ways_blocks import other_ways_blocks
 from fhecost.report.pages import figure_page
+from fhecost.report.refusal_lines import refused
 from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
 from fhecost.report.throughput_blocks import throughput_blocks
-from fhecost.report.unsure_lines import unsure_blocks
+from fhecost.report.token_blocks import token_blocks
+from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import amount, duration, price, share, span, times
 
 energy = partial(amount, unit="J")
+OPEN = "circle-open"
+"""The mark of a machine that can't be had."""
 _LEGEND = Note(
     "utilization: what the machine would need were it always full, over what it needs; energy: at "
     "full power all the time; -: unknown; m/p/a: share of the latency that rests on numbers "
@@ -29,43 +35,44 @@ _LEGEND = Note(
 
 
 def comparison_document(report: ComparisonReport) -> Document:
-    """Times, costs, and the machines that can't run the circuit."""
-    return Document(tuple(_blocks(report)), _records(report.rows), report)
+    """The answer, then times, costs, and the machines that can't run the circuit."""
+    blocks = (*on_top(report.unsure), Text(*comparison_answer(report)), *comparison_blocks(report))
+    return Document(blocks, _records(report.rows), report)
 
 
-def _blocks(report: ComparisonReport) -> Iterator[Block]:
+def comparison_answer(report: ComparisonReport) -> Iterator[str]:
+    """What a reader can act on, in two or three sentences."""
+    return answer_lines(map(Contender.like, report.rows), cost_error=report.circuit.cost_error)
+
+
+def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
+    """All that the answer rests on."""
     circuit, rows = report.circuit, report.rows
-    yield from unsure_blocks(report.unsure)
     yield Text(f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS")
     yield from _what_if(report)
-    machines = names("machine", (row.hardware for row in rows))
     speed_ups = ("1 (base)" if row.hardware == report.base else row.speed_up for row in rows)
     yield Table(
-        machines,
+        names("machine", (row.hardware for row in rows)),
         column("kind", (row.kind for row in rows)),
         numbers("latency", map(latency_words, rows)),
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
         numbers("speed-up", speed_ups, times),
-    )
-    yield Table(
-        machines,
         numbers("utilization", (row.utilization for row in rows), share),
         column("bottleneck", (row.bottleneck for row in rows)),
         numbers("energy", (row.energy_j for row in rows), energy),
         numbers("price", (row.price_usd for row in rows), price),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
+        fixed=1,
     )
     unknown = not_known_lines((row.hardware, row) for row in rows)
     yield Note(*unknown, *_alike(rows), *_streamed(rows))
-    # A line a reason: many machines end at the same N.
-    refused: dict[str, list[str]] = {}
-    for refusal in report.refusals:
-        refused.setdefault(refusal.reason, []).append(refusal.hardware)
-    yield Refusals(*(f"not {', '.join(they)}: {why}" for why, they in refused.items()))
+    yield refused(report.refusals, "no estimate: ")
     yield _LEGEND
     yield from throughput_blocks(report.throughputs)
     yield from sensitivity_blocks(report.sensitivities)
     yield from other_ways_blocks(report.published, circuit.description.model)
+    yield from token_blocks(circuit.description, rows)
+    yield from sure_blocks(report.unsure)
 
 
 def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
@@ -181,21 +188,27 @@ def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
             f"<br>utilization {row.utilization:.0%}, {row.bottleneck}"
             for row in rows
         ]
+        symbols = [OPEN if row.availability in NOT_HAD else "circle" for row in rows]
         if rows:
             figure.add_scatter(
                 x=latencies,
                 y=[row.hardware for row in rows],
                 error_x=drawing.error_bars(lows, latencies, highs),
                 mode="markers",
-                marker={"color": color, "size": 10},
-                name=kind.upper(),
+                marker={"color": color, "size": 10, "symbol": symbols},
+                name=f"{kind.upper()} (open: not to be had)" if OPEN in symbols else kind.upper(),
                 text=texts,
                 hoverinfo="text",
             )
+    ends = [end for row in report.rows for end in (row.low_s, row.high_s)]
     names = [row.hardware for row in reversed(report.rows)]
     machines = {"categoryorder": "array", "categoryarray": names, "automargin": True}
     drawing.finish(
-        figure, drawing.log_axis("seconds"), machines, 1.08, margin={"l": 20, "t": 40, "b": 50}
+        figure,
+        drawing.time_axis("latency", ends),
+        machines,
+        1.08,
+        margin={"l": 20, "t": 40, "b": 50},
     )
     return [
         ("Latency and its range, by machine", figure),

@@ -90,13 +90,67 @@ def error_bars(
     return {"type": "data", "array": above, "arrayminus": below, "thickness": thickness}
 
 
-def log_axis(title: str, values: Iterable[float] | None = None) -> dict[str, Any]:
-    """A log axis with a tick each decade, and at 2 and 5 where ``values`` span few of them."""
+def log_axis(
+    title: str, values: Iterable[float] | None = None, *, fine: bool = False
+) -> dict[str, Any]:
+    """A log axis of numbers, with a tick each decade.
+
+    There are ticks at 2 and 5 too where ``values`` span few decades, or if it is to be ``fine``.
+    """
+    few = fine or _span_few_decades(values)
+    ticks = (n * 10.0**power for power in range(-9, 22) for n in ((1, 2, 5) if few else (1,)))
+    return _with_ticks(title, {tick: _plain_number(tick) for tick in ticks})
+
+
+def time_axis(title: str, values: Iterable[float] | None = None) -> dict[str, Any]:
+    """A log axis of seconds, whose ticks are called as clocks and calendars call them."""
+    few = _span_few_decades(values)
+    ticks = {}
+    for unit, seconds, decades, between in _CLOCK:
+        for decade in decades:
+            for n in (1, *between) if few else (1,):
+                number = n * decade
+                name = f"{unit}s" if unit in ("day", "year") and number > 1 else unit
+                ticks[number * seconds] = f"{_plain_number(number)} {name}"
+    return _with_ticks(title, ticks)
+
+
+_DECADES = (1, 10, 100)
+_CLOCK: Sequence[tuple[str, float, Sequence[int], Sequence[int]]] = (
+    ("ns", 1e-9, _DECADES, (2, 5)),
+    ("µs", 1e-6, _DECADES, (2, 5)),
+    ("ms", 1e-3, _DECADES, (2, 5)),
+    ("s", 1.0, (1,), (2, 5)),
+    ("s", 1.0, (10,), (2,)),
+    ("min", 60.0, (1,), (2, 5)),
+    ("min", 60.0, (10,), (2,)),
+    ("h", 3600.0, (1,), (2, 5, 10)),
+    ("day", 86400.0, (1,), (2, 5)),
+    ("day", 86400.0, (10,), (2, 5, 10)),
+    ("year", 365.25 * 86400, (1, 10, 100, 1000), (2, 5)),
+    ("year", 365.25 * 86400, (10**4, 10**5, 10**6), ()),
+)
+"""Units, the decades of each that have a tick, and what has one between where there is room."""
+
+_WITH_PREFIX = {1e18: "E", 1e15: "P", 1e12: "T", 1e9: "G", 1e6: "M"}
+
+
+def _plain_number(value: float) -> str:
+    """Digits, as far as people count their zeros; prefixes from a million on."""
+    for scale, prefix in _WITH_PREFIX.items():
+        if value >= 0.999 * scale:
+            return f"{value / scale:,.0f} {prefix}"
+    return f"{value:,.0f}" if value >= 1 else f"{value:.9f}".rstrip("0")
+
+
+def _span_few_decades(values: Iterable[float] | None) -> bool:
     known = [value for value in values or () if value > 0]
-    decades = math.log10(max(known) / min(known)) if known else math.inf
-    ticks = 1 if decades > _FEW_DECADES else "D2"
-    axis = {"type": "log", "dtick": ticks, "exponentformat": "power", "automargin": True}
-    return {"title": title, **axis}
+    return bool(known) and math.log10(max(known) / min(known)) <= _FEW_DECADES
+
+
+def _with_ticks(title: str, ticks: Mapping[float, str]) -> dict[str, Any]:
+    named = {"tickvals": list(ticks), "ticktext": list(ticks.values())}
+    return {"title": title, "type": "log", "automargin": True, **named}
 
 
 _WORDS = ("name", "legendgroup", "text", "hovertext", "hovertemplate", "x", "y")

@@ -7,14 +7,18 @@ from operator import itemgetter
 
 from fhecost.circuits.profile import Stage
 from fhecost.circuits.work import stage_units
+from fhecost.hardware.answer import Contender
 from fhecost.hardware.estimate import OPERATIONS, CircuitSummary, Estimate, EstimateReport
 from fhecost.report import drawing
+from fhecost.report.answer_lines import answer_lines
 from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
-from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
+from fhecost.report.document import Block, Document, Heading, Listing, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.refusal_lines import refused
 from fhecost.report.throughput_blocks import throughput_blocks
-from fhecost.report.unsure_lines import unsure_blocks
+from fhecost.report.token_blocks import token_blocks
+from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import duration, share
 
 _NO_STAGE = "without PBS, and transfer"
@@ -26,15 +30,18 @@ def estimate_document(report: EstimateReport) -> Document:
     """The circuit, where its time goes, the latencies, and what each of them rests on."""
     return Document(
         blocks=(
-            *unsure_blocks(report.unsure),
+            *on_top(report.unsure),
+            Text(*estimate_answer(report)),
             Heading("Circuit"),
             *circuit_blocks(report),
             Heading("Latency"),
             _latency_table(report.estimates),
             Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
-            Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals)),
+            refused(report.refusals, "no estimate: "),
+            *token_blocks(report.circuit.description, report.estimates),
             *_beside(report),
             *throughput_blocks(report.throughputs),
+            *sure_blocks(report.unsure),
             Heading("How sure"),
             grounds(report.estimates),
         ),
@@ -43,20 +50,37 @@ def estimate_document(report: EstimateReport) -> Document:
     )
 
 
+def estimate_answer(report: EstimateReport) -> Iterator[str]:
+    """What a reader can act on, in two or three sentences."""
+    by_name = {made.hardware: made for made in report.estimates}
+
+    def largest(hardware: str) -> tuple[str, float]:
+        made = by_name[hardware]
+        part = max(made.by_stage, key=lambda one: one.latency_s)
+        return part.stage, part.latency_s / made.latency_s
+
+    machines = map(Contender.like, report.estimates)
+    return answer_lines(machines, cost_error=report.circuit.cost_error, largest=largest)
+
+
 def circuit_blocks(report: EstimateReport) -> tuple[Block, ...]:
     """What the circuit is, and its stages that bootstrap, with their share of each machine's time.
 
-    All that belongs to no such stage is one row.
+    All that belongs to no such stage is one row. Where there is no room for a column a machine,
+    one holds the least and the largest of their shares.
     """
     stages = [stage for stage in report.circuit.stages if stage.pbs]
+    shares = {made.hardware: _shares(stages, made) for made in report.estimates}
+    spans = [_share_span(parts) for parts in zip(*shares.values(), strict=True)]
     table = Table(
         names("stage", [*(stage.name for stage in stages), _NO_STAGE], least=28),
         numbers("bits", [*(stage.bit_width for stage in stages), ""]),
         numbers("PBS", [*(stage.pbs_count for stage in stages), ""]),
         numbers("wide", [*(stage.parallel_width for stage in stages), ""]),
         numbers("deep", [*(stage.depth for stage in stages), ""]),
-        *(numbers(made.hardware, _shares(stages, made), share) for made in report.estimates),
+        *(numbers(name, parts, share) for name, parts in shares.items()),
         fixed=5,
+        instead=[numbers("of the time", spans)],
     )
     return Text(*circuit_lines(report.circuit)), table
 
@@ -102,9 +126,7 @@ def _beside(report: EstimateReport) -> Iterator[Block]:
             numbers("published", (one.latency_s for one in made), duration),
             numbers("times as long", factors, "{:.0f}".format),
         )
-    yield Refusals(
-        *(f"{no.hardware}: not the published one: {no.reason}." for no in published.refusals)
-    )
+    yield refused(published.refusals, "not the published one: ")
 
 
 def _shares(stages: Sequence[Stage], made: Estimate) -> list[float]:
@@ -112,6 +134,11 @@ def _shares(stages: Sequence[Stage], made: Estimate) -> list[float]:
     parts = {part.stage: part.latency_s / made.latency_s for part in made.by_stage}
     of_stages = [parts.pop(stage.name, 0.0) for stage in stages]
     return [*of_stages, sum(parts.values())]
+
+
+def _share_span(parts: Sequence[float]) -> str:
+    least, most = share(min(parts)), share(max(parts))
+    return least if least == most else f"{least.removesuffix(' %')} to {most}"
 
 
 def _records(report: EstimateReport) -> Table:
@@ -129,8 +156,8 @@ def _records(report: EstimateReport) -> Table:
         {**dict(made), **counts, **{f"{name}_s": s for name, s in made.by_operation_s.items()}}
         for made in report.estimates
     ]
-    refused = [{"hardware": no.hardware, "refused_because": no.reason} for no in report.refusals]
-    return records(fields, [*rows, *refused])
+    without = [{"hardware": no.hardware, "refused_because": no.reason} for no in report.refusals]
+    return records(fields, [*rows, *without])
 
 
 def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:

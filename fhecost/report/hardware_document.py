@@ -6,20 +6,23 @@ from collections.abc import Sequence
 
 from fhecost.hardware.profile import HardwareList, HardwareProfile
 from fhecost.provenance import Figure
-from fhecost.report.columns import Table, column, records
+from fhecost.report.columns import Table, column, names, records
 from fhecost.report.document import Document, Listing, Text
 
 
 def list_document(machines: Sequence[HardwareProfile]) -> Document:
     """A line a machine."""
-    fields = ("name", "kind", "year", "latency_model", "pbs_kind", "title", "hardware_hash")
+    fields = (
+        "name", "kind", "year", "availability", "latency_model", "pbs_kind", "title",
+        "hardware_hash",
+    )  # fmt: skip
     return Document(
         blocks=(
             Table(
-                column("machine", (machine.name for machine in machines)),
+                names("machine", (machine.name for machine in machines)),
                 column("kind", (machine.kind for machine in machines)),
                 column("year", (machine.year for machine in machines)),
-                column("model", (machine.latency_model for machine in machines)),
+                column("to be had", (machine.availability for machine in machines)),
                 column("title", (machine.title for machine in machines), least=12),
             ),
         ),
@@ -32,6 +35,8 @@ def list_document(machines: Sequence[HardwareProfile]) -> Document:
 def machine_document(machine: HardwareProfile) -> Document:
     """All that is known of one machine."""
     year = f", {machine.year}" if machine.year else ""
+    if machine.availability:
+        year += f", {machine.availability}"
     about = [
         f"{machine.name}: {machine.title}",
         f"{machine.kind}, {machine.pbs_kind} PBS, latency model {machine.latency_model}{year}",

@@ -13,7 +13,7 @@ from fhecost.measurement.run_record import Compared, RunRecord
 from fhecost.report.circuit_lines import described
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Document, Note, Text
-from fhecost.units import amount, deviation, duration
+from fhecost.units import amount, deviation, duration, share
 
 _size = partial(amount, unit="B")
 
@@ -207,6 +207,8 @@ def run_document(record: RunRecord) -> Document:
                 f"{right:,} of {record.values:,} values decrypt to what the clear circuit gives; "
                 f"warm runs: {', '.join(map(duration, record.times.warm_s))}"
             ),
+            *(Note(f"NOT ALONE: {said}") for said in record.not_alone or ()),
+            *_of_the_processors(record),
             *(
                 Note(f"{made.hardware} was calibrated on another machine: {made.other_machine}")
                 for made in record.predictions
@@ -217,6 +219,23 @@ def run_document(record: RunRecord) -> Document:
         records=records(fields, map(vars, rows)),
         report=record,
     )
+
+
+def _of_the_processors(record: RunRecord) -> Iterator[Note]:
+    """How much of the processors each warm run had, and what limits the process was under."""
+    shares = [use.share for use in record.times.warm_cpu]
+    if shares and all(one is not None for one in shares):
+        each = ", ".join(share(one) for one in shares if one is not None)
+        yield Note(f"of the processors' time that they were ready for, warm runs had {each}")
+    beside, around = record.times.probe_beside_s, record.times.probe_mean_s
+    if beside is not None and around is not None:
+        yield Note(
+            f"the probe took {duration(beside)} of a processor beside the lookups of warm runs, "
+            f"{duration(around)} around them"
+        )
+    limits = record.machine.limits
+    if limits is not None and limits.thread_share < 1:
+        yield Note(f"a quota left the process {limits.quota_cpus:g} processors' time")
 
 
 def _said_of_here(record: RunRecord) -> Sequence[str]:

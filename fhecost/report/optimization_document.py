@@ -288,7 +288,7 @@ def optimization_figures(report: OptimizationReport) -> list[drawing.Drawn]:
         _add_points(figure, f"shipped: {variant}", marked, mode="markers", marker=marker)
     shares = {"title": "share of top-1 tokens kept", "tickformat": ".1%"}
     latencies = [latency_s for trace in figure.data for latency_s in trace.x]
-    axis = drawing.log_axis(f"seconds on {report.hardware}", latencies)
+    axis = drawing.time_axis(f"latency on {report.hardware}", latencies)
     return [("Top-1 against latency", drawing.finish(figure, axis, shares, -0.25))]
 
 

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
 
+from fhecost.hardware.answer import answer_of
 from fhecost.hardware.estimate import LatencyRange
 from fhecost.hardware.unsure import UNSURE
 from fhecost.projection.lengths import PBS, LengthPoint, LengthProjection, PowerLaw
 from fhecost.projection.projection import ProjectionReport
 from fhecost.projection.trend_fit import Band
 from fhecost.report import drawing
+from fhecost.report.answer_lines import answer_lines
 from fhecost.report.columns import Table, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
-from fhecost.report.unsure_lines import unsure_blocks
-from fhecost.report.years_document import years_blocks, years_figures
-from fhecost.units import duration, share, span
+from fhecost.report.unsure_lines import on_top, sure_blocks
+from fhecost.report.years_document import target_line, years_blocks, years_figures
+from fhecost.units import duration, share, span, times
 
 _FIELDS = (
     "seq_len", "pbs_count", "complexity", "max_bit_width", "global_p_error", "hardware",
     "latency_s", "low_s", "high_s", "reason",
 )  # fmt: skip
-_TOKENS = {"title": "tokens", "type": "log", "dtick": "D2", "automargin": True}
+_TOKENS = drawing.log_axis("tokens", fine=True)
 
 
 def projection_document(report: ProjectionReport) -> Document:
     """The lengths, their laws, what has no figure, the target, and the years if asked for."""
-    return Document(tuple(_blocks(report)), records(_FIELDS, _records(report)), report)
+    heading = (*_warning(report), Text(*projection_answer(report)), Heading("Projection"))
+    blocks = (*heading, *projection_blocks(report))
+    return Document(blocks, records(_FIELDS, _records(report)), report)
 
 
-def _blocks(report: ProjectionReport) -> Iterator[Block]:
+def projection_blocks(report: ProjectionReport) -> Iterator[Block]:
+    """All that the answer rests on."""
     points = report.lengths.points
     shown = _shown(points)
-    yield Heading("Projection")
-    yield from _warning(report)
     yield Text(asked_line(report))
     latencies = {
         name: [
@@ -64,7 +67,8 @@ def _blocks(report: ProjectionReport) -> Iterator[Block]:
             "no circuit was compiled: the cost of the predicted ones may be off by "
             f"{most if least == most else f'{least} to {most}'}, which the ranges include"
         )
-    yield Text(*_target_lines(report))
+    yield Text(*_target_lines(report, report.longest))
+    yield from sure_blocks(report.unsure)
     if report.years is not None:
         yield Heading(f"Over the years, at {report.years_seq_len:,} tokens")
         yield from years_blocks(report.years)
@@ -92,8 +96,8 @@ def _warning(report: ProjectionReport) -> Iterator[Block]:
         if point.global_p_error is not None and point.global_p_error > UNSURE
     ]
     if unsure:
-        yield from unsure_blocks(report.unsure, at=f" at {unsure[-1].seq_len:,} tokens")
-        if len(unsure) > 1:
+        yield from on_top(report.unsure, at=f" at {unsure[-1].seq_len:,} tokens")
+        if len(unsure) > 1 and report.unsure is not None and not report.unsure.on_purpose:
             least = min(point.global_p_error or 0.0 for point in unsure)
             yield Note(f"From {unsure[0].seq_len:,} tokens on in {share(least)} of runs or more.")
 
@@ -131,18 +135,39 @@ def law_line(law: PowerLaw) -> str:
     )
 
 
-def _target_lines(report: ProjectionReport) -> Iterator[str]:
-    """The longest of the lengths that meets the target, by machine."""
+def projection_answer(report: ProjectionReport) -> Iterator[str]:
+    """What a reader can act on: the longest length, then how far that is from the target."""
+    last = max(point.seq_len for point in report.lengths.points if point.reason is None)
+    error = next(one.cost_error for one in report.lengths.points if one.seq_len == last)
+    yield from answer_lines(report.at_longest, at=f" at {_tokens(last)}", cost_error=error)
+    fastest = answer_of(report.at_longest).fastest
+    if fastest is not None:
+        yield from _target_lines(report, [fastest.hardware])
+        targets = () if report.years is None else report.years.targets
+        yield from (target_line(one) for one in targets if one.name == fastest.hardware)
+
+
+def _target_lines(report: ProjectionReport, machines: Iterable[str]) -> Iterator[str]:
+    """The longest of the lengths that meets the target, by machine; else how far it is off."""
     if report.target_s is None:
         return
-    target = duration(report.target_s)
-    for name, length in report.longest.items():
-        if length is None:
-            shortest = report.lengths.points[0].seq_len
-            yield f"{name}: {target} at none of these lengths, from {shortest} on"
-        else:
-            tokens = "1 token" if length == 1 else f"{length:,} tokens"
-            yield f"{name}: {target} up to {tokens}, of the lengths estimated"
+    target, points = duration(report.target_s), report.lengths.points
+    for name in machines:
+        length = report.longest.get(name)
+        if length is not None:
+            yield f"{name}: {target} up to {_tokens(length)}, of the lengths estimated"
+            continue
+        # Shorter sequences are faster: the first length that it can run is its best.
+        first = next(point for point in points if name in point.latency_s)
+        missed = times(first.latency_s[name].value / report.target_s)
+        yield (
+            f"{name}: {target} at none of these lengths: {missed} times short at "
+            f"{_tokens(first.seq_len)}"
+        )
+
+
+def _tokens(length: int) -> str:
+    return "1 token" if length == 1 else f"{length:,} tokens"
 
 
 def _refusals(report: ProjectionReport) -> Iterator[str]:
@@ -241,12 +266,14 @@ def _latency_figure(report: ProjectionReport) -> Any:
         about = {"mode": "lines+markers", "dash": next(dashes[kind])}
         drawing.add_band(figure, name, drawing.KIND_COLORS[kind], known, texts, **about)
         _add_laws(figure, report.lengths, name, drawing.KIND_COLORS[kind])
+    bands = [band for point in points for band in point.latency_s.values()]
+    ends = [end for band in bands for end in (band.low, band.high)]
     if report.target_s is not None:
         # A little further than the points, so that it shows for a single length too.
         drawing.add_target(
             figure, [0.9 * points[0].seq_len, 1.1 * points[-1].seq_len], report.target_s
         )
-    return drawing.finish(figure, _TOKENS, drawing.log_axis("seconds"))
+    return drawing.finish(figure, _TOKENS, drawing.time_axis("latency", ends))
 
 
 def _add_laws(figure: Any, lengths: LengthProjection, of: str, color: str) -> None:

@@ -11,14 +11,20 @@ from typing import Literal
 from fhecost.plain import plain, plain_line
 from fhecost.report.columns import Table
 from fhecost.report.document import Document, Heading, Listing
-from fhecost.report.tables import text_tables, wrap
+from fhecost.report.tables import TERMINAL_WIDTH, text_tables, wrap
 
 Format = Literal["table", "json", "csv", "markdown"]
 
 
-def as_table(document: Document) -> str:
-    """For a terminal of 80 columns."""
-    return _text(document, str.upper, text_tables, between_lines="\n")
+def as_table(document: Document, width: int = TERMINAL_WIDTH) -> str:
+    """For a terminal of ``width`` columns."""
+    return _text(
+        document,
+        str.upper,
+        lambda table: text_tables(table, width),
+        between_lines="\n",
+        width=width,
+    )
 
 
 def as_json(document: Document) -> str:
@@ -99,20 +105,22 @@ def _text(
     tables: Callable[[Table], list[str]],
     between_lines: str,
     words: Callable[[str], str] = str,
+    width: int = TERMINAL_WIDTH,
 ) -> str:
     parts: list[str] = []
     for block in document.blocks:
         if isinstance(block, Heading):
             parts.append(heading(plain_line(block.text)))
         elif isinstance(block, Table):
-            parts += [words(wrap(block.title)), *tables(block)]
+            parts += [words(wrap(block.title, width=width)), *tables(block)]
         else:
-            parts.append(words(between_lines.join(map(_wrapped, block.lines))))
+            lines = (_wrapped(line, width) for line in block.lines)
+            parts.append(words(between_lines.join(lines)))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _wrapped(line: str | Listing) -> str:
+def _wrapped(line: str | Listing, width: int) -> str:
     if isinstance(line, str):
-        return wrap(line)
-    items = (wrap(f"- {item}", indent="  ") for item in line.items)
-    return "\n".join([wrap(line.line), *items])
+        return wrap(line, width=width)
+    items = (wrap(f"- {item}", indent="  ", width=width) for item in line.items)
+    return "\n".join([wrap(line.line, width=width), *items])

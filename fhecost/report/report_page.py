@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
+import os
+import time
 from collections.abc import Mapping, Sequence
 
 from fhecost.full_report import FullReport
+from fhecost.hardware.answer import Contender, Lead, answer_of
 from fhecost.report.accuracy_document import accuracy_document, accuracy_figures
+from fhecost.report.answer_lines import ties, who
 from fhecost.report.circuit_lines import headline
-from fhecost.report.comparison_document import comparison_document, comparison_figures
+from fhecost.report.comparison_document import comparison_blocks, comparison_figures
 from fhecost.report.document import Block, Note, Text
 from fhecost.report.drawing import KIND_COLORS, Drawn
-from fhecost.report.estimate_document import circuit_blocks, circuit_figures, grounds
+from fhecost.report.estimate_document import (
+    circuit_blocks,
+    circuit_figures,
+    estimate_answer,
+    grounds,
+)
 from fhecost.report.pages import cards, figure_part, html, section_page
-from fhecost.report.projection_document import projection_document, projection_figures
-from fhecost.report.unsure_lines import unsure_blocks
+from fhecost.report.projection_document import projection_blocks, projection_figures
+from fhecost.report.unsure_lines import on_top
 from fhecost.report.validation_document import validation_document, validation_figures
 from fhecost.units import amount, duration, price, span
 
@@ -24,6 +34,8 @@ _LEAD = (
     "Latency, price and accuracy of a TFHE circuit, machine by machine, with ranges and with the "
     "source of every number."
 )
+_FAR = 2
+"""How far apart the ends of a range are that is called wide."""
 _SOURCES = Text(
     "What each estimate takes for granted, and where its numbers come from; shares are of its "
     "latency."
@@ -49,12 +61,15 @@ def report_figures(report: FullReport) -> Figures:
     }
 
 
-def report_page(report: FullReport, figures: Figures | None = None) -> str:
+def report_page(
+    report: FullReport, figures: Figures | None = None, *, command: str | None = None
+) -> str:
     """One HTML page that holds everything and opens offline.
 
     Args:
         report: what it says; each section is the document of one command.
         figures: those of :func:`report_figures`, if they are there already.
+        command: what made the page, which stands on it with the date.
 
     Raises:
         UsageError: plotly isn't installed.
@@ -63,7 +78,7 @@ def report_page(report: FullReport, figures: Figures | None = None) -> str:
     circuit, parts = report.comparison.circuit, _parts(report)
     blocks: list[tuple[str, str, Sequence[Block]]] = [
         ("circuit", "The circuit", circuit_blocks(report.estimates)),
-        ("machines", "Machines side by side", _machines(report)),
+        ("machines", "Machines side by side", tuple(comparison_blocks(report.comparison))),
         ("accuracy", "Accuracy by sequence length", parts["accuracy"]),
         ("validation", "Predicted against measured", parts["validation"]),
         ("projection", "Longer sequences, later years", parts["projection"]),
@@ -75,15 +90,29 @@ def report_page(report: FullReport, figures: Figures | None = None) -> str:
         sections.append((anchor, heading, "\n".join([html(first), *shown, html(*others)])))
     made_by = {"fhecost": report.fhecost_version, **circuit.versions}
     versions = ", ".join(f"{name} {version}" for name, version in made_by.items())
-    return section_page(headline(circuit), _LEAD, sections, f"{versions}; circuit {circuit.hash}.")
+    made = f"Made {_today()}" + (f" by: {command}" if command else "")
+    footer = f"{made}. {versions}; circuit {circuit.hash}."
+    return section_page(headline(circuit), f"{_LEAD} {made}", sections, footer)
 
 
-def _machines(report: FullReport) -> Sequence[Block]:
-    """The machines beside each other; what the circuit is warned of stands on top of the page."""
-    return comparison_document(report.comparison.changed(unsure=None)).blocks
+def _today() -> str:
+    """The date, as ISO 8601 in UTC; that of ``SOURCE_DATE_EPOCH``, for builds that are repeated."""
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = float(said) if said.isdecimal() else time.time()
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).date().isoformat()
 
 
 def _answer(report: FullReport) -> str:
+    """The warning, the sentences, and the figures that they rest on."""
+    warning, said = on_top(report.comparison.unsure), Text(*estimate_answer(report.estimates))
+    shown = [html(*warning, said), cards(_cards(report))]
+    if any(row.high_s > _FAR * row.low_s for row in report.comparison.rows):
+        shown.append(html(_WIDE))
+    return "\n".join(shown)
+
+
+def _cards(report: FullReport) -> list[tuple[str, str, str]]:
+    """The circuit's size, the fastest of each kind, and the cheapest run."""
     circuit, rows = report.comparison.circuit, report.comparison.rows
     bootstrap, switch = amount(circuit.bsk_bytes, "B"), amount(circuit.ksk_bytes, "B")
     about = f"{circuit.key_switch_count:,} key switches, at most {circuit.max_bit_width} bits"
@@ -95,22 +124,23 @@ def _answer(report: FullReport) -> str:
             f"bootstrap {bootstrap}, key switch {switch}",
         ),
     ]
-    by_latency = sorted(rows, key=lambda row: row.latency_s)
+    contenders = [(row.kind, Contender.like(row)) for row in rows]
     for kind in KIND_COLORS:
-        row = next((row for row in by_latency if row.kind == kind), None)
-        if row is not None:
-            about = f"{row.hardware}, {span(row.low_s, row.high_s)}"
-            found.append((f"Fastest {kind.upper()}", duration(row.latency_s), about))
-    priced = [(row.price_usd, row.hardware) for row in rows if row.price_usd is not None]
-    if priced:
-        least, hardware = min(priced)
-        about = f"{hardware}, of {len(priced)} machines with a known price"
-        found.append(("Cheapest run", price(least), about))
-    fastest = by_latency[0]
-    warning = html(*unsure_blocks(report.comparison.unsure))
-    return (
-        warning + cards(found) + (f"\n{html(_WIDE)}" if fastest.high_s > 2 * fastest.low_s else "")
-    )
+        answer = answer_of([one for its, one in contenders if its == kind])
+        if answer.fastest is not None:
+            found.append(_card(f"Fastest {kind.upper()}", answer.fastest))
+        else:
+            found += [_card(f"{kind.upper()} on paper", lead) for lead in answer.on_paper[:1]]
+    cheapest = answer_of([one for _, one in contenders]).cheapest
+    if cheapest is not None:
+        about = f"{cheapest.hardware}{ties(cheapest)}; {price(cheapest.low)} to "
+        found.append(("Cheapest run", price(cheapest.value), about + price(cheapest.high)))
+    return found
+
+
+def _card(label: str, lead: Lead) -> tuple[str, str, str]:
+    about = f"{who(lead)}{ties(lead)}; {span(lead.low, lead.high)}"
+    return label, duration(lead.value), about
 
 
 def _parts(report: FullReport) -> dict[str, Sequence[Block]]:
@@ -130,5 +160,5 @@ def _parts(report: FullReport) -> dict[str, Sequence[Block]]:
         parts["validation"] = (said, *validation_document(report.validation).blocks)
     if report.projection is not None:
         # Its own heading would stand right below that of the section.
-        parts["projection"] = projection_document(report.projection).blocks[1:]
+        parts["projection"] = tuple(projection_blocks(report.projection))
     return parts

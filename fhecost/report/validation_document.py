@@ -10,7 +10,7 @@ from fhecost.report.circuit_lines import label
 from fhecost.report.columns import Table, column, numbers, records
 from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
 from fhecost.report.pages import figure_page
-from fhecost.units import amount, deviation, duration
+from fhecost.units import amount, deviation, duration, share
 from fhecost.validation.comparison import ValidationReport, ValidationRow
 
 _TITLES: Mapping[str, str] = {
@@ -21,7 +21,7 @@ _TITLES: Mapping[str, str] = {
 }
 _FIELDS = (
     "run", "name", "hardware", "threads", "quantity", "predicted", "measured", "error", "pace",
-    "error_at_calibration_speed", "predicted_before", "baseline", "baseline_error",
+    "error_at_calibration_speed", "predicted_before", "baseline", "baseline_error", "not_alone",
 )  # fmt: skip
 _BAND = 0.1
 _MARKS = (
@@ -46,6 +46,7 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
     yield Heading("Errors")
     summaries = {str(judged): summary for judged, summary in report.summary.items()}
     summaries["warm, probe unheard"] = report.warm_at_calibration_speed
+    summaries |= {f"{name}, not alone": one for name, one in report.summary_not_alone.items()}
     made = summaries.values()
     yield Table(
         column("quantity", summaries),
@@ -54,6 +55,7 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
         numbers("90 %", (summary.p90_abs_error for summary in made), "{:.1%}".format),
         numbers("worst", (summary.worst_abs_error for summary in made), "{:.1%}".format),
     )
+    yield Text(*_coverage_line(report))
     constants = ", ".join(
         f"{units:.3g} units/s on {threads} thread{'s' if threads > 1 else ''}"
         for threads, units in report.baseline_units_per_s.items()
@@ -69,6 +71,8 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
             f"run over what it took at the calibration: {min(paces):.2f} to {max(paces):.2f} "
             "times; probe unheard: without"
         )
+    if report.not_alone:
+        yield Note("NOT ALONE, and so apart from the other errors: " + "; ".join(report.not_alone))
     if report.other_machines:
         first, *others = report.other_machines
         more = f" (and {len(others)} more)" if others else ""
@@ -80,18 +84,43 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
         yield Note(f"WRONG RESULTS: {'; '.join(report.wrong_runs)}")
 
 
+def _coverage_line(report: ValidationReport) -> Iterator[str]:
+    """How many runs are inside their range, and what that says of the range."""
+    found = report.coverage
+    if found is None:
+        return
+    says = (
+        "it fits"
+        if found.fits
+        else "the ranges are too narrow"
+        if found.inside < found.least
+        else "the ranges are wider than they claim"
+    )
+    expects = f"{found.least}" + ("" if found.most == found.least else f" to {found.most}")
+    yield (
+        f"{found.inside} of {found.runs} warm runs lie inside their stated range; ranges that hold "
+        f"{share(found.claimed)} of all runs, as those of calibrated constants are made to, would "
+        f"hold {expects}: {says}."
+    )
+
+
 def _runs_table(rows: Sequence[ValidationRow], quantity: str) -> Table:
     words = partial(amount, unit="B") if quantity == "memory" else duration
     baseline = numbers("baseline", (row.baseline_error for row in rows), deviation)
     return Table(
         numbers("run", (row.run for row in rows)),
-        column("circuit", (label(row.name, row.description) for row in rows), least=24),
+        column("circuit", (_label(row) for row in rows), least=24),
         numbers("threads", (row.threads for row in rows)),
         numbers("predicted", (row.predicted for row in rows), words),
         numbers("measured", (row.measured for row in rows), words),
         numbers("error", (row.error for row in rows), deviation),
         *([baseline] if quantity == "warm" else []),
     )
+
+
+def _label(row: ValidationRow) -> str:
+    named = label(row.name, row.description)
+    return named if row.not_alone is None else f"{named} (not alone)"
 
 
 def validation_page(report: ValidationReport) -> str:
@@ -138,5 +167,5 @@ def validation_figures(report: ValidationReport) -> list[drawing.Drawn]:
                 marker={"color": color, "symbol": symbol, "size": 9},
                 visible="legendonly" if predicted == "baseline" else True,
             )
-    x, y = ({"title": f"{said} (s)", "type": "log"} for said in ("measured", "predicted"))
-    return [("Predicted against measured, in seconds", drawing.finish(figure, x, y))]
+    x, y = (drawing.time_axis(said, times) for said in ("measured", "predicted"))
+    return [("Predicted against measured", drawing.finish(figure, x, y))]

@@ -21,7 +21,7 @@ from fhecost.report import drawing
 from fhecost.report.columns import Column, Table, numbers
 from fhecost.report.comparison_document import energy
 from fhecost.report.document import Block, Listing, Note, Refusals, Text
-from fhecost.units import duration, price
+from fhecost.units import duration, price, times
 
 _TERMS = {
     "software": ("a year", 1.0),
@@ -32,7 +32,7 @@ _TERMS = {
 }
 """What a term is told over, and how many of its units that is."""
 _TITLES = {
-    "latency_s": ("Latency against the year", "seconds"),
+    "latency_s": ("Latency against the year", "latency"),
     "price_usd": ("Price of a run against the year", "USD"),
     "energy_j": ("Energy of a run against the year", "joules"),
 }
@@ -46,21 +46,30 @@ def years_blocks(report: YearsReport) -> tuple[Block, ...]:
     """Each projection with its years, its trend and what it assumes, then the targets."""
     return (
         *(block for one in report.projections for block in _projection(one)),
-        Text(*map(_target_line, report.targets)),
+        Text(*map(target_line, report.targets)),
     )
 
 
-def _target_line(target: TargetYear) -> str:
+def target_line(target: TargetYear) -> str:
     """When a target is met, or that the data don't say."""
     start = f"{target.name}: {duration(target.target_s)}"
     if target.earliest is None:
-        return f"{start} not within the data: {target.reason}"
+        return f"{start} not within the data: {_short(target)}{target.reason}"
     expected = "" if target.expected is None else f", by the estimate {target.expected}"
     if target.latest is None:
         return f"{start} in {target.earliest} at the earliest{expected}; no latest: {target.reason}"
     if target.earliest == target.latest:
         return f"{start} in {target.earliest}"
     return f"{start} between {target.earliest} and {target.latest}{expected}"
+
+
+def _short(target: TargetYear) -> str:
+    """How far the last year that the data speak for is from the target, in words."""
+    if target.short is None:
+        return ""
+    by, least, most = (times(x) for x in (target.short.value, target.short.low, target.short.high))
+    between = "" if least == most else f" ({least} to {most})"
+    return f"{by} times short{between} in {target.last_year}; "
 
 
 def change(term: Term | None, units: float = 1.0) -> str:
@@ -202,7 +211,8 @@ def _figure(report: YearsReport, quantity: str, unit: str) -> Any:
         )  # fmt: skip
     ends = [end_of_band for _, band in drawn for end_of_band in (band.low, band.high)]
     years_axis = {"title": "year", "dtick": 1, "tickformat": "d", "range": [first, end]}
-    return drawing.finish(figure, years_axis, drawing.log_axis(unit, ends), -0.28)
+    axis = drawing.time_axis if quantity == "latency_s" else drawing.log_axis
+    return drawing.finish(figure, years_axis, axis(unit, ends), -0.28)
 
 
 def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:

@@ -25,6 +25,7 @@ from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.run_record import RunRecord
 from fhecost.projection.projection import ProjectionReport
 from fhecost.search.records import OptimizationReport
+from fhecost.sweep.records import SweepReport, SweepResult
 from fhecost.validation.backtest import BacktestReport
 from fhecost.validation.comparison import ValidationReport
 
@@ -47,6 +48,8 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "comparison": ComparisonReport,
     "projection": ProjectionReport,
     "optimization": OptimizationReport,
+    "sweep": SweepReport,
+    "sweep_result": SweepResult,
 }
 
 
