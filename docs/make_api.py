@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, str] = {
     "hardware list, show": "load_hardware, find_hardware",
     "hardware check": "hardware_faults",
     "hardware new": "hardware_template",
+    "models list, fetch": "list_models, fetch_weights",
     "cache info, verify, clear": "cache_info, verify_cache, clear_cache",
 }
 """The calls that do what a command does."""

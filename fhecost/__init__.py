@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fhecost.full_report import make_report as make_report
     from fhecost.generation import GenerationReport as GenerationReport
     from fhecost.generation import generate as generate
+    from fhecost.gpt2.fetch import fetch_weights as fetch_weights
     from fhecost.gpt2.head_circuit import HeadRequest as HeadRequest
     from fhecost.gpt2.head_circuit import compile_heads as compile_heads
     from fhecost.gpt2.head_circuit import profile_heads as profile_heads
@@ -78,6 +79,8 @@ if TYPE_CHECKING:
     from fhecost.measurement.timed_run import RunOptions as RunOptions
     from fhecost.measurement.timed_run import measure_circuit as measure_circuit
     from fhecost.measurement.timed_run import measure_heads as measure_heads
+    from fhecost.models.listing import ModelList as ModelList
+    from fhecost.models.listing import list_models as list_models
     from fhecost.models.shape import ModelShape as ModelShape
     from fhecost.models.shape import find_shape as find_shape
     from fhecost.pipeline import compare_circuit as compare_circuit
@@ -127,10 +130,12 @@ PUBLIC = {
     "measurement.fit": "CpuFit fit_cpu",
     "measurement.calibration": "calibrate",
     "circuit_request": "CompiledHeads PredictedHeads PredictedShape SavedCircuit find_circuit",
+    "gpt2.fetch": "fetch_weights",
     "gpt2.head_circuit": "HeadRequest compile_heads profile_heads",
     "gpt2.hybrid": "MultiHeadsQGPT2Model SingleHeadQGPT2Model",
     "closed_form.scopes": "ShapeRequest",
     "models.shape": "ModelShape find_shape",
+    "models.listing": "ModelList list_models",
     "heads.variants": "Variant register",
     "circuits.description": "CircuitDescription",
     "circuits.profile": "CircuitProfile Stage load_profile save_profile",

@@ -157,7 +157,7 @@ def published_head(
         return find_circuit(PredictedHeads(same))
     from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 
-    heads = said.width // said.head_dimension
+    heads = max(len(said.heads), said.width // said.head_dimension)
     shape = ModelShape(
         name=said.model or "a model",
         layers=1,

@@ -12,6 +12,7 @@ from fhecost.cli import main
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.gpt2.model import load_gpt2
 from fhecost.models.configuration import SPELLINGS
+from fhecost.models.llama_configuration import LLAMA_TYPES
 from fhecost.models.shape import ModelShape
 from tests.damaged_models import config_case, folder_case
 
@@ -44,10 +45,25 @@ def assert_one_line(case, status, out, lines):
 
 
 def shape_by_transformers(path):
-    """What transformers reads in a configuration that says ``gpt2``."""
-    from transformers import GPT2Config
+    """What transformers reads in a configuration of a family that is known."""
+    from transformers import AutoConfig, GPT2Config
 
     content = json.loads(path.read_text(encoding="utf-8-sig"))
+    if content.get("model_type") in LLAMA_TYPES:
+        config = AutoConfig.for_model(**content)
+        return ModelShape(
+            name=path.parent.name,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            dimension=getattr(config, "head_dim", config.hidden_size // config.num_attention_heads),
+            width=config.hidden_size,
+            inner=config.intermediate_size,
+            vocabulary=config.vocab_size,
+            context=config.max_position_embeddings,
+            reference="",
+            family="llama",
+        )
     # Spellings that transformers doesn't know, and a file without a type, mean what they say.
     for name, others in SPELLINGS.items():
         for other in others:

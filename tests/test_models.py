@@ -23,6 +23,7 @@ from fhecost.gpt2.head_circuit import HeadRequest
 from fhecost.gpt2.model import calibration_windows, fetch_model, find_model, load_gpt2
 from fhecost.heads.attention_head import attend
 from fhecost.heads.variants import variant_named
+from fhecost.models.llama_configuration import LLAMA_TYPES
 from fhecost.models.shape import find_shape
 from tests.conftest import attend_quantized
 from tests.damaged_models import SMALL, small_weights, write_folder
@@ -198,8 +199,8 @@ def test_sizes_are_read_under_every_clear_spelling(tmp_path, content, sizes):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ({"model_type": "gptj"}, "model_type: must be 'gpt2', not 'gptj'"),
-        ({"model_type": None}, "model_type: must be 'gpt2', not None"),
+        ({"model_type": "gptj"}, "model_type: must be gpt2, llama, mistral or qwen2, not 'gptj'"),
+        ({"model_type": None}, "model_type: must be gpt2, llama, mistral or qwen2, not None"),
         ({**SIZES, "rotary_dim": 64}, "model_type: missing, and GPT-2 has no field 'rotary_dim'"),
         ({**SIZES, "multi_query": True}, "GPT-2 has no field 'multi_query'"),
         ({"model_type": "gpt2", "multi_query": True}, "multi_query: True makes it another model"),
@@ -225,11 +226,12 @@ def test_what_makes_a_configuration_another_models_is_named(tmp_path, content, n
     "family", ["gptj", "codegen", "gpt_bigcode", "gpt_neo", "opt", "llama", "mistral", "qwen2"]
 )
 def test_other_families_are_refused_whatever_they_call_themselves(tmp_path, family):
-    """With their own type, without one, and, where a field tells, under GPT-2's."""
+    """With their own type, unless that is known, without one, and, where a field tells, GPT-2's."""
     from transformers import AutoConfig
 
     content = json.loads(json.dumps(AutoConfig.for_model(family).to_dict(), default=str))
-    for change in ({"model_type": family}, {"model_type": "gpt2"}, None):
+    own = [{"model_type": family}] if family not in LLAMA_TYPES else []
+    for change in (*own, {"model_type": "gpt2"}, None):
         told = {**content, **(change or {})}
         if change is None:
             told.pop("model_type")

@@ -65,7 +65,8 @@ HardwarePathOption = Annotated[
 ModelOption = Annotated[
     str,
     typer.Option(
-        help="embedded, a Hugging Face name, or a folder.", autocompletion=completion.models
+        help="embedded, smollm2, a Hugging Face name, a folder, or a GGUF file.",
+        autocompletion=completion.models,
     ),
 ]
 LayerOption = Annotated[int, typer.Option(help="Which layer, from 0.")]

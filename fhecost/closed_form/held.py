@@ -134,7 +134,7 @@ class Sampled:
 def column_norm2(weight: Any) -> float:
     """The largest sum of squares of a column of integers, or of what is stated of them."""
     stated = isinstance(weight, StatedMatrix)
-    return weight.norm2 if stated else float((weight.astype(float) ** 2).sum(axis=0).max())
+    return weight.norm2 if stated else float((weight.astype(float) ** 2).sum(axis=-2).max())
 
 
 def _exact_product(first: IntArray, second: IntArray) -> IntArray:
@@ -206,7 +206,7 @@ class Stated(NamedTuple):
 
     def matmul_clear(self, weight: Any) -> Stated:
         spread = math.hypot(self.mean, self.spread) * math.sqrt(column_norm2(weight))
-        shape = (*self.shape[:-1], weight.shape[1])
+        shape = (*self.shape[:-1], weight.shape[-1])
         return Stated(shape, _reached(0.0, spread), 0.0, spread, True)
 
     def summed(self, axis: int, keepdims: bool) -> Stated:

@@ -69,15 +69,14 @@ class PlanTensor:
     def __matmul__(self, other: Any) -> PlanTensor:
         if isinstance(other, PlanTensor):
             return self._times(other, self.held.matmul(other.held), self.shape[-1])
-        rows, columns = other.shape
         held = self.held.matmul_clear(other)
-        n = math.prod(held.shape) * rows
+        n = math.prod(held.shape) * other.shape[-2]
         return self.operators.linear(
             (self,),
             held,
             column_norm2(other) * self.wire.norm2,
             {"clear_multiplication": n, "encrypted_addition": n},
-            tensor=rows * columns,
+            tensor=math.prod(other.shape),
         )
 
     def __getitem__(self, index: Any) -> PlanTensor:

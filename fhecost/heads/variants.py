@@ -28,6 +28,7 @@ from fhecost.heads.reference import (
     state_reference_heads,
 )
 from fhecost.heads.reference_rounded import quantize_reference_rounded, state_reference_rounded
+from fhecost.heads.rotary import TurnedWeights
 from fhecost.heads.saved_setting import SavedSetting, load_setting
 from fhecost.heads.stated import StateHeads
 from fhecost.quantization import FloatArray, IntArray
@@ -149,15 +150,15 @@ def variant_named(name: str | Variant) -> Variant:
 
 for _variant in (
     Variant("reference", ReferenceHeads, quantize_reference_heads, state_reference_heads,
-            parts=(ReferenceHead,)),
+            parts=(ReferenceHead, TurnedWeights)),
     Variant("reference-rounded", ReferenceHeads, quantize_reference_rounded,
-            state_reference_rounded, parts=(ReferenceHead,)),
+            state_reference_rounded, parts=(ReferenceHead, TurnedWeights)),
     Variant("compact", CompactHeads, quantize_compact_heads, state_compact_heads,
-            parts=(CompactHead,)),
+            parts=(CompactHead, TurnedWeights)),
     Variant("compact-attention", CompactAttention, quantize_compact_attention,
-            state_compact_attention, parts=(CompactHeads, CompactHead)),
+            state_compact_attention, parts=(CompactHeads, CompactHead, TurnedWeights)),
     # Saved settings make projected heads too, which have no name of their own.
     Variant("fast", CompactHeads, quantize_fast_heads, state_fast_heads,
-            parts=(CompactHead, ProjectedHeads, ProjectedHead)),
+            parts=(CompactHead, ProjectedHeads, ProjectedHead, TurnedWeights)),
 ):  # fmt: skip
     register(_variant)

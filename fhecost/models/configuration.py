@@ -86,7 +86,7 @@ _ARCHITECTURES = frozenset(
     )
 )
 
-_ACTIVATIONS = frozenset(
+ACTIVATIONS = frozenset(
     {
         *("gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh"),
         *("gelu_accurate", "quick_gelu", "relu", "relu6", "silu", "swish", "tanh", "sigmoid"),
@@ -106,14 +106,10 @@ class Configuration(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def read_configuration(path: Path, *, says_so: bool = False) -> Configuration:
+def read_configuration(path: Path) -> Configuration:
     """A GPT-2's ``config.json``.
 
     Sizes that the file leaves out are GPT-2's where it says that it is one.
-
-    Args:
-        path: the file.
-        says_so: whether it has to say that it is a GPT-2's; sizes alone don't tell.
 
     Raises:
         UsageError: the file can't be read, or is no GPT-2's; the field is named.
@@ -121,9 +117,6 @@ def read_configuration(path: Path, *, says_so: bool = False) -> Configuration:
     content = read_json(path)
     if not isinstance(content, dict):
         raise UsageError(f"{path}: must be an object with n_layer, n_head, n_embd")
-    if says_so and "model_type" not in content:
-        # Names and shapes of tensors alone don't say what is done with them.
-        raise UsageError(f"{path}: model_type: must be 'gpt2', not None")
     _check_family(path, content)
     sizes = {name: _size(path, content, name) for name in SPELLINGS}
     width, heads = sizes["n_embd"], sizes["n_head"]
@@ -153,8 +146,8 @@ def _check_family(path: Path, content: Mapping[str, Any]) -> None:
     kind = content.get("model_type", "gpt2")
     if kind != "gpt2":
         raise UsageError(
-            f"{path}: model_type: must be 'gpt2', not {short(kind)}: layers of other models aren't "
-            "counted"
+            f"{path}: model_type: must be gpt2, llama, mistral or qwen2, not {short(kind)}: layers "
+            "of other models aren't counted"
         )
     built = content.get("architectures") or []
     for name in built if isinstance(built, list) else [built]:
@@ -230,8 +223,8 @@ def _check_values(path: Path, content: Mapping[str, Any]) -> None:
         if not isinstance(content.get(name, default), bool):
             raise UsageError(f"{path}: {name}: must be true or false, not {short(content[name])}")
     activation = content.get("activation_function", "gelu_new")
-    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
-        known = ", ".join(sorted(_ACTIVATIONS))
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        known = ", ".join(sorted(ACTIVATIONS))
         raise UsageError(
             f"{path}: activation_function: must be a function of one value ({known}), not "
             f"{short(activation)}"
