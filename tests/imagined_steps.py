@@ -10,6 +10,7 @@ from fhecost.circuits.work import bootstrap_key_bytes, key_conversion_units, key
 from fhecost.measurement import calibration_run
 from fhecost.measurement.calibration_steps import sets_of
 from fhecost.measurement.cases import LookupCase
+from fhecost.measurement.cpu_use import CpuUse
 from fhecost.measurement.fit import lookup_work
 from fhecost.measurement.forked import OutOfMemoryError, StepTimes
 from fhecost.measurement.records import LinearSample, LookupSample, TransferSample
@@ -42,7 +43,6 @@ class ImaginedMachine:
             "compile_case": self.compile_case,
             "forks": self.forks,
             "settled_probe_seconds": lambda: PROBE_S,
-            "Watch": lambda children: SimpleNamespace(others=lambda: next(self.others, 0.0)),
             "wait_for_quiet": self.wait_for_quiet,
             "now": lambda: f"{self.day}T10:20:30+00:00",
             "transfer_circuit": lambda case: (SimpleNamespace(transfer=case), np.zeros(1)),
@@ -52,7 +52,7 @@ class ImaginedMachine:
         for name, value in replaced.items():
             monkeypatch.setattr(calibration_run, name, value)
 
-    def wait_for_quiet(self, most_s, progress, watch):
+    def wait_for_quiet(self, most_s, progress):
         self.waits.append(most_s)
         return 0.0
 
@@ -67,7 +67,7 @@ class ImaginedMachine:
 
     @contextmanager
     def forks(self, threads):
-        yield SimpleNamespace(children=(), run=self.run)
+        yield SimpleNamespace(run=self.run)
 
     def run(self, circuit, inputs, repeats, most_s):
         if self.broken_off_after == len(self.steps):
@@ -75,7 +75,7 @@ class ImaginedMachine:
         self.steps.append(circuit)
         if hasattr(circuit, "transfer"):
             times = self.times(RUN_S, 0.0, repeats.together, 4104, 4104)
-            return StepTimes(times=times)
+            return StepTimes(times=times, cpu=self.cpu())
         if circuit.pbs.polynomial_size == self.out_of_memory_at:
             raise OutOfMemoryError("the process was killed; out of memory?")
         lookups = circuit.lookups or 1
@@ -100,7 +100,13 @@ class ImaginedMachine:
                 1.7e-10 * key_conversion_units(circuit.pbs) + 2.7e-9 * bsk,
             ),
             alone_s=(lookups * one_s + keys_s,) * repeats.alone,
+            cpu=self.cpu(),
         )
+
+    def cpu(self):
+        """What a step has of the processors, beside others that are at work now."""
+        others = next(self.others, 0.0)
+        return CpuUse(cpus=2, wall_s=10, own_s=20 * (1 - others), others_s=20 * others)
 
     def times(self, warm_s, keygen_s, runs, peak, keys, cold_s=0.0):
         return RunTimes(

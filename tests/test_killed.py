@@ -143,7 +143,7 @@ COMMANDS = {
     ),
     "measure ks": Command(
         ("measure", "ks", "--quick", "--minutes", "0.02", "--save", "raw.json"),
-        8, _rounds, ("--resume",), "raw.json.part", "raw.json",
+        7, _rounds, ("--resume",), "raw.json.part", "raw.json",
     ),
     "calibrate": Command(("calibrate", "known.json", "-o", "mine.yaml"), 4, _machine),
     "calibrate, measuring": Command(
@@ -159,7 +159,7 @@ COMMANDS = {
     ),
     "report": Command(("report", "--profile", str(SAVED_PROFILE), "-o", "page.html"), 6, _page),
     "sweep": Command(
-        ("sweep", "points.yaml"), 8, _points, ("--resume",), "points.jsonl", "points.jsonl"
+        ("sweep", "points.yaml"), 7, _points, ("--resume",), "points.jsonl", "points.jsonl"
     ),
 }  # fmt: skip
 

@@ -30,7 +30,6 @@ from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.saved_setting import SavedSetting
-from fhecost.measurement.others import Watch
 from fhecost.measurement.run_record import RunRecord, append_record
 from fhecost.measurement.timed_run import RunOptions, measure_circuit
 
@@ -146,14 +145,13 @@ CIRCUITS: dict[str, Callable[[], Compiled]] = {
 }  # fmt: skip
 
 
-def measured(path: Path, records: Path, names: list[str]) -> Iterator[tuple[RunRecord, float]]:
-    """The records of the circuits called ``names``, or of all, and what others had meanwhile."""
+def measured(path: Path, records: Path, names: list[str]) -> Iterator[RunRecord]:
+    """The records of the circuits called ``names``, or of all."""
     machine = find_hardware(path.stem, [path.parent])
     for name in names or CIRCUITS:
         start = time.monotonic()
         made = CIRCUITS[name]()
         profile = profile_circuit(made.circuit, name=name)
-        watch = Watch()
         record = measure_circuit(
             made.circuit,
             made.arguments,
@@ -165,15 +163,15 @@ def measured(path: Path, records: Path, names: list[str]) -> Iterator[tuple[RunR
         append_record(records, record)
         spent_s = time.monotonic() - start
         print(f"{name}: {spent_s:.0f} s, {record.wrong_values} wrong", file=sys.stderr, flush=True)
-        yield record, watch.others() or 0.0
+        yield record
 
 
 def main(machine: str, records: str, *names: str) -> None:
     """Run, and print the table."""
     print(f"{'circuit':34} {'predicted':>10} {'measured':>10} {'warm':>7} {'keys':>7} {'cold':>7} "
-          f"{'in range':>8} {'others':>7}")  # fmt: skip
+          f"{'in range':>8} {'alone':>6}")  # fmt: skip
     errors: dict[str, list[float]] = {"warm": [], "keys": [], "cold": []}
-    for record, others in measured(Path(machine), Path(records), list(names)):
+    for record in measured(Path(machine), Path(records), list(names)):
         (said,), times = record.predictions, record.times
         off = {"warm": said.warm_s / times.warm_median_s - 1}
         # Keys of circuits without lookups are nothing that a machine predicts.
@@ -182,10 +180,11 @@ def main(machine: str, records: str, *names: str) -> None:
             off["cold"] = said.preparation.cold_s / times.cold_s - 1
         for quantity, error in off.items():
             errors[quantity].append(abs(error))
-        within = said.warm_low_s <= times.warm_median_s <= said.warm_high_s
+        within = "yes" if said.warm_low_s <= times.warm_median_s <= said.warm_high_s else "no"
+        alone = "no" if record.not_alone else "yes"
         shown = " ".join(f"{off[one]:+7.1%}" if one in off else f"{'-':>7}" for one in errors)
         print(f"{record.name:34} {said.warm_s:8.3f} s {times.warm_median_s:8.3f} s "
-              f"{shown} {'yes' if within else 'no':>8} {others:7.0%}", flush=True)  # fmt: skip
+              f"{shown} {within:>8} {alone:>6}", flush=True)  # fmt: skip
     for quantity, found in errors.items():
         if found:
             print(f"{quantity}: {len(found)} circuits, median {statistics.median(found):.1%}, "

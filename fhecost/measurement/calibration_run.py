@@ -27,6 +27,7 @@ from fhecost.frozen import Frozen
 from fhecost.measurement.broken_off import broken_off_path
 from fhecost.measurement.calibration_steps import Step, calibration_steps, known_constants
 from fhecost.measurement.cases import TransferCase
+from fhecost.measurement.cpu_use import look
 from fhecost.measurement.forked import Forks, OutOfMemoryError, StepTimes, forks
 from fhecost.measurement.machine import (
     available_threads,
@@ -34,7 +35,7 @@ from fhecost.measurement.machine import (
     settled_probe_seconds,
     this_machine,
 )
-from fhecost.measurement.others import AT_WORK, Watch, wait_for_quiet
+from fhecost.measurement.quiet import others_at_work, wait_for_quiet
 from fhecost.measurement.records import (
     Conditions,
     KeySample,
@@ -46,6 +47,7 @@ from fhecost.measurement.records import (
 from fhecost.measurement.single_circuits import SingleCircuit, compile_case
 from fhecost.measurement.transfers import transfer_circuit, transfer_sample
 from fhecost.progress import Expect, Progress, silent
+from fhecost.version import VERSION
 
 BEFORE, AFTER = "before", "after"
 _WAIT_S, _THOROUGH_WAIT_S = 60.0, 300.0
@@ -55,9 +57,13 @@ AnySample = LookupSample | LinearSample
 
 
 class BegunCalibration(Frozen):
-    """A calibration as far as it came: its first ``steps`` are in ``raw``."""
+    """A calibration as far as it came: its first ``steps`` are in ``raw``.
+
+    Another version of fhecost may have others.
+    """
 
     schema_version: Literal[1] = 1
+    fhecost_version: str = VERSION
     thorough: bool
     steps: Count = 0
     raw: Microbenchmark
@@ -93,48 +99,44 @@ class _Sitting:
     progress: Progress
     waited_s: float = field(default=0.0)
 
-    def watch(self) -> Watch:
-        """Counts what others have from now on."""
-        return Watch(lambda: self.forks.children)
-
     def wait(self) -> None:
         """Wait until others have ended, while there is time for it."""
-        waited_s = wait_for_quiet(self.waits_s, self.progress, self.watch)
+        waited_s = wait_for_quiet(self.waits_s, self.progress)
         self.waits_s = max(0.0, self.waits_s - waited_s)
         self.waited_s += waited_s
 
     def conditions(self, step: str) -> Conditions:
         """The machine now, beside the steps."""
-        watch = self.watch()
+        before = look()
         probe_s = settled_probe_seconds()
-        return Conditions(step=step, probe_s=probe_s, others=watch.others())
+        return Conditions(step=step, probe_s=probe_s, cpu=before.until(look()))
 
     def take(self, step: Step, so_far: Microbenchmark) -> Microbenchmark:
         """``so_far`` with what ``step`` measured; once more where others were at work beside it."""
         while True:
             self.progress(step.name)
-            watch, start = self.watch(), time.monotonic()
-            made, probe_s = self._measured(step, so_far)
-            others, took_s = watch.others(), time.monotonic() - start
-            if others is None or others <= AT_WORK or took_s > self.waits_s:
-                break
+            start = time.monotonic()
+            made, times = self._measured(step, so_far)
+            took_s = time.monotonic() - start
+            if times is None:
+                return made
+            if not others_at_work(times.cpu) or took_s > self.waits_s:
+                done = Conditions(step=step.name, probe_s=times.probe_s, cpu=times.cpu)
+                return made.changed(conditions=(*made.conditions, done))
             # What is done again is taken off the time that there is for others to end.
             self.waits_s -= took_s
             self.wait()
-        # A probe that wasn't made says nothing.
-        if probe_s is None:
-            return made
-        conditions = Conditions(step=step.name, probe_s=probe_s, others=others)
-        return made.changed(conditions=(*made.conditions, conditions))
 
-    def _measured(self, step: Step, so_far: Microbenchmark) -> tuple[Microbenchmark, float | None]:
-        """``so_far`` and more, and the probe; without one where the step can't be taken here."""
+    def _measured(
+        self, step: Step, so_far: Microbenchmark
+    ) -> tuple[Microbenchmark, StepTimes | None]:
+        """``so_far`` and more, and the times; without them where the step can't be taken here."""
         if isinstance(step.case, TransferCase):
             circuit, values = transfer_circuit(step.case)
             times = self.forks.run(circuit, [values], step.repeats, step.most_s)
             probes = (times.probe_s,) * len(times.times.warm_s)
             moved = transfer_sample(circuit, times.times, probes)
-            return so_far.changed(transfers=(*so_far.transfers, moved)), times.probe_s
+            return so_far.changed(transfers=(*so_far.transfers, moved)), times
         single = compile_case(step.case, step.lookups)
         if single is None:
             return so_far, None
@@ -143,7 +145,7 @@ class _Sitting:
         except OutOfMemoryError as error:
             warnings.warn(f"{step.name} is left out: {error}", stacklevel=2)
             return so_far, None
-        return with_times(so_far, single, times), times.probe_s
+        return with_times(so_far, single, times), times
 
 
 def measure_for_calibration(
@@ -175,10 +177,13 @@ def measure_for_calibration(
     so_far = _begun(path, thorough, len(steps))
     with forks(threads) as forking:
         sitting = _Sitting(forking, _THOROUGH_WAIT_S if thorough else _WAIT_S, progress)
+        usual_s = known_constants()["probe_s"]
+        clock = _Clock(settled_probe_seconds() / usual_s)
+        expect(clock.left_s(steps[so_far.steps :]))
         progress("looking for other programs at work")
         sitting.wait()
         before = sitting.conditions(BEFORE)
-        clock = _Clock(before.probe_s / known_constants()["probe_s"])
+        clock.pace = before.probe_s / usual_s
         expect(clock.left_s(steps[so_far.steps :]))
         raw = so_far.raw
         if not raw.conditions:
@@ -219,8 +224,9 @@ def _begun(path: Path | None, thorough: bool, steps: int) -> BegunCalibration:
         warnings.warn(f"{error}; all is timed anew", stacklevel=2)
         return anew
     same_day = begun.raw.started[:10] == new.started[:10]
-    same = (begun.thorough, begun.raw.versions) == (thorough, new.versions)
-    if not (same and same_day and begun.steps <= steps) or machine.differences(begun.raw.machine):
+    same = (begun.thorough, begun.fhecost_version) == (anew.thorough, anew.fhecost_version)
+    same = same and begun.raw.versions == new.versions and begun.steps <= steps
+    if not (same and same_day) or machine.differences(begun.raw.machine):
         return anew
     return begun.changed(raw=begun.raw.changed(resumed=(*begun.raw.resumed, new.started)))
 

@@ -17,6 +17,7 @@ import numpy as np
 from fhecost.errors import ImpossibleError
 from fhecost.files import read_model
 from fhecost.frozen import Frozen
+from fhecost.measurement.cpu_use import CpuUse
 from fhecost.measurement.run_record import RunTimes, Seconds
 from fhecost.processes import child_command, child_environment, removed_folder
 from fhecost.units import duration
@@ -40,9 +41,13 @@ class Repeats:
 
 
 class StepTimes(Frozen):
-    """What one process measured: ``times`` on all threads, and ``alone_s``, warm runs on one."""
+    """What one process measured: ``times`` on all threads, and ``alone_s``, warm runs on one.
+
+    ``cpu`` is what all of it had of the processors.
+    """
 
     times: RunTimes
+    cpu: CpuUse
     alone_s: tuple[Seconds, ...] = ()
 
     @property
@@ -57,11 +62,6 @@ class Forks:
     def __init__(self, process: subprocess.Popen[str], folder: Path, threads: int) -> None:
         self._process, self._folder, self._threads = process, folder, threads
         self._steps = 0
-
-    @property
-    def children(self) -> tuple[int, ...]:
-        """The process that others are forked from."""
-        return (self._process.pid,)
 
     def run(
         self, circuit: Any, inputs: Sequence[Any], repeats: Repeats, most_s: float

@@ -25,6 +25,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fhecost.concrete.compilation import import_concrete
+from fhecost.measurement.cpu_use import look
 from fhecost.measurement.machine import file_memory_bytes, peak_memory_bytes, probe_seconds
 from fhecost.processes import end_with
 
@@ -87,7 +88,7 @@ def _times(folder: Path, fhe: Any, new_process_bytes: int) -> dict[str, Any]:
         grown = peak_memory_bytes() - file_memory_bytes() - at_start
         return new_process_bytes + max(0, grown)
 
-    probes = [_probe()]
+    before, probes = look(), [_probe()]
     keygen_s, _ = _timed(client.keys.generate)
     keygen_memory = memory_bytes()
     encrypt_s, encrypted = _timed(client.encrypt, *inputs)
@@ -117,7 +118,7 @@ def _times(folder: Path, fhe: Any, new_process_bytes: int) -> dict[str, Any]:
         "keygen_peak_memory_bytes": keygen_memory,
         "peak_memory_bytes": memory_bytes(),
     }
-    return {"times": times, "alone_s": alone_s}
+    return {"times": times, "alone_s": alone_s, "cpu": before.until(look()).model_dump()}
 
 
 def _probe() -> float:

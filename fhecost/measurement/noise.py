@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fhecost.measurement.others import AT_WORK
 from fhecost.measurement.records import Microbenchmark
 from fhecost.units import duration, share
 
@@ -15,10 +14,10 @@ _STEADY = 1.1
 
 @dataclass(frozen=True)
 class Noise:
-    """The probe before, during and after, seconds, and what others had of the processors.
+    """The probe before, during and after, seconds, and which of the ``steps`` weren't alone.
 
-    ``disturbed`` of the ``steps`` had other programs at work beside them, which had ``most`` of the
-    processors, a share, in the worst of them.
+    ``worst`` says what disturbed the one beside which others had most; ``known`` is whether the
+    system tells.
     """
 
     before_s: float
@@ -27,13 +26,13 @@ class Noise:
     after_s: float
     steps: int
     disturbed: int
-    most: float
+    worst: tuple[str, ...]
     known: bool
     waited_s: float
 
     @property
     def alone(self) -> bool:
-        """Whether no other program was at work, as far as is known."""
+        """Whether nothing was at work beside any step, as far as is known."""
         return self.disturbed == 0
 
     def lines(self) -> Iterator[str]:
@@ -51,14 +50,14 @@ class Noise:
             yield f"waited {duration(self.waited_s)} for other programs to end"
         if not self.known:
             yield "whether other programs were at work isn't known on this system"
-        elif not self.alone:
+        if not self.alone:
             yield self.not_alone()
 
     def not_alone(self) -> str:
-        """That other programs were at work, and how much."""
+        """That something was at work beside it, and what."""
         return (
-            f"not alone: other programs had up to {share(self.most)} of the processors in "
-            f"{self.disturbed} of {self.steps} steps"
+            f"not alone in {self.disturbed} of {self.steps} steps; in the worst, "
+            f"{'; '.join(self.worst)}"
         )
 
 
@@ -67,16 +66,17 @@ def noise_of(raw: Microbenchmark) -> Noise | None:
     if len(raw.conditions) < 3:
         return None
     before, *during, after = raw.conditions
-    others = [one.others for one in raw.conditions if one.others is not None]
     probes = [one.probe_s for one in during]
+    disturbed = [one.cpu for one in during if one.cpu.disturbances]
+    worst = max(disturbed, key=lambda use: use.others_share or 0.0, default=None)
     return Noise(
         before_s=before.probe_s,
         fastest_s=min(probes),
         slowest_s=max(probes),
         after_s=after.probe_s,
         steps=len(during),
-        disturbed=sum(one.others is not None and one.others > AT_WORK for one in during),
-        most=max(others, default=0.0),
-        known=bool(others),
+        disturbed=len(disturbed),
+        worst=() if worst is None else worst.disturbances,
+        known=any(one.cpu.others_share is not None for one in during),
         waited_s=raw.waited_s,
     )

@@ -14,6 +14,7 @@ from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.fields import Count, Dimension, FiniteNonNegative, Positive, inconsistent
 from fhecost.files import AnyPath, read_model, write_result
 from fhecost.frozen import Frozen
+from fhecost.measurement.cpu_use import CpuUse
 from fhecost.measurement.machine import Machine
 from fhecost.measurement.run_record import RunTimes, Seconds
 
@@ -84,13 +85,11 @@ class KeySample(Frozen):
 
 
 class Conditions(Frozen):
-    """The machine around one step of a calibration."""
+    """The machine around one step of a calibration: a fixed computation, and whose it was."""
 
     step: str
-    probe_s: Seconds = Field(description="time of one fixed computation")
-    others: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
-        description="share of the processors that other programs had; null where unknown"
-    )
+    probe_s: Seconds
+    cpu: CpuUse
 
 
 class Microbenchmark(Frozen):
