@@ -98,7 +98,6 @@ CASES: dict[str, Callable[[], Made]] = {
     "reference, 4 tokens, 4 bits": lambda: embedded(variant="reference", seq_len=4, bits=4),
     "reference of width 768, 6 tokens": lambda: drawn("reference", 4, 6, 768),
     "fast of width 768, 32 tokens": lambda: drawn("fast", 2, 32, 768),
-    "fast of width 1,600, 8 tokens": lambda: drawn("fast", 2, 8, 1600),
 }
 
 
