@@ -77,21 +77,27 @@ def _largest(values: Any) -> Any:
     return np.max(values).reshape((1,))
 
 
+def _pairs(values: Any) -> Any:
+    """Every value beside every other, so that values are far more than inputs."""
+    beside = values.reshape((-1, 1)) + values.reshape((1, -1))
+    return np.sum(2 * beside + 1).reshape((1,))
+
+
 CASES: dict[str, Callable[[], Made]] = {
     "product 784 by 10": lambda: plain(_product, (784,), 7),
     "network 256-128-10": lambda: plain(_network, (256,), 3),
     "chain of 40 lookups": lambda: plain(_chain, (12,), 7),
     "largest of 64": lambda: plain(_largest, (64,), 7),
+    "all pairs of 500": lambda: plain(_pairs, (500,), 7),
+    "all pairs of 1,500": lambda: plain(_pairs, (1500,), 7),
+    "all pairs of 3,000": lambda: plain(_pairs, (3000,), 7),
     "fast, 4 tokens, 2 bits": lambda: embedded(variant="fast", seq_len=4, bits=2),
     "fast, 12 tokens, 3 bits": lambda: embedded(variant="fast", seq_len=12, bits=3),
-    "fast, 4 heads, 8 tokens": lambda: embedded(variant="fast", seq_len=8, heads="all", bits=2),
     "compact, 4 tokens, 3 bits": lambda: embedded(variant="compact", seq_len=4, bits=3),
     "compact, 16 tokens, 3 bits": lambda: embedded(variant="compact", seq_len=16, bits=3),
     "reference, 4 tokens, 4 bits": lambda: embedded(variant="reference", seq_len=4, bits=4),
-    "reference, 16 tokens, 3 bits": lambda: embedded(variant="reference", seq_len=16, bits=3),
     "reference of width 768, 6 tokens": lambda: drawn("reference", 4, 6, 768),
     "fast of width 768, 32 tokens": lambda: drawn("fast", 2, 32, 768),
-    "fast of width 1,600, 8 tokens": lambda: drawn("fast", 2, 8, 1600),
 }
 
 
@@ -111,6 +117,7 @@ def measured(name: str) -> dict[str, Any]:
         "input_elements": int(np.asarray(inputset[0]).size),
         "inputset": len(inputset),
         "nodes": len(circuit.graph.graph.nodes),
+        "value_elements": sum(node.output.size for node in circuit.graph.graph.nodes),
         "mlir_bytes": len(circuit.mlir),
         "pbs": profile.pbs_count,
         "max_bit_width": profile.max_bit_width,

@@ -16,6 +16,9 @@ import numpy as np
 RETURNED_BYTES = 2**25
 """Blocks from this size on the C library gives back when they are freed."""
 
+FEW_ELEMENTS = 10**6
+"""Values of fewer elements take less than what compiling varies by."""
+
 
 def most_bytes(case: dict[str, Any]) -> float:
     """The most that was held in any step."""
@@ -46,7 +49,20 @@ def derived() -> dict[str, float]:
         for case in cases
         if case["kind"] == "four lookups" and case["input_bytes"] >= RETURNED_BYTES
     ]
-    return {**found, "computing_input_copies": float(np.median(beside))}
+    return {**found, "computing_input_copies": float(np.median(beside)), **_of_compiling()}
+
+
+def _of_compiling() -> dict[str, float]:
+    """What compiling takes: that of circuits of few values, and each element of many."""
+    cases = json.loads((Path(__file__).parent / "compile.json").read_text())["cases"]
+    took = {
+        case["value_elements"]: case["peak_memory_bytes"] - case["before_bytes"] for case in cases
+    }
+    few = [held for elements, held in took.items() if elements < FEW_ELEMENTS]
+    usual = float(np.median(few))
+    many = [(elements, held) for elements, held in took.items() if elements >= FEW_ELEMENTS]
+    each = [(held - usual) / elements for elements, held in many]
+    return {"compile_bytes": usual, "compile_element_bytes": max(each)}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fhecost.concrete.compile_memory import warn_of_memory
 from fhecost.concrete.folders import own_folders
 from fhecost.concrete.operators import TracedOperators
 from fhecost.concrete.trial import survives
@@ -91,10 +92,6 @@ def _compiled(
     simulation_only: bool,
 ) -> Any:
     fhe = import_concrete()
-
-    def circuit(values: Any) -> Any:
-        return run(values, TracedOperators(fhe))
-
     # By default a failed compilation leaves a folder of artifacts where the user happens to be.
     configuration = fhe.Configuration(
         p_error=rules.p_error,
@@ -108,7 +105,8 @@ def _compiled(
         dump_artifacts_on_unexpected_failures=False,
     )
     try:
-        compiler = fhe.Compiler(circuit, {"values": "encrypted"})
+        warn_of_memory(_traceable(run), inputset[0])
+        compiler = fhe.Compiler(_traceable(run), {"values": "encrypted"})
         return compiler.compile(inputset, configuration=configuration)
     except RuntimeError as error:
         if "NoParametersFound" in str(error):
@@ -116,9 +114,21 @@ def _compiled(
                 "Concrete finds no parameters: some lookup is too wide; use fewer bits"
             ) from error
         raise ImpossibleError(f"Concrete can't compile the circuit: {_reason(error)}") from error
+    except MemoryError as error:
+        raise ImpossibleError("compiling the circuit takes more memory than there is") from error
     except (IndexError, AssertionError) as error:
         # What Concrete's own code stumbles over, such as a rounding of what is always zero.
         raise ImpossibleError(f"Concrete can't compile the circuit: {error!r}") from error
+
+
+def _traceable(run: Callable[[Any, Operators], Any]) -> Callable[[Any], Any]:
+    """``run`` as a function of its input alone."""
+    fhe = import_concrete()
+
+    def circuit(values: Any) -> Any:
+        return run(values, TracedOperators(fhe))
+
+    return circuit
 
 
 def _range_restriction(restriction: Restriction) -> Any:

@@ -77,6 +77,31 @@ def available_threads() -> int | None:
     return this_limits().available
 
 
+def free_memory_bytes(
+    meminfo: Path = Path("/proc/meminfo"), process: Path = PROCESS, root: Path = ROOT
+) -> int | None:
+    """Memory that this process may still have; None where the system doesn't tell.
+
+    Args:
+        meminfo: as ``/proc/meminfo``.
+        process: as ``/proc/self/cgroup``.
+        root: as ``/sys/fs/cgroup``.
+    """
+    lines = (line.split() for line in read_words(meminfo).splitlines())
+    known = {line[0]: _positive(line[1]) for line in lines if len(line) > 1}
+    kilobytes = known.get("MemAvailable:")
+    left = [None if kilobytes is None else kilobytes * 1024]
+    for folder in cgroup_folders(process, root):
+        limit = _memory(folder)
+        used = [
+            _positive(read_words(folder / name))
+            for name in ("memory.current", "memory.usage_in_bytes")
+        ]
+        if limit is not None:
+            left.append(max(0, limit - (_least(used) or 0)))
+    return _least(left)
+
+
 def within(hardware: HardwareProfile, limits: Limits) -> HardwareProfile:
     """``hardware``, a CPU, with what ``limits`` leave of it, and words of what they took.
 

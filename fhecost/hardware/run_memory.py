@@ -40,6 +40,16 @@ class RunMemory(Frozen):
     output_copies: AtLeastOneFigure
     small_output_copies: AtLeastOneFigure
     returned_bytes: PositiveFigure
+    compile_bytes: PositiveFigure
+    compile_element_bytes: PositiveFigure
+
+    def compile_bytes_of(self, value_elements: float) -> float:
+        """What compiling takes beside what the process holds already.
+
+        Args:
+            value_elements: of all values in the circuit, its input among them.
+        """
+        return self.compile_bytes.value + self.compile_element_bytes.value * value_elements
 
     def bytes_beside(self, circuit: Workload, fourier_keys_bytes: float) -> float:
         """The most that a run holds beside its keys as they were generated.
