@@ -2,10 +2,12 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +21,10 @@ from fhecost.engine.here import Here
 from fhecost.engine.outcome import Lost
 from fhecost.errors import UsageError
 from fhecost.heads.compact import compact_setting
+from fhecost.heads.other_error import at_p_error
 from fhecost.heads.saved_setting import SavedSetting, save_setting
+from fhecost.heads.stated import StatedShape
+from fhecost.heads.variants import VARIANTS, Variant
 from fhecost.json_lines import kept_lines
 from fhecost.schemas import schema_path
 from fhecost.sweep import run
@@ -375,6 +380,35 @@ def test_settings_are_those_of_the_variant_with_some_changed(write, tmp_path):
     # The shipped setting at 4 bits keeps 32 columns.
     assert usual.pbs_count == shipped.results[0].counted.pbs_count
     assert usual.complexity == shipped.results[0].counted.complexity
+
+
+@pytest.mark.parametrize("name", ["compact", "reference", "compact-attention", "fast"])
+def test_another_error_is_another_variant_that_goes_to_other_processes(name):
+    variant = pickle.loads(pickle.dumps(at_p_error(VARIANTS[name], 1e-3)))
+    assert variant.name == f"{name}@0.001"
+    stated = StatedShape(width=64, dimension=16, heads=4, seq_len=2, n_bits=4)
+    heads = variant.state(stated, None).heads
+    assert heads.rules == replace(VARIANTS[name].state(stated, None).heads.rules, p_error=1e-3)
+
+
+def test_a_request_takes_a_variant_as_well_as_its_name():
+    shape = fhecost.find_shape("gpt2")
+    by_name, by_itself = (
+        fhecost.find_circuit(PredictedShape(fhecost.ShapeRequest(shape, "head", 2, 3, variant)))
+        for variant in ("compact", VARIANTS["compact"])
+    )
+    assert by_name == by_itself
+
+
+def test_heads_whose_rules_are_fixed_have_no_other_error(write):
+    @dataclass(frozen=True)
+    class Fixed:
+        rules = VARIANTS["reference"].heads.rules
+
+    with pytest.raises(UsageError, match="p_error: the variant mine has its own, which is fixed"):
+        at_p_error(Variant("mine", Fixed, len, None), 1e-3)
+    with pytest.raises(UsageError, match=r"p_error 0\.5: must be above 0 and below 0.5"):
+        at_p_error(VARIANTS["fast"], 0.5)
 
 
 def test_accuracy_is_that_of_the_command(write, tmp_path):

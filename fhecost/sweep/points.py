@@ -67,6 +67,10 @@ PError = Annotated[float, Field(gt=0, lt=0.5, allow_inf_nan=False)]
 Bits = Annotated[int, Field(strict=True, gt=0, le=64)]
 
 
+_SHORT = 36
+"""Letters beside a bar in 80 columns."""
+
+
 class Point(Frozen):
     """One combination; what isn't said is as in ``fhecost estimate``.
 
@@ -104,8 +108,16 @@ class Point(Frozen):
 
     @property
     def title(self) -> str:
-        """The point in a few words, for progress."""
+        """The point in words."""
         heads = self.heads if isinstance(self.heads, str) else ",".join(map(str, self.heads))
         of = f"layer {self.layer} heads {heads}" if self.scope == "head" else self.scope
         on = "" if self.hardware is None else f", {self.hardware}"
         return f"{self.model} {of}, L={self.seq_len}, {self.bits} bits, {self.variant_name}{on}"
+
+    @property
+    def short(self) -> str:
+        """The point in a few words, which leave room for a bar beside them."""
+        words = [self.variant_name if self.scope == "head" else self.scope]
+        words += [f"{self.bits} bits", f"L={self.seq_len}", *filter(None, [self.hardware])]
+        said = ", ".join(words)
+        return said if len(said) <= _SHORT else f"{said[: _SHORT - 1]}…"

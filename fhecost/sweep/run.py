@@ -79,7 +79,7 @@ def run_sweep(
         left = {one.key for one in missing}
         for planned in plan.points:
             if planned.key not in left:
-                progress(planned.point.title)
+                progress(planned.point.short)
         tasks = tasks_of(plan, missing)
         if tasks:
             size = processes or _processes(plan, len(tasks))
@@ -87,7 +87,7 @@ def run_sweep(
             with runner(size, dask=dask, scheduler=scheduler) as place:
                 for result in _results(place, tasks):
                     file.add(result)
-                    progress(result.point.title)
+                    progress(result.point.short)
         try:
             file.put_in_order(plan.points)
         except UsageError as error:
