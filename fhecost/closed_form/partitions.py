@@ -11,11 +11,10 @@ once more, after its bootstrap.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fhecost.closed_form.plan import Plan, Wire
+from fhecost.closed_form.plan import Plan, Wire, blocks_of
 from fhecost.errors import ImpossibleError
 
 
@@ -61,7 +60,7 @@ def partition(plan: Plan) -> Partitions:
     Raises:
         ImpossibleError: the plan has no lookup.
     """
-    block = _blocks(plan.wires)
+    block = blocks_of(plan.wires)
     width: dict[int, int] = defaultdict(int)
     for wire in plan.wires:
         width[block[wire.number]] = max(width[block[wire.number]], wire.width)
@@ -106,22 +105,3 @@ def partition(plan: Plan) -> Partitions:
     return Partitions(
         precisions, tuple(lookups), of_wire, tuple(width[block[w.number]] for w in plan.wires)
     )
-
-
-def _blocks(wires: Sequence[Wire]) -> list[int]:
-    """By wire, a number that all wires of its block share."""
-    parent = list(range(len(wires)))
-
-    def find(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for wire in wires:
-        if wire.kind == "linear":
-            for source in wire.sources:
-                parent[find(source)] = find(wire.number)
-    # Bits that a rounding reads come back into the block that they were taken from: its linear
-    # wire has both as sources.
-    return [find(index) for index in range(len(wires))]

@@ -147,3 +147,22 @@ def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
             shape = stages[wire.stage]
             shape.largest_tensor = max(shape.largest_tensor, wire.size * wire.times)
     return stages
+
+
+def blocks_of(wires: Sequence[Wire]) -> list[int]:
+    """By wire, a number that all wires of its block share."""
+    parent = list(range(len(wires)))
+
+    def find(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for wire in wires:
+        if wire.kind == "linear":
+            for source in wire.sources:
+                parent[find(source)] = find(wire.number)
+    # Bits that a rounding reads come back into the block that they were taken from: its linear
+    # wire has both as sources.
+    return [find(index) for index in range(len(wires))]
