@@ -67,7 +67,7 @@ def read_gguf_configuration(path: Path) -> dict[str, Any]:
     except (struct.error, ValueError) as error:
         raise UsageError(f"{path}: not GGUF that can be read: {error}") from error
     said, kind = head.said, head.said.get("general.architecture")
-    if kind not in _ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in _ARCHITECTURES:
         known = ", ".join(_ARCHITECTURES)
         raise UsageError(f"{path}: general.architecture: must be {known}, not {short(kind)}")
     scaling = said.get(f"{kind}.rope.scaling.type", "none")
