@@ -181,6 +181,20 @@ def test_shared_keys_and_values_are_made_once():
     assert alone - pbs("smollm2", "block") == saved
 
 
+def test_heads_of_a_shape_share_what_their_model_does():
+    """Compact ones, whose columns are all there; by Concrete's own doing, see the compiled ones."""
+    each, shape = 8 * 64, SHAPES["smollm2"]
+
+    def count(heads, variant="compact"):
+        return profile_of_shape(ShapeRequest(shape, "head", 8, 4, variant, heads)).pbs_count
+
+    assert 3 * count(1) - count(3) > 2 * 4 * each
+    assert count(9) == 3 * count(3)
+    # Two groups of which one would be cut are counted one by one.
+    assert count(4) == 4 * count(1)
+    assert count(3, "reference") == 3 * count(1, "reference")
+
+
 def test_a_cached_token_takes_the_keys_that_there_are():
     cached = [
         profile_of_shape(

@@ -244,15 +244,18 @@ def test_other_families_are_refused_whatever_they_call_themselves(tmp_path, fami
 @pytest.mark.parametrize("switches", [(True, True), (False, False), (False, True)])
 def test_heads_scale_scores_as_transformers_does(embedded_copy, switches):
     """``scale_attn_by_inverse_layer_idx`` and ``scale_attn_weights`` are a scale and no more."""
+    torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
     names = ("scale_attn_weights", "scale_attn_by_inverse_layer_idx")
     model = load_gpt2(embedded_copy(**dict(zip(names, switches, strict=True))))
     seen = []
     for layer in (0, 2):
         attention = model.model.transformer.h[layer].attn
         hook = attention.c_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        hidden = model.hidden_states([model.tokens(SENTENCE)], layer)[0]
+        tokens = [model.tokens(SENTENCE)]
+        hidden = model.hidden_states(tokens, layer)[0]
+        model.model(torch.tensor(tokens))
         hook.remove()
-        expected = seen[-1][0, :, 64:128].double().numpy()
+        expected = seen[-1][0, :, 64:128].detach().double().numpy()
         assert np.allclose(attend(model.head(layer, 1), hidden), expected, atol=1e-5)
 
 

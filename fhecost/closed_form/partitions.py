@@ -11,12 +11,11 @@ once more, after its bootstrap.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from fhecost.closed_form.plan import Plan, Wire
+from fhecost.closed_form.plan import Plan, Wire, blocks_of
 from fhecost.errors import ImpossibleError
 
 
@@ -61,7 +60,7 @@ def partition(plan: Plan) -> Partitions:
     Raises:
         ImpossibleError: the plan has no lookup.
     """
-    block = _blocks(plan.wires)
+    block = blocks_of(plan.wires)
     width = [0] * len(block)
     for wire, of_wire in zip(plan.wires, block, strict=True):
         if wire.width > width[of_wire]:
@@ -106,26 +105,3 @@ def partition(plan: Plan) -> Partitions:
         if narrowed:
             shared.add(source.aligned_by)
     return Partitions(precisions, tuple(lookups), keys, tuple([width[index] for index in block]))
-
-
-def _blocks(wires: Sequence[Wire]) -> list[int]:
-    """By wire, a number that all wires of its block share."""
-    parent: list[int] = []
-
-    def find(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for wire in wires:
-        if wire.kind != "linear" or not wire.sources:
-            parent.append(wire.number)
-            continue
-        block = find(wire.sources[0])
-        parent.append(block)
-        # Bits that a rounding reads come back into the block that they were taken from: its linear
-        # wire has both as sources.
-        for source in wire.sources[1:]:
-            parent[find(source)] = block
-    return [find(index) for index in range(len(wires))]

@@ -157,3 +157,26 @@ def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
         shape.predecessors.pop(name, None)
         shape.largest_tensor = largest[name]
     return stages
+
+
+def blocks_of(wires: Sequence[Wire]) -> list[int]:
+    """By wire, a number that all wires of its block share."""
+    parent: list[int] = []
+
+    def find(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for wire in wires:
+        if wire.kind != "linear" or not wire.sources:
+            parent.append(wire.number)
+            continue
+        block = find(wire.sources[0])
+        parent.append(block)
+        # Bits that a rounding reads come back into the block that they were taken from: its linear
+        # wire has both as sources.
+        for source in wire.sources[1:]:
+            parent[find(source)] = block
+    return [find(index) for index in range(len(wires))]

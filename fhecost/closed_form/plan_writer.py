@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from fhecost.closed_form.plan import ROUNDING, LinearCounts, LinearWork, Plan, Wire, stages_of
+from fhecost.closed_form.plan import (
+    ROUNDING,
+    LinearCounts,
+    LinearWork,
+    Plan,
+    Wire,
+    blocks_of,
+    stages_of,
+)
 from fhecost.quantization.ranges import Range
 
 NARROWED_UP_TO = 8
@@ -64,6 +72,15 @@ class PlanWriter:
             if one.done_for in needed
         )
         return Plan(wires, work, stages, wires[new[output.number]])
+
+    def block_widths(self) -> list[int]:
+        """By wire, the width of its block, as far as it is written."""
+        block = blocks_of(self._wires)
+        widest: dict[int, int] = {}
+        for wire in self._wires:
+            number = block[wire.number]
+            widest[number] = max(wire.width, widest.get(number, 0))
+        return [widest[number] for number in block]
 
     def input(self, size: int, values: Range, norm2: float = 1.0) -> Wire:
         """An encrypted input of the circuit, ``size`` integers within ``values``."""
@@ -318,3 +335,18 @@ class PlanWriter:
         if counts:
             self._count(number, number, counts)
         return wire
+
+
+@dataclass(slots=True)
+class StageTag:
+    """What is written inside it belongs to the stage ``name``; ``outside`` to another."""
+
+    plan: PlanWriter
+    name: str
+    outside: str = ""
+
+    def __enter__(self) -> None:
+        self.outside, self.plan.stage = self.plan.stage, self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.plan.stage = self.outside

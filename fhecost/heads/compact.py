@@ -283,5 +283,7 @@ def state_with(
     )
     heads = (head, *(replace(head) for _ in range(1, shape.heads)))
     entering = Quantizer(1 / inputs, setting.input_bits)
-    stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, rules)
+    # Columns that are left out are another head's others.
+    sharing = shape.sharing if r == v == d else 1
+    stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, rules, sharing)
     return StatedHeads(stated, setting.input_bits, inputs)

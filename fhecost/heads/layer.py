@@ -200,11 +200,7 @@ def state_block(shape: StatedShape) -> StatedHeads:
     """The attention of a layer with all its heads alike: they are written down as one."""
     stated = state_compact_attention(shape)
     attention: CompactAttention = stated.heads
-    heads = replace(
-        attention.heads,
-        heads=attention.heads.heads[:1] * shape.heads,
-        sharing=shape.heads // (shape.kv_heads or shape.heads),
-    )
+    heads = replace(attention.heads, heads=attention.heads.heads[:1] * shape.heads)
     return replace(stated, heads=replace(attention, heads=heads, rounds_sums=True))
 
 

@@ -123,6 +123,15 @@ class StatedShape:
         """Whether queries and keys turn with their token's position."""
         return self.family == "llama"
 
+    @property
+    def sharing(self) -> int:
+        """How many of the heads have one key and one value; 1 where groups would be cut."""
+        layer = self.of_layer or self.heads
+        group = layer // (self.kv_heads or layer)
+        if self.heads <= group:
+            return self.heads
+        return group if self.heads % group == 0 else 1
+
     def check_all_heads(self, what: str) -> None:
         """Raise a FieldError unless ``heads`` are all of a layer, which ``what`` needs."""
         if self.heads != (self.of_layer or self.width // self.dimension):
