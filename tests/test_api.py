@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 
@@ -155,10 +156,11 @@ def test_hardware_show_check_and_new(printed, capsys, tmp_path):
 
 def test_report(capsys, tmp_path):
     page, mine = tmp_path / "page.html", tmp_path / "mine.html"
-    main(["report", "--profile", str(SAVED_PROFILE), "-o", str(page), "--target", "1s"])
+    arguments = ["report", "--profile", str(SAVED_PROFILE), "-o", str(page), "--target", "1s"]
+    main(arguments)
     assert capsys.readouterr().out == f"{page}\n"
     made = fhecost.make_report(SAVED, target_s=1.0)
-    assert fhecost.write_report(made, mine) == []
+    assert fhecost.write_report(made, mine, command=shlex.join(["fhecost", *arguments])) == []
     # plotly gives each figure an id by chance.
     told, given = (
         re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4,12}){4}", "", p.read_text()) for p in (page, mine)
