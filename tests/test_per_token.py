@@ -46,6 +46,6 @@ def test_a_thousand_cost_a_thousand_times_one(scope, tokens):
 
 @pytest.mark.parametrize("scope", ["head", "block", "layer"])
 def test_parts_of_a_model_make_no_token(scope):
-    report = estimate_circuit(asked(scope), ["h100"])
+    report = estimate_circuit(asked(scope), ["epyc-zen4-2"])
     assert tokens_of_run(report.circuit.description) is None
     assert "PER TOKEN" not in as_table(estimate_document(report))

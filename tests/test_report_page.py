@@ -236,9 +236,8 @@ def test_without_a_browser_one_line_says_how_to_get_one(report, tmp_path, monkey
 
 
 def test_the_cards_name_no_machine_that_cant_be_had_the_fastest(page):
-    cards = re.findall(
-        r'<dt>(.*?)</dt><dd class="value">.*?</dd><dd class="about">(.*?)</dd>', page
-    )
+    card = r'<dt>(.*?)</dt><dd class="value">.*?</dd><dd class="about">(.*?)</dd>'
+    cards = re.findall(card, page)
     leads = {label: about for label, about in cards if label.startswith("Fastest")}
     assert set(leads) == {"Fastest CPU", "Fastest GPU"}
     for about in leads.values():
