@@ -72,8 +72,9 @@ class GenerationReport(Frozen):
     """What ``fhecost generate`` prints.
 
     ``parted_at`` is the index of the first token that the float model chose otherwise, None where
-    it never did. ``stopped`` says why tokens are missing at the end. ``exceeded`` sums did not fit
-    their accumulator; they are counted in mode disable only.
+    it never did. ``stopped`` says why tokens are missing at the end, ``interrupted`` whether an
+    interrupt is why. ``exceeded`` sums did not fit their accumulator; they are counted in mode
+    disable only.
     """
 
     schema_version: Literal[1] = 1
@@ -93,6 +94,7 @@ class GenerationReport(Frozen):
     float_text: str
     parted_at: int | None = None
     stopped: str | None = None
+    interrupted: bool = False
     inputs: int
     saturated: int
     exceeded: int | None = None
@@ -130,6 +132,8 @@ def generate(
         hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
         on_token: called with each token of the quantized model when it is there.
+
+    After an interrupt the report has the tokens that were there, if there were any.
 
     Raises:
         UsageError: the request doesn't fit the model.
@@ -172,7 +176,7 @@ def generate(
     with attention_interface.floating_point(quantized.model):
         float_tokens = [Token.like(token) for token in _continuation(quantized, prompt, tokens)]
     generated: list[GeneratedToken] = []
-    stopped = None
+    stopped, interrupted = None, False
     try:
         for token in _continuation(quantized, prompt, tokens, mode, profiles, progress):
             generated.append(token)
@@ -181,6 +185,10 @@ def generate(
         if not generated:
             raise
         stopped = f"token {len(generated) + 1} of {tokens}: {error}"
+    except KeyboardInterrupt:
+        if not generated:
+            raise
+        interrupted, stopped = True, f"interrupted at token {len(generated) + 1} of {tokens}"
     ids = [token.token_id for token in generated]
     float_ids = [token.token_id for token in float_tokens]
     return GenerationReport(
@@ -200,6 +208,7 @@ def generate(
         float_text=_decoded(gpt2, float_ids),
         parted_at=first_difference(ids, float_ids),
         stopped=stopped,
+        interrupted=interrupted,
         inputs=quantized.usage.inputs,
         saturated=quantized.usage.saturated,
         exceeded=quantized.usage.exceeded if mode == "disable" else None,

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 
@@ -159,7 +160,7 @@ def test_report(capsys, tmp_path):
     main(arguments)
     assert capsys.readouterr().out == f"{page}\n"
     made = fhecost.make_report(SAVED, target_s=1.0)
-    assert fhecost.write_report(made, mine, command=" ".join(["fhecost", *arguments])) == []
+    assert fhecost.write_report(made, mine, command=shlex.join(["fhecost", *arguments])) == []
     # plotly gives each figure an id by chance.
     told, given = (
         re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4,12}){4}", "", p.read_text()) for p in (page, mine)

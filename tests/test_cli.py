@@ -304,3 +304,43 @@ def test_the_main_job_end_to_end_then_without_compiling(run_fhecost, tmp_path):
 
 def test_version(run_fhecost):
     assert run_fhecost("--version").stdout == "fhecost 0.1.0\n"
+
+
+@pytest.mark.parametrize("columns", [80, 100, 200])
+def test_a_table_is_as_wide_as_it_is_asked_to_be(run_fhecost, columns):
+    shown = run_fhecost("hardware", "list", environment={"COLUMNS": str(columns)}).stdout
+    assert max(map(len, shown.splitlines())) <= columns
+    whole = "FlashTFHE, 16 nm ASIC (synthesized and simulated by its authors)"
+    assert any(line.endswith(whole) for line in shown.splitlines()) == (columns > 100)
+
+
+def test_a_terminal_says_how_wide_it_is(tmp_path):
+    pty = pytest.importorskip("pty")
+    import fcntl
+    import struct
+    import termios
+
+    shown = {}
+    for columns in (80, 132):
+        parent, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fhecost", "hardware", "list"],
+            stdout=child, stderr=subprocess.DEVNULL, cwd=tmp_path, env=environment,
+        )  # fmt: skip
+        os.close(child)
+        text = b""
+        while True:
+            try:
+                read = os.read(parent, 65536)
+            except OSError:
+                break
+            if not read:
+                break
+            text += read
+        os.close(parent)
+        assert process.wait() == 0
+        shown[columns] = text.decode().splitlines()
+        assert max(map(len, shown[columns])) <= columns
+    assert len(shown[132]) < len(shown[80])

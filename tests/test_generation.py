@@ -210,6 +210,27 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
         generate("The ship", **asked)
 
 
+def test_an_interrupt_leaves_the_tokens_that_were_there():
+    so_far = []
+
+    def interrupt(token):
+        so_far.append(token)
+        if len(so_far) == 2:
+            raise KeyboardInterrupt
+
+    made = generate(PROMPT, heads=[0], tokens=5, on_token=interrupt)
+    assert made.interrupted
+    assert made.tokens == tuple(so_far)
+    assert made.text == "".join(token.text for token in so_far)
+    assert made.stopped == "interrupted at token 3 of 5"
+
+    def at_once(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(PROMPT, heads=[0], tokens=5, progress=at_once)
+
+
 @pytest.mark.parametrize("variant", ["reference", "compact-attention"])
 def test_other_variants_generate_too(variant):
     assert len(generate(PROMPT, bits=6, variant=variant, tokens=3).tokens) == 3

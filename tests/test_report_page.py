@@ -233,3 +233,34 @@ def test_without_a_browser_one_line_says_how_to_get_one(report, tmp_path, monkey
     with pytest.raises(ImpossibleError, match="needs kaleido and a Chrome or Chromium"):
         save_figures(figures, tmp_path / "figures")
     assert not list((tmp_path / "figures").iterdir())
+
+
+def test_the_cards_name_no_machine_that_cant_be_had_the_fastest(page):
+    card = r'<dt>(.*?)</dt><dd class="value">.*?</dd><dd class="about">(.*?)</dd>'
+    cards = re.findall(card, page)
+    leads = {label: about for label, about in cards if label.startswith("Fastest")}
+    assert set(leads) == {"Fastest CPU", "Fastest GPU"}
+    for about in leads.values():
+        (machine,) = fhecost.load_hardware([re.split("[,;]", about)[0]])
+        assert machine.availability == "available"
+    (asic,) = [about for label, about in cards if label == "ASIC on paper"]
+    assert "(simulated by its authors)" in asic
+    assert "hypothetical" not in asic
+
+
+def test_the_page_begins_with_the_answer_and_says_what_made_it(report, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    made = report_page(report, command="fhecost report --target 100ms")
+    lead, _, rest = made.partition("</header>")
+    assert "Made 1970-01-02 by: fhecost report --target 100ms</p>" in lead
+    answer = rest[rest.index('<section id="answer"') :]
+    assert answer.index("Fastest that can be had: ") < answer.index('<dl class="cards">')
+    assert report_page(report, command="fhecost report --target 100ms").count("1970-01-02") == 2
+
+
+def test_marks_of_machines_that_cant_be_had_are_open(report):
+    ((_, machines),) = report_figures(report)["machines"]
+    had = {row.hardware: row.availability == "available" for row in report.comparison.rows}
+    for trace in machines.data:
+        for name, symbol in zip(trace.y, trace.marker.symbol, strict=True):
+            assert (symbol == "circle") == had[name]

@@ -161,5 +161,7 @@ def generate(
             # The report stands apart from what was streamed.
             typer.echo("" if in_lines else "\n")
     deliver(generation_document(report), format, output)
+    if report.interrupted:
+        raise KeyboardInterrupt
     if report.stopped is not None:
         raise ImpossibleError(report.stopped)

@@ -12,7 +12,6 @@ from fhecost.units import duration, share, span
 
 MOST_STAGES = 8
 """Stages that are shown by themselves; the rest is one line."""
-_WIDEST = 40
 
 
 class Part(Protocol):
@@ -51,7 +50,7 @@ def largest_parts(parts: Iterable[Part]) -> list[tuple[str, str, str]]:
 
 def as_lines(title: str, rows: Sequence[Sequence[str]]) -> str:
     """A title and columns under it, the first aligned left and the others right."""
-    cells = [[_cut(row[0]), *row[1:]] for row in rows]
+    cells = [[plain_line(row[0]), *row[1:]] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
@@ -67,8 +66,3 @@ def as_html(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) 
     )
     lines = "<br>".join(escape(line) for line in title.splitlines())
     return f"<p>{lines}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cut(name: str) -> str:
-    name = plain_line(name)
-    return name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"

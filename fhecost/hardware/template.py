@@ -17,6 +17,7 @@ _HEAD = """\
 #   source: measured | published | calibrated, with ref: where it can be read
 #   source: modelled | assumed, with rationale: why it is what it is
 #   low, high: the range, where the value isn't exact
+# availability: available | prototype | simulated | hypothetical says whether it can be had.
 # Leave out what you don't know; never write 0 for it. Figures that {name} lacks are commented out.
 # Put the file into your configuration folder, or name its folder with --hardware-path.
 """

@@ -18,7 +18,7 @@ _WHY_NOT: Mapping[Availability, str] = {
 _CHANGES: Mapping[Bottleneck, str] = {
     Bottleneck.COMPUTE: "a higher rate of lookups, or fewer and narrower ones",
     Bottleneck.MEMORY_BANDWIDTH: "faster memory, or keys that stay on the chip",
-    Bottleneck.PARALLEL_WIDTH: "more work side by side, or faster single lookups; no more lanes",
+    Bottleneck.PARALLEL_WIDTH: "more work side by side, or faster single lookups",
     Bottleneck.TRANSFER: "a faster link, or fewer bytes over it",
     Bottleneck.LAUNCH: "fewer steps that wait for each other",
 }
@@ -128,7 +128,8 @@ def _held_back(machine: Contender, largest: tuple[str, float] | None) -> str:
     """What bounds one machine, and what would move it."""
     where = "" if largest is None else f" ({share(largest[1])} in {largest[0]})"
     path = machine.critical_path_s
-    floor = f"; more of its lanes alone, {duration(path)} at best" if path else ""
+    lanes_help = machine.bottleneck is Bottleneck.COMPUTE
+    floor = f"; more of its lanes alone, {duration(path)} at best" if path and lanes_help else ""
     return (
         f"Held back by {machine.bottleneck}{where}; what would change it: "
         f"{_CHANGES[machine.bottleneck]}{floor}."

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fhecost.hardware.calls import CallsReport
+from fhecost.hardware.answer import Contender
+from fhecost.hardware.calls import CallsEstimate, CallsReport
+from fhecost.report.answer_lines import answer_lines
 from fhecost.report.columns import Table, names, numbers, records
-from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
+from fhecost.report.document import Block, Document, Heading, Note, Text
 from fhecost.report.estimate_document import grounds
+from fhecost.report.refusal_lines import refused
 from fhecost.units import amount, duration
 
 ALL = "all calls"
@@ -20,6 +23,8 @@ def calls_document(report: CallsReport) -> Document:
 
 def _blocks(report: CallsReport) -> Iterator[Block]:
     functions = report.functions
+    contenders = [_contender(report, made) for made in report.estimates]
+    yield Text(*answer_lines(contenders, at=" of all calls"))
     yield Heading("Calls")
     yield Text(
         f"{report.module} ({report.source}): {report.pbs_count:,} PBS in "
@@ -51,7 +56,7 @@ def _blocks(report: CallsReport) -> Iterator[Block]:
         numbers("from", (made.low_s for made in report.estimates), duration),
         numbers("to", (made.high_s for made in report.estimates), duration),
     )
-    yield Refusals(*(f"{no.hardware}: no estimate: {no.reason}." for no in report.refusals))
+    yield refused(report.refusals, "no estimate: ")
     yield Note(
         "calls run one after the other, each with the keys, inputs and outputs of a run of its "
         "own; encryption and decryption are left out"
@@ -60,6 +65,22 @@ def _blocks(report: CallsReport) -> Iterator[Block]:
     # A machine's figures are the same for each function: those of its longest stand for all.
     yield grounds(
         [max(made.by_function.values(), key=lambda one: one.latency_s) for made in report.estimates]
+    )
+
+
+def _contender(report: CallsReport, made: CallsEstimate) -> Contender:
+    """All calls on one machine; what holds them back is what holds back the longest of them."""
+    calls = {one.function: one.calls for one in report.functions}
+    name = max(calls, key=lambda one: calls[one] * made.by_function[one].latency_s)
+    prices = [calls[one] * (made.by_function[one].price_usd or 0.0) for one in calls]
+    longest = made.by_function[name]
+    return Contender.like(
+        made,
+        availability=longest.availability,
+        bottleneck=longest.bottleneck,
+        critical_path_s=None,
+        price_usd=None if longest.price_usd is None else sum(prices),
+        sources=longest.sources,
     )
 
 

@@ -12,6 +12,7 @@ from importlib.resources import files
 from fhecost.report.columns import Column, Table
 from fhecost.report.document import Block, Heading, Note, Refusals, Text
 from fhecost.report.drawing import Drawn
+from fhecost.report.tables import unbroken
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -113,7 +114,7 @@ def _lines(text: Text) -> Iterator[str]:
     style = ' class="note"' if isinstance(text, Note) else ""
     for line in text.lines:
         if isinstance(line, str):
-            yield f"<p{style}>{escape(line)}</p>"
+            yield f"<p{style}>{escape(unbroken(line))}</p>"
         else:
             items = "\n".join(f"<li>{escape(item)}</li>" for item in line.items)
             yield _folded(line.line, f"<ul>\n{items}\n</ul>")

@@ -27,13 +27,18 @@ _NO_BREAK = "\u00a0"
 _SEPARATORS = re.compile(r"[^-/._:,+=]*[-/._:,+=]*")
 
 
+def unbroken(text: str) -> str:
+    """``text`` with spaces between numbers and units that no line is broken at."""
+    return _UNIT.sub(_NO_BREAK, text)
+
+
 def wrap(text: str, indent: str = "", width: int = TERMINAL_WIDTH) -> str:
     """``text`` in lines of at most ``width``, the following ones indented two further.
 
     A number stays with its unit.
     """
     lines = textwrap.fill(
-        _UNIT.sub(_NO_BREAK, plain_line(text)),
+        unbroken(plain_line(text)),
         min(width, WIDEST_TEXT),
         initial_indent=indent,
         subsequent_indent=indent + "  ",
