@@ -8,6 +8,7 @@ from fhecost.hardware.calls import CallsReport
 from fhecost.report.columns import Table, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
 from fhecost.report.estimate_document import grounds
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import amount, duration
 
 ALL = "all calls"
@@ -20,10 +21,12 @@ def calls_document(report: CallsReport) -> Document:
 
 def _blocks(report: CallsReport) -> Iterator[Block]:
     functions = report.functions
+    yield from unsure_blocks(report.unsure, ", all calls as one run")
     yield Heading("Calls")
     yield Text(
         f"{report.module} ({report.source}): {report.pbs_count:,} PBS in "
-        f"{sum(one.calls for one in functions):,} calls",
+        f"{sum(one.calls for one in functions):,} calls; p_error {report.global_p_error:.1e} for "
+        "all of them",
         f"keys of all functions together: BSK {amount(report.bsk_bytes, 'B')}, KSK "
         f"{amount(report.ksk_bytes, 'B')}",
     )

@@ -6,9 +6,11 @@ from fhecost.circuits.module import ModuleProfile
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import pbs_depth
 from fhecost.hardware.estimator import summarize
+from fhecost.hardware.unsure import unsure_circuit
 from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, names, numbers, records
 from fhecost.report.document import Document, Heading, Note, Refusals, Text
+from fhecost.report.unsure_lines import unsure_blocks
 from fhecost.units import amount
 
 _STAGE_FIELDS = (
@@ -30,6 +32,7 @@ def _of_circuit(profile: CircuitProfile) -> Document:
     stages = profile.stages
     return Document(
         blocks=(
+            *unsure_blocks(unsure_circuit(profile, {})),
             Heading("Circuit"),
             Text(
                 *circuit_lines(summarize(profile)),
@@ -73,6 +76,11 @@ def _of_module(profile: ModuleProfile) -> Document:
     first = circuits[0]
     return Document(
         blocks=(
+            *(
+                block
+                for name, one in functions.items()
+                for block in unsure_blocks(unsure_circuit(one, {}), f", {name}")
+            ),
             Heading("Module"),
             Text(
                 f"{profile.name} ({profile.source}): {len(functions)} functions",
