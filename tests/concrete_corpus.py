@@ -123,6 +123,10 @@ def squares_and_product(x, y):
     return (x + y) ** 2 + x * y
 
 
+def rectified(x):
+    return np.maximum(x @ np.array([[1, 2], [-1, 3]]), 0) // 4
+
+
 def boolean_product(x, y):
     return x * y
 
@@ -438,6 +442,10 @@ case(
 )  # fmt: skip
 case("encrypted product", encrypted_product, (*NIBBLE, 3), (*NIBBLE, 3))
 case("squares and product", squares_and_product, (0, 7), (0, 7))
+case("squares and product, in parallel", squares_and_product, (0, 7), (0, 7),
+     dataflow_parallelize=True)  # fmt: skip
+case("rectified", rectified, (0, 7, 2))
+case("rectified, in parallel", rectified, (0, 7, 2), auto_parallelize=True)
 case("boolean product", boolean_product, (0, 1), NIBBLE)
 case("matrix product", matrix_product, (0, 7, 4, 2))
 case("encrypted dot", encrypted_dot, (0, 3, 4), (0, 3, 4))
