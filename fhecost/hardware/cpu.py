@@ -141,9 +141,9 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         """A machine without the memory for the keys can't run the circuit."""
         # The bootstrap key is held twice: as generated, and in the Fourier domain. Ciphertexts
         # between the stages come on top, so this is a lower bound.
-        needed = 2 * circuit.bsk_bytes + circuit.ksk_bytes
-        needed += circuit.input_bytes + circuit.output_bytes
-        return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
+        data = circuit.input_bytes + circuit.output_bytes
+        needed = 2 * circuit.bsk_bytes + circuit.ksk_bytes + data
+        return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs", data)
 
     def held(self, circuit: Workload, figures: CpuFigures) -> Held:
         """The bootstrap key as generated and in the Fourier domain; a lookup a thread."""
