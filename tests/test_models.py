@@ -169,6 +169,7 @@ SIZES = {"n_layer": 2, "n_head": 4, "n_embd": 64, "vocab_size": 100, "n_position
     ("content", "sizes"),
     [
         ({"model_type": "gpt2"}, (12, 12, 768, 3072, 50257, 1024)),
+        ({"architectures": ["GPT2LMHeadModel"]}, (12, 12, 768, 3072, 50257, 1024)),
         ({"model_type": "gpt2", "n_layer": 6}, (6, 12, 768, 3072, 50257, 1024)),
         ({"model_type": "gpt2", "n_ctx": 2048}, (12, 12, 768, 3072, 50257, 2048)),
         ({"model_type": "gpt2", "n_inner": 100}, (12, 12, 768, 100, 50257, 1024)),
@@ -201,6 +202,7 @@ def test_sizes_are_read_under_every_clear_spelling(tmp_path, content, sizes):
     [
         ({"model_type": "gptj"}, "model_type: must be gpt2, llama, mistral or qwen2, not 'gptj'"),
         ({"model_type": None}, "model_type: must be gpt2, llama, mistral or qwen2, not None"),
+        ({}, 'n_layer: missing; it has a default where model_type says "gpt2"'),
         ({**SIZES, "rotary_dim": 64}, "model_type: missing, and GPT-2 has no field 'rotary_dim'"),
         ({**SIZES, "multi_query": True}, "GPT-2 has no field 'multi_query'"),
         ({"model_type": "gpt2", "multi_query": True}, "multi_query: True makes it another model"),

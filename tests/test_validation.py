@@ -1,6 +1,7 @@
 """Run records, and predictions held against them."""
 
 import json
+import statistics
 
 import jsonschema
 import numpy as np
@@ -8,15 +9,17 @@ import pytest
 from pydantic import ValidationError
 
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.hardware.library import find_hardware
+from fhecost.hardware.library import find_hardware, load_hardware
 from fhecost.measurement.cpu_use import CpuUse
 from fhecost.measurement.machine import Machine
+from fhecost.measurement.records import load_microbenchmark
 from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records, predict
 from fhecost.provenance import Figure
 from fhecost.report.render import as_table
 from fhecost.report.validation_document import validation_document
 from fhecost.schemas import schema_path
 from fhecost.validation.comparison import check_tolerance, summarize_errors, validate
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -161,6 +164,32 @@ def test_a_prediction_is_stretched_by_the_probe(saved_profile, machine):
     assert slow.warm_s == pytest.approx(1.5 * calm.warm_s)
     assert slow.preparation.keygen_s == pytest.approx(1.5 * calm.preparation.keygen_s)
     assert slow.preparation.peak_memory_bytes == calm.preparation.peak_memory_bytes
+
+
+def test_circuits_that_are_no_heads_are_predicted_by_a_machine_that_has_seen_none():
+    """Eight circuits without lookups and twelve shallow ones, as they were run on one machine."""
+    folder = ROOT / "experiments" / "runs" / "xeon"
+    (machine,) = load_hardware("foreign-machine", [folder])
+    records = load_records(folder / "foreign.jsonl")
+    report = validate(records, machine)
+    assert len(records) == len({record.name for record in records}) == 20
+    assert sum(not record.profile.pbs_count for record in records) == 8
+    calibrated = load_microbenchmark(folder / "foreign-calibration.json").started
+    for record in records:
+        assert record.started > calibrated
+        assert record.calibration == machine
+        # What was written down before the run is what the machine says today.
+        (said,) = record.predictions
+        assert said.warm_s == pytest.approx(predict(record.profile, machine, 2).warm_s)
+        assert record.wrong_values == 0
+    errors = [abs(row.error) for row in report.rows if row.quantity == "warm"]
+    for chosen in (
+        errors,
+        [e for e, record in zip(errors, records, strict=True) if record.profile.pbs_count],
+        [e for e, record in zip(errors, records, strict=True) if not record.profile.pbs_count],
+    ):
+        assert statistics.median(chosen) <= 0.10
+        assert max(chosen) <= 0.25
 
 
 def test_no_run_is_no_error():

@@ -144,8 +144,9 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         """A machine without the memory for the keys can't run the circuit."""
         # The bootstrap key is held twice: as generated, and in the Fourier domain.
         keys = circuit.bsk_bytes + circuit.ksk_bytes
+        data = circuit.input_bytes + circuit.output_bytes
         needed = keys + run_memory().bytes_beside(circuit, circuit.bsk_bytes)
-        return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
+        return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs", data)
 
     def held(self, circuit: Workload, figures: CpuFigures) -> Held:
         """The bootstrap key as generated and in the Fourier domain; a lookup a thread."""

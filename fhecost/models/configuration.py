@@ -177,9 +177,13 @@ def _size(path: Path, content: Mapping[str, Any], name: str) -> int | None:
     others = [each for each in SPELLINGS[name] if content.get(each) is not None]
     given = [name, *others] if name in content else others
     if not given:
-        if "model_type" in content or name == "n_inner":
+        # What is left out is GPT-2's own only in a file that says that it is one.
+        if name == "n_inner" or "model_type" in content or content.get("architectures"):
             return DEFAULTS[name]
-        raise UsageError(f"{path}: {name}: must be a whole number above 0, not None")
+        raise UsageError(
+            f'{path}: {name}: missing; it has a default where model_type says "gpt2", and else '
+            "must be a whole number above 0"
+        )
     if name == "n_inner" and content.get(name) is None:
         # Four times the width, unless it is said under another name.
         given = others
