@@ -27,7 +27,9 @@ def improved(
     found = Search(costs, np.array([step.most for step in steps])).narrow()
 
     def alone(at: int) -> CandidateCosts:
-        return costs if len(steps) == 1 else _alone(steps[at], space)
+        # Of a single circuit whose arrays aren't filled up, they are known.
+        filled = len(steps) > 1 or costs.pairs > len(steps[at].circuit.pairs)
+        return _alone(steps[at], space) if filled else costs
 
     chosen: dict[int, Chosen | None] = dict(found.chosen())
     for at, (seen, place) in found.best.items():
