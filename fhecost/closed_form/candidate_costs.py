@@ -167,10 +167,14 @@ class CandidateCosts:
         if len(self._extra):
             worst = worst.copy()
         for row, extra in enumerate(self._extra, start=self.pairs + 1):
-            pair = extra.take(step)
-            (which,) = (pair <= self.pairs).nonzero()
-            at = pair[which], which
-            worst[at] = np.maximum(worst[at], noise[row, which])
+            if len(extra) > 1:
+                pairs = extra.take(step)
+                (which,) = (pairs <= self.pairs).nonzero()
+                at = pairs[which], which
+                worst[at] = np.maximum(worst[at], noise[row, which])
+            elif extra[0] <= self.pairs:
+                of_one = worst[extra[0]]
+                np.maximum(of_one, noise[row], out=of_one)
         return worst
 
     def allowed(self, room: Room, noise: FloatArray) -> tuple[FloatArray, BoolArray]:
@@ -317,11 +321,18 @@ class CandidateCosts:
         One constraint of each conversion at a time.
         """
         own, none, count = self.terms.own, self.pairs + 1, len(step)
-        entries = []
+        single, entries = len(own.row) == 1, []
         for row, pair, into in zip(own.row.T, own.pair.T, own.into.T, strict=True):
-            (place,) = (pair < none).take(step, axis=1).ravel().nonzero()
-            conversion, column = np.divmod(place, count)
-            of = conversion * row.shape[1] + step.take(column)
+            there = pair < none
+            if single:
+                (of,) = there[:, 0].nonzero()
+                column = np.arange(len(of) * count) % count
+                of = of.repeat(count)
+                place = of * count + column
+            else:
+                (place,) = there.take(step, axis=1).ravel().nonzero()
+                conversion, column = np.divmod(place, count)
+                of = conversion * row.shape[1] + step.take(column)
             rows, pairs = row.ravel().take(of), pair.ravel().take(of)
             entries.append(
                 Entries(place, rows * count + column, pairs * count + column, into.ravel().take(of))

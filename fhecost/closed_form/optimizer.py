@@ -145,7 +145,9 @@ def _side_by_side(circuits: Sequence[SearchedCircuit], space: SearchSpace) -> li
     while waiting:
         which, steps = np.array(list(waiting)), list(waiting.values())
         partitions = np.array([step.partition for step in steps])
-        answers = improved(steps, space, of.taken(which), of_partitions.taken(which, partitions))
+        own = of_partitions.taken(which, partitions)
+        of_steps = of if len(steps) == len(circuits) else of.taken(which)
+        answers = improved(steps, space, of_steps, own)
         for at, answer in zip(list(waiting), answers, strict=True):
             try:
                 waiting[at] = searches[at].send(answer)

@@ -26,7 +26,6 @@ STRIDES = {FEW: (1,), MANY: (8, 1), math.inf: (32, 8, 1)}
 FIRST_RINGS, FIRST_OFFSETS = 3, np.arange(0, 512, 32)
 """What is looked at while no cost is known yet: rings, and LWE dimensions above the least."""
 
-
 SMALL = 8
 """So many LWE dimensions beside each other are all looked at."""
 
@@ -89,7 +88,10 @@ class Search:
         return windows.taken(windows.may_cost(self.found.price))
 
     def _halve(self, least: Batch, last: IntArray) -> None:
-        """Look at what may be best from the ``least`` n to the ``last``, half by half."""
+        """Look at what may be best from the ``least`` n to the ``last``, half by half.
+
+        Each is looked at but where a lower bound of cost is above what is found.
+        """
         costs, found = self.costs, self.found
         while int((last + 1 - least.lwe).sum()) > FEW:
             base, slope, fits = costs.least_up_to(least, last)
@@ -97,6 +99,7 @@ class Search:
             fits &= windows.may_cost(found.price)
             windows, last = windows.taken(fits), last[fits]
             least, last = windows.least, np.minimum(last, windows.ends(found.price) - 1)
+            last = np.maximum(last, least.lwe)
             # What is dearer than the best of these falls away in the next turn.
             found.look(least._replace(lwe=last))
             small = last - least.lwe <= SMALL

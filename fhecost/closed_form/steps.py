@@ -25,18 +25,24 @@ def improved(
     """
     costs = CandidateCosts(KindTerms(steps, space, of, own))
     found = Search(costs, np.array([step.most for step in steps])).narrow()
+
+    def alone(at: int) -> CandidateCosts:
+        # Of a single circuit whose arrays aren't filled up, they are known.
+        filled = len(steps) > 1 or costs.pairs > len(steps[at].circuit.pairs)
+        return _alone(steps[at], space) if filled else costs
+
     chosen: dict[int, Chosen | None] = dict(found.chosen())
     for at, (seen, place) in found.best.items():
         if at not in chosen:
             candidate = found.seen[seen][0].taken([place])
             chosen[at] = limited(
-                _alone(steps[at], space),
+                alone(at),
                 candidate._replace(step=np.zeros(1, dtype=int)),
                 steps[at].most,
                 float(found.price[at]),
             )
     for at in found.others_may_do():
-        single = _alone(steps[at], space)
+        single = alone(at)
         chosen[at] = looked_later(single, Search(single, np.array([steps[at].most])).wide())
     return [
         _after(step, one, space) if (one := chosen.get(at)) is not None else None
