@@ -273,7 +273,7 @@ def test_a_function_that_is_likely_to_go_wrong_is_warned_of_in_its_profile(count
     assert plain.startswith("MODULE")
     wrong = counter.functions["inc"].changed(p_error=0.3, global_p_error=0.3)
     assert RENDERERS["table"](profile_document(wrong)).startswith(
-        "WARNING: some lookup goes wrong in 30 % of all runs."
+        "WARNING: some lookup goes wrong in 30 % of all runs; "
     )
     module = counter.changed(functions={**counter.functions, "inc": wrong})
     assert RENDERERS["table"](profile_document(module)).startswith(
