@@ -30,13 +30,15 @@ def profile_document(profile: CircuitProfile | ModuleProfile) -> Document:
 
 def _of_circuit(profile: CircuitProfile) -> Document:
     stages = profile.stages
+    depth = pbs_depth(stages)
+    waiting = [f"at most {depth:,} PBS wait for each other"] if depth else []
     return Document(
         blocks=(
             *unsure_blocks(unsure_circuit(profile, {})),
             Heading("Circuit"),
             Text(
                 *circuit_lines(summarize(profile)),
-                f"at most {pbs_depth(stages):,} PBS wait for each other",
+                *waiting,
             ),
             Table(
                 names("stage", (stage.name for stage in stages), least=16),
