@@ -277,7 +277,7 @@ def test_a_function_that_is_likely_to_go_wrong_is_warned_of_in_its_profile(count
     )
     module = counter.changed(functions={**counter.functions, "inc": wrong})
     assert RENDERERS["table"](profile_document(module)).startswith(
-        "WARNING, inc: some lookup goes wrong in 30 % of all runs."
+        "WARNING, inc: some lookup goes wrong in 30 % of all runs; "
     )
 
 

@@ -30,14 +30,13 @@ def profile_document(profile: CircuitProfile | ModuleProfile) -> Document:
 
 def _of_circuit(profile: CircuitProfile) -> Document:
     stages, unsure = profile.stages, unsure_circuit(profile, {})
+    depth = pbs_depth(stages)
+    waiting = [f"at most {depth:,} PBS wait for each other"] if depth else []
     return Document(
         blocks=(
             *on_top(unsure),
             Heading("Circuit"),
-            Text(
-                *circuit_lines(summarize(profile)),
-                f"at most {pbs_depth(stages):,} PBS wait for each other",
-            ),
+            Text(*circuit_lines(summarize(profile)), *waiting),
             Table(
                 names("stage", (stage.name for stage in stages), least=16),
                 numbers("bits", (stage.bit_width for stage in stages)),
