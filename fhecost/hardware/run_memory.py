@@ -58,24 +58,22 @@ class RunMemory(Frozen):
             circuit: what runs.
             fourier_keys_bytes: the bootstrap keys in the Fourier domain, and what making them took.
         """
-        kept_bytes = self.returned_bytes.value
-        small = circuit.input_bytes < kept_bytes
-        first = self.small_input_copies if small else self.input_copies
-        later = self.small_input_copies if small else self.computing_input_copies
-        small = circuit.output_bytes < kept_bytes
-        out = self.small_output_copies if small else self.output_copies
         values = max(
             (stage.parallel_width * value_bytes(stage) for stage in circuit.stages if stage.pbs),
             default=0,
         )
-        return (
-            self.run_bytes.value
-            + max(
-                first.value * circuit.input_bytes,
-                fourier_keys_bytes + later.value * circuit.input_bytes + values,
-            )
-            + out.value * circuit.output_bytes
-        )
+        return self.run_bytes.value + self.least_bytes_beside(circuit, fourier_keys_bytes + values)
+
+    def least_bytes_beside(self, circuit: Workload, fourier_keys_bytes: float) -> float:
+        """The same without the values of the stages and what any run holds."""
+        kept_bytes = self.returned_bytes.value
+        first, later = self.input_copies.value, self.computing_input_copies.value
+        if circuit.input_bytes < kept_bytes:
+            first = later = self.small_input_copies.value
+        small = circuit.output_bytes < kept_bytes
+        out = (self.small_output_copies if small else self.output_copies).value
+        before, computing = first * circuit.input_bytes, later * circuit.input_bytes
+        return max(before, fourier_keys_bytes + computing) + out * circuit.output_bytes
 
 
 @functools.cache
