@@ -190,7 +190,7 @@ def test_a_request_that_doesnt_fit_is_refused(change, message):
 
 def test_a_model_that_is_no_gpt2_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UsageError, match="model_type: must be 'gpt2', not 'bert'"):
+    with pytest.raises(UsageError, match="model_type: must be gpt2, llama, mistral or qwen2"):
         profile_heads(HeadRequest(model=str(tmp_path)))
 
 
