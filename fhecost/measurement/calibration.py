@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +71,8 @@ def _fitted(raw: Microbenchmark, ref: str, name: str) -> tuple[HardwareFile, Har
         UsageError: no fit, or what was fitted is no machine that can be read.
     """
     fitted = calibrated_profile(raw, ref)
-    with tempfile.TemporaryDirectory(prefix="fhecost-calibrate-") as folder:
-        path = Path(folder) / f"{name}.yaml"
+    with removed_folder("calibrate-") as folder:
+        path = folder / f"{name}.yaml"
         write_atomically(path, as_yaml(fitted))
         try:
             return fitted, read_hardware(path)
