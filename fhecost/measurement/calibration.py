@@ -19,6 +19,7 @@ from fhecost.hardware.reading import read_hardware
 from fhecost.measurement.fit import CpuFit, KeyFit, fit_cpu, fit_keys
 from fhecost.measurement.records import Microbenchmark, load_microbenchmark
 from fhecost.measurement.transfer_fit import TransferFit, fit_transfers
+from fhecost.processes import removed_folder
 
 _EXTRAPOLATION = (
     "Beyond the largest N that was timed, a transform's data outgrow the second-level cache; no "
