@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "accuracy": "measure_accuracy",
     "generate": "generate",
     "optimize": "optimize",
+    "sweep": "run_sweep, load_experiment, load_results, write_parquet",
     "validate": "validate, check_tolerance",
     "backtest": "backtest",
     "measure pbs, ks, linear, keygen": "run_microbenchmark",
@@ -47,6 +48,7 @@ COMMANDS: Mapping[str, str] = {
     "hardware list, show": "load_hardware, find_hardware",
     "hardware check": "hardware_faults",
     "hardware new": "hardware_template",
+    "models list, fetch": "list_models, fetch_weights",
     "cache info, verify, clear": "cache_info, verify_cache, clear_cache",
 }
 """The calls that do what a command does."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fhecost.full_report import make_report as make_report
     from fhecost.generation import GenerationReport as GenerationReport
     from fhecost.generation import generate as generate
+    from fhecost.gpt2.fetch import fetch_weights as fetch_weights
     from fhecost.gpt2.head_circuit import HeadRequest as HeadRequest
     from fhecost.gpt2.head_circuit import compile_heads as compile_heads
     from fhecost.gpt2.head_circuit import profile_heads as profile_heads
@@ -78,6 +79,8 @@ if TYPE_CHECKING:
     from fhecost.measurement.timed_run import RunOptions as RunOptions
     from fhecost.measurement.timed_run import measure_circuit as measure_circuit
     from fhecost.measurement.timed_run import measure_heads as measure_heads
+    from fhecost.models.listing import ModelList as ModelList
+    from fhecost.models.listing import list_models as list_models
     from fhecost.models.shape import ModelShape as ModelShape
     from fhecost.models.shape import find_shape as find_shape
     from fhecost.pipeline import compare_circuit as compare_circuit
@@ -90,6 +93,13 @@ if TYPE_CHECKING:
     from fhecost.projection.projection import project as project
     from fhecost.search.optimize import optimize as optimize
     from fhecost.search.records import OptimizationReport as OptimizationReport
+    from fhecost.sweep.experiment import Experiment as Experiment
+    from fhecost.sweep.experiment import load_experiment as load_experiment
+    from fhecost.sweep.parquet import write_parquet as write_parquet
+    from fhecost.sweep.records import SweepReport as SweepReport
+    from fhecost.sweep.records import SweepResult as SweepResult
+    from fhecost.sweep.results_file import load_results as load_results
+    from fhecost.sweep.run import run_sweep as run_sweep
     from fhecost.validation.backtest import BacktestReport as BacktestReport
     from fhecost.validation.backtest import backtest as backtest
     from fhecost.validation.comparison import ValidationReport as ValidationReport
@@ -105,6 +115,11 @@ PUBLIC = {
     "accuracy.records": "AccuracyReport load_accuracy",
     "search.optimize": "optimize",
     "search.records": "OptimizationReport",
+    "sweep.run": "run_sweep",
+    "sweep.experiment": "Experiment load_experiment",
+    "sweep.results_file": "load_results",
+    "sweep.records": "SweepReport SweepResult",
+    "sweep.parquet": "write_parquet",
     "generation": "GenerationReport generate",
     "validation.comparison": "ValidationReport check_tolerance validate",
     "validation.backtest": "BacktestReport backtest",
@@ -115,10 +130,12 @@ PUBLIC = {
     "measurement.fit": "CpuFit fit_cpu",
     "measurement.calibration": "calibrate",
     "circuit_request": "CompiledHeads PredictedHeads PredictedShape SavedCircuit find_circuit",
+    "gpt2.fetch": "fetch_weights",
     "gpt2.head_circuit": "HeadRequest compile_heads profile_heads",
     "gpt2.hybrid": "MultiHeadsQGPT2Model SingleHeadQGPT2Model",
     "closed_form.scopes": "ShapeRequest",
     "models.shape": "ModelShape find_shape",
+    "models.listing": "ModelList list_models",
     "heads.variants": "Variant register",
     "circuits.description": "CircuitDescription",
     "circuits.profile": "CircuitProfile Stage load_profile save_profile",

@@ -10,8 +10,6 @@ from fhecost.circuits.profile import CircuitProfile, load_profile
 from fhecost.errors import FhecostError, FieldError
 from fhecost.fields import LARGEST_COUNT
 from fhecost.files import AnyPath
-from fhecost.hardware.estimate import SURE
-from fhecost.hardware.unsure import is_unsure
 from fhecost.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -95,6 +93,9 @@ def sure_circuit(
     By closed form. A word why there are no such sets; None where ``found``, the circuit as it is,
     needs none, or where only its profile is known.
     """
+    from fhecost.hardware.estimate import SURE
+    from fhecost.hardware.unsure import is_unsure
+
     if not is_unsure(found):
         return None
     try:

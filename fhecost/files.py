@@ -46,7 +46,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
-        _remove_abandoned(path)
+        remove_abandoned(path)
         handle, temporary = tempfile.mkstemp(_UNFINISHED, f".{path.name}.", path.parent)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
@@ -66,12 +66,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def _remove_abandoned(path: Path) -> None:
+def remove_abandoned(path: Path, older_than_s: float = _ABANDONED_S) -> None:
     """Remove what processes that were killed while they wrote ``path`` have left beside it."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}"):
         with suppress(OSError):
             # Another process may be writing at this moment, for no more than moments.
-            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            if time.time() - left.stat().st_mtime > older_than_s:
                 left.unlink()
 
 

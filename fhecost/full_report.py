@@ -159,13 +159,12 @@ def _shape_of(request: CircuitRequest, said: CircuitDescription) -> ShapeRequest
         return request.shape
     if not (said.model and said.variant and said.seq_len and said.bits and said.heads):
         raise UsageError("the circuit doesn't say of which heads of which model it is")
+    # A file of settings, and a model's folder, are known by their paths, not by their names.
+    known = request.heads if isinstance(request, CompiledHeads | PredictedHeads) else None
     return ShapeRequest(
-        find_shape(said.model),
+        find_shape(known.model if known else said.model),
         seq_len=said.seq_len,
         bits=said.bits,
-        # A file of settings is known by its path, not by what its circuit is called.
-        variant=request.heads.variant
-        if isinstance(request, CompiledHeads | PredictedHeads)
-        else said.variant,
+        variant=known.variant if known else said.variant,
         heads=len(said.heads),
     )

@@ -10,8 +10,10 @@ import fcntl
 import json
 import os
 import stat
+import time
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,76 @@ def append_line(path: AnyPath, line: str) -> None:
     except OSError as error:
         raise not_written(path, error) from error
     finally:
+        os.close(handle)
+
+
+class KeptLines:
+    """A file of JSON lines that one process alone adds to; see :func:`kept_lines`."""
+
+    def __init__(self, path: Path, handle: int) -> None:
+        self._path, self._handle = path, handle
+
+    def append(self, line: str) -> None:
+        """Add ``line`` as :func:`append_line` does.
+
+        Raises:
+            UsageError: the disk is full; the file is then as it was before.
+        """
+        try:
+            _append(self._handle, line.encode() + b"\n")
+        except OSError as error:
+            raise not_written(self._path, error) from error
+
+
+@contextmanager
+def kept_lines(path: AnyPath) -> Iterator[KeptLines]:
+    """Keep the file, which is made where it isn't there, from others that would keep it too.
+
+    Raises:
+        UsageError: it can't be written, or another process keeps it.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path}: can't be written: not a file that could be gone on with")
+    handle = _locked(path)
+    try:
+        yield KeptLines(path, handle)
+    finally:
+        # A file that was made for nothing goes; whoever waits for it makes it anew.
+        with suppress(OSError):
+            own = os.fstat(handle)
+            if own.st_size == 0 and os.path.samestat(own, path.stat()):
+                path.unlink()
+        os.close(handle)
+
+
+_PATIENCE_S = 2.0
+"""Children of a process that was killed hold its files for a moment longer."""
+
+
+def _locked(path: Path) -> int:
+    """The file, opened and locked; one that was put in its place meanwhile is opened instead."""
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise not_written(path, error) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            if time.monotonic() > end:
+                fault = "another process is adding to it; wait for its end, or name another file"
+                raise UsageError(f"{path}: can't be written: {fault}") from error
+            time.sleep(_PATIENCE_S / 20)
+            continue
+        except OSError:
+            # A file system without locks.
+            return handle
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
         os.close(handle)
 
 

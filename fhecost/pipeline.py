@@ -27,7 +27,10 @@ from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.estimator import Estimator, estimate_all
 from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware, of_kinds
 from fhecost.hardware.names import ALL, DEFAULT, SortKey
+from fhecost.hardware.other_ways import nearest_first, read_other_ways
 from fhecost.hardware.profile import HardwareProfile, Kind
+from fhecost.hardware.sensitivity import sensitivity
+from fhecost.hardware.throughput import throughputs
 from fhecost.hardware.what_if import changes_between, with_figures_where_known
 from fhecost.models.shape import ModelShape
 from fhecost.progress import Progress, silent
@@ -43,6 +46,7 @@ def estimate_circuit(
     progress: Progress = silent,
     *,
     keep_profile: AnyPath | None = None,
+    requests: int | None = None,
 ) -> EstimateReport:
     """What ``fhecost estimate`` does: find the circuit, and estimate it on each machine.
 
@@ -55,6 +59,8 @@ def estimate_circuit(
         hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
         keep_profile: where to write the circuit profile, when all went well.
+        requests: also so many independent inputs under one key: when all are done, what a machine
+            keeps up, and the batch from which on it is full.
 
     Raises:
         UsageError: the request, a machine or a path is wrong.
@@ -71,6 +77,8 @@ def estimate_circuit(
         skip_impossible=hardware in (ALL, DEFAULT),
         sure=sure_circuit(circuit, found, progress),
     )
+    if requests is not None:
+        report = report.changed(throughputs=throughputs(found, profiles, requests))
     # A comparison that can't be made is no reason to give up what was asked for.
     with suppress(FhecostError):
         published = published_head(circuit, found.description, progress)
@@ -149,7 +157,7 @@ def published_head(
         return find_circuit(PredictedHeads(same))
     from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 
-    heads = said.width // said.head_dimension
+    heads = max(len(said.heads), said.width // said.head_dimension)
     shape = ModelShape(
         name=said.model or "a model",
         layers=1,
@@ -176,6 +184,9 @@ def compare_circuit(
     base: str | HardwareProfile | None = None,
     sort: SortKey = "latency",
     what_if: Mapping[str, float] | None = None,
+    requests: int | None = None,
+    sensitive: bool = False,
+    with_published: bool = False,
 ) -> ComparisonReport:
     """What ``fhecost compare`` does: find the circuit, and hold the machines against each other.
 
@@ -191,6 +202,10 @@ def compare_circuit(
         what_if: figures to set, in SI units, on each machine that has them: ``{"cores": 64}``.
             Each keeps its range, relative to its value, and is an assumption; each machine's
             latency before is in the report too.
+        requests: also so many independent inputs under one key: when all are done, what a machine
+            keeps up, and the batch from which on it is full.
+        sensitive: also what each figure of a machine does to its latency.
+        with_published: also what is published of other ways to run a language model encrypted.
 
     Raises:
         UsageError: the request, a machine, a figure or a path is wrong.
@@ -218,7 +233,18 @@ def compare_circuit(
             base_made = Estimator(held_against, (*report.estimates, *before))(found)
         except ImpossibleError as error:
             raise ImpossibleError(f"base {error}") from error
-    return compare(report, profiles, base_made, sort=sort, changes=changes, before=before)
+    if requests is not None:
+        report = report.changed(throughputs=throughputs(found, profiles, requests))
+    made = compare(report, profiles, base_made, sort=sort, changes=changes, before=before)
+    if sensitive:
+        by_name = {profile.name: profile for profile in profiles}
+        machines = (by_name[row.hardware] for row in made.rows)
+        made = made.changed(
+            sensitivities=tuple(sensitivity(found, machine) for machine in machines)
+        )
+    if with_published:
+        made = made.changed(published=nearest_first(read_other_ways(), found.description.model))
+    return made
 
 
 def write_report(

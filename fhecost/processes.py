@@ -92,6 +92,16 @@ def temporary_folder(prefix: str = "") -> Path:
 
 
 @contextmanager
+def folders_within(prefix: str) -> Iterator[None]:
+    """Remove, after the block, all :func:`temporary_folder` that were made in it.
+
+    A process of many tasks would else keep those of each to its end. One thread at a time.
+    """
+    with removed_folder(prefix) as folder, _SESSION.at(folder):
+        yield
+
+
+@contextmanager
 def temporary_files_within(folder: Path) -> Iterator[None]:
     """Have others' code, and the processes that it starts, make temporary files in ``folder``."""
     before, variable = tempfile.tempdir, os.environ.get("TMPDIR")
@@ -125,6 +135,15 @@ class _Session:
                     self._watch(self._folder)
                 atexit.register(_remove, self._folder, os.getpid())
             return self._folder
+
+    @contextmanager
+    def at(self, folder: Path) -> Iterator[None]:
+        """Have ``folder`` hold all temporary ones for a while."""
+        before, self._folder = self._folder, folder
+        try:
+            yield
+        finally:
+            self._folder = before
 
     def _watch(self, folder: Path) -> None:
         # Without it, the folder goes at the end of a process that isn't killed.

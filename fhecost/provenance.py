@@ -21,12 +21,12 @@ class Source(StrEnum):
     ASSUMED = "assumed"
 
 
-_STRONGEST_FIRST = list(Source)
+_WEAKNESS = {source: rank for rank, source in enumerate(Source)}
 
 
 def weakest(*figures: Figure) -> Source:
     """The weakest source among ``figures``: that of a result that rests on all of them."""
-    return max((figure.source for figure in figures), key=_STRONGEST_FIRST.index)
+    return max([figure.source for figure in figures], key=_WEAKNESS.__getitem__)
 
 
 class Figure(BaseModel):

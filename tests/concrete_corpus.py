@@ -123,6 +123,10 @@ def squares_and_product(x, y):
     return (x + y) ** 2 + x * y
 
 
+def rectified(x):
+    return np.maximum(x @ np.array([[1, 2], [-1, 3]]), 0) // 4
+
+
 def boolean_product(x, y):
     return x * y
 
@@ -438,6 +442,10 @@ case(
 )  # fmt: skip
 case("encrypted product", encrypted_product, (*NIBBLE, 3), (*NIBBLE, 3))
 case("squares and product", squares_and_product, (0, 7), (0, 7))
+case("squares and product, in parallel", squares_and_product, (0, 7), (0, 7),
+     dataflow_parallelize=True)  # fmt: skip
+case("rectified", rectified, (0, 7, 2))
+case("rectified, in parallel", rectified, (0, 7, 2), auto_parallelize=True)
 case("boolean product", boolean_product, (0, 1), NIBBLE)
 case("matrix product", matrix_product, (0, 7, 4, 2))
 case("encrypted dot", encrypted_dot, (0, 3, 4), (0, 3, 4))
@@ -538,6 +546,81 @@ case("decision tree", decision_tree, NIBBLE, NIBBLE, NIBBLE)
 case("small network", small_network, (0, 7, 2))
 case("odd tags", odd_tags, (*NIBBLE, 3))
 case("strange place", strange_place, (*NIBBLE, 3))
+
+# what the pages leave to their readers: several results, groups, nothing to do, other orders
+GROUPED = np.array([[[[1, 2], [-1, 1]]], [[[0, 1], [1, 2]]]])
+WEIGHTS = np.array([[[[1, -2], [0, 3]], [[2, 1], [-1, 1]]]])
+SIGNED = fhe.LookupTable([1, 2, 3, 4, -1, -2, -3, -4])
+CONSTANT = fhe.LookupTable([4] * 16)
+
+
+def two_layers(x):
+    pooled = fhe.maxpool(fhe.conv(x, GROUPED, group=2) // 4, kernel_shape=(2, 2))
+    return fhe.conv(pooled, GROUPED[:, :, :1, :1], np.array([1, 2]), group=2) // 3
+
+
+def bits_out_of_order(x):
+    return fhe.bits(x)[6] * 3 + fhe.bits(x)[1]
+
+
+def one_rounding_looked_up_twice(x):
+    rounded = fhe.round_bit_pattern(x, lsbs_to_remove=3, exactness=fhe.Exactness.APPROXIMATE)
+    return SQUARES[(rounded // 16) % 16] + CUBES[(rounded // 32) % 8]
+
+
+def comparisons_combined(x, y):
+    return (x < y) & (x > 2) | (y == 4)
+
+
+def tags_within_tags(x):
+    with fhe.tag("outer"):
+        first = SQUARES[x] + 1
+        with fhe.tag("inner"):
+            second = (first * 2) // 3
+        return second * second
+
+
+for name, function, *ranges in (
+    ("two results", lambda x, y: (SQUARES[x], x + y), NIBBLE, NIBBLE),
+    ("results of all kinds", lambda x, y: (SQUARES[x], CUBES[SQUARES[y]], x < y), NIBBLE, NIBBLE),
+    ("an input as a result", lambda x: (x, SQUARES[x]), NIBBLE),
+    ("convolution in groups", lambda x: fhe.conv(x, GROUPED, group=2) // 4, (0, 3, 1, 2, 4, 4)),
+    ("convolution without lookups", lambda x: fhe.conv(x, WEIGHTS), (0, 3, 1, 2, 4, 4)),
+    ("dilated", lambda x: fhe.conv(x, WEIGHTS, dilations=(2, 2)) // 4, (0, 3, 1, 2, 5, 5)),
+    ("convolutions around a pooling", two_layers, (0, 3, 1, 2, 4, 4)),
+    (
+        "dilated maxpool",
+        lambda x: fhe.maxpool(x, kernel_shape=(2, 2), dilations=(2, 2)),
+        (0, 7, 1, 1, 4, 4),
+    ),
+    ("maxpool of one", lambda x: fhe.maxpool(x, kernel_shape=(1, 1)) // 2, (0, 7, 1, 1, 2, 2)),
+    ("encrypted matrix times vector", lambda x, y: x @ y, (0, 3, 2, 3), (0, 3, 3)),
+    ("encrypted matrices", lambda x, y: x @ y, (0, 1, 2, 2, 2), (0, 1, 2, 2, 2)),
+    ("product of rows and columns", lambda x, y: x * y, (0, 7, 2, 1), (0, 7, 3)),
+    ("product with itself", lambda x: x * x, (-7, 7, 2)),
+    ("product of three", lambda x, y, z: x * y * z, (0, 3), (0, 3), (0, 3)),
+    ("clipped", lambda x: np.clip(x, 3, 9), (*NIBBLE, 3)),
+    ("every other bit", lambda x: fhe.bits(x)[0:6:2], (*BYTE, 2)),
+    ("bits out of order", bits_out_of_order, BYTE),
+    ("rounding of signed", lambda x: fhe.round_bit_pattern(x, 2) // 4, (-64, 63, 2)),
+    ("one rounding looked up twice", one_rounding_looked_up_twice, (*BYTE, 2)),
+    ("comparisons combined", comparisons_combined, NIBBLE, NIBBLE),
+    ("times one", lambda x: SQUARES[x * 1 + 0], NIBBLE),
+    ("there and back", lambda x: SQUARES[(x + 5) - 5], NIBBLE),
+    ("identities", lambda x: fhe.identity(fhe.identity(SQUARES[x])), NIBBLE),
+    ("table of one value", lambda x: CONSTANT[x] + x, NIBBLE),
+    ("table of signed", lambda x: SIGNED[x], (-4, 3)),
+    ("tables by element in a row", lambda x: fhe.LookupTable([SQUARES, CUBES])[SQUARES[x]],
+     (*NIBBLE, 2)),
+    ("tags within tags", tags_within_tags, (*NIBBLE, 2)),
+    ("negation alone", lambda x: -x, NIBBLE),
+):  # fmt: skip
+    case(name, function, *ranges)
+case("dynamic table in a row", lambda x, t: t[t[x]], (0, 7), (0, 7, 8), clear="t")
+case("clear product", lambda x, y: x * y, NIBBLE, (0, 7), clear="y")
+case("composable maximum", maximum, NIBBLE, NIBBLE, composable=True)
+case("pooling with one set", maxpool, (0, 7, 1, 1, 4, 4), parameter_selection_strategy="mono")
+case("simulated only", table_lookup, (*NIBBLE, 5), fhe_simulation=True, fhe_execution=False)
 
 # guides: tfhe-rs
 TFHERS = tfhers.uint8_2_2(

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from fhecost.circuits.profile import CircuitProfile, load_profile
+from fhecost.files import cache_folder
 from fhecost.heads.operators import ClearOperators
+from fhecost.models.kept import is_kept, kept_folder
 from tests.drawn import consistent
 
 ROOT = Path(__file__).parent.parent
+USERS_SMOLLM2 = kept_folder("smollm2")
+"""Where ``fhecost models fetch smollm2`` keeps it, before tests have a cache of their own."""
 SAVED_PROFILE = ROOT / "tests" / "data" / "reference_head_l6_b3.json"
 
 
@@ -37,6 +41,19 @@ def gpt2_124m() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real GPT-2 weights in {folder.parent.name}/{folder.name}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """SmolLM2-135M under its own name, where it has been fetched."""
+    if not is_kept(USERS_SMOLLM2):
+        pytest.skip("needs SmolLM2's weights: fhecost models fetch smollm2")
+    here = kept_folder("smollm2")
+    assert here.is_relative_to(cache_folder())
+    if not here.exists():
+        here.parent.mkdir(parents=True, exist_ok=True)
+        here.symlink_to(USERS_SMOLLM2)
+    return "smollm2"
 
 
 @pytest.fixture(scope="session")

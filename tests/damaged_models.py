@@ -18,6 +18,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from fhecost.data import data_folder
+from fhecost.models.llama_configuration import LLAMA_TYPES
 
 FOREIGN = (
     *("gptj", "codegen", "gpt_bigcode", "gpt_neo", "gpt_neox", "opt", "llama", "mistral"),
@@ -27,7 +28,7 @@ FOREIGN = (
     *("granite", "t5", "bart", "mamba", "rwkv", "clip", "vit", "whisper", "imagegpt"),
     "decision_transformer",
 )
-"""Models of transformers that are no GPT-2, by their ``model_type``."""
+"""Models of transformers that are no GPT-2, by their ``model_type``; some are Llama-shaped."""
 
 ODD = (
     *(None, 0, -1, 1, 2, 3, 5, 2.5, 12.0, "12", True, False, [], {}, [12], {"a": 1}, "", "gpt2"),
@@ -115,7 +116,7 @@ def config_case(number: int, folder: Path) -> Case:
     foreign = draw.random() < 0.5
     name = draw.choice(FOREIGN) if foreign else "gpt2"
     content = _own_configuration(draw) if name == "gpt2" else _foreign_configuration(name)
-    done, sound = [name], not foreign
+    done, sound = [name], not foreign or name in LLAMA_TYPES
     kind = draw.choice(("as it is", "relabelled", "unlabelled", "field", "fields", "text"))
     if kind == "relabelled":
         content["model_type"] = "gpt2"

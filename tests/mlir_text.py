@@ -66,7 +66,9 @@ def read_mlir_text(module, graph, stages, fused):
         if is_product and clear(lines[found[1]]) == 0:
             return []
         types = match["rest"].rpartition(" : ")[2]
-        return [same(one) for one in found if one in lines and encrypted(one)] if types else []
+        ciphertexts = [same(one) for one in found if one in lines and encrypted(one)]
+        # What only repeats an input of the circuit is that input, which no line makes.
+        return [one for one in ciphertexts if one in lines] if types else []
 
     def encrypted(value):
         return (

@@ -174,7 +174,7 @@ def damaged(seed):
     rng = random.Random(seed)
     source = rng.choice(["imagined", "epyc", "epyc"])
     if source == "imagined":
-        moved = imagined_transfers(1e-3, 1e-9, 4e6, 3e-9).transfers
+        moved = imagined_transfers(1e-3, 2e-9, 0.5e-9, 3e-9).transfers
         raw = imagined(transfers=moved).model_dump(mode="json")
     else:
         path = data_folder("experiments/microbenchmarks") / "epyc-zen4-2.json"

@@ -271,9 +271,10 @@ def test_one_estimate_takes_milliseconds():
     request = ShapeRequest(find_shape("embedded"), "head", 6, 4, "compact")
     seconds = []
     for _ in range(30):
-        start = time.perf_counter()
+        # Of this process: others may be at work.
+        start = time.process_time()
         estimate(profile_of_shape(request), machine)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert statistics.median(seconds) < 0.005
 
 

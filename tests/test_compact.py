@@ -115,12 +115,12 @@ def test_squares_give_twice_the_product_of_query_and_key(seed, n_bits, seq_len):
     head = made_up_head(rng, n_bits=n_bits)
     integers = rng.integers(-(2**n_bits), 2**n_bits, (seq_len, 4))
     run = HeadRun(head, ClearOperators(), Pairs(seq_len), UNBOUNDED, UNBOUNDED)
-    scores, value = run.scores_and_value(integers)
+    scores, own = run.scores(integers)
     real = integers @ head.weight * head.column_scale + head.column_offset
     query, key = head.query.quantize(real[:, :3]), head.key.quantize(real[:, 3:6])
     assert np.array_equal(scores, 2 * (query @ key.T)[np.tril_indices(seq_len)])
     assert np.array_equal(
-        value, head.value.quantize(real[:, 6:] / head.value_scale) + head.value.largest
+        own.value, head.value.quantize(real[:, 6:] / head.value_scale) + head.value.largest
     )
 
 

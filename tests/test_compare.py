@@ -2,9 +2,9 @@
 
 import json
 import math
+import resource
 import subprocess
 import sys
-import time
 
 import jsonschema
 import pytest
@@ -209,13 +209,15 @@ def test_bad_usage_names_the_option(run_fhecost, profile, arguments, line):
 
 
 def test_all_machines_take_under_a_second(profile):
-    """As a process, the best of three: other work on the machine is not what is judged."""
+    """As a process, in seconds of a processor, the best of three: others want it too."""
     command = [sys.executable, "-m", "fhecost", "compare", "--profile", str(profile)]
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = (after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime)
+        seconds.append(sum(spent))
     assert min(seconds) < 1
 
 

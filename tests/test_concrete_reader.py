@@ -5,7 +5,7 @@ import pytest
 
 import fhecost
 from fhecost.circuits.profile import LINEAR_OPERATIONS
-from fhecost.circuits.work import key_switch_units, pbs_units
+from fhecost.circuits.work import compressed_key_bytes, key_switch_units, pbs_units
 from fhecost.concrete.compilation import compile_circuit, import_concrete
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
 
@@ -186,6 +186,39 @@ def test_a_circuit_that_concrete_cant_compile_is_one_line_and_leaves_nothing(tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lookup_that_no_bootstrap_does_is_refused_by_its_stage_and_width():
+    def wide_lookup(values, operators):
+        with operators.tag("one/wide | lookup"):
+            return values // 3
+
+    inputset = [np.array([0, 2**16 - 1]), np.array([1, 5])]
+    circuit = compile_circuit(wide_lookup, inputset)
+    with pytest.raises(fhecost.ImpossibleError, match="WOP_PBS") as caught:
+        fhecost.profile_circuit(circuit)
+    assert "stage 'one/wide | lookup' with lookups of 16 bits" in str(caught.value)
+    assert "loc(" not in str(caught.value)
+
+
+def test_a_tag_with_a_plus_is_no_stage_of_two_tags():
+    """Places a and b wait for each other: one stage, which isn't that of the tag a+b."""
+
+    def tangled(values, operators):
+        with operators.tag("a"):
+            first = values**2
+        with operators.tag("b"):
+            second = (first + 1) // 3
+        with operators.tag("a"):
+            third = (second + values) ** 2
+        with operators.tag("a+b"):
+            return (third + 1) // 2
+
+    profile = fhecost.profile_circuit(compile_circuit(tangled, [np.arange(4), np.arange(4)[::-1]]))
+    merged, last = [stage for stage in profile.stages if stage.pbs]
+    assert (merged.name, last.name) == ("a + b", "a+b")
+    assert (merged.depth, last.depth) == (3, 1)
+    assert last.predecessors == (merged.name,)
+
+
 def test_a_circuit_without_cost_is_refused():
     circuit = compile_circuit(lambda values, _: values, [np.arange(4)])
     with pytest.raises(fhecost.ImpossibleError, match="no operation on encrypted data"):
@@ -207,3 +240,28 @@ def test_work_and_key_bytes_are_concretes_own():
     serialized = len(circuit.client.evaluation_keys.serialize())
     assert profile.bsk_bytes + profile.ksk_bytes == pytest.approx(serialized, rel=1e-3)
     assert circuit.size_of_bootstrap_keys == pbs.parameters.glwe_dimension * profile.bsk_bytes
+
+
+def test_compressed_keys_are_seeds_and_bodies():
+    fhe = import_concrete()
+    compiler = fhe.Compiler(
+        lambda x: (x**2) + fhe.univariate(lambda v: v % 7)(x), {"x": "encrypted"}
+    )
+    circuit = compiler.compile(
+        [np.arange(4) * 3, np.full(4, 15)],
+        compress_evaluation_keys=True,
+        compress_input_ciphertexts=True,
+    )
+    profile = fhecost.profile_circuit(circuit)
+    sent = len(circuit.client.evaluation_keys.serialize())
+    whole = profile.bsk_bytes + profile.ksk_bytes
+    expected = compressed_key_bytes(profile.stages, profile.bsk_bytes, profile.ksk_bytes)
+    assert expected < whole / 3
+    # Beside them only some headers.
+    assert 0 < sent - expected < 1000
+    assert compressed_key_bytes((), 0, 0) == 0
+    assert compressed_key_bytes((), 8, 0) is None
+    # Inputs go over the line as a seed of 16 bytes and a body of 8 each; a run holds them whole.
+    assert circuit.size_of_inputs == 4 * 24
+    (dimension,) = {use.parameters.input_lwe_dimension for use in profile.stages[0].key_switches}
+    assert profile.input_bytes == 4 * (dimension + 1) * 8 == circuit.size_of_outputs

@@ -11,10 +11,12 @@ from fhecost.circuits.profile import load_profile
 from fhecost.circuits.work import external_product_units, fourier_units, key_switch_units
 from fhecost.errors import ImpossibleError
 from fhecost.files import cache_folder
-from fhecost.hardware import here
+from fhecost.hardware import here, reading
+from fhecost.hardware.at_work import AT_WORK
 from fhecost.hardware.carried import facts_of, processor_facts
 from fhecost.hardware.here import profile_of
 from fhecost.hardware.library import find_hardware, load_hardware, own_hardware_file
+from fhecost.hardware.limits import Limits
 from fhecost.hardware.probe import ConcreteProbe, saved_probe
 from fhecost.hardware.processor import Processor, read_processor, this_processor
 from fhecost.hardware.template import hardware_template
@@ -119,7 +121,7 @@ def test_a_kind_of_processor_is_recognized(processor, name):
 
 
 def test_of_a_processor_without_vectors_nothing_is_known():
-    with pytest.raises(ImpossibleError, match="nothing is known of its kind; fhecost measure pbs"):
+    with pytest.raises(ImpossibleError, match="nothing is known of its kind; fhecost calibrate"):
         facts_of(Processor(vendor="GenuineIntel", family=6, model=15))
 
 
@@ -147,7 +149,7 @@ def test_a_machine_carried_over_to_its_own_kind_is_itself():
             assert figure.highest >= zen4.figures[name].highest
     assert "probe_s" not in made.figures
     assert made.figures["fourier_unit_s"].source == "modelled"
-    assert "fhecost measure pbs" in made.assumptions[0]
+    assert "fhecost calibrate makes one" in made.assumptions[0]
 
 
 def test_without_a_calibrated_machine_there_is_nothing_to_carry_over():
@@ -281,7 +283,8 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("FHECOST_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("FHECOST_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(here, "this_processor", lambda: ZEN3)
-    monkeypatch.setattr(here, "available_threads", lambda: 2)
+    monkeypatch.setattr(here, "this_limits", lambda: Limits(threads=2))
+    monkeypatch.setattr(here, "others_at_work", lambda available: False)
     monkeypatch.setattr(here, "made_probe", lambda processor: None)
     own_hardware_file("x").parent.mkdir(parents=True)
     return tmp_path
@@ -314,13 +317,28 @@ def test_here_without_a_calibration_is_carried_over(own_folders):
     assert "here" not in [one.name for one in load_hardware("all")]
 
 
+def test_default_machines_are_read_once(own_folders, monkeypatch):
+    read, read_yaml = [], reading.read_yaml
+    monkeypatch.setattr(reading, "read_yaml", lambda path: (read.append(path), read_yaml(path))[1])
+    machines = load_hardware("default")
+    assert {path.stem for path in read} >= {one.name for one in machines} - {"here"}
+    assert len(read) == len(set(read))
+
+
 def test_fewer_threads_than_calibrated_are_said(own_folders, monkeypatch, saved_profile):
     keep_calibration("mine", ZEN3)
-    monkeypatch.setattr(here, "available_threads", lambda: 1)
+    monkeypatch.setattr(here, "this_limits", lambda: Limits(threads=1))
     found = find_hardware("here")
     assert found.name == "mine"
     assert found.figures["threads"].value == 1
     assert "of 2 threads this process may use 1" in found.assumptions
+
+
+def test_other_programs_at_work_are_said_where_this_machine_is_named(own_folders, monkeypatch):
+    keep_calibration("mine", ZEN3)
+    monkeypatch.setattr(here, "others_at_work", lambda available: available == 2)
+    assert AT_WORK in find_hardware("here").assumptions
+    assert AT_WORK not in find_hardware("mine").assumptions
 
 
 def test_a_probe_of_today_is_used_again(own_folders):
@@ -354,7 +372,7 @@ def test_here_is_a_name_for_any_command(run_fhecost, saved_profile):
     finished = run_fhecost("estimate", "--profile", path)
     assert finished.returncode == 0, finished.stderr
     words = " ".join(finished.stdout.split())
-    assert "no calibration of this machine is at hand: fhecost measure pbs and calibrate" in words
+    assert "no calibration of this machine is at hand: fhecost calibrate makes one" in words
 
 
 @pytest.mark.slow

@@ -227,7 +227,9 @@ def test_what_the_model_hasnt_got_is_refused(options, message):
 
 def test_a_model_that_is_no_gpt2_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UsageError, match="model_type: must be 'gpt2', not 'bert'"):
+    with pytest.raises(
+        UsageError, match="model_type: must be gpt2, llama, mistral or qwen2, not 'b"
+    ):
         MultiHeadsQGPT2Model.from_pretrained(str(tmp_path))
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from fhecost.accuracy.records import AccuracyReport
 from fhecost.caches import verify_cache
 from fhecost.hardware.library import read_hardware
 from fhecost.measurement.broken_off import BrokenOff
+from fhecost.measurement.calibration_run import AFTER, BEFORE, BegunCalibration
 from fhecost.measurement.records import load_microbenchmark, save_microbenchmark
 from fhecost.measurement.run_record import load_records
+from fhecost.sweep.results_file import load_results
 from tests.conftest import SAVED_PROFILE
 from tests.test_measurement import imagined_keys, imagined_machine
 
@@ -63,6 +66,18 @@ def _machine(folder: Path) -> list[Any]:
     return [read_hardware(path).name] if path.is_file() else []
 
 
+def _steps(folder: Path) -> list[Any]:
+    """The steps of a calibration that are done, in the file for all or in that of some."""
+    whole, part = folder / "here.raw.json", folder / "here.raw.json.part"
+    if whole.is_file():
+        raw = load_microbenchmark(whole)
+    elif part.is_file():
+        raw = BegunCalibration.model_validate_json(part.read_text()).raw
+    else:
+        return []
+    return [one.step for one in raw.conditions if one.step not in (BEFORE, AFTER)]
+
+
 def _kept(folder: Path) -> list[Any]:
     """The entries of the cache, which all verify."""
     report = verify_cache()
@@ -95,35 +110,57 @@ def _page(folder: Path) -> list[Any]:
 class Command:
     """A command, how often it is killed, and what of its results is finished in a folder.
 
-    ``resumed`` are further options where something was broken off. A result ``replaced`` by the
-    next run is taken away once it is whole.
+    ``resumed`` are further options where the file ``begun`` says that something was broken off. A
+    result ``replaced`` by the next run is taken away once it is whole.
     """
 
     arguments: tuple[str, ...]
     kills: int
     finished: Callable[[Path], list[Any]]
     resumed: tuple[str, ...] = ()
+    begun: str = ""
     replaced: str | None = None
 
 
+def _points(folder: Path) -> list[Any]:
+    """The keys of the finished points; a torn line is none."""
+    path = folder / "points.jsonl"
+    if not path.is_file() or not path.stat().st_size:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [result.key for result in load_results(path)]
+
+
+POINTS = """
+steps: [count, compile, estimate]
+grid: {seq_len: 2, bits: [2, 3], p_error: [1e-3, 1e-2], hardware: h100}
+"""
 SMALL = ("--seq-len", "2", "--bits", "2", "--variant", "fast")
 COMMANDS = {
     "measure head": Command(
-        ("measure", "head", *SMALL, "--runs", "1", "--record", "runs.jsonl"), 10, _records
+        ("measure", "head", *SMALL, "--runs", "1", "--record", "runs.jsonl"), 8, _records
     ),
     "measure ks": Command(
         ("measure", "ks", "--quick", "--minutes", "0.02", "--save", "raw.json"),
-        10, _rounds, ("--resume",), "raw.json",
+        7, _rounds, ("--resume",), "raw.json.part", "raw.json",
     ),
-    "calibrate": Command(("calibrate", "known.json", "-o", "mine.yaml"), 6, _machine),
+    "calibrate": Command(("calibrate", "known.json", "-o", "mine.yaml"), 4, _machine),
+    "calibrate, measuring": Command(
+        ("calibrate", "-o", "here.yaml"), 4, _steps, replaced="here.raw.json"
+    ),
     "accuracy": Command(
         ("accuracy", "--heads", "0", "--bits", "3,4,5,6", "--seq-len", "4", "--format", "json"),
-        8, _kept,
+        7, _kept,
     ),
     "optimize": Command(
-        ("optimize", "--trials", "2", "--verify", "0", "--study", "study.db"), 8, _trials
+        ("optimize", "--trials", "2", "--verify", "0", "--study", "study.db",
+         "--hardware", "epyc-zen4-2"), 7, _trials
     ),
-    "report": Command(("report", "--profile", str(SAVED_PROFILE), "-o", "page.html"), 8, _page),
+    "report": Command(("report", "--profile", str(SAVED_PROFILE), "-o", "page.html"), 6, _page),
+    "sweep": Command(
+        ("sweep", "points.yaml"), 7, _points, ("--resume",), "points.jsonl", "points.jsonl"
+    ),
 }  # fmt: skip
 
 
@@ -140,6 +177,10 @@ def _marked(mark: str) -> list[int]:
             if state not in "ZX" and f"{MARK}={mark}".encode() in path.read_bytes().split(b"\0"):
                 found.append(int(path.parent.name))
     return found
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def _left(mark: str, temporary: Path) -> list[Any]:
@@ -165,10 +206,11 @@ def test_nothing_is_lost_and_nothing_left(name, tmp_path, monkeypatch):
     work.mkdir()
     raw = imagined_machine().changed(keys=tuple(imagined_keys()))
     save_microbenchmark(raw, work / "known.json")
+    (work / "points.yaml").write_text(POINTS)
 
     def begin(number):
         mark = f"{tmp_path} {number}"
-        resumed = command.resumed if (work / "raw.json.part").exists() else ()
+        resumed = command.resumed if command.begun and (work / command.begun).exists() else ()
         return subprocess.Popen(
             [sys.executable, "-m", "fhecost", *command.arguments, *resumed],
             cwd=work,
@@ -196,8 +238,9 @@ def test_nothing_is_lost_and_nothing_left(name, tmp_path, monkeypatch):
 
     # The cache of the first run would leave nothing to be killed in.
     usual_s, _ = whole()
+    undisturbed = _bytes_of(work / "points.jsonl")
     for path in (*work.iterdir(), *(tmp_path / "cache").rglob("*.json")):
-        if path.name != "known.json":
+        if path.name not in ("known.json", "points.yaml"):
             path.unlink()
     finished = command.finished(tmp_path if name == "accuracy" else work)
     moments = random.Random(24)
@@ -224,5 +267,7 @@ def test_nothing_is_lost_and_nothing_left(name, tmp_path, monkeypatch):
     assert after
     if name == "accuracy":
         assert len(AccuracyReport.model_validate(json.loads(out)).rows) == 4
+    # However often it was broken off.
+    assert _bytes_of(work / "points.jsonl") == undisturbed
     if name == "measure ks":
         assert not (work / "raw.json.part").exists()

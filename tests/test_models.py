@@ -23,6 +23,7 @@ from fhecost.gpt2.head_circuit import HeadRequest
 from fhecost.gpt2.model import calibration_windows, fetch_model, find_model, load_gpt2
 from fhecost.heads.attention_head import attend
 from fhecost.heads.variants import variant_named
+from fhecost.models.llama_configuration import LLAMA_TYPES
 from fhecost.models.shape import find_shape
 from tests.conftest import attend_quantized
 from tests.damaged_models import SMALL, small_weights, write_folder
@@ -168,6 +169,7 @@ SIZES = {"n_layer": 2, "n_head": 4, "n_embd": 64, "vocab_size": 100, "n_position
     ("content", "sizes"),
     [
         ({"model_type": "gpt2"}, (12, 12, 768, 3072, 50257, 1024)),
+        ({"architectures": ["GPT2LMHeadModel"]}, (12, 12, 768, 3072, 50257, 1024)),
         ({"model_type": "gpt2", "n_layer": 6}, (6, 12, 768, 3072, 50257, 1024)),
         ({"model_type": "gpt2", "n_ctx": 2048}, (12, 12, 768, 3072, 50257, 2048)),
         ({"model_type": "gpt2", "n_inner": 100}, (12, 12, 768, 100, 50257, 1024)),
@@ -198,8 +200,9 @@ def test_sizes_are_read_under_every_clear_spelling(tmp_path, content, sizes):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ({"model_type": "gptj"}, "model_type: must be 'gpt2', not 'gptj'"),
-        ({"model_type": None}, "model_type: must be 'gpt2', not None"),
+        ({"model_type": "gptj"}, "model_type: must be gpt2, llama, mistral or qwen2, not 'gptj'"),
+        ({"model_type": None}, "model_type: must be gpt2, llama, mistral or qwen2, not None"),
+        ({}, 'n_layer: missing; it has a default where model_type says "gpt2"'),
         ({**SIZES, "rotary_dim": 64}, "model_type: missing, and GPT-2 has no field 'rotary_dim'"),
         ({**SIZES, "multi_query": True}, "GPT-2 has no field 'multi_query'"),
         ({"model_type": "gpt2", "multi_query": True}, "multi_query: True makes it another model"),
@@ -225,11 +228,12 @@ def test_what_makes_a_configuration_another_models_is_named(tmp_path, content, n
     "family", ["gptj", "codegen", "gpt_bigcode", "gpt_neo", "opt", "llama", "mistral", "qwen2"]
 )
 def test_other_families_are_refused_whatever_they_call_themselves(tmp_path, family):
-    """With their own type, without one, and, where a field tells, under GPT-2's."""
+    """With their own type, unless that is known, without one, and, where a field tells, GPT-2's."""
     from transformers import AutoConfig
 
     content = json.loads(json.dumps(AutoConfig.for_model(family).to_dict(), default=str))
-    for change in ({"model_type": family}, {"model_type": "gpt2"}, None):
+    own = [{"model_type": family}] if family not in LLAMA_TYPES else []
+    for change in (*own, {"model_type": "gpt2"}, None):
         told = {**content, **(change or {})}
         if change is None:
             told.pop("model_type")
@@ -242,15 +246,18 @@ def test_other_families_are_refused_whatever_they_call_themselves(tmp_path, fami
 @pytest.mark.parametrize("switches", [(True, True), (False, False), (False, True)])
 def test_heads_scale_scores_as_transformers_does(embedded_copy, switches):
     """``scale_attn_by_inverse_layer_idx`` and ``scale_attn_weights`` are a scale and no more."""
+    torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
     names = ("scale_attn_weights", "scale_attn_by_inverse_layer_idx")
     model = load_gpt2(embedded_copy(**dict(zip(names, switches, strict=True))))
     seen = []
     for layer in (0, 2):
         attention = model.model.transformer.h[layer].attn
         hook = attention.c_proj.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        hidden = model.hidden_states([model.tokens(SENTENCE)], layer)[0]
+        tokens = [model.tokens(SENTENCE)]
+        hidden = model.hidden_states(tokens, layer)[0]
+        model.model(torch.tensor(tokens))
         hook.remove()
-        expected = seen[-1][0, :, 64:128].double().numpy()
+        expected = seen[-1][0, :, 64:128].detach().double().numpy()
         assert np.allclose(attend(model.head(layer, 1), hidden), expected, atol=1e-5)
 
 

@@ -12,6 +12,7 @@ from fhecost.circuits.work import stage_units
 from fhecost.cli import main
 from fhecost.concrete.compilation import import_concrete
 from fhecost.report.calls_document import calls_document
+from fhecost.report.profile_document import profile_document
 from fhecost.report.render import RENDERERS
 from fhecost.units import price
 
@@ -251,6 +252,34 @@ def test_calls_cost_what_each_call_costs(counter):
     assert title == "counter: 10 times inc, 3 times dec; 13 PBS"
     assert [line.split()[0] for line in lines] == [made.hardware for made in report.estimates]
     assert all(f"<td>{made.hardware}</td>" in report._repr_html_() for made in report.estimates)
+
+
+def test_many_calls_are_likely_to_go_wrong(counter):
+    """One call errs once in some hundred thousand; of as many calls some do."""
+    few = fhecost.estimate_calls(counter, {"inc": 10, "dec": 3}, ["h100"])
+    errors = {name: one.global_p_error for name, one in counter.functions.items()}
+    right = (1 - errors["inc"]) ** 10 * (1 - errors["dec"]) ** 3
+    assert few.global_p_error == pytest.approx(1 - right, rel=1e-6)
+    assert few.unsure is None
+    assert f"p_error {few.global_p_error:.1e} for all" in RENDERERS["table"](calls_document(few))
+    many = fhecost.estimate_calls(counter, {"inc": 100_000}, ["h100"])
+    assert many.global_p_error == pytest.approx(1 - (1 - errors["inc"]) ** 100_000)
+    assert many.unsure.global_p_error == many.global_p_error > 0.1
+    text = " ".join(RENDERERS["table"](calls_document(many)).split())
+    assert text.startswith("WARNING, all calls as one run: some lookup goes wrong in ")
+
+
+def test_a_function_that_is_likely_to_go_wrong_is_warned_of_in_its_profile(counter):
+    plain = RENDERERS["table"](profile_document(counter))
+    assert plain.startswith("MODULE")
+    wrong = counter.functions["inc"].changed(p_error=0.3, global_p_error=0.3)
+    assert RENDERERS["table"](profile_document(wrong)).startswith(
+        "WARNING: some lookup goes wrong in 30 % of all runs; "
+    )
+    module = counter.changed(functions={**counter.functions, "inc": wrong})
+    assert RENDERERS["table"](profile_document(module)).startswith(
+        "WARNING, inc: some lookup goes wrong in 30 % of all runs; "
+    )
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,12 @@ from fhecost.report.accuracy_document import accuracy_document
 from fhecost.report.estimate_document import estimate_document
 from fhecost.report.hardware_document import machine_document
 from fhecost.report.render import RENDERERS
+from fhecost.report.sweep_document import sweep_document
+from fhecost.sweep.experiment import MOST_POINTS, Experiment
+from fhecost.sweep.plan import plan_of
+from fhecost.sweep.records import SweepReport
+from fhecost.sweep.results_file import load_results
+from fhecost.sweep.tasks import run_task, tasks_of
 from fhecost.validation.published import read_operation, read_published
 from tests.conftest import ROOT, SAVED_PROFILE
 from tests.mutations import as_json, as_yaml, mutated
@@ -148,6 +154,41 @@ def use_published(path):
         read_operation(record)
 
 
+EXPERIMENT = {
+    "title": "some heads",
+    "steps": ["count", "estimate"],
+    "grid": {
+        **{"seq_len": [2, 3], "bits": 3, "heads": [0, [0, 1], "all"], "p_error": [None, 1e-3]},
+        **{"variant": ["fast", "compact"], "settings": {"value_rank": [8, None]}},
+    },
+    "points": [{"layer": 1, "hardware": "h100"}, {"layer": 0, "hardware": ["strix", "h100"]}],
+    "hardware_path": [],
+}
+
+
+def use_experiment(path):
+    plan = plan_of(path)
+    assert 0 < len(plan.points) <= MOST_POINTS
+    assert len({one.key for one in plan.points}) == len(plan.points)
+
+
+def of_results():
+    small = {"model": "gpt2", "variant": "compact", "seq_len": 2, "hardware": "h100"}
+    experiment = Experiment(steps=("count", "estimate"), grid=small)
+    plan = plan_of(experiment)
+    (task,) = tasks_of(plan, plan.points)
+    (result,) = run_task(task)
+    return json.loads(result.line)
+
+
+def use_results(path):
+    results = load_results(path)
+    assert all_finite([one.model_dump() for one in results])
+    counts = dict.fromkeys(("done", "impossible", "failed"), 0)
+    about = {"fhecost_version": "0", "title": "", "file": "x", "points": len(results)}
+    rendered(sweep_document(SweepReport(**about, **counts, results=tuple(results))))
+
+
 def of_json(path):
     """What a file says, without the hash of a profile, which would hide all that is wrong."""
     content = json.loads(Path(path).read_text())
@@ -220,6 +261,8 @@ KINDS = {
     ),
     "module": (of_module, as_json, "json", use_module),
     "heads": (of_heads, as_json, "json", use_heads),
+    "experiment": (lambda: EXPERIMENT, as_yaml, "yaml", use_experiment),
+    "results": (of_results, as_json, "jsonl", use_results),
     "setting": (lambda: SETTING, as_json, "json", load_setting),
     "published": (
         lambda: json.loads((data_folder("experiments/published") / "records.json").read_text())[

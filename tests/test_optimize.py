@@ -30,6 +30,23 @@ optuna = pytest.importorskip("optuna", reason="needs the extra [search]")
 pytest.importorskip("transformers", reason="needs the extra [gpt2]")
 
 
+def optimize(**options):
+    """On the machine that comes with fhecost, so that figures are the same everywhere."""
+    return fhecost.optimize(**{"hardware": "epyc-zen4-2", **options})
+
+
+def test_latencies_are_of_this_machine_where_none_is_named(monkeypatch):
+    class AskedError(Exception):
+        pass
+
+    def find_hardware(name, paths):
+        raise AskedError(name)
+
+    monkeypatch.setattr(search, "find_hardware", find_hardware)
+    with pytest.raises(AskedError, match=r"^here$"):
+        fhecost.optimize()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _few_marked():
     """Shipped variants take as long to judge as trials do; two show what more would."""
@@ -45,7 +62,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(folder):
-    return fhecost.optimize(
+    return optimize(
         trials=4, seed=1, verify=0, study=folder / "study.db", save_heads=folder / "heads"
     )
 
@@ -139,12 +156,12 @@ def test_a_study_goes_on_and_judges_nothing_twice(report, folder, monkeypatch):
         "judged",
         lambda self, variant, *more: seen.append(variant.name) or really(self, variant, *more),
     )
-    more = fhecost.optimize(trials=2, seed=1, verify=0, study=folder / "study.db")
+    more = optimize(trials=2, seed=1, verify=0, study=folder / "study.db")
     names = {point.name for point in report.points}
     assert len(seen) <= 2
     assert not names & set(seen)
     assert report.trials < more.trials <= report.trials + 2
-    again = fhecost.optimize(trials=0, verify=0, study=folder / "study.db")
+    again = optimize(trials=0, verify=0, study=folder / "study.db")
     assert again.points == more.points
     assert len(seen) <= 2
 
@@ -152,17 +169,17 @@ def test_a_study_goes_on_and_judges_nothing_twice(report, folder, monkeypatch):
 def test_limits_filter_the_front(report, folder):
     best = max(point.figures.top1 for point in report.points)
     asked = {"trials": 0, "verify": 0, "study": folder / "study.db"}
-    strict = fhecost.optimize(min_top1=best, **asked)
+    strict = optimize(min_top1=best, **asked)
     assert all(point.figures.top1 >= best for point in strict.points)
     with pytest.raises(ImpossibleError, match="is within the limits; the best keeps 0"):
-        fhecost.optimize(min_top1=1.0, **asked)
+        optimize(min_top1=1.0, **asked)
 
 
 def test_what_a_limit_gave_up_is_tried_again_under_a_wider_one(tmp_path):
     asked = {"verify": 0, "study": tmp_path / "study.db"}
-    narrow = fhecost.optimize(trials=3, max_error=0.1, **asked)
+    narrow = optimize(trials=3, max_error=0.1, **asked)
     assert narrow.judged < narrow.trials == 3
-    wide = fhecost.optimize(trials=2, max_error=0.4, **asked)
+    wide = optimize(trials=2, max_error=0.4, **asked)
     assert wide.judged == wide.trials == 3
 
 
@@ -171,14 +188,14 @@ def test_an_interrupt_gives_what_is_there(folder, report, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fhecost.search.objective.judge", interrupted)
-    found = fhecost.optimize(study=folder / "study.db")
+    found = optimize(study=folder / "study.db")
     assert found.stopped_by == "interrupt"
     assert found.points
     assert found.trials >= report.trials
     assert not any(point.verified for point in found.points)
     monkeypatch.undo()
     # What was broken off is tried first.
-    more = fhecost.optimize(trials=1, verify=0, study=folder / "study.db")
+    more = optimize(trials=1, verify=0, study=folder / "study.db")
     assert more.trials == found.trials + 1
 
 
@@ -194,7 +211,7 @@ def test_an_interrupt_gives_what_is_there(folder, report, monkeypatch):
 )
 def test_a_study_of_something_else_is_refused(report, folder, changed, said):
     with pytest.raises(FieldError, match=f"it is of {said}; name another file"):
-        fhecost.optimize(trials=0, study=folder / "study.db", **changed)
+        optimize(trials=0, study=folder / "study.db", **changed)
 
 
 def test_a_file_that_is_no_study_is_refused_and_left_alone(tmp_path):
@@ -206,7 +223,7 @@ def test_a_file_that_is_no_study_is_refused_and_left_alone(tmp_path):
     for path in (text, other):
         before = path.read_bytes()
         with pytest.raises(FieldError, match="study"):
-            fhecost.optimize(trials=0, study=path)
+            optimize(trials=0, study=path)
         assert path.read_bytes() == before
 
 
@@ -261,14 +278,14 @@ def test_a_study_is_made_whole_or_not_at_all(monkeypatch, tmp_path):
 )
 def test_errors_name_the_field(wrong, field):
     with pytest.raises(FieldError) as raised:
-        fhecost.optimize(**wrong)
+        optimize(**wrong)
     assert raised.value.field == field
 
 
 def test_without_optuna_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UsageError, match=r"pip install 'fhecost\[search\]'"):
-        fhecost.optimize()
+        optimize()
 
 
 def test_a_saved_point_is_estimated_alike(report, capsys):
@@ -299,7 +316,7 @@ def test_the_report_in_every_format(report):
 def test_the_front_is_verified_by_compiling(report, folder):
     pytest.importorskip("concrete", reason="needs the extra [concrete]")
     asked = {"trials": 0, "verify": 2, "study": folder / "study.db"}
-    found = fhecost.optimize(**asked)
+    found = optimize(**asked)
     verified = [point for point in found.points if point.verified]
     assert [verified[0], verified[-1]] == [found.points[0], found.points[-1]]
     for point in verified:
@@ -310,11 +327,12 @@ def test_the_front_is_verified_by_compiling(report, folder):
     assert exact.setting.rules.p_error <= 1e-3
     assert exact.verified.error == pytest.approx(exact.figures.error, rel=0.5)
     # Once is enough.
-    assert fhecost.optimize(**asked).points == found.points
+    assert optimize(**asked).points == found.points
 
 
 def test_the_command_line(run_fhecost, tmp_path):
     asked = ("optimize", "--trials", 1, "--verify", 0, "--seq-len", 4, "--budget", "10m")
+    asked += ("--hardware", "epyc-zen4-2")
     files = ("--study", "s.db", "--save-heads", "heads", "--plot", "front.html")
     ran = run_fhecost(*asked, *files)
     assert ran.returncode == 0, ran.stderr

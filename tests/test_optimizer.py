@@ -3,20 +3,33 @@
 import gzip
 import json
 import math
+import re
 import sys
 
 import numpy as np
 import pytest
 
 from fhecost.circuits.profile import CircuitProfile
+from fhecost.closed_form import optimizer
+from fhecost.closed_form import steps as steps_of_optimizer
+from fhecost.closed_form.candidate_costs import Batch, CandidateCosts
 from fhecost.closed_form.circuit import circuit_profile
+from fhecost.closed_form.kind_terms import KindTerms
 from fhecost.closed_form.noise import allowed_variance, deviations, p_error_of
 from fhecost.closed_form.noise_constraints import circuit_needs
-from fhecost.closed_form.optimizer import solve, solve_globally
+from fhecost.closed_form.optimizer import Problem, solve, solve_all, solve_globally
 from fhecost.closed_form.partitions import partition
+from fhecost.closed_form.scopes import ShapeRequest, plan_of_shape
 from fhecost.closed_form.search_space import search_space
+from fhecost.closed_form.search_state import Choice
 from fhecost.closed_form.solved_sets import solved_sets
+from fhecost.closed_form.stacked_circuits import stacked
 from fhecost.errors import ImpossibleError
+from fhecost.heads.head_quantization import HeadSetting
+from fhecost.heads.parameter_rules import UNRESTRICTED, Restriction
+from fhecost.heads.saved_setting import SavedSetting
+from fhecost.models.shape import EMBEDDED, find_shape
+from fhecost.search.restrictions import RESTRICTIONS
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "experiments" / "closed_form"
@@ -128,6 +141,91 @@ def test_the_allowed_variance_gives_back_its_error(p_error):
     kappa = deviations(p_error)
     assert p_error_of(1.0, kappa) == pytest.approx(p_error, rel=1e-6)
     assert math.sqrt(allowed_variance(3, kappa)) * kappa == pytest.approx(2.0**-5)
+
+
+def needs_of_setting(**setting):
+    """What a fast head of the embedded model's shape asks for at 6 tokens."""
+    saved = SavedSetting(settings=(HeadSetting(**setting, exact=False),))
+    request = ShapeRequest(find_shape(EMBEDDED), "head", 6)
+    plan = plan_of_shape(request, saved.state(request.stated))
+    return circuit_needs(plan, partition(plan))
+
+
+# Of four and five partitions; looking at each eighth n at first misses the best of some step.
+SETTINGS = {
+    1e-4: {
+        "input_bits": 4, "score_bits": 5, "value_bits": 2, "exponential_bits": 4, "kept_bits": 4,
+        "kept_score_bits": 7, "product_bits": 10, "score_rank": 32, "value_rank": 2,
+        "score_sum_bits": 4, "value_shift": 0,
+    },
+    1e-2: {
+        "input_bits": 5, "score_bits": 2, "value_bits": 6, "exponential_bits": 6, "kept_bits": 3,
+        "kept_score_bits": 5, "product_bits": 9, "score_rank": 32, "value_rank": 18,
+        "score_sum_bits": 5, "value_shift": 0,
+    },
+}  # fmt: skip
+
+
+def least_of_all(step, space):
+    """What the cheapest of all candidates for ``step`` costs, and which it is."""
+    of, own = stacked([step.circuit])
+    terms = KindTerms([step], space, of, own.taken(np.array([0]), np.array([step.partition])))
+    costs, lwe = CandidateCosts(terms), np.arange(len(space.lwe))
+    least = math.inf, Choice(0, 0, 0)
+    for kind, (ring, level) in enumerate(zip(space.rings, space.levels, strict=True)):
+        batch = Batch(np.zeros_like(lwe), np.full_like(lwe, kind), lwe)
+        cost = costs.first_feasible(batch).cost
+        at = int(cost.argmin())
+        least = min(least, (float(cost[at]), Choice(int(ring), at, int(level))))
+    return least
+
+
+@pytest.mark.parametrize("p_error", SETTINGS)
+def test_a_step_finds_the_least_of_all_candidates(p_error, monkeypatch):
+    """Steps with some partitions chosen, and one with all."""
+    taken = []
+
+    def improved(steps, *others):
+        found = steps_of_optimizer.improved(steps, *others)
+        taken.extend(zip(steps, found, strict=True))
+        return found
+
+    monkeypatch.setattr(optimizer, "improved", improved)
+    monkeypatch.setattr(optimizer, "_known", {})
+    solve(needs_of_setting(**SETTINGS[p_error]), p_error)
+    space = search_space()
+    found = [(step, after) for step, after in taken if after is not None]
+    assert len(found) > 6
+    for step, after in (*found[2:4], found[6]):
+        expected = after.cost, after.partitions[step.partition]
+        assert least_of_all(step, space) == expected, step.partition
+
+
+def test_circuits_side_by_side_get_what_they_get_alone(plan_of_case, monkeypatch):
+    """Of different sizes, p_errors and restrictions, some without any solution."""
+    restrictions = (*RESTRICTIONS[:2], UNRESTRICTED, RESTRICTIONS[-2])
+    problems = [
+        Problem(needs_of_setting(**setting), p_error, restriction)
+        for p_error, setting in SETTINGS.items()
+        for restriction in restrictions
+    ]
+    for entry, restriction in zip(compiled("p_errors")[::3], restrictions * 2, strict=True):
+        plan = plan_of_case(entry["case"])
+        needs = circuit_needs(plan, partition(plan))
+        problems.append(Problem(needs, entry["wanted_p_error"], restriction))
+    problems.append(problems[0]._replace(restriction=Restriction(polynomial_sizes=(256,))))
+    together = solve_all(problems)
+    for problem, solution in zip(problems, together, strict=True):
+        monkeypatch.setattr(optimizer, "_known", {})
+        if isinstance(solution, ImpossibleError):
+            with pytest.raises(ImpossibleError, match=re.escape(str(solution))):
+                solve(*problem)
+            continue
+        alone = solve(*problem)
+        assert solution.choices == alone.choices
+        assert (solution.p_error, solution.global_p_error) == (alone.p_error, alone.global_p_error)
+    assert isinstance(together[-1], ImpossibleError)
+    assert sum(isinstance(one, ImpossibleError) for one in together) < len(together) / 2
 
 
 def test_what_no_parameters_do_is_said(plan_of_case):

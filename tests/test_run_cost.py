@@ -10,6 +10,8 @@ from fhecost.hardware.what_if import with_figures
 from fhecost.measurement.machine import this_machine
 from fhecost.measurement.records import Microbenchmark, TransferSample
 from fhecost.measurement.transfer_fit import CONSTANTS, fit_transfers
+from fhecost.report.profile_document import profile_document
+from fhecost.report.render import as_table
 
 CPU, H100, FPGA, ASIC = (
     load_hardware(name)[0] for name in ("epyc-zen4-2", "h100", "hpu-v80", "strix")
@@ -65,7 +67,24 @@ def test_a_gpu_starts_a_kernel_and_a_copy_each_way():
 def test_a_board_starts_a_copy_each_way_and_a_chip_without_a_link_says_nothing():
     start_s = FPGA.figures["host_link_start_s"].value
     assert estimate(addition(), FPGA).by_operation_s["transfer"] > 2 * start_s
-    assert estimate(addition(), ASIC).by_operation_s["transfer"] is None
+    made = estimate(addition(), ASIC)
+    assert made.by_operation_s["transfer"] is None
+    # Such a chip's nanoseconds are no latency of a run, and the estimate says so.
+    assert any("longer than the range says" in said for said in made.assumptions)
+    assert not any("range says" in said for said in estimate(addition(), FPGA).assumptions)
+
+
+def test_a_circuit_with_lookups_needs_no_such_word(saved_profile):
+    assert not any("range says" in said for said in estimate(saved_profile, ASIC).assumptions)
+
+
+def test_a_circuit_without_lookups_is_told_nothing_of_them(saved_profile):
+    words = ("per TLU", "widest stage", "wait for each other")
+    said = as_table(profile_document(addition()))
+    assert "0 PBS, 0 KS, 1 linear operations; at most 4 bits; p_error 0.0e+00 for the" in said
+    assert not any(word in said for word in words)
+    with_lookups = as_table(profile_document(saved_profile))
+    assert all(word in with_lookups for word in words)
 
 
 def test_operations_that_are_no_circuit_are_no_run():

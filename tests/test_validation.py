@@ -1,20 +1,25 @@
 """Run records, and predictions held against them."""
 
 import json
+import statistics
 
 import jsonschema
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from fhecost.errors import ImpossibleError, UsageError
-from fhecost.hardware.library import find_hardware
+from fhecost.hardware.library import find_hardware, load_hardware
+from fhecost.measurement.cpu_use import CpuUse
 from fhecost.measurement.machine import Machine
+from fhecost.measurement.records import load_microbenchmark
 from fhecost.measurement.run_record import RunRecord, RunTimes, append_record, load_records, predict
 from fhecost.provenance import Figure
 from fhecost.report.render import as_table
 from fhecost.report.validation_document import validation_document
 from fhecost.schemas import schema_path
 from fhecost.validation.comparison import check_tolerance, summarize_errors, validate
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -77,6 +82,56 @@ def test_errors_are_predicted_over_median_less_one(make_record, machine):
     assert all(row.predicted_before == row.predicted for row in warm)
 
 
+def use(wall_s, others=0.0):
+    """What a step had of two processors, of which others had a part."""
+    return CpuUse(
+        cpus=2, wall_s=wall_s, own_s=2 * wall_s * (1 - others), others_s=2 * wall_s * others
+    )
+
+
+def beside_others(record, *others):
+    """``record`` with that part of the processors taken from each of its warm runs."""
+    times = record.times
+    runs = zip(times.warm_s, others, strict=True)
+    return record.changed(times=times.changed(warm_cpu=tuple(use(*run) for run in runs)))
+
+
+def test_warm_runs_beside_others_are_not_in_the_median(make_record):
+    record = make_record()
+    seconds = sorted(record.times.warm_s)
+    assert record.times.warm_median_s == seconds[1]
+    assert beside_others(record, 0, 0, 0.4).times.warm_median_s == sum(seconds[:2]) / 2
+    assert beside_others(record, 0.2, 0.3, 0.4).times.warm_median_s == seconds[1]
+
+
+def test_a_record_says_who_else_was_at_work(make_record):
+    record = make_record()
+    assert record.times.not_alone == ()
+    (said,) = beside_others(record, 0, 0, 0.4).times.not_alone
+    assert said == "warm run 3: other programs had 40 % of the processors"
+    with pytest.raises(ValidationError, match="says 1 of 3 warm runs"):
+        record.times.changed(warm_cpu=(use(1.0),))
+
+
+def test_runs_that_were_not_alone_are_reported_apart(make_record, machine):
+    alone, beside = make_record(1.0), beside_others(make_record(2.0), 0.5, 0.5, 0.5)
+    report = validate([alone, beside], machine)
+    assert report.summary["warm"].n == 1
+    assert report.summary["warm"].median_abs_error == pytest.approx(0.0)
+    assert report.summary["baseline"].n == 1
+    assert report.summary["memory"].n == 2
+    assert report.summary_not_alone["warm"].worst_abs_error == pytest.approx(0.5)
+    assert set(report.summary_not_alone) == {"warm"}
+    assert len(report.not_alone) == 3
+    assert "run 2, made up, warm run 1: other programs had 50 %" in report.not_alone[0]
+    check_tolerance(report, 0.1)
+    page = as_table(validation_document(report))
+    assert "NOT ALONE" in page
+    assert "warm, not alone" in page
+    with pytest.raises(ImpossibleError, match="no warm run had the machine to itself"):
+        check_tolerance(validate([beside], machine), 0.1)
+
+
 def test_the_baseline_has_the_best_constant_of_these_runs(make_record, machine):
     """Runs of one circuit that took 1, 1 and 2 times as long: two of three fit exactly."""
     report = validate([make_record(1.0), make_record(1.0), make_record(2.0)], machine)
@@ -109,6 +164,32 @@ def test_a_prediction_is_stretched_by_the_probe(saved_profile, machine):
     assert slow.warm_s == pytest.approx(1.5 * calm.warm_s)
     assert slow.preparation.keygen_s == pytest.approx(1.5 * calm.preparation.keygen_s)
     assert slow.preparation.peak_memory_bytes == calm.preparation.peak_memory_bytes
+
+
+def test_circuits_that_are_no_heads_are_predicted_by_a_machine_that_has_seen_none():
+    """Eight circuits without lookups and twelve shallow ones, as they were run on one machine."""
+    folder = ROOT / "experiments" / "runs" / "xeon"
+    (machine,) = load_hardware("foreign-machine", [folder])
+    records = load_records(folder / "foreign.jsonl")
+    report = validate(records, machine)
+    assert len(records) == len({record.name for record in records}) == 20
+    assert sum(not record.profile.pbs_count for record in records) == 8
+    calibrated = load_microbenchmark(folder / "foreign-calibration.json").started
+    for record in records:
+        assert record.started > calibrated
+        assert record.calibration == machine
+        # What was written down before the run is what the machine says today.
+        (said,) = record.predictions
+        assert said.warm_s == pytest.approx(predict(record.profile, machine, 2).warm_s)
+        assert record.wrong_values == 0
+    errors = [abs(row.error) for row in report.rows if row.quantity == "warm"]
+    for chosen in (
+        errors,
+        [e for e, record in zip(errors, records, strict=True) if record.profile.pbs_count],
+        [e for e, record in zip(errors, records, strict=True) if not record.profile.pbs_count],
+    ):
+        assert statistics.median(chosen) <= 0.10
+        assert max(chosen) <= 0.25
 
 
 def test_no_run_is_no_error():

@@ -2,7 +2,8 @@
 
 Drawn as ``fhecost optimize`` proposes them, for the embedded model's shape and 6 tokens, with
 stated widths; each gets its plan, the parameter sets that Concrete would choose, and the
-estimate of one machine. One process a processor shares them out. Beside the seconds, which other
+estimate of one machine. One process a processor shares them out, and solves the parameter sets of
+many side by side. Beside the seconds, which other
 work on the machine lengthens, stands what each setting took of a processor.
 """
 
@@ -12,11 +13,14 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import chain
 
 from fhecost.circuits.description import CircuitDescription
-from fhecost.closed_form.circuit import predicted_profile
+from fhecost.circuits.profile import CircuitProfile
+from fhecost.closed_form.circuit import PlannedCircuit, predicted_profiles
 from fhecost.closed_form.scopes import ShapeRequest, plan_of_shape
 from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import Estimator
@@ -27,6 +31,9 @@ from fhecost.search.space import Space
 from fhecost.search.study import import_optuna
 
 SEQ_LEN = 6
+
+AT_ONCE = 128
+"""Settings that a process judges side by side."""
 
 
 def drawn(many: int) -> list[SavedSetting]:
@@ -43,14 +50,31 @@ def estimator() -> Estimator:
     return Estimator(find_hardware("epyc-zen4-2"))
 
 
-def latency_of(saved: SavedSetting) -> float | None:
-    """What ``saved`` takes; None where no parameters or no machine do."""
-    request = ShapeRequest(find_shape(EMBEDDED), "head", SEQ_LEN)
-    heads = saved.state(request.stated)
-    try:
-        profile = predicted_profile(
-            plan_of_shape(request, heads), saved.name, CircuitDescription(), rules=saved.rules
+@cache
+def request() -> ShapeRequest:
+    """The circuit that is judged, but for its setting."""
+    return ShapeRequest(find_shape(EMBEDDED), "head", SEQ_LEN)
+
+
+def latencies_of(settings: Sequence[SavedSetting]) -> list[float | None]:
+    """What each takes; None where no parameters or no machine do."""
+    planned = [
+        PlannedCircuit(
+            plan_of_shape(request(), saved.state(request().stated)),
+            saved.name,
+            CircuitDescription(),
+            rules=saved.rules,
         )
+        for saved in settings
+    ]
+    return [latency_of(profile) for profile in predicted_profiles(planned)]
+
+
+def latency_of(profile: CircuitProfile | ImpossibleError) -> float | None:
+    """What it takes; None where there is none, or the machine can't run it."""
+    if isinstance(profile, ImpossibleError):
+        return None
+    try:
         return estimator()(profile).latency_s
     except ImpossibleError:
         return None
@@ -60,8 +84,9 @@ def main(many: int = 10_000) -> None:
     """Judge them all, and say how long that took."""
     settings = drawn(many)
     start = time.perf_counter()
+    chunks = [settings[at : at + AT_ONCE] for at in range(0, many, AT_ONCE)]
     with ProcessPoolExecutor(os.cpu_count()) as processes:
-        found = list(processes.map(latency_of, settings, chunksize=100))
+        found = list(chain.from_iterable(processes.map(latencies_of, chunks)))
     taken, times = time.perf_counter() - start, os.times()
     of_each = (times.children_user + times.children_system) / many
     known = [latency_s for latency_s in found if latency_s is not None]

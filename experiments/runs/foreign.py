@@ -2,14 +2,13 @@
 
 Usage: python foreign.py MACHINE.yaml RECORDS.jsonl [NAME ...]
 
-Eight have no lookup at all. A run beside which another program was at work on the processors is
-done again: it isn't looked at how long it took.
+Eight have no lookup at all. A run whose record says that it wasn't alone on the processors is done
+again: it isn't looked at how long it took.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from fhecost.hardware.library import load_hardware
 from fhecost.measurement.run_record import append_record
 from fhecost.measurement.timed_run import RunOptions, measure_circuit
 
-OTHERS = 0.1
-"""Share of the processors' time that others may have had during a run that counts."""
 TRIES = 2
 random = np.random.default_rng(20261126)
 
@@ -96,13 +93,6 @@ CIRCUITS: dict[str, tuple[Callable[..., object], list[tuple[tuple[int, ...], int
 }  # fmt: skip
 
 
-def busy_s() -> tuple[float, float]:
-    """Seconds that the processors were at work since they were started, and that went by."""
-    fields = Path("/proc/stat").read_text().split("\n")[0].split()[1:]
-    work = sum(map(int, fields[:3] + fields[5:8])) / 100
-    return work, time.monotonic()
-
-
 def main(machine: str, records: str, *names: str) -> None:
     """Run the circuits called ``names``, or all."""
     path = Path(machine)
@@ -121,21 +111,16 @@ def main(machine: str, records: str, *names: str) -> None:
         circuit = compiler.compile(inputset if len(arguments) > 1 else [one for (one,) in inputset])
         profile = profile_circuit(circuit, name=name)
         for _ in range(TRIES):
-            before = busy_s()
             record = measure_circuit(
                 circuit, given, circuit.graph(*given), hardware=hardware,
                 options=RunOptions(warm_runs=9), profile=profile,
             )  # fmt: skip
-            after, times = busy_s(), record.times
-            spent = after[0] - before[0]
-            # What our own process can have used at most in what went by.
-            mine = 2 * (times.cold_s + sum(times.warm_s) + times.keygen_s) + 8
-            others = max(0.0, spent - mine) / (2 * (after[1] - before[1]))
+            times = record.times
             said = record.predictions[0].warm_s
             print(f"{name:32} {said:8.4f} {times.warm_median_s:8.4f} "
-                  f"{said / times.warm_median_s - 1:+.1%} others {others:.0%} "
-                  f"load {record.load_after:.1f}", flush=True)  # fmt: skip
-            if others <= OTHERS:
+                  f"{said / times.warm_median_s - 1:+.1%} load {record.load_after:.1f} "
+                  f"{'; '.join(record.not_alone or ())}", flush=True)  # fmt: skip
+            if not record.not_alone:
                 break
         append_record(records, record)
 

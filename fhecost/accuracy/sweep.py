@@ -8,9 +8,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +18,10 @@ from fhecost.accuracy.records import AccuracyReport, AccuracyRow
 from fhecost.caches import cache_named
 from fhecost.circuits.cache import code_fingerprint
 from fhecost.circuits.description import KeylessMode
+from fhecost.engine.here import Here
+from fhecost.engine.local_pool import LocalPool
+from fhecost.engine.memory import pool_size
+from fhecost.engine.outcome import Finished, Lost, Raised, Runner
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath, read_text
 from fhecost.gpt2.model import (
@@ -33,12 +35,15 @@ from fhecost.gpt2.model import (
 from fhecost.heads.variants import Variant, variant_named
 from fhecost.measurement.machine import available_threads
 from fhecost.models.shape import EMBEDDED, Heads, head_numbers
-from fhecost.processes import end_with, temporary_folder
 from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
 
 _BYTE_ORDER_MARK = "\ufeff"
+
+ROW_BYTES = 0.8e9
+"""Memory of a process that judges rows: torch, the embedded model and windows of 32 tokens were
+seen to take 0.69 GB."""
 
 
 def evaluation_sentences() -> list[str]:
@@ -141,7 +146,7 @@ def measure_accuracy(
         sentences: what to judge on, or a file of them, one a line; fhecost's own when None.
         progress: called after each row.
         expect: called with the number of rows, when it is known.
-        processes: rows judged at the same time; as many as there are cores when None.
+        processes: rows judged at the same time; as many as cores and memory hold when None.
 
     Raises:
         UsageError: the model, a head, a width, a length or a file is wrong.
@@ -170,18 +175,16 @@ def measure_accuracy(
     judged = judged_sentences(sentences)
     expect(len(wanted))
     weights = fingerprint(folder)
-    told = json.dumps([weights, judged.sha256, code_fingerprint(), VERSION])
-    cache = cache_named("accuracy")
-    kept = {setting: cache.get(_key(told, setting), AccuracyRow) for setting in wanted}
+    kept = {setting: cached_row(weights, judged, setting) for setting in wanted}
     known = [(setting, row) for setting, row in kept.items() if row is not None]
     missing = [setting for setting, row in kept.items() if row is None]
     task = _Task(model, judged.lines, chosen)
-    judged_now = _results(task, missing, processes or available_threads())
+    judged_now = _results(task, missing, processes)
     results: dict[Setting, AccuracyRow | str] = {}
     for setting, result in itertools.chain(known, judged_now):
         results[setting] = result
         if isinstance(result, AccuracyRow) and kept[setting] is None:
-            cache.put(_key(told, setting), result)
+            keep_row(weights, judged, setting, result)
         progress(_title(setting))
     ordered = [(setting, results[setting]) for setting in wanted]
     rows = [result for _, result in ordered if isinstance(result, AccuracyRow)]
@@ -217,45 +220,51 @@ class _Task:
 
 
 def _results(
-    task: _Task, wanted: Sequence[Setting], processes: int
+    task: _Task, wanted: Sequence[Setting], processes: int | None
 ) -> Iterator[tuple[Setting, AccuracyRow | str]]:
     """Each setting with its row, or why there is none, as they come."""
-    if processes == 1 or len(wanted) <= 1:
-        for setting in wanted:
-            yield setting, task.row(setting)
-        return
-    # Folders that workers make are in the one of this process, which outlives a killed worker.
-    temporary_folder()
-    with ProcessPoolExecutor(
-        min(processes, len(wanted)), initializer=_begin_worker, initargs=(os.getpid(),)
-    ) as pool:
-        running = {pool.submit(task.row, setting): setting for setting in wanted}
-        try:
-            for future in as_completed(running):
-                yield running[future], future.result()
-        except BrokenProcessPool as error:
-            raise ImpossibleError(
-                "a process that judged a row was killed, perhaps for its memory; the rows so far "
-                "are kept, and the same command goes on from there"
-            ) from error
-        finally:
-            # After an interrupt, or an error of one row, no other begins.
-            for future in running:
-                future.cancel()
+    size = processes or pool_size(len(wanted), available_threads(), ROW_BYTES)
+    runner: Runner = LocalPool(size) if size > 1 and len(wanted) > 1 else Here()
+    with closing(runner.outcomes(task.row, wanted)) as outcomes:
+        for place, outcome in outcomes:
+            match outcome:
+                case Finished(row):
+                    yield wanted[place], row
+                case Raised(error):
+                    raise error
+                case Lost(reason):
+                    yield wanted[place], reason
 
 
-def _begin_worker(parent: int) -> None:
-    """A process a core: threads inside one would only get in the others' way."""
-    end_with(parent)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with suppress(ImportError):
-        import torch
+def judged_row(
+    model: str, judged: JudgedSentences, setting: Setting, variant: Variant
+) -> AccuracyRow:
+    """The row of ``setting``, judged now or before; ``variant`` is the one that it names.
 
-        torch.set_num_threads(1)
+    Raises:
+        ImpossibleError: nothing is left of a head at this width, or Concrete can't compile it.
+    """
+    weights = fingerprint(find_model(model))
+    row = cached_row(weights, judged, setting)
+    if row is None:
+        row = judge(model, judged.lines, setting, variant)
+        keep_row(weights, judged, setting, row)
+    return row
 
 
-def _key(told: str, setting: Setting) -> str:
-    """Of the row of ``setting``, where ``told`` says all else that it depends on."""
+def cached_row(weights: str, judged: JudgedSentences, setting: Setting) -> AccuracyRow | None:
+    """The row of ``setting`` that was kept, for the model whose files have that SHA-256."""
+    return cache_named("accuracy").get(_key(weights, judged, setting), AccuracyRow)
+
+
+def keep_row(weights: str, judged: JudgedSentences, setting: Setting, row: AccuracyRow) -> None:
+    """Keep a row in the user's cache folder."""
+    cache_named("accuracy").put(_key(weights, judged, setting), row)
+
+
+def _key(weights: str, judged: JudgedSentences, setting: Setting) -> str:
+    """Of all that the row of ``setting`` depends on."""
+    told = json.dumps([weights, judged.sha256, code_fingerprint(), VERSION])
     canonical = json.dumps([told, asdict(setting)], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -25,10 +25,10 @@ _PACKAGES_THAT_SHAPE_A_CIRCUIT = (
 
 
 @cache
-def code_fingerprint() -> str:
-    """SHA-256 of the source that shapes circuits."""
+def code_fingerprint(others: tuple[str, ...] = ()) -> str:
+    """SHA-256 of the source that shapes circuits, and of ``others`` of fhecost's packages."""
     digest = hashlib.sha256()
-    for package in _PACKAGES_THAT_SHAPE_A_CIRCUIT:
+    for package in (*_PACKAGES_THAT_SHAPE_A_CIRCUIT, *others):
         folder = Path(str(files("fhecost"))) / package
         for path in sorted([*folder.glob("*.py"), *folder.glob("*.txt")]):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())

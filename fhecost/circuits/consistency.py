@@ -7,13 +7,19 @@ that always does. What is refused here no circuit can have, whoever made it; wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from pydantic_core import PydanticCustomError
 
-from fhecost.circuits.stage import Stage
-from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes, stage_units
+from fhecost.circuits.stage import KeySwitchParameters, PbsParameters, Stage
+from fhecost.circuits.work import (
+    bootstrap_key_bytes,
+    key_switch_key_bytes,
+    key_switch_units,
+    pbs_units,
+)
 from fhecost.fields import inconsistent
 
 SMALLEST_RING = 256
@@ -40,10 +46,6 @@ class _Circuit(Protocol):
     def p_error(self) -> float: ...
     @property
     def global_p_error(self) -> float: ...
-    @property
-    def pbs_count(self) -> int: ...
-    @property
-    def key_switch_count(self) -> int: ...
 
 
 def first_contradiction(circuit: _Circuit) -> PydanticCustomError | None:
@@ -52,8 +54,9 @@ def first_contradiction(circuit: _Circuit) -> PydanticCustomError | None:
 
 
 def _contradictions(circuit: _Circuit) -> Iterator[PydanticCustomError]:
-    yield from _dimensions(circuit)
-    yield from _keys(circuit)
+    uses = _uses(circuit.stages)
+    yield from _dimensions(circuit, uses)
+    yield from _keys(circuit, uses)
     for number, stage in enumerate(circuit.stages):
         if stage.bit_width is not None and stage.bit_width > circuit.max_bit_width:
             yield inconsistent(
@@ -61,19 +64,45 @@ def _contradictions(circuit: _Circuit) -> Iterator[PydanticCustomError]:
                 f"{stage.bit_width} bits are above the circuit's max_bit_width of "
                 f"{circuit.max_bit_width}",
             )
-    yield from _work(circuit)
-    if circuit.pbs_count:
-        yield from _errors(circuit)
+    yield from _work(circuit, uses)
+    if uses.bootstraps:
+        yield from _errors(circuit, uses)
 
 
-def _dimensions(circuit: _Circuit) -> Iterator[PydanticCustomError]:
+class _Uses(NamedTuple):
+    """Parameter sets and how often each is used, in all stages; equal ones may come repeatedly."""
+
+    bootstraps: Sequence[tuple[PbsParameters, int]]
+    key_switches: Sequence[tuple[KeySwitchParameters, int]]
+
+
+def _uses(stages: Iterable[Stage]) -> _Uses:
+    # By object: stages mostly share theirs, and telling whether two are equal takes longer than all
+    # that is computed of them.
+    sets: dict[int, PbsParameters] = {}
+    switches: dict[int, KeySwitchParameters] = {}
+    counts: dict[int, int] = defaultdict(int)
+    for stage in stages:
+        for use in stage.pbs:
+            sets[id(use.parameters)] = use.parameters
+            counts[id(use.parameters)] += use.count
+        for switch in stage.key_switches:
+            switches[id(switch.parameters)] = switch.parameters
+            counts[id(switch.parameters)] += switch.count
+    return _Uses(
+        [(one, counts[key]) for key, one in sets.items()],
+        [(one, counts[key]) for key, one in switches.items()],
+    )
+
+
+def _dimensions(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
     """Sets that fit no circuit, and key switches to where no ciphertext is.
 
     What comes out of a bootstrap has the dimension k*N, and so has an input, which may come from
     another function of a module; a key switch ends in the dimension n of a bootstrap that follows,
     or in that of another ring.
     """
-    rotated = {use.parameters.lwe_dimension for stage in circuit.stages for use in stage.pbs}
+    rotated = {parameters.lwe_dimension for parameters, _ in uses.bootstraps}
     for number, stage in enumerate(circuit.stages):
         for place, use in enumerate(stage.pbs):
             size = use.parameters.polynomial_size
@@ -83,9 +112,11 @@ def _dimensions(circuit: _Circuit) -> Iterator[PydanticCustomError]:
                     f"N={size} is below {SMALLEST_RING}, the smallest that is secure",
                 )
         for place, switch in enumerate(stage.key_switches):
-            where = f"stages.{number}.key_switches.{place}.parameters"
             source = switch.parameters.input_lwe_dimension
             target = switch.parameters.output_lwe_dimension
+            if source % SMALLEST_RING == 0 and (target in rotated or target % SMALLEST_RING == 0):
+                continue
+            where = f"stages.{number}.key_switches.{place}.parameters"
             if source % SMALLEST_RING:
                 yield inconsistent(
                     f"{where}.input_lwe_dimension", f"{source} is k*N of no parameter set"
@@ -97,16 +128,16 @@ def _dimensions(circuit: _Circuit) -> Iterator[PydanticCustomError]:
                 )
 
 
-def _keys(circuit: _Circuit) -> Iterator[PydanticCustomError]:
+def _keys(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
     """Keys that are smaller than those of the parameter sets that are used.
 
     They may be larger: functions of a module share theirs, and two keys can have one set.
     """
-    bootstrap = {use.parameters for stage in circuit.stages for use in stage.pbs}
-    switching = {use.parameters for stage in circuit.stages for use in stage.key_switches}
+    bootstraps = {parameters for parameters, _ in uses.bootstraps}
+    key_switches = {parameters for parameters, _ in uses.key_switches}
     for field, said, needed in (
-        ("bsk_bytes", circuit.bsk_bytes, sum(map(bootstrap_key_bytes, bootstrap))),
-        ("ksk_bytes", circuit.ksk_bytes, sum(map(key_switch_key_bytes, switching))),
+        ("bsk_bytes", circuit.bsk_bytes, sum(map(bootstrap_key_bytes, bootstraps))),
+        ("ksk_bytes", circuit.ksk_bytes, sum(map(key_switch_key_bytes, key_switches))),
     ):
         if said < needed:
             yield inconsistent(
@@ -114,8 +145,9 @@ def _keys(circuit: _Circuit) -> Iterator[PydanticCustomError]:
             )
 
 
-def _work(circuit: _Circuit) -> Iterator[PydanticCustomError]:
-    work = sum(map(stage_units, circuit.stages))
+def _work(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
+    work = sum(count * pbs_units(one) for one, count in uses.bootstraps)
+    work += sum(count * key_switch_units(one) for one, count in uses.key_switches)
     if work and abs(circuit.complexity / work - 1) > _TOLERANCE:
         yield inconsistent(
             "complexity",
@@ -123,14 +155,14 @@ def _work(circuit: _Circuit) -> Iterator[PydanticCustomError]:
         )
 
 
-def _errors(circuit: _Circuit) -> Iterator[PydanticCustomError]:
+def _errors(circuit: _Circuit, uses: _Uses) -> Iterator[PydanticCustomError]:
     """One error is as likely as its worst lookup's, and at most as all of them together.
 
     A conversion between two rings can go wrong too, so Concrete's error of all is up to a tenth
     above that of its lookups.
     """
     worst, in_all = circuit.p_error, circuit.global_p_error
-    may_err = circuit.pbs_count + circuit.key_switch_count
+    may_err = sum(count for _, count in (*uses.bootstraps, *uses.key_switches))
     most = min(1.0, may_err * worst)
     if not worst * (1 - _TOLERANCE) <= in_all <= most * (1 + _TOLERANCE):
         yield inconsistent(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
+from fhecost.circuits.canonical import canonical
 from fhecost.circuits.consistency import first_contradiction
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.stage import LINEAR_OPERATIONS as LINEAR_OPERATIONS
@@ -151,14 +151,11 @@ class CircuitProfile(Frozen):
 
     def _content_hash(self, instead: Mapping[str, Any] | None = None) -> str:
         """SHA-256 of all fields but the hash, with those of ``instead`` in place of some."""
-        # Profiles keep the hash that they had before these fields were there.
-        left_out = {"hash"} if self.cost_error is not None else {"hash", "cost_error"}
-        content = {**self.model_dump(mode="json", exclude=left_out), **(instead or {})}
-        for stage in content["stages"]:
-            if not stage["loops"]:
-                del stage["loops"]
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        fields = self.model_dump(mode="json", exclude={"hash", "stages"}) | dict(instead or {})
+        if self.cost_error is None:
+            # Profiles keep the hash that they had before this field was there.
+            del fields["cost_error"]
+        return hashlib.sha256(canonical(fields, self.stages).encode()).hexdigest()
 
 
 def save_profile(profile: CircuitProfile | ModuleProfile, path: AnyPath) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -45,15 +46,14 @@ class PbsParameters(Frozen):
         """The dimension of what comes out of the bootstrap."""
         return self.glwe_dimension * self.polynomial_size
 
-    @model_validator(mode="after")
-    def _is_a_set(self) -> Self:
+    def model_post_init(self, _: object) -> None:
+        """Refuse what is no set; a validator would do it again wherever the set is used."""
         if self.output_lwe_dimension > LARGEST_DIMENSION:
             raise inconsistent(
                 "glwe_dimension",
                 f"k*N = {self.output_lwe_dimension} is above {LARGEST_DIMENSION}, beyond any set",
             )
         _check_digits(self.level_count, self.base_log)
-        return self
 
     def __str__(self) -> str:
         return (
@@ -70,10 +70,9 @@ class KeySwitchParameters(Frozen):
     level_count: BaseLog
     base_log: BaseLog
 
-    @model_validator(mode="after")
-    def _is_a_set(self) -> Self:
+    def model_post_init(self, _: object) -> None:
+        """Refuse what is no set; a validator would do it again wherever the set is used."""
         _check_digits(self.level_count, self.base_log)
-        return self
 
 
 def _check_digits(level_count: int, base_log: int) -> None:
@@ -145,17 +144,17 @@ class Stage(Frozen):
         "unknown: one for each step then",
     )
 
-    @property
+    @cached_property
     def pbs_count(self) -> int:
         """PBS of the stage, over all parameter sets."""
-        return sum(use.count for use in self.pbs)
+        return sum([use.count for use in self.pbs])
 
-    @property
+    @cached_property
     def key_switch_count(self) -> int:
         """KS of the stage, over all parameter sets."""
-        return sum(use.count for use in self.key_switches)
+        return sum([use.count for use in self.key_switches])
 
-    @property
+    @cached_property
     def largest_polynomial_size(self) -> int | None:
         """The largest N of its PBS; None where it has none."""
         return max((use.parameters.polynomial_size for use in self.pbs), default=None)
@@ -166,19 +165,21 @@ class Stage(Frozen):
 
     @model_validator(mode="after")
     def _width_fits_count(self) -> Self:
-        count = self.pbs_count
+        count = sum([use.count for use in self.pbs])
         if self.depth * self.parallel_width < count:
             raise inconsistent(
                 "parallel_width",
                 f"{self.depth} steps of {self.parallel_width} can't hold {count} PBS",
             )
-        in_loops = sum(loop.width * loop.times for loop in self.loops)
-        if self.loops and in_loops != count:
-            raise inconsistent(
-                "loops", f"loops over {in_loops} lookups aren't those of {count} PBS"
-            )
+        if self.loops:
+            in_loops = sum(loop.width * loop.times for loop in self.loops)
+            if in_loops != count:
+                raise inconsistent(
+                    "loops", f"loops over {in_loops} lookups aren't those of {count} PBS"
+                )
         # Without lookups both are those of the largest tensor, whatever is done with it.
-        for field, value in (("depth", self.depth), ("parallel_width", self.parallel_width)):
-            if self.pbs and value > count:
-                raise inconsistent(field, f"{value} is above the stage's {count} PBS")
+        if self.pbs:
+            for field, value in (("depth", self.depth), ("parallel_width", self.parallel_width)):
+                if value > count:
+                    raise inconsistent(field, f"{value} is above the stage's {count} PBS")
         return self

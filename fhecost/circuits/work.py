@@ -14,9 +14,12 @@ The unit knows no machine: it counts arithmetic, no memory traffic and no parall
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from fhecost.circuits.stage import KeySwitchParameters, PbsParameters, Stage
+
+K = TypeVar("K", bound=Hashable)
 
 TORUS_BYTES = 8
 """Bytes of one torus element: Concrete computes modulo 2^64."""
@@ -82,6 +85,38 @@ def key_switch_key_bytes(parameters: KeySwitchParameters) -> int:
     """Bytes of the key-switch key of one parameter set."""
     rows = parameters.input_lwe_dimension * parameters.level_count
     return rows * (parameters.output_lwe_dimension + 1) * TORUS_BYTES
+
+
+def compressed_key_bytes(stages: Sequence[Stage], bsk_bytes: int, ksk_bytes: int) -> int | None:
+    """Bytes of all keys as Concrete sends them with ``compress_evaluation_keys``, at most.
+
+    The masks are pseudorandom and made anew from a seed, so only bodies go over the line: one part
+    in k+1 of a bootstrap key, and in n+1 of a key-switch key to dimension n. Keys beyond one for
+    each parameter set are taken to shrink as little as any. None where no set is known of keys.
+    """
+    bootstraps = {use.parameters for stage in stages for use in stage.pbs}
+    switches = {use.parameters for stage in stages for use in stage.key_switches}
+    bodies = _bodies(
+        {one: bootstrap_key_bytes(one) for one in bootstraps},
+        {one: one.glwe_dimension + 1 for one in bootstraps},
+        bsk_bytes,
+    )
+    switched = _bodies(
+        {one: key_switch_key_bytes(one) for one in switches},
+        {one: one.output_lwe_dimension + 1 for one in switches},
+        ksk_bytes,
+    )
+    return None if bodies is None or switched is None else bodies + switched
+
+
+def _bodies(key_bytes: Mapping[K, int], parts: Mapping[K, int], whole: int) -> int | None:
+    """What is left of keys of ``whole`` bytes, by the parts of which each sends one."""
+    if not parts:
+        return None if whole else 0
+    further = max(0, whole - sum(key_bytes.values()))
+    return sum(size // parts[key] for key, size in key_bytes.items()) + math.ceil(
+        further / min(parts.values())
+    )
 
 
 def key_product_units(parameters: PbsParameters) -> float:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, cast
 
 import typer
 
-from fhecost.cli import cache, circuits, costs, hardware, language, measure, search
+from fhecost.cli import cache, circuits, costs, hardware, language, measure, models, search, sweep
 from fhecost.cli.encodings import checked_arguments, write_plainly
 from fhecost.cli.options import option_of
 from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError, did_you_mean
@@ -31,12 +31,13 @@ app = typer.Typer(
 for command in (
     *(costs.estimate, costs.compare, costs.project, costs.report),
     *(circuits.profile, circuits.diff),
-    *(language.accuracy, language.generate, search.optimize),
+    *(language.accuracy, language.generate, search.optimize, sweep.sweep),
     *(measure.calibrate, measure.validate, measure.backtest),
 ):
     app.command()(command)
 app.add_typer(hardware.app, name="hardware")
 app.add_typer(measure.app, name="measure")
+app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 
 

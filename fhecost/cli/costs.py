@@ -19,6 +19,7 @@ from fhecost.cli.options import (
     HardwarePathOption,
     HeadsOption,
     KindOption,
+    RequestsOption,
     VariantOption,
     command_line,
     deliver,
@@ -58,6 +59,7 @@ def estimate(
             metavar="FUNCTION=TIMES,…", help="With --profile of a module: calls of its functions."
         ),
     ] = None,
+    requests: RequestsOption = None,
 ) -> Iterator[Document]:
     """Estimate how long an encrypted attention head, layer or model takes, on each machine."""
     from fhecost.circuit_request import expected_seconds
@@ -80,6 +82,7 @@ def estimate(
             hardware_path or (),
             progress,
             keep_profile=save_profile,
+            requests=requests,
         )
     yield estimate_document(report)
 
@@ -106,6 +109,14 @@ def compare(
             help="Figures to set, in SI units, such as cores=64 or clock_hz=2e9.",
         ),
     ] = None,
+    requests: RequestsOption = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Also which figure of each machine matters.")
+    ] = False,
+    with_published: Annotated[
+        bool,
+        typer.Option("--with-published", help="Also other ways to run a model encrypted."),
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Draw latencies and their ranges.")
     ] = None,
@@ -126,6 +137,9 @@ def compare(
             base=base,
             sort=sort,
             what_if=parse_what_if(",".join(what_if)) if what_if else None,
+            requests=requests,
+            sensitive=sensitivity,
+            with_published=with_published,
         )
     if plot is not None:
         write_result(plot, comparison_page(report))

@@ -21,9 +21,9 @@ from fhecost.cli.options import (
     takes_circuit,
 )
 from fhecost.cli.parsing import parse_hardware
-from fhecost.cli.progress import counted_progress, timed_progress
+from fhecost.cli.progress import counted_progress, measured_progress, timed_progress
 from fhecost.errors import UsageError
-from fhecost.files import check_can_write, write_result
+from fhecost.files import write_result
 from fhecost.hardware.names import HERE
 from fhecost.interrupts import say_kept
 from fhecost.measurement.cases import Operation
@@ -145,32 +145,53 @@ def head(
 
 def calibrate(
     raw: Annotated[
-        Path, typer.Argument(metavar="RAW.json", help="Raw times from fhecost measure pbs --save.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="RAW.json",
+            help="Raw times from fhecost measure pbs --save; measured now when left out.",
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="What the machine is to be called.")] = "local",
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Measure ten minutes instead of one: 5 %, not 10 %.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE.yaml", help="Write there instead."),
     ] = None,
 ) -> None:
-    """Fit the CPU model to this machine's raw times and keep it as a hardware profile."""
+    """Measure this machine, fit the CPU model to it and keep it as a hardware profile.
+
+    Leave the machine alone meanwhile. Broken off, the same command goes on on the same day.
+    """
     from fhecost.hardware.library import own_hardware_file
     from fhecost.measurement.calibration import calibrate as calibrate_hardware
-    from fhecost.measurement.calibration import check_own_name
-    from fhecost.measurement.records import load_microbenchmark
-    from fhecost.measurement.results import results_of
-    from fhecost.report.measurement_document import microbenchmark_document
+    from fhecost.measurement.calibration import check_own_name, raw_times_file
+    from fhecost.report.calibration_document import calibration_document, expected_line
 
     path = output
     if path is None:
         check_own_name(name)
         path = own_hardware_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-    check_can_write(path)
-    calibrate_hardware(raw, path.stem, keep=path)
-    deliver(microbenchmark_document(results_of(load_microbenchmark(raw))), "table")
+    with measured_progress(lambda seconds: _say(expected_line(seconds))) as progress:
+        calibrate_hardware(
+            raw,
+            path.stem,
+            thorough=thorough,
+            keep=path,
+            progress=progress,
+            expect=progress.expect,
+        )
+    times = raw or raw_times_file(path)
+    deliver(calibration_document(times), "table")
     used = f"--hardware {path.stem}" + ("" if output is None else f" --hardware-path {path.parent}")
-    typer.echo(plain_line(f"written: {path}; use it with {used}"), err=True)
+    here = "" if raw or output else ", or --hardware here"
+    _say(f"written: {path}, from {times}; use it with {used}{here}")
+
+
+def _say(line: str) -> None:
+    typer.echo(plain_line(line), err=True)
 
 
 @prints("plot")

@@ -65,7 +65,8 @@ HardwarePathOption = Annotated[
 ModelOption = Annotated[
     str,
     typer.Option(
-        help="embedded, a Hugging Face name, or a folder.", autocompletion=completion.models
+        help="embedded, smollm2, a Hugging Face name, a folder, or a GGUF file.",
+        autocompletion=completion.models,
     ),
 ]
 LayerOption = Annotated[int, typer.Option(help="Which layer, from 0.")]
@@ -74,6 +75,10 @@ HeadsOption = Annotated[
 ]
 SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
 BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
+RequestsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Also so many independent inputs at once, under one key."),
+]
 VariantOption = Annotated[
     str,
     typer.Option(

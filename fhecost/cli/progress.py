@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,6 +63,26 @@ def timed_progress(expected_s: float) -> Iterator[Bar]:
             progress.reset(task, start=False, total=expected_s)
 
         yield Bar(begin, expect, hide)
+
+
+@contextmanager
+def measured_progress(announce: Callable[[float], None]) -> Iterator[Bar]:
+    """As :func:`timed_progress`, for work that knows only when it has begun how long it takes.
+
+    Args:
+        announce: called once with the seconds that it will take, as soon as that is known.
+    """
+    with timed_progress(0.0) as bar:
+        announced = False
+
+        def expect(left_s: float) -> None:
+            nonlocal announced
+            if not announced:
+                announce(left_s)
+            announced = True
+            bar.expect(left_s)
+
+        yield replace(bar, expect=expect)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from fhecost.cli.options import (
 from fhecost.cli.parsing import parse_duration, parse_heads
 from fhecost.cli.progress import timed_progress
 from fhecost.files import write_result
-from fhecost.hardware.names import MEASURED
+from fhecost.hardware.names import HERE
 from fhecost.interrupts import say_kept
 from fhecost.report.document import Document
 
@@ -30,7 +30,7 @@ def optimize(
     layer: LayerOption = 0,
     heads: HeadsOption = "0",
     seq_len: SeqLenOption = 6,
-    hardware: Annotated[str, typer.Option(help="The machine that latencies are of.")] = MEASURED,
+    hardware: Annotated[str, typer.Option(help="The machine that latencies are of.")] = HERE,
     hardware_path: HardwarePathOption = None,
     min_top1: Annotated[
         float | None, typer.Option(metavar="SHARE", help="Keep at least these top-1 tokens: 0.96.")

@@ -40,7 +40,9 @@ def cost_error(parameters: ParameterSets, *, stated: str | None) -> float:
         of_sets = errors["by_precision" if distance is None else f"within_{within(distance):g}"]
     of_widths = 0.0
     if stated is not None:
-        of_variant = _measured("p98_factor_error").get(f"stated_widths_{stated}", 0.0)
+        # What lookups may err doesn't change how wide their inputs are.
+        variant = stated.partition("@")[0]
+        of_variant = _measured("p98_factor_error").get(f"stated_widths_{variant}", 0.0)
         of_widths = max(errors["stated_widths"], of_variant)
     return float((1 + max(of_sets, of_widths)) * 2**parameters.beyond - 1)
 

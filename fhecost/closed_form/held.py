@@ -134,7 +134,7 @@ class Sampled:
 def column_norm2(weight: Any) -> float:
     """The largest sum of squares of a column of integers, or of what is stated of them."""
     stated = isinstance(weight, StatedMatrix)
-    return weight.norm2 if stated else float((weight.astype(float) ** 2).sum(axis=0).max())
+    return weight.norm2 if stated else float((weight.astype(float) ** 2).sum(axis=-2).max())
 
 
 def _exact_product(first: IntArray, second: IntArray) -> IntArray:
@@ -162,7 +162,7 @@ class Stated(NamedTuple):
         return cls(shape, Range(-largest, largest), 0.0, spread)
 
     def moved(self, shape: Shape, move: Callable[[Any], Any]) -> Stated:
-        return self._replace(shape=shape)
+        return Stated(shape, self.range, self.mean, self.spread, self.sum)
 
     def joined(self, others: Sequence[Stated], axis: int) -> Stated:
         parts = [self, *others]
@@ -188,7 +188,7 @@ class Stated(NamedTuple):
         mean, spread = self.mean + sign * mean, math.hypot(self.spread, spread)
         if not (isinstance(other, Stated) and self.sum and other.sum):
             return Stated(shape, ends, mean, spread)
-        return Stated(shape, _reached(mean, spread).clipped(*ends), mean, spread, sum=True)
+        return Stated(shape, _reached(mean, spread, *ends), mean, spread, True)
 
     def times(self, other: Stated) -> Stated:
         ends = [a * b for a in self.range for b in other.range]
@@ -206,8 +206,8 @@ class Stated(NamedTuple):
 
     def matmul_clear(self, weight: Any) -> Stated:
         spread = math.hypot(self.mean, self.spread) * math.sqrt(column_norm2(weight))
-        shape = (*self.shape[:-1], weight.shape[1])
-        return Stated(shape, _reached(0.0, spread), 0.0, spread, sum=True)
+        shape = (*self.shape[:-1], weight.shape[-1])
+        return Stated(shape, _reached(0.0, spread), 0.0, spread, True)
 
     def summed(self, axis: int, keepdims: bool) -> Stated:
         kept = (1,) if keepdims else ()
@@ -221,37 +221,50 @@ class Stated(NamedTuple):
             low, high = bounds
             return Stated(self.shape, Range(low, high), (low + high) / 2, (high - low) / 2 / REACH)
         low, high = self.range
-        points = np.rint(self.mean + self.spread * _normal_quantiles())
-        points = np.minimum(np.maximum(points, low), high)
+        # A few numbers: what a call costs counts.
+        points = _normal_quantiles() * self.spread
+        points += self.mean
+        np.rint(points, points)
+        if points[1] < low or points[-2] > high:
+            points = np.minimum(np.maximum(points, float(low)), float(high))
         points[0], points[-1] = low, high
-        results = np.rint(table(points.reshape(-1, *[1] * len(self.shape))))
-        of_normal = results[1:-1].ravel()
-        mean = float(of_normal.sum()) / of_normal.size
-        squares = float(of_normal @ of_normal) / of_normal.size
-        return Stated(self.shape, Range.of(results), mean, math.sqrt(max(0.0, squares - mean**2)))
+        results = np.rint(table(points.reshape((-1, *(1,) * len(self.shape)))))
+        every: list[float] = results.ravel().tolist()
+        of_end = len(every) // len(points)
+        of_normal = every[of_end:-of_end]
+        mean = sum(of_normal) / len(of_normal)
+        squares = sum([result * result for result in of_normal]) / len(of_normal)
+        found = Range(int(min(every)), int(max(every)))
+        return Stated(self.shape, found, mean, math.sqrt(max(0.0, squares - mean**2)))
 
     def rounded(self, dropped: int) -> Stated:
-        return self._replace(range=self.range.rounded(dropped))
+        return Stated(self.shape, self.range.rounded(dropped), self.mean, self.spread, self.sum)
 
     def within(self, low: int, high: int) -> Stated:
-        return self._replace(range=Range(low, high))
+        return Stated(self.shape, Range(low, high), self.mean, self.spread, self.sum)
 
     def clipped(self, low: int, high: int) -> Stated:
+        least, most = self.range
+        if low <= least and most <= high:
+            return self
         return self.within(*self.range.clipped(low, high))
 
     def _sum_of(self, terms: int, shape: Shape) -> Stated:
         mean, spread = terms * self.mean, math.sqrt(terms) * self.spread
         least, most = terms * self.range.low, terms * self.range.high
-        return Stated(shape, _reached(mean, spread).clipped(least, most), mean, spread, sum=True)
+        return Stated(shape, _reached(mean, spread, least, most), mean, spread, True)
 
 
 def _broadcast(first: Shape, second: Shape) -> Shape:
     return first if first == second else np.broadcast_shapes(first, second)
 
 
-def _reached(mean: float, spread: float) -> Range:
-    """What the integers of a normal distribution reach."""
-    return Range(int(mean - REACH * spread), int(mean + REACH * spread))
+def _reached(mean: float, spread: float, *ends: int) -> Range:
+    """What the integers of a normal distribution reach, between both ``ends`` where there are."""
+    reached = Range(int(mean - REACH * spread), int(mean + REACH * spread))
+    if not ends or (ends[0] <= reached.low and reached.high <= ends[1]):
+        return reached
+    return reached.clipped(*ends)
 
 
 @cache

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from fhecost.closed_form.partitions import Lookups, Partitions
 from fhecost.closed_form.plan import Plan
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """What sets a partition's parameters apart from another's of the same precision.
 
     ``noise`` is log2 of the largest norm that one of its sources has, ``passed_on`` that of the
@@ -25,13 +25,14 @@ class Need:
 
 def needs_of(plan: Plan, partitions: Partitions) -> dict[int, Need]:
     """What each partition of ``plan`` needs, by the precision that it reads."""
-    passed_on = _largest_norms(plan, partitions)
+    read = [_norm2_read(plan, partitions, lookup) for lookup in partitions.lookups]
+    passed_on = _largest_norms(plan, partitions, read)
     noise: dict[int, float] = {}
     results: dict[int, float] = {}
     counts: dict[int, int] = {}
-    for lookup in partitions.lookups:
+    for lookup, norm2 in zip(partitions.lookups, read, strict=True):
         precision = partitions.precisions[lookup.own]
-        noise[precision] = max(noise.get(precision, 0.0), _norm2_read(plan, partitions, lookup))
+        noise[precision] = max(noise.get(precision, 0.0), norm2)
         results[precision] = max(results.get(precision, 1.0), passed_on[lookup.wire.number])
         counts[precision] = counts.get(precision, 0) + lookup.wire.integers
     total = sum(counts.values())
@@ -52,14 +53,19 @@ def _norm2_read(plan: Plan, partitions: Partitions, lookup: Lookups) -> float:
     return float(source.norm2 * 4.0**narrowed_by)
 
 
-def _largest_norms(plan: Plan, partitions: Partitions) -> list[float]:
-    """By wire: the largest squared norm of what it goes into before the next lookup."""
+def _largest_norms(plan: Plan, partitions: Partitions, read: Sequence[float]) -> list[float]:
+    """By wire: the largest squared norm of what it goes into before the next lookup.
+
+    ``read`` is by lookup that of what it reads.
+    """
     largest = [wire.norm2 if wire.kind == "linear" else 1.0 for wire in plan.wires]
-    for lookup in partitions.lookups:
+    for lookup, norm2 in zip(partitions.lookups, read, strict=True):
         (source,) = lookup.wire.sources
-        largest[source] = max(largest[source], _norm2_read(plan, partitions, lookup))
+        largest[source] = max(largest[source], norm2)
     for wire in reversed(plan.wires):
         if wire.kind == "linear":
+            own = largest[wire.number]
             for source in wire.sources:
-                largest[source] = max(largest[source], largest[wire.number])
+                if own > largest[source]:
+                    largest[source] = own
     return largest

@@ -10,16 +10,19 @@ original does, not at the least cost that there is.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from fhecost.closed_form.noise import allowed_variance, deviations, p_error_of
 from fhecost.closed_form.noise_constraints import OUTPUT, CircuitNeeds
-from fhecost.closed_form.parameter_search import improved
-from fhecost.closed_form.search_space import SearchSpace, search_space
-from fhecost.closed_form.search_state import Choices, SearchedCircuit
+from fhecost.closed_form.search_space import SearchSpace, common_space, search_space
+from fhecost.closed_form.search_state import Choices, SearchedCircuit, Step
+from fhecost.closed_form.stacked_circuits import stacked
+from fhecost.closed_form.steps import improved
 from fhecost.errors import ImpossibleError
 from fhecost.heads.parameter_rules import UNRESTRICTED, Restriction
 
@@ -28,6 +31,12 @@ ROUNDS = 11
 
 TRIES = 10
 """How many errors a lookup the compiler tries at most to reach one for the whole circuit."""
+
+AT_ONCE = 128
+"""Circuits that are searched side by side."""
+
+REMEMBERED = 4096
+"""Searches that are known after they were made."""
 
 _INFEASIBLE = (
     "no parameters keep the noise of some lookup low enough: use fewer bits or a larger p_error"
@@ -54,10 +63,41 @@ def solve(
     Raises:
         ImpossibleError: no parameters do.
     """
-    kappa, space = deviations(p_error), search_space(security, restriction)
-    times = math.gcd(*needs.bootstraps, *needs.key_switches.values(), *needs.conversions.values())
-    choices = _searched(_Search(needs.divided(times), kappa, restriction, security))
-    return _with_errors(replace(choices, cost=choices.cost * times), needs, space, kappa)
+    (solution,) = solve_all([Problem(needs, p_error, restriction, security)])
+    if isinstance(solution, ImpossibleError):
+        raise solution
+    return solution
+
+
+class Problem(NamedTuple):
+    """A circuit with at most ``p_error`` for each lookup, within ``restriction``."""
+
+    needs: CircuitNeeds
+    p_error: float
+    restriction: Restriction = UNRESTRICTED
+    security: int = 128
+
+
+def solve_all(problems: Sequence[Problem]) -> list[Solution | ImpossibleError]:
+    """The solutions of several circuits, or that no parameters do.
+
+    Many at once take a fraction of the time each.
+    """
+    searches = []
+    for needs, p_error, restriction, security in problems:
+        counts = *needs.bootstraps, *needs.key_switches.values(), *needs.conversions.values()
+        smallest = needs.divided(math.gcd(*counts))
+        searches.append(_Search(smallest, deviations(p_error), restriction, security))
+    solutions: list[Solution | ImpossibleError] = []
+    for problem, search, choices in zip(problems, searches, _searched(searches), strict=True):
+        if choices is None:
+            solutions.append(ImpossibleError(_INFEASIBLE))
+            continue
+        needs, space = problem.needs, search_space(search.security, search.restriction)
+        times = needs.bootstraps[0] // search.needs.bootstraps[0]
+        choices = replace(choices, cost=choices.cost * times)
+        solutions.append(_with_errors(choices, needs, space, search.kappa))
+    return solutions
 
 
 @dataclass(frozen=True)
@@ -70,11 +110,55 @@ class _Search:
     security: int
 
 
-@lru_cache(maxsize=4096)
-def _searched(search: _Search) -> Choices:
-    circuit = SearchedCircuit(
-        search.needs, search_space(search.security, search.restriction), search.kappa
-    )
+_known: dict[_Search, Choices | None] = {}
+
+
+def _searched(searches: Sequence[_Search]) -> list[Choices | None]:
+    """What each search ends with; the last ``REMEMBERED`` of them are known after that."""
+    of_security: dict[int, list[_Search]] = defaultdict(list)
+    found = {search: _known[search] for search in searches if search in _known}
+    for search in dict.fromkeys(searches):
+        if search not in found:
+            of_security[search.security].append(search)
+    for security, asked in of_security.items():
+        for start in range(0, len(asked), AT_ONCE):
+            some = asked[start : start + AT_ONCE]
+            restrictions = tuple(dict.fromkeys(search.restriction for search in some))
+            space, kinds = common_space(security, restrictions)
+            allowed = dict(zip(restrictions, kinds, strict=True))
+            circuits = [
+                SearchedCircuit(one.needs, one.kappa, allowed[one.restriction]) for one in some
+            ]
+            found.update(zip(some, _side_by_side(circuits, space), strict=True))
+    _known.update(found)
+    for search in list(_known)[: max(0, len(_known) - REMEMBERED)]:
+        del _known[search]
+    return [found[search] for search in searches]
+
+
+def _side_by_side(circuits: Sequence[SearchedCircuit], space: SearchSpace) -> list[Choices | None]:
+    """Search for all ``circuits``, a step of each at once."""
+    of, of_partitions = stacked(circuits)
+    searches = [_search(circuit) for circuit in circuits]
+    ended: list[Choices | None] = [None] * len(circuits)
+    waiting = {at: next(search) for at, search in enumerate(searches)}
+    while waiting:
+        which, steps = np.array(list(waiting)), list(waiting.values())
+        partitions = np.array([step.partition for step in steps])
+        own = of_partitions.taken(which, partitions)
+        of_steps = of if len(steps) == len(circuits) else of.taken(which)
+        answers = improved(steps, space, of_steps, own)
+        for at, answer in zip(list(waiting), answers, strict=True):
+            try:
+                waiting[at] = searches[at].send(answer)
+            except StopIteration as end:
+                ended[at] = end.value
+                del waiting[at]
+    return ended
+
+
+def _search(circuit: SearchedCircuit) -> Generator[Step, Choices | None, Choices | None]:
+    """Ask for one step after the other; None at the end is that no parameters do."""
     count = circuit.count
     now = best = before = Choices((None,) * count)
     # Partitions that can't be improved as things are.
@@ -83,10 +167,10 @@ def _searched(search: _Search) -> Choices:
         for partition in reversed(range(count)):
             if partition in settled:
                 continue
-            found = improved(circuit, now, partition, best.cost)
+            found = yield Step(circuit, now, partition, best.cost)
             if found is None:
                 if now.partitions == (None,) * count:
-                    raise ImpossibleError(_INFEASIBLE)
+                    return None
                 settled.add(partition)
                 continue
             now, settled = found, set()
@@ -95,9 +179,7 @@ def _searched(search: _Search) -> Choices:
         if count == 1 or (now.partitions, now.cost) == (before.partitions, before.cost):
             break
         before = now
-    if not best.complete:
-        raise ImpossibleError(_INFEASIBLE)
-    return best
+    return best if best.complete else None
 
 
 def solve_globally(

@@ -1,19 +1,20 @@
-"""One step of the optimizer: the best choice for one partition while the others stay.
+"""Steps of the optimizer: the best choice for a partition each while the others stay.
 
 Where the original (:mod:`fhecost.closed_form.optimizer`) walks through all rings, LWE dimensions
-and decompositions, a lower bound of cost leaves a few hundred candidates here.
+and decompositions, lower bounds of cost leave some hundred candidates here.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from fhecost.closed_form.candidate_costs import Batch, CandidateCosts
-from fhecost.closed_form.search_state import Choice, Choices, SearchedCircuit
+from fhecost.closed_form.found_candidates import Found
+from fhecost.closed_form.search_space import LEAST_N, MOST_N, BoolArray
 from fhecost.quantization import FloatArray, IntArray
 
 FEW, MANY = 500, 16_000
@@ -25,115 +26,192 @@ STRIDES = {FEW: (1,), MANY: (8, 1), math.inf: (32, 8, 1)}
 FIRST_RINGS, FIRST_OFFSETS = 3, np.arange(0, 512, 32)
 """What is looked at while no cost is known yet: rings, and LWE dimensions above the least."""
 
-
-def improved(circuit: SearchedCircuit, now: Choices, partition: int, most: float) -> Choices | None:
-    """``now`` with the best choice for ``partition`` that costs less than ``most``, if any."""
-    costs = CandidateCosts(circuit, now, partition)
-    found = _best(costs, most)
-    if found.chosen is None:
-        return None
-    key_switches, chosen = costs.switches(found.chosen, np.array([found.limit]))
-    kind, kinds = int(found.chosen.kind[0]), circuit.space.kinds
-    choice = Choice(int(kinds.ring[kind]), int(found.chosen.lwe[0]), int(kinds.level[kind]))
-    partitions = (*now.partitions[:partition], choice, *now.partitions[partition + 1 :])
-    rings = [one and one.ring for one in partitions]
-    # What was chosen for other rings holds no more.
-    conversions = {
-        (own, target): switch
-        for (own, target), switch in {**now.conversions, **chosen}.items()
-        if switch.rings == (rings[own], rings[target])
-    }
-    complete = None not in partitions and len(conversions) == len(circuit.conversions)
-    return Choices(partitions, key_switches, conversions, found.price, complete)
+SMALL = 8
+"""So many LWE dimensions beside each other are all looked at."""
 
 
-@dataclass(eq=False)
-class _Found:
-    """The best candidate so far, its price, and the ``limit`` of cost under which it has it.
+class Windows(NamedTuple):
+    """Kinds of bootstraps with the least n that could do, and of what costs have to be at least.
 
-    ``seen`` are batches with their costs and what these can't fall below.
+    That is a constant part, ``base``, and a ``slope`` for each of n. Candidates of one step come
+    after the other.
     """
 
-    most: float
-    price: float = field(init=False)
-    chosen: Batch | None = None
-    limit: float = math.inf
-    seen: list[tuple[Batch, FloatArray, FloatArray]] = field(default_factory=list)
+    least: Batch
+    base: FloatArray
+    slope: FloatArray
 
-    def __post_init__(self) -> None:
-        self.price = self.most * (1 - 1e-12)
+    def taken(self, which: BoolArray | IntArray) -> Self:
+        """Some of them."""
+        return self._replace(
+            least=self.least.taken(which), base=self.base[which], slope=self.slope[which]
+        )
 
-    def note(self, batch: Batch, cost: FloatArray, limit: FloatArray | None = None) -> None:
-        """Take the best of ``batch`` if it is better; its limit is ``most`` unless it has one."""
-        at = int(cost.argmin())
-        if cost[at] < self.price:
-            self.price, self.chosen = float(cost[at]), batch.taken([at])
-            self.limit = self.most if limit is None else float(limit[at])
+    def may_cost(self, price: FloatArray) -> BoolArray:
+        """Which may cost no more than the ``price`` of their step."""
+        return self.least_cost() <= price[self.least.step]
 
+    def least_cost(self) -> FloatArray:
+        """What they cost at least."""
+        cost: FloatArray = self.base + self.slope * (self.least.lwe + LEAST_N)
+        return cost
 
-def _best(costs: CandidateCosts, most: float) -> _Found:
-    """The cheapest candidate below ``most``."""
-    found = _Found(most)
-    lwe = costs.circuit.space.lwe
-    pairs, base, slope = _windows(costs, most)
-    least = base + slope * lwe[pairs.lwe]
-    if math.isinf(most):
-        _look_first(costs, found, pairs.taken(least.argsort(kind="stable")))
-    near = least <= found.price
-    if not near.any():
-        return found
-    pairs, base, slope = pairs.taken(near), base[near], slope[near]
-    # Up to where the lower bound of cost, which grows with n, exceeds the best known.
-    ends = np.minimum((found.price - base) / slope, lwe[-1]).astype(int) - (lwe[0] - 1)
-    sizes = ends - pairs.lwe
-    count = int(sizes.sum())
-    strides = next(strides for most_of, strides in STRIDES.items() if count <= most_of)
-    reach = int(sizes.max()) + strides[0]
-    batch, which = _spread(
-        pairs, np.arange(0, reach, strides[0]), np.minimum(ends + (strides[0] - 1), len(lwe))
-    )
-    cost = _look(costs, found, batch)
-    if len(strides) > 1:
-        _look_between(costs, found, batch, cost, base[which] if count > MANY else None, strides)
-    if costs.optimized:
-        _look_later(costs, found)
-    return found
+    def ends(self, price: FloatArray) -> IntArray:
+        """Behind which LWE dimension they cost more than the ``price`` of their step."""
+        n = np.minimum((price[self.least.step] - self.base) / self.slope, MOST_N)
+        ends: IntArray = n.astype(int) - (LEAST_N - 1)
+        return ends
 
 
-def _look_first(costs: CandidateCosts, found: _Found, pairs: Batch) -> None:
-    """Look at a few n of the first ``pairs``, until one can do."""
-    count = len(costs.circuit.space.lwe)
-    for start in range(0, len(pairs.kind), FIRST_RINGS):
-        first = pairs.taken(slice(start, start + FIRST_RINGS))
-        _look(costs, found, _spread(first, FIRST_OFFSETS, count)[0])
-        if not math.isinf(found.price):
+class Search:
+    """The best candidates of the steps of ``costs`` that cost less than ``most`` (steps,) each."""
+
+    def __init__(self, costs: CandidateCosts, most: FloatArray) -> None:
+        self.costs = costs
+        self.found = Found(costs, most)
+
+    def narrow(self) -> Found:
+        """Look at as few as prove what is best, as long as conversions are the cheapest."""
+        windows = self._open()
+        self._halve(windows.least, windows.ends(self.found.price) - 1)
+        return self.found
+
+    def wide(self) -> Found:
+        """Look at all that simple bounds leave."""
+        self._look_through(self._open())
+        return self.found
+
+    def _open(self) -> Windows:
+        """All that could do and may cost less than what is known, of which some are looked at."""
+        windows = self._windows()
+        self._look_first(windows)
+        return windows.taken(windows.may_cost(self.found.price))
+
+    def _halve(self, least: Batch, last: IntArray) -> None:
+        """Look at what may be best from the ``least`` n to the ``last``, half by half.
+
+        Each is looked at but where a lower bound of cost is above what is found.
+        """
+        costs, found = self.costs, self.found
+        while int((last + 1 - least.lwe).sum()) > FEW:
+            base, slope, fits = costs.least_up_to(least, last)
+            windows = Windows(least, base, slope)
+            fits &= windows.may_cost(found.price)
+            windows, last = windows.taken(fits), last[fits]
+            least, last = windows.least, np.minimum(last, windows.ends(found.price) - 1)
+            last = np.maximum(last, least.lwe)
+            # What is dearer than the best of these falls away in the next turn.
+            found.look(least._replace(lwe=last))
+            small = last - least.lwe <= SMALL
+            found.look(_from_least(least.taken(small), last[small], 1)[0])
+            least, last = least.taken(~small), last[~small]
+            middle = (least.lwe + last) // 2
+            least = least.taken(np.arange(len(last)).repeat(2))
+            least.lwe[1::2] = middle + 1
+            last = np.stack([middle, last - 1], axis=1).ravel()
+        found.look(_from_least(least, last + 1, 1)[0])
+
+    def _windows(self) -> Windows:
+        costs, kinds, most = self.costs, self.costs.space.kinds, self.found.most
+        count = len(most)
+        base, slope = costs.least
+        room, noise = costs.room_of_rings()
+        least, fits = costs.least_lwe(room, costs.allowed(room, room.noise)[0])
+        least[~fits] = _BEYOND
+        of_rings = least.reshape(count, -1)
+        n = (of_rings + LEAST_N).take(kinds.place, axis=1)
+        kept = base.reshape(count, -1) + slope.reshape(count, -1) * n <= most[:, None]
+        kept &= kinds.noise * n <= noise.reshape(count, -1).take(kinds.place, axis=1)
+        kept &= n < _BEYOND
+        kept &= np.array([step.circuit.kinds for step in costs.terms.steps])
+        (which,) = kept.ravel().nonzero()
+        step, kind = np.divmod(which, len(kinds.place))
+        batch = Batch(step, kind, n.ravel()[which] - LEAST_N)
+        # With the noise of bootstraps of that n, key switches leave a larger one.
+        room = costs.room(batch)
+        allowed, enough = costs.allowed(room, room.noise)
+        least, fits = costs.least_lwe(room, allowed)
+        more = costs.more_fixed(room, allowed)
+        windows = Windows(Batch(step, kind, least), base[which] + more, slope[which])
+        return windows.taken(fits & enough & windows.may_cost(most))
+
+    def _look_first(self, windows: Windows) -> None:
+        """Of steps without a price, look at a few n of the first ``windows`` until one can do."""
+        unknown = np.isinf(self.found.price)[windows.least.step]
+        if not unknown.any():
             return
+        windows = windows.taken(unknown)
+        order = np.lexsort((windows.least_cost(), windows.least.step))
+        batch = windows.least.taken(order)
+        rank = np.arange(len(order)) - batch.step.searchsorted(batch.step)
+        count = len(self.costs.space.lwe)
+        for start in range(0, int(rank.max()) + 1, FIRST_RINGS):
+            unknown = np.isinf(self.found.price)[batch.step]
+            unknown &= (rank >= start) & (rank < start + FIRST_RINGS)
+            if unknown.any():
+                self.found.look(_spread(batch.taken(unknown), FIRST_OFFSETS, count)[0])
+
+    def _look_through(self, windows: Windows) -> None:
+        """Look at all n of ``windows`` from which lower bounds of cost don't keep."""
+        # Up to where the lower bound of cost, which grows with n, exceeds the best known.
+        ends = windows.ends(self.found.price)
+        sizes = np.maximum(ends - windows.least.lwe, 0)
+        of_step = np.bincount(windows.least.step, sizes, len(self.found.price))
+        many = of_step[windows.least.step]
+        least = 0.0
+        for most, strides in STRIDES.items():
+            which = (many > least) & (many <= most)
+            least = most
+            if which.any():
+                self._look_by(strides, windows.taken(which), ends[which], many=most > MANY)
+
+    def _look_by(
+        self, strides: tuple[int, ...], windows: Windows, ends: IntArray, *, many: bool
+    ) -> None:
+        ends = np.minimum(ends + (strides[0] - 1), len(self.costs.space.lwe))
+        batch, which = _from_least(windows.least, ends, strides[0])
+        cost = self.found.look(batch)
+        if len(strides) > 1:
+            self._look_between(batch, cost, windows.base[which] if many else None, strides)
+
+    def _look_between(
+        self, batch: Batch, cost: FloatArray, base: FloatArray | None, strides: tuple[int, ...]
+    ) -> None:
+        """Look at what was passed over beside those of ``batch`` that are nearly the best.
+
+        ``base`` is the part of ``cost`` that doesn't depend on n, at least, where it is of
+        interest.
+        """
+        lwe = self.costs.space.lwe
+        for stride, finer in pairwise(strides):
+            # From one n to the next, cost hardly grows faster than n, and what depends on n least
+            # so.
+            part = (stride - 1) / lwe[batch.lwe]
+            near = cost * (1 - part) + (0.0 if base is None else base * part)
+            kept = near <= self.found.price[batch.step]
+            batch, cost = batch.taken(kept), cost[kept]
+            between, which = _spread(batch, np.arange(-finer, -stride, -finer), len(lwe))
+            if base is not None:
+                base = base[kept]
+                base = np.concatenate([base, base[which]])
+            order = np.concatenate([batch.step, between.step]).argsort(kind="stable")
+            cost = np.concatenate([cost, self.found.look(between)])[order]
+            batch = Batch(
+                *(np.concatenate(both)[order] for both in zip(batch, between, strict=True))
+            )
+            base = None if base is None else base[order]
 
 
-def _look_between(
-    costs: CandidateCosts,
-    found: _Found,
-    batch: Batch,
-    cost: FloatArray,
-    base: FloatArray | None,
-    strides: tuple[int, ...],
-) -> None:
-    """Look at what was passed over beside those of ``batch`` that are nearly the best.
+_BEYOND = 1 << 20
+"""More than any LWE dimension."""
 
-    ``base`` is the part of ``cost`` that doesn't depend on n, at least, where it is of interest.
-    """
-    lwe = costs.circuit.space.lwe
-    for stride, finer in pairwise(strides):
-        # From one n to the next, cost hardly grows faster than n, and what depends on n least so.
-        part = (stride - 1) / lwe[batch.lwe]
-        near = cost * (1 - part) + (0.0 if base is None else base * part) <= found.price
-        batch, cost = batch.taken(near), cost[near]
-        between, which = _spread(batch, np.arange(-finer, -stride, -finer), len(lwe))
-        batch = Batch(*(np.concatenate(both) for both in zip(batch, between, strict=True)))
-        if base is not None:
-            base = base[near]
-            base = np.concatenate([base, base[which]])
-        cost = np.concatenate([cost, _look(costs, found, between)])
+
+def _from_least(least: Batch, ends: IntArray, stride: int) -> tuple[Batch, IntArray]:
+    """From the ``least`` n on each ``stride``-th, below ``ends``; and of which each one is."""
+    sizes = np.maximum(-((least.lwe - ends) // stride), 0)
+    which = np.arange(len(sizes)).repeat(sizes)
+    lwe = np.arange(len(which)) - (sizes.cumsum() - sizes).take(which)
+    return Batch(least.step[which], least.kind[which], least.lwe[which] + stride * lwe), which
 
 
 def _spread(batch: Batch, offsets: IntArray, ends: int | IntArray) -> tuple[Batch, IntArray]:
@@ -142,63 +220,4 @@ def _spread(batch: Batch, offsets: IntArray, ends: int | IntArray) -> tuple[Batc
     shown = (lwe >= 0) & (lwe < np.reshape(ends, (-1, 1)))
     (places,) = shown.ravel().nonzero()
     which = places // len(offsets)
-    return Batch(batch.kind[which], lwe.ravel()[places]), which
-
-
-def _look(costs: CandidateCosts, found: _Found, batch: Batch) -> FloatArray:
-    """What ``batch`` costs, the best of it being kept in ``found``."""
-    if not len(batch.kind):
-        return np.empty(0)
-    cost, floor = costs.first_feasible(batch)
-    found.seen.append((batch, cost, floor))
-    found.note(batch, cost)
-    return cost
-
-
-def _look_later(costs: CandidateCosts, found: _Found) -> None:
-    """Look again at candidates that are dearer than the best that the original has met before.
-
-    For those it goes further through conversions, as long as these keep them cheaper.
-    """
-    if all(floor.min() > found.price for _, _, floor in found.seen):
-        return
-    batches, each_cost, each_floor = zip(*found.seen, strict=True)
-    batch = Batch(*(np.concatenate(column) for column in zip(*batches, strict=True)))
-    # In the order in which the original comes to them.
-    kinds = costs.circuit.space.kinds
-    order = np.lexsort((kinds.level[batch.kind], batch.lwe, kinds.ring[batch.kind]))
-    batch = batch.taken(order)
-    cost, floor = np.concatenate(each_cost)[order], np.concatenate(each_floor)[order]
-    price = math.inf
-    while found.price < price:
-        price = found.price
-        before = np.minimum.accumulate(np.concatenate([[found.most], cost[:-1]]))
-        (which,) = np.nonzero((cost > before) & (floor <= price))
-        if not len(which):
-            return
-        cost[which] = costs.below(batch.taken(which), before[which])[0]
-        found.note(batch.taken(which), cost[which], before[which])
-
-
-def _windows(costs: CandidateCosts, most: float) -> tuple[Batch, FloatArray, FloatArray]:
-    """Rings and decompositions with the least n that could do.
-
-    Along come, by candidate, the constant part and the slope of their least cost, linear in n; what
-    costs more than ``most`` is left out.
-    """
-    lwe = costs.circuit.space.lwe
-    base, slope = costs.least
-    batch = Batch(np.arange(len(base)), np.zeros(len(base), dtype=int))
-    kept = base + slope * lwe[0] <= most
-    # Of the least n that key switches leave, other noise is larger: a second time tells more.
-    for _ in range(2):
-        batch, base, slope = batch.taken(kept), base[kept], slope[kept]
-        room = costs.room(batch)
-        allowed = costs.allowed(room)
-        least, kept = costs.least_lwe(room, allowed)
-        least = np.minimum(least, len(lwe) - 1)
-        kept &= base + slope * lwe[least] <= most
-        batch = Batch(batch.kind, least)
-    base = base + costs.more(room, allowed)
-    kept &= base + slope * lwe[least] <= most
-    return batch.taken(kept), base[kept], slope[kept]
+    return Batch(batch.step[which], batch.kind[which], lwe.ravel()[places]), which

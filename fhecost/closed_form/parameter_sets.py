@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.closed_form.needs import needs_of
@@ -90,11 +91,8 @@ def predict_sets(
         source, target = partitions.precisions[lookup.source], partitions.precisions[lookup.target]
         if (source, own) not in key_switches:
             levels, base_log = _decomposition(chosen, table.rows, source, own)
-            key_switches[source, own] = KeySwitchParameters(
-                input_lwe_dimension=sets[source].output_lwe_dimension,
-                output_lwe_dimension=sets[own].lwe_dimension,
-                level_count=levels,
-                base_log=base_log,
+            key_switches[source, own] = _key_switch(
+                sets[source].output_lwe_dimension, sets[own].lwe_dimension, levels, base_log
             )
         if own != target and (own, target) not in conversions:
             conversions[own, target] = _conversion(chosen, table, sets, own, target)
@@ -139,9 +137,17 @@ def _conversion(
     pair = own, target
     # One level of 25 bits is what most conversions have.
     levels, base_log = chosen[own].conversions.get(pair) or table.conversion(pair) or (1, 25)
+    return _key_switch(
+        sets[own].output_lwe_dimension, sets[target].output_lwe_dimension, levels, base_log
+    )
+
+
+@lru_cache(maxsize=4096)
+def _key_switch(source: int, target: int, levels: int, base_log: int) -> KeySwitchParameters:
+    """One object for equal ones: what comes from the table comes again and again."""
     return KeySwitchParameters(
-        input_lwe_dimension=sets[own].output_lwe_dimension,
-        output_lwe_dimension=sets[target].output_lwe_dimension,
+        input_lwe_dimension=source,
+        output_lwe_dimension=target,
         level_count=levels,
         base_log=base_log,
     )

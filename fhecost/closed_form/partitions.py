@@ -11,16 +11,15 @@ once more, after its bootstrap.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-from fhecost.closed_form.plan import Plan, Wire
+from fhecost.closed_form.plan import Plan, Wire, blocks_of
 from fhecost.errors import ImpossibleError
 
 
-@dataclass(frozen=True)
-class Lookups:
+class Lookups(NamedTuple):
     """The lookups of one wire: partitions of its set, of its source's key and of its result's.
 
     Partitions count from 0 in the order of ``Partitions.precisions``; ``narrowed`` is
@@ -61,10 +60,11 @@ def partition(plan: Plan) -> Partitions:
     Raises:
         ImpossibleError: the plan has no lookup.
     """
-    block = _blocks(plan.wires)
-    width: dict[int, int] = defaultdict(int)
-    for wire in plan.wires:
-        width[block[wire.number]] = max(width[block[wire.number]], wire.width)
+    block = blocks_of(plan.wires)
+    width = [0] * len(block)
+    for wire, of_wire in zip(plan.wires, block, strict=True):
+        if wire.width > width[of_wire]:
+            width[of_wire] = wire.width
     wires = [wire for wire in plan.wires if wire.kind == "lookup"]
     if not wires:
         raise ImpossibleError("the circuit has no table lookup: no parameter set to predict")
@@ -85,7 +85,8 @@ def partition(plan: Plan) -> Partitions:
             return min(filling)
         return next(iter(reading)) if len(reading) == 1 else 0
 
-    of_wire = tuple(of_block(block[wire.number]) for wire in plan.wires)
+    key = {index: of_block(index) for index in set(block)}
+    keys = tuple([key[index] for index in block])
     shared: set[int] = set()
     lookups = []
     for wire, of_lookup in zip(wires, own, strict=True):
@@ -95,33 +96,12 @@ def partition(plan: Plan) -> Partitions:
             Lookups(
                 wire,
                 of_lookup,
-                of_wire[source.number],
-                of_wire[wire.number],
+                keys[source.number],
+                keys[wire.number],
                 narrowed,
                 shifted=narrowed and source.aligned_by not in shared,
             )
         )
         if narrowed:
             shared.add(source.aligned_by)
-    return Partitions(
-        precisions, tuple(lookups), of_wire, tuple(width[block[w.number]] for w in plan.wires)
-    )
-
-
-def _blocks(wires: Sequence[Wire]) -> list[int]:
-    """By wire, a number that all wires of its block share."""
-    parent = list(range(len(wires)))
-
-    def find(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for wire in wires:
-        if wire.kind == "linear":
-            for source in wire.sources:
-                parent[find(source)] = find(wire.number)
-    # Bits that a rounding reads come back into the block that they were taken from: its linear
-    # wire has both as sources.
-    return [find(index) for index in range(len(wires))]
+    return Partitions(precisions, tuple(lookups), keys, tuple([width[index] for index in block]))

@@ -126,24 +126,57 @@ def stages_of(wires: Sequence[Wire], needed: set[int]) -> dict[str, StageShape]:
     stages: dict[str, StageShape] = {}
     # By wire, the stages that it comes from, each with its lookups one after the other on the way.
     behind: list[dict[str, int]] = []
+    largest: dict[str, int] = {}
     for wire in wires:
+        name = wire.stage
         before = behind[wire.awaits[0]] if wire.awaits else {}
         for index in wire.awaits[1:]:
             if (other := behind[index]) is not before:
-                before = {**before, **{n: max(s, before.get(n, 0)) for n, s in other.items()}}
-        if not wire.tensor or wire.number not in needed:
+                before = before.copy()
+                for stage, steps in other.items():
+                    if steps > before.get(stage, -1):
+                        before[stage] = steps
+        if wire.number not in needed:
             behind.append(before)
             continue
-        shape = stages.setdefault(wire.stage, StageShape())
-        for name in before:
-            if name != wire.stage:
-                shape.predecessors[name] = None
-        shape.largest_tensor = max(shape.largest_tensor, wire.tensor * wire.times)
-        own = before.get(wire.stage, 0) + wire.steps
+        size = max(wire.size, wire.tensor) * wire.times
+        if size > largest.get(name, 0):
+            largest[name] = size
+        if not wire.tensor:
+            behind.append(before)
+            continue
+        shape = stages.get(name)
+        if shape is None:
+            shape = stages[name] = StageShape()
+        for stage in before:
+            shape.predecessors[stage] = None
+        own = before.get(name, 0) + wire.steps
         shape.depth = max(shape.depth, max(own, 1) * wire.turns)
-        behind.append({wire.stage: own})
-    for wire in wires:
-        if wire.stage in stages and wire.number in needed:
-            shape = stages[wire.stage]
-            shape.largest_tensor = max(shape.largest_tensor, wire.size * wire.times)
+        behind.append({name: own})
+    for name, shape in stages.items():
+        shape.predecessors.pop(name, None)
+        shape.largest_tensor = largest[name]
     return stages
+
+
+def blocks_of(wires: Sequence[Wire]) -> list[int]:
+    """By wire, a number that all wires of its block share."""
+    parent: list[int] = []
+
+    def find(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for wire in wires:
+        if wire.kind != "linear" or not wire.sources:
+            parent.append(wire.number)
+            continue
+        block = find(wire.sources[0])
+        parent.append(block)
+        # Bits that a rounding reads come back into the block that they were taken from: its linear
+        # wire has both as sources.
+        for source in wire.sources[1:]:
+            parent[find(source)] = block
+    return [find(index) for index in range(len(wires))]

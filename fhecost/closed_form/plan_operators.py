@@ -4,21 +4,25 @@ A tensor carries its wire and what it holds (:mod:`fhecost.closed_form.held`). W
 with constants is done here: a lookup whose table returns one integer, whatever it reads, becomes
 that constant; what led to it is left out, and the same constants of several heads, and what is made
 of them alone, are computed once.
+
+Heads that share a key or a value (grouped-query attention) compute the same of the same, and
+Concrete does that once: equal operations on one tensor, whose results have blocks of one width. How
+wide a block is shows when all is written, so where products repeat, a plan is written twice.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fhecost.closed_form.held import Bounds, Held, Shape, column_norm2
 from fhecost.closed_form.plan import LinearCounts, Plan, Wire
-from fhecost.closed_form.plan_writer import PlanWriter
+from fhecost.closed_form.plan_writer import PlanWriter, StageTag
 from fhecost.heads.operators import DirectOperators, Head, Operators, Table
 from fhecost.heads.pairs import Pairs, Rows
 from fhecost.quantization.ranges import Range
@@ -32,7 +36,11 @@ def plan_of(run: Callable[[Any, Operators], Any], entering: Held) -> Plan:
         entering: what the encrypted input holds.
     """
     operators = PlanOperators()
-    return operators.plan.finished(run(operators.input(entering), operators).wire)
+    output = run(operators.input(entering), operators)
+    if operators.repeats:
+        operators = PlanOperators(operators.lookup_widths)
+        output = run(operators.input(entering), operators)
+    return operators.plan.finished(output.wire)
 
 
 @dataclass(slots=True, eq=False)
@@ -70,17 +78,7 @@ class PlanTensor:
     def __matmul__(self, other: Any) -> PlanTensor:
         if isinstance(other, PlanTensor):
             return self._times(other, self.held.matmul(other.held), self.shape[-1])
-        rows, columns = other.shape
-        held = self.held.matmul_clear(other)
-        n = math.prod(held.shape) * rows
-        return self.operators.linear(
-            (self,),
-            held,
-            column_norm2(other) * self.wire.norm2,
-            tensor=rows * columns,
-            clear_multiplication=n,
-            encrypted_addition=n,
-        )
+        return self.operators.product(self, other)
 
     def __getitem__(self, index: Any) -> PlanTensor:
         index = index if isinstance(index, tuple) else (index,)
@@ -90,7 +88,10 @@ class PlanTensor:
 
     def reshape(self, shape: Shape) -> PlanTensor:
         """The same integers in another shape."""
-        return self.moved(shape, lambda values: values.reshape((len(values), *shape)))
+        return self.operators.once(
+            ("shape", self.wire.number, shape),
+            lambda: self.moved(shape, lambda values: values.reshape((len(values), *shape))),
+        )
 
     def moved(self, shape: Shape, move: Callable[[Any], Any]) -> PlanTensor:
         """The same integers in other places."""
@@ -99,7 +100,10 @@ class PlanTensor:
     def added_up(self, held: Held, terms: int) -> PlanTensor:
         """Sums of ``terms`` of its integers."""
         n, norm2 = math.prod(self.shape), self.wire.norm2 * terms
-        return self.operators.linear((self,), held, norm2, encrypted_addition=n)
+        return self.operators.merged(
+            ("sums", self.wire.number, held.shape),
+            lambda: self.operators.linear((self,), held, norm2, {"encrypted_addition": n}),
+        )
 
     def __array_function__(
         self, function: Any, types: Any, arguments: Any, options: Any
@@ -122,14 +126,15 @@ class PlanTensor:
         if isinstance(other, PlanTensor):
             held, norm2 = self.held.plus(other.held, sign), self.wire.norm2 + other.wire.norm2
             n = math.prod(held.shape)
-            negated = n if sign < 0 else 0
-            both = (self, other)
-            return linear(both, held, norm2, encrypted_addition=n, encrypted_negation=negated)
+            counts: LinearCounts = {"encrypted_addition": n}
+            if sign < 0:
+                counts["encrypted_negation"] = n
+            return linear((self, other), held, norm2, counts)
         held = self.held.plus(other, sign)
         # Adding nothing costs nothing, but makes a result that a hint holds on.
         any_added = other != 0 if isinstance(other, int) else np.any(other)
-        added = math.prod(held.shape) if any_added else 0
-        return linear((self,), held, self.wire.norm2, clear_addition=added)
+        added: LinearCounts = {"clear_addition": math.prod(held.shape)} if any_added else {}
+        return linear((self,), held, self.wire.norm2, added)
 
     def _times(self, other: PlanTensor, held: Held, terms: int | None) -> PlanTensor:
         fixed = self.fixed and other.fixed
@@ -146,21 +151,54 @@ class PlanTensor:
 
 
 class PlanOperators(DirectOperators):
-    """Each operation writes down, in ``plan``, what Concrete would make of it."""
+    """Each operation writes down, in ``plan``, what Concrete would make of it.
 
-    def __init__(self) -> None:
+    With ``widths``, by lookup the width of its result's block, equal operations are written once;
+    ``repeats`` is whether there are any.
+    """
+
+    def __init__(self, widths: Sequence[int] | None = None) -> None:
         self.plan = PlanWriter()
+        self.repeats = False
+        self._widths = widths
+        self._results: list[Wire] = []
         self._known: dict[tuple[Any, ...], PlanTensor] = {}
+        self._last: _Asked | None = None
+        self._products: set[tuple[Any, ...]] = set()
+        self._lookups: dict[tuple[Any, ...], list[tuple[Any, PlanTensor]]] = defaultdict(list)
+
+    @property
+    def lookup_widths(self) -> list[int]:
+        """The width of the block of each lookup's result, in the order of the lookups."""
+        widths = self.plan.block_widths()
+        return [widths[wire.number] for wire in self._results]
+
+    def product(self, values: PlanTensor, weight: Any) -> PlanTensor:
+        """The matrix product with clear weights."""
+        held = values.held.matmul_clear(weight)
+        n = math.prod(held.shape) * weight.shape[-2]
+        # Stated weights are equal to none: what they are isn't known.
+        key = (values.wire.number, weight.shape, weight.tobytes()) if _known(weight) else None
+        if key is not None:
+            self.repeats = self.repeats or key in self._products
+            self._products.add(key)
+        return self.merged(
+            key and ("matrix", *key),
+            lambda: self.linear(
+                (values,),
+                held,
+                column_norm2(weight) * values.wire.norm2,
+                {"clear_multiplication": n, "encrypted_addition": n},
+                tensor=math.prod(weight.shape),
+            ),
+        )
 
     def input(self, held: Held, norm2: float = 1.0) -> PlanTensor:
         """An encrypted input that holds ``held``."""
         return PlanTensor(self, self.plan.input(math.prod(held.shape), held.range, norm2), held)
 
-    @contextmanager
-    def tag(self, name: str) -> Iterator[None]:
-        before, self.plan.stage = self.plan.stage, name
-        yield
-        self.plan.stage = before
+    def tag(self, name: str) -> StageTag:
+        return StageTag(self.plan, name)
 
     def accumulator(
         self,
@@ -177,10 +215,16 @@ class PlanOperators(DirectOperators):
             return hinted
         dropped = bits - kept_bits
         write = self.plan
-        wire = write.rounded(hinted.wire, dropped) if exact else write.nearly_rounded(hinted.wire)
-        held = hinted.held.rounded(dropped)
-        # More is kept of a sum that calibration didn't foresee.
-        return PlanTensor(self, wire, held, kept=wire.width - dropped, exact=exact)
+
+        def rounded() -> PlanTensor:
+            wire = (
+                write.rounded(hinted.wire, dropped) if exact else write.nearly_rounded(hinted.wire)
+            )
+            held = hinted.held.rounded(dropped)
+            # More is kept of a sum that calibration didn't foresee.
+            return PlanTensor(self, wire, held, kept=wire.width - dropped, exact=exact)
+
+        return self.merged(("rounded", hinted.wire.number, dropped, exact), rounded)
 
     def narrow(self, values: PlanTensor, bits: int) -> PlanTensor:
         return self._hinted(values, bits, signed=values.wire.signed)
@@ -188,7 +232,8 @@ class PlanOperators(DirectOperators):
     def within(self, values: PlanTensor, low: int, high: int) -> PlanTensor:
         held = values.held.within(low, high)
         wire = self.plan.known(values.wire, held.range)
-        return replace(values, wire=wire, held=held)
+        kept, dropped = values.kept, values.dropped
+        return PlanTensor(self, wire, held, kept, dropped, values.fixed, values.exact)
 
     def rounded(self, values: PlanTensor, dropped: int) -> PlanTensor:
         """An approximate rounding that the lookup after it makes."""
@@ -196,25 +241,55 @@ class PlanOperators(DirectOperators):
         return PlanTensor(self, values.wire, held, dropped=dropped, fixed=values.fixed)
 
     def lookup(self, values: PlanTensor, table: Table, bounds: Bounds = None) -> PlanTensor:
-        """A table lookup, or the constant that it comes to."""
-        held = values.held.looked_up(table, bounds)
+        """A table lookup, the constant that it comes to, or an equal one that is there."""
+        if self._widths is None or values.fixed:
+            result = self._looked_up(values, table, bounds)
+        else:
+            result = self._looked_up_once(values, table, bounds)
+        self._results.append(result.wire)
+        return result
+
+    def _looked_up_once(self, values: PlanTensor, table: Table, bounds: Bounds) -> PlanTensor:
+        """A lookup, or the one with the same results in a block of the same width."""
+        assert self._widths is not None
+        width = self._widths[len(self._results)]
+        others = self._lookups[(values.wire.number, values.kept, values.dropped, width)]
+        for other, result in others:
+            if np.array_equal(_entries_read(other, values), _entries_read(table, values)):
+                return result
+        result = self._looked_up(values, table, bounds)
+        others.append((table, result))
+        return result
+
+    def _looked_up(self, values: PlanTensor, table: Table, bounds: Bounds) -> PlanTensor:
+        held = self._held(values.held, table, bounds)
         result, source = held.range, values.wire
         if result.low == result.high and np.all(_entries(table, values) == result.low):
             return self.once(("constant", held.shape, result), lambda: self._constant(source, held))
-
-        def looked_up() -> PlanTensor:
-            if values.dropped:
-                wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
-            elif values.kept and not values.exact:
-                kept, rounded = values.kept, values.held.range
-                wire = self.plan.rounding_lookup(source, result, kept, rounded)
-            else:
-                wire = self.plan.lookup(source, result, kept=values.kept)
-            return PlanTensor(self, wire, held, fixed=values.fixed)
-
-        entries = _entries(table, values).tobytes() if values.fixed else b""
+        if not values.fixed:
+            return self._written(values, held)
+        entries = _entries(table, values).tobytes()
         key = ("lookup", source.number, values.kept, values.dropped, entries)
-        return self.once(key if values.fixed else None, looked_up)
+        return self.once(key, lambda: self._written(values, held))
+
+    def _held(self, of: Held, table: Table, bounds: Bounds) -> Held:
+        """What ``table`` gives; asked for the same twice in a row, it is the same."""
+        last = self._last
+        if last is None or last.of is not of or (last.table, last.bounds) != (table, bounds):
+            last = self._last = _Asked(of, table, bounds, of.looked_up(table, bounds))
+        return last.found
+
+    def _written(self, values: PlanTensor, held: Held) -> PlanTensor:
+        """A table lookup of ``values`` that gives what is ``held``."""
+        source, result = values.wire, held.range
+        if values.dropped:
+            wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
+        elif values.kept and not values.exact:
+            kept, rounded = values.kept, values.held.range
+            wire = self.plan.rounding_lookup(source, result, kept, rounded)
+        else:
+            wire = self.plan.lookup(source, result, kept=values.kept)
+        return PlanTensor(self, wire, held, fixed=values.fixed)
 
     def take(self, values: PlanTensor, rows: Rows) -> PlanTensor:
         return values.moved((rows.count, *values.shape[1:]), lambda v: v[:, rows.numbers])
@@ -244,23 +319,18 @@ class PlanOperators(DirectOperators):
         sources: Sequence[PlanTensor],
         held: Held,
         norm2: float,
+        counts: LinearCounts | None = None,
         *,
-        width: int = 0,
         tensor: int = 0,
-        **counts: Unpack[LinearCounts],
     ) -> PlanTensor:
         """A tensor that linear operations make of others; without any, it costs nothing."""
-        if any(source.kept or source.dropped for source in sources):
-            raise TypeError("a rounding must come right before its lookup")
-        wire = self.plan.linear(
-            [source.wire for source in sources],
-            math.prod(held.shape),
-            held.range,
-            norm2,
-            width=width,
-            tensor=tensor,
-            **counts,
-        )
+        wires = []
+        for source in sources:
+            if source.kept or source.dropped:
+                raise TypeError("a rounding must come right before its lookup")
+            wires.append(source.wire)
+        size = math.prod(held.shape)
+        wire = self.plan.linear(wires, size, held.range, norm2, counts, tensor=tensor)
         return PlanTensor(self, wire, held)
 
     def once(self, key: tuple[Any, ...] | None, make: Callable[[], PlanTensor]) -> PlanTensor:
@@ -271,19 +341,49 @@ class PlanOperators(DirectOperators):
             self._known[key] = make()
         return self._known[key]
 
+    def merged(self, key: tuple[Any, ...] | None, make: Callable[[], PlanTensor]) -> PlanTensor:
+        """What ``make`` gives, made once for each key where equal operations are written once."""
+        return make() if self._widths is None else self.once(key, make)
+
     def _hinted(self, values: PlanTensor, bits: int, *, signed: bool) -> PlanTensor:
-        held = values.held.clipped(*Range.of_bits(bits, signed=signed))
-        source = self.plan.known(values.wire, held.range)
-        return self.linear((PlanTensor(self, source, held),), held, source.norm2, width=bits)
+        def hinted() -> PlanTensor:
+            held = values.held.clipped(*Range.of_bits(bits, signed=signed))
+            source = self.plan.known(values.wire, held.range)
+            wire = self.plan.linear((source,), source.size, held.range, source.norm2, width=bits)
+            return PlanTensor(self, wire, held)
+
+        return self.merged(("hint", values.wire.number, bits), hinted)
 
     def _constant(self, after: Wire, held: Held) -> PlanTensor:
         n = math.prod(held.shape)
-        wire = self.plan.linear((), n, held.range, 1.0, awaits=(after,), clear_addition=n)
+        wire = self.plan.linear((), n, held.range, 1.0, {"clear_addition": n}, awaits=(after,))
         return PlanTensor(self, wire, held, fixed=True)
+
+
+class _Asked(NamedTuple):
+    """What ``table`` gives of some integers."""
+
+    of: Held
+    table: Table
+    bounds: Bounds
+    found: Held
 
 
 def _all_one(parts: Sequence[object]) -> bool:
     return len(parts) > 1 and all(part is parts[0] for part in parts)
+
+
+def _known(weight: Any) -> bool:
+    """Whether weights are integers, and not only as large as stated."""
+    return isinstance(weight, np.ndarray)
+
+
+def _entries_read(table: Table, values: PlanTensor) -> Any:
+    """What ``table`` gives for each integer that a lookup of ``values`` tells from others."""
+    read = Range.of_bits(values.wire.width, signed=values.wire.signed)
+    dropped = values.dropped if values.kept is None else values.wire.width - values.kept
+    every = np.arange(read.low, read.high + 1, 1 << max(0, dropped))
+    return np.rint(table(every.reshape(-1, *(1 for _ in values.shape))))
 
 
 def _entries(table: Table, values: PlanTensor) -> Any:

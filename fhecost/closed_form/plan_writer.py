@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, Unpack
+from dataclasses import dataclass
+from typing import Literal
 
-from fhecost.closed_form.plan import ROUNDING, LinearCounts, LinearWork, Plan, Wire, stages_of
+from fhecost.closed_form.plan import (
+    ROUNDING,
+    LinearCounts,
+    LinearWork,
+    Plan,
+    Wire,
+    blocks_of,
+    stages_of,
+)
 from fhecost.quantization.ranges import Range
 
 NARROWED_UP_TO = 8
@@ -39,13 +48,11 @@ class PlanWriter:
 
     def finished(self, output: Wire) -> Plan:
         """The plan of what ``output``, the circuit's result, needs."""
-        needed: set[int] = set()
-        open_ends = [output.number]
-        while open_ends:
-            index = open_ends.pop()
-            if index not in needed:
-                needed.add(index)
-                open_ends += self._wires[index].sources
+        needed = {output.number}
+        # Each wire comes after its sources.
+        for wire in reversed(self._wires):
+            if wire.number in needed:
+                needed.update(wire.sources)
         # What the compiler drops is left out; what comes after it still waits for what was before.
         stages = stages_of(self._wires, needed)
         if len(needed) == len(self._wires):
@@ -67,6 +74,15 @@ class PlanWriter:
         )
         return Plan(wires, work, stages, wires[new[output.number]])
 
+    def block_widths(self) -> list[int]:
+        """By wire, the width of its block, as far as it is written."""
+        block = blocks_of(self._wires)
+        widest: dict[int, int] = {}
+        for wire in self._wires:
+            number = block[wire.number]
+            widest[number] = max(wire.width, widest.get(number, 0))
+        return [widest[number] for number in block]
+
     def input(self, size: int, values: Range, norm2: float = 1.0) -> Wire:
         """An encrypted input of the circuit, ``size`` integers within ``values``."""
         return self._add("input", (), size, values, norm2=norm2)
@@ -77,11 +93,11 @@ class PlanWriter:
         size: int,
         values: Range,
         norm2: float,
+        counts: LinearCounts | None = None,
         *,
         width: int = 0,
         tensor: int = 0,
         awaits: Sequence[Wire] = (),
-        **counts: Unpack[LinearCounts],
     ) -> Wire:
         """Linear operations on ``sources``, which all join one block.
 
@@ -90,24 +106,23 @@ class PlanWriter:
             size: integers that come out.
             values: their range.
             norm2: their noise, see :class:`Wire`.
+            counts: how many of each linear operation; none, and it costs nothing.
             width: what a hint makes of their width, where it is more than the range needs.
             tensor: the largest tensor besides the result, such as a matrix of weights.
             awaits: what it comes after besides, though nothing of it goes in.
-            counts: how many of each linear operation; none, and it costs nothing.
         """
-        wire = self._add(
+        tensor = max(size, tensor) if counts else 0
+        return self._add(
             "linear",
             sources,
             size,
             values,
             width,
+            counts,
             norm2=norm2,
+            tensor=tensor,
             awaits=awaits,
-            tensor=max(size, tensor) if any(counts.values()) else 0,
         )
-        if wire.tensor:
-            self._count(wire, wire, **counts)
-        return wire
 
     def known(self, wire: Wire, values: Range) -> Wire:
         """``wire``, of which more is known now if it is a sum: it holds ``values``."""
@@ -142,8 +157,10 @@ class PlanWriter:
         differences = (first.range + -second.range).reaching(-1)
         both = (first, second)
         factors = (
-            self.linear(both, n, sums, norm2, encrypted_addition=n),
-            self.linear(both, n, differences, norm2, encrypted_addition=n, encrypted_negation=n),
+            self.linear(both, n, sums, norm2, {"encrypted_addition": n}),
+            self.linear(
+                both, n, differences, norm2, {"encrypted_addition": n, "encrypted_negation": n}
+            ),
         )
         # They read the block's width in any case; their results join the block of the sum of
         # products: no width of their own.
@@ -153,8 +170,7 @@ class PlanWriter:
             size,
             values,
             2.0 * (terms or 1),
-            encrypted_negation=n,
-            encrypted_addition=n if terms is None else 2 * n,
+            {"encrypted_negation": n, "encrypted_addition": n if terms is None else 2 * n},
         )
 
     def rounded(self, source: Wire, dropped: int) -> Wire:
@@ -163,30 +179,28 @@ class PlanWriter:
         bits = self._add(
             "lookup", (source,), n * dropped, Range(0, 0), reads=ROUNDING, shiftable=True
         )
-        wire = self._add(
+        return self._add(
             "linear",
             (source, bits),
             n,
             source.range,
             source.width,
+            {
+                "clear_addition": (2 * dropped + 1) * n,
+                "clear_multiplication": dropped * n,
+                "encrypted_negation": dropped * n,
+                "encrypted_addition": dropped * n,
+            },
             norm2=source.norm2 + dropped,
             tensor=n,
             steps=dropped,
         )
-        self._count(
-            wire,
-            wire,
-            clear_addition=(2 * dropped + 1) * n,
-            clear_multiplication=dropped * n,
-            encrypted_negation=dropped * n,
-            encrypted_addition=dropped * n,
-        )
-        return wire
 
     def nearly_rounded(self, source: Wire) -> Wire:
         """``source`` made ready for lookups that round it as they read it."""
-        n, norm2 = source.size, source.norm2
-        return self.linear((source,), n, source.range, norm2, width=source.width, clear_addition=n)
+        n = source.size
+        counts: LinearCounts = {"clear_addition": n}
+        return self.linear((source,), n, source.range, source.norm2, counts, width=source.width)
 
     def rounding_lookup(self, source: Wire, values: Range, kept: int, rounded: Range) -> Wire:
         """A lookup that reads, nearly, the ``kept`` top bits of ``source``.
@@ -196,9 +210,8 @@ class PlanWriter:
         narrowed_by = max(0, kept - rounded.bits)
         if narrowed_by:
             n, norm2 = source.size, source.norm2 * 4.0**narrowed_by
-            source = self.linear(
-                (source,), n, source.range, norm2, width=source.width, clear_multiplication=n
-            )
+            counts: LinearCounts = {"clear_multiplication": n}
+            source = self.linear((source,), n, source.range, norm2, counts, width=source.width)
         return self._read(
             source, values, kept - narrowed_by, shiftable=True, rounds=True, signed=rounded.low < 0
         )
@@ -219,8 +232,8 @@ class PlanWriter:
             n,
             rounded.reaching(-1) if source.signed else rounded,
             source.norm2,
+            {"clear_addition": n},
             width=source.width + overflows,
-            clear_addition=n,
         )
         if overflows and kept >= CLIPPED_FROM:
             wire = self._clipped(wire, kept)
@@ -231,19 +244,18 @@ class PlanWriter:
         """``source`` less what would make its rounding to ``kept`` bits overflow."""
         n = source.size
         excess = self._read(source, Range(0, 0), max(2, kept - 1), shiftable=True)
-        self._count(source, excess, clear_addition=n)
-        wire = self._add(
+        self._count(source.number, excess.number, {"clear_addition": n})
+        return self._add(
             "linear",
             (source, excess),
             n,
             source.range,
             source.width,
+            {"encrypted_negation": n, "encrypted_addition": n, "clear_multiplication": n},
             norm2=source.norm2 + 1,
-            aligned_by=source.number,
             tensor=n,
+            aligned_by=source.number,
         )
-        self._count(wire, wire, encrypted_negation=n, encrypted_addition=n, clear_multiplication=n)
-        return wire
 
     def _read(
         self,
@@ -269,13 +281,12 @@ class PlanWriter:
             rounds=rounds,
         )
         if source.signed if signed is None else signed:
-            self._count(source, wire, clear_addition=n)
+            self._count(source.number, wire.number, {"clear_addition": n})
         return wire
 
-    def _count(self, wire: Wire, done_for: Wire, **counts: Unpack[LinearCounts]) -> None:
-        if any(counts.values()):
-            times = self._times * self._turns
-            self._work.append(LinearWork(self.stage, wire.number, done_for.number, times, counts))
+    def _count(self, wire: int, done_for: int, counts: LinearCounts) -> None:
+        times = self._times * self._turns
+        self._work.append(LinearWork(self.stage, wire, done_for, times, counts))
 
     def _add(
         self,
@@ -284,6 +295,7 @@ class PlanWriter:
         size: int,
         values: Range,
         width: int = 0,
+        counts: LinearCounts | None = None,
         *,
         norm2: float = 1.0,
         reads: int | None = None,
@@ -294,17 +306,20 @@ class PlanWriter:
         steps: int = 0,
         rounds: bool = False,
     ) -> Wire:
+        """A wire of ``sources``, and the ``counts`` of what is done for it on its own block."""
         number = len(self._wires)
-        origins = tuple([source.number for source in sources])
-        if len(origins) > 1:
-            origins = tuple(dict.fromkeys(origins))
+        if len(sources) == 1:
+            origins: tuple[int, ...] = (sources[0].number,)
+        else:
+            origins = tuple(dict.fromkeys([source.number for source in sources]))
+        bits = values.bits
         wire = Wire(
             number,
             kind,
             self.stage,
             size,
             values,
-            max(width, values.bits),
+            bits if width < bits else width,
             norm2,
             origins,
             reads,
@@ -318,4 +333,21 @@ class PlanWriter:
             rounds,
         )
         self._wires.append(wire)
+        if counts:
+            self._count(number, number, counts)
         return wire
+
+
+@dataclass(slots=True)
+class StageTag:
+    """What is written inside it belongs to the stage ``name``; ``outside`` to another."""
+
+    plan: PlanWriter
+    name: str
+    outside: str = ""
+
+    def __enter__(self) -> None:
+        self.outside, self.plan.stage = self.plan.stage, self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.plan.stage = self.outside

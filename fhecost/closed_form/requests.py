@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from fhecost.circuits.description import Scope, Widths
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.closed_form.circuit import predicted_profile
+from fhecost.closed_form.circuit import PlannedCircuit, predicted_profiles
 from fhecost.closed_form.held import Sampled
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest
-from fhecost.data import data_folder
-from fhecost.errors import FieldError
+from fhecost.errors import FieldError, ImpossibleError
 from fhecost.gpt2.head_circuit import HeadCircuit, HeadRequest, locate, quantize_heads
 from fhecost.gpt2.weights import holds_weights
 from fhecost.heads.parameter_rules import ParameterRules
-from fhecost.models.shape import EMBEDDED, Heads, find_shape, head_numbers
+from fhecost.heads.variants import Variant
+from fhecost.models.gguf_file import is_gguf
+from fhecost.models.kept import folder_at_hand
+from fhecost.models.shape import Heads, find_shape, head_numbers
 from fhecost.progress import Progress, silent
 
 
@@ -30,9 +33,10 @@ def widths_of(model: str, scope: Scope = "head", widths: Widths | None = None) -
     Raises:
         FieldError: calibrated widths are asked for, and there are no weights to calibrate.
     """
-    folder = data_folder("models/embedded") if model == EMBEDDED else Path(model)
+    folder = folder_at_hand(model)
     # Weights that aren't loaded are weights too: the folder is refused by their name.
-    has_weights = folder.is_dir() and any(map(holds_weights, folder.iterdir()))
+    in_folder = folder is not None and any(map(holds_weights, folder.iterdir()))
+    has_weights = in_folder or is_gguf(Path(model))
     if scope == "head" and widths != "stated" and has_weights:
         return "calibrated"
     if widths == "calibrated":
@@ -49,7 +53,7 @@ def shape_request(
     *,
     seq_len: int = 6,
     bits: int = 4,
-    variant: str = "reference",
+    variant: str | Variant = "reference",
     heads: Heads = (0,),
 ) -> ShapeRequest:
     """The request for ``model`` by its shape alone.
@@ -71,7 +75,10 @@ def predict_heads(quantized: HeadCircuit, *, global_p_error: float | None = None
         ImpossibleError: no parameters keep the noise low enough.
     """
     plan, rules = planned_heads(quantized), quantized.heads.rules
-    return predict_planned(quantized, plan, rules, global_p_error=global_p_error)
+    (profile,) = predict_planned(quantized, plan, [rules], global_p_error=global_p_error)
+    if isinstance(profile, ImpossibleError):
+        raise profile
+    return profile
 
 
 def planned_heads(quantized: HeadCircuit) -> Plan:
@@ -82,25 +89,18 @@ def planned_heads(quantized: HeadCircuit) -> Plan:
 def predict_planned(
     quantized: HeadCircuit,
     plan: Plan,
-    rules: ParameterRules,
+    rules: Iterable[ParameterRules],
     *,
     global_p_error: float | None = None,
-) -> CircuitProfile:
-    """The circuit profile of ``plan``, that of ``quantized``, by other ``rules`` than its own.
+) -> list[CircuitProfile | ImpossibleError]:
+    """The circuit profile of ``plan``, that of ``quantized``, by each of some ``rules``.
 
-    Raises:
-        ImpossibleError: no parameters keep the noise low enough.
+    Or that no parameters keep the noise low enough.
     """
     located = quantized.located
     description = located.description.changed(widths="calibrated")
-    return predicted_profile(
-        plan,
-        located.circuit_name,
-        description,
-        rules=rules,
-        solve=True,
-        global_p_error=global_p_error,
-    )
+    planned = [PlannedCircuit(plan, located.circuit_name, description, rules=one) for one in rules]
+    return predicted_profiles(planned, solve=True, global_p_error=global_p_error)
 
 
 def profile_of_weights(

@@ -18,7 +18,7 @@ from fhecost.heads.compact_circuit import CompactHead, Earlier
 from fhecost.heads.layer import state_block, state_layer, state_model
 from fhecost.heads.parameter_rules import USUAL
 from fhecost.heads.stated import StatedHeads, StatedShape
-from fhecost.heads.variants import variant_named
+from fhecost.heads.variants import Variant, variant_named
 from fhecost.models.shape import ModelShape
 from fhecost.quantization import check_bits, largest_integer
 from fhecost.quantization.ranges import Range
@@ -40,7 +40,7 @@ class ShapeRequest:
 
     Scopes: ``head`` is ``heads`` heads of a variant as they compile; ``block`` all heads of a layer
     side by side with their output projection; ``layer`` a decoder layer, ``model`` all of them with
-    the last LayerNorm and the logits of the last token. ``token`` is one more token of a text of
+    the last norm and the logits of the last token. ``token`` is one more token of a text of
     ``seq_len`` computed from scratch (the same work as ``model``), ``cached-token`` with the keys
     and values of the tokens before it, and their squares, kept encrypted: they are inputs.
     """
@@ -49,14 +49,23 @@ class ShapeRequest:
     scope: Scope = "head"
     seq_len: int = 6
     bits: int = 4
-    variant: str = "reference"
+    variant: str | Variant = "reference"
     heads: int = 1
 
     @property
     def stated(self) -> StatedShape:
         """What its heads are stated for: those asked for, or all of a layer."""
         heads = self.heads if self.scope == "head" else self.shape.heads
-        return StatedShape(self.shape.width, self.shape.dimension, heads, self.seq_len, self.bits)
+        return StatedShape(
+            width=self.shape.width,
+            dimension=self.shape.dimension,
+            heads=heads,
+            seq_len=self.seq_len,
+            n_bits=self.bits,
+            family=self.shape.family,
+            of_layer=self.shape.heads,
+            kv_heads=self.shape.kv_heads,
+        )
 
 
 def profile_of_shape(
@@ -109,7 +118,7 @@ def stated_heads(request: ShapeRequest) -> StatedHeads:
         variant = variant_named(request.variant)
         if variant.state is None:
             why = "has no stated widths: it takes a model whose weights are at hand"
-            raise FieldError("variant", why, request.variant)
+            raise FieldError("variant", why, variant.name)
         return variant.state(stated, lambda heads: _widths_read(stated, heads))
     if scope == "block":
         return state_block(stated)
@@ -181,5 +190,10 @@ def check_request(request: ShapeRequest) -> None:
         raise FieldError("seq_len", f"{shape.name} takes 1 to {shape.context}", request.seq_len)
     if not 1 <= request.heads <= shape.heads:
         raise FieldError("heads", f"{shape.name} has {shape.heads} a layer")
-    if shape.kv_heads != shape.heads or shape.heads * shape.dimension != shape.width:
-        raise FieldError("model", "its heads don't divide its width, keys and values alike")
+    if shape.heads % shape.kv_heads:
+        raise FieldError("model", f"its {shape.heads} heads can't share {shape.kv_heads} keys")
+    if shape.window is not None and request.seq_len > shape.window:
+        why = (
+            f"beyond the sliding window of {shape.name}, {shape.window} tokens, which isn't counted"
+        )
+        raise FieldError("seq_len", why, request.seq_len)

@@ -94,14 +94,31 @@ class Kinds(NamedTuple):
     switch: IntArray
 
 
+class Between(NamedTuple):
+    """Conversions from the key of one ring to that of another, flattened (rings * rings * choices).
+
+    ``variance`` and ``cost`` are those of a ciphertext; between equal rings there is nothing to do.
+    The pair of rings (own, to) is number own * rings + to in ``least`` and ``least_cost``, the
+    least that its conversions have of each. Its choices are as many places ``ahead`` of those that
+    ``to`` has among the :class:`Decompositions` of conversions.
+    """
+
+    least: FloatArray
+    least_cost: FloatArray
+    variance: FloatArray
+    cost: FloatArray
+    ahead: IntArray
+
+
 @dataclass(frozen=True, eq=False)
 class SearchSpace:
     """All choices. Rings (rings,) in the order of the search; LWE dimensions from ``LEAST_N`` on.
 
     ``fresh`` (rings,) is the variance of a fresh ciphertext, ``modulus_switch`` (rings, dimensions)
     that of a modulus switch; ``bootstraps`` have a row a ring, ``key_switches`` one an LWE
-    dimension, ``conversions`` one a ring. ``rings`` and ``levels`` (candidates,) are rings and
-    choices of their ``bootstraps`` that no others beat in all that counts.
+    dimension, ``conversions`` one a ring, and what these come to is ``between`` two. ``rings`` and
+    ``levels`` (candidates,) are rings and choices of their ``bootstraps`` that no others beat in
+    all that counts.
     """
 
     k: IntArray
@@ -113,6 +130,7 @@ class SearchSpace:
     bootstraps: Decompositions
     key_switches: Decompositions
     conversions: Decompositions
+    between: Between
     rings: IntArray
     levels: IntArray
 
@@ -157,6 +175,7 @@ def search_space(security: int = 128, restriction: Restriction = UNRESTRICTED) -
         constant=((k + 1) * transform).astype(float),
         bias=np.zeros(len(k)),
     )
+    conversions = _key_switches(k * size, security)
     candidates = _undominated(k, size, fresh, bootstraps, np.isfinite(bootstraps.cost))
     return SearchSpace(
         k=k,
@@ -167,9 +186,39 @@ def search_space(security: int = 128, restriction: Restriction = UNRESTRICTED) -
         modulus_switch=modulus_switch_variance(lwe.astype(float), size[:, None].astype(float)),
         bootstraps=bootstraps,
         key_switches=_key_switches(lwe, security),
-        conversions=_key_switches(k * size, security),
+        conversions=conversions,
+        between=_between(k * size, conversions),
         rings=candidates[0],
         levels=candidates[1],
+    )
+
+
+@cache
+def common_space(
+    security: int, restrictions: tuple[Restriction, ...]
+) -> tuple[SearchSpace, tuple[BoolArray, ...]]:
+    """One space for circuits of several ``restrictions``, and which of its kinds each leaves."""
+    whole = search_space(security)
+    left = np.zeros((len(restrictions), *whole.bootstraps.cost.shape), dtype=bool)
+    for of, restriction in zip(left, restrictions, strict=True):
+        space = search_space(security, restriction)
+        of[space.rings, space.levels] = True
+    rings, levels = left.any(axis=0).nonzero()
+    return replace(whole, rings=rings, levels=levels), tuple(left[:, rings, levels])
+
+
+def _between(dimension: IntArray, table: Decompositions) -> Between:
+    """What conversions between rings of such ``dimension`` cost and add, by the ``table``."""
+    count, differs = len(dimension), ~np.eye(len(dimension), dtype=bool)
+    scale = differs * dimension[:, None]
+    cost = dimension[:, None, None] * table.cost + table.bias[:, None]
+    own, _ = np.indices(differs.shape)
+    return Between(
+        least=(scale * table.lowest).ravel(),
+        least_cost=(scale * table.slope + differs * table.bias).ravel(),
+        variance=(scale[:, :, None] * table.noise).ravel(),
+        cost=np.where(differs[:, :, None], cost, 0.0).ravel(),
+        ahead=(own * count * table.levels.shape[1]).ravel(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,8 +12,7 @@ import numpy as np
 
 from fhecost.closed_form.noise import allowed_variance
 from fhecost.closed_form.noise_constraints import OUTPUT, CircuitNeeds, Indices
-from fhecost.closed_form.search_space import SearchSpace
-from fhecost.quantization import FloatArray, IntArray
+from fhecost.closed_form.search_space import BoolArray
 
 
 class Choice(NamedTuple):
@@ -38,7 +38,7 @@ class Switch(NamedTuple):
     rings: Indices = (0, 0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Choices:
     """What is chosen for partitions and pairs of them, and what all lookups cost then."""
 
@@ -49,90 +49,59 @@ class Choices:
     complete: bool = False
 
 
-class Group(NamedTuple):
-    """Key switches from one partition's key: its ``rows`` of constraints, its ``pairs``.
+class Step(NamedTuple):
+    """A step of a search: a better choice for ``partition`` than what is chosen ``now``.
 
-    ``starts`` are the first row of each pair, from the group's first on.
+    All lookups have to cost less than ``most``.
     """
 
-    source: int
-    rows: slice
-    pairs: slice
-    starts: IntArray
-
-
-class Converted(NamedTuple):
-    """Constraints into which the conversions ``columns`` go, one after the other.
-
-    ``rows`` are the constraints, the last of all being the circuit's result, and ``into`` how much
-    of a conversion's noise is in each, (rows, 1); each conversion has its first at ``starts``.
-    """
-
-    columns: list[int]
-    rows: IntArray
-    into: FloatArray
-    starts: IntArray
+    circuit: SearchedCircuit
+    now: Choices
+    partition: int
+    most: float
 
 
 class SearchedCircuit:
     """A circuit's needs as arrays, for one error a lookup (``kappa`` deviations).
 
-    ``pairs`` are those of key switches, sorted, with a ``bound`` of the variance each; they have
-    ``row_count`` constraints, those of a pair beginning at its ``starts``. ``coefficients``
-    (constraints, 2 P + conversions) say how much of each noise is in them, the circuit's result
-    coming last: of bootstraps, inputs and conversions. ``into`` are the conversions' of the
-    former, ``output_into`` of the latter. ``optimized`` are by partition the conversions that are
-    chosen with it, by where they lead to, and ``converted`` is what limits these.
+    ``pairs`` are those of key switches, sorted; the circuit's result comes behind them as if it
+    were one more. Each has one of ``bounds`` of the variance and one or more constraints: the first
+    of each in their order, then all others, with their ``row_pairs``. ``of_bootstraps``
+    (constraints, P), ``of_inputs`` (constraints, P) and ``into`` (constraints, conversions) say how
+    much of each noise is in them. ``optimized`` are by partition the conversions that are chosen
+    with it, by where they lead to. Of the :class:`Kinds` of bootstraps in the search space, those
+    are allowed that are so in ``kinds`` (kinds,).
     """
 
-    def __init__(self, needs: CircuitNeeds, space: SearchSpace, kappa: float) -> None:
-        self.space, self.count = space, len(needs.bootstraps)
-        self.times = np.array(needs.bootstraps, dtype=float)
+    def __init__(self, needs: CircuitNeeds, kappa: float, kinds: BoolArray) -> None:
+        self.kinds = kinds
+        self.count = len(needs.bootstraps)
+        self.times = needs.bootstraps
         (self.output,) = (one for one in needs.constraints if one.reader == OUTPUT)
-        self.output_bound = allowed_variance(self.output.precision, kappa)
         read = [one for one in needs.constraints if one.reader != OUTPUT]
         read.sort(key=lambda one: (one.source, one.reader))
         self.pairs = [(one.source, one.reader) for one in read]
-        self.sources, self.readers = np.array(self.pairs).T
-        self.pair_times = np.array([needs.key_switches[pair] for pair in self.pairs], dtype=float)
-        self.bounds = np.array([allowed_variance(one.precision, kappa) for one in read])
-        sizes = [len(one.tightest) for one in read]
-        ends = np.cumsum([0, *sizes])
-        self.starts = ends[:-1]
-        noise = np.concatenate([one.tightest for one in read])
-        self.row_count = len(noise)
-        self.row_pairs = np.repeat(np.arange(len(read)), sizes)
+        self.pair_times = [needs.key_switches[pair] for pair in self.pairs]
+        every = [*read, self.output]
+        self.bounds = [allowed_variance(one.precision, kappa) for one in every]
+        others = [(pair, row) for pair, one in enumerate(every) for row in one.tightest[1:]]
+        noise = np.array([*(one.tightest[0] for one in every), *(row for _, row in others)])
+        self.row_pairs = np.array([*range(len(every)), *(pair for pair, _ in others)])
         self.conversions = list(needs.conversions)
-        self.conversion_times = np.array(list(needs.conversions.values()), dtype=float)
-        self.from_to = np.array(self.conversions, dtype=int).reshape(-1, 2).T
-        own, target = 2 * self.count + self.from_to[0], self.from_to[1]
-        led_to = self.sources[self.row_pairs][:, None] == target
-        self.into = np.where(led_to, noise[:, own], 0.0)
-        output = self.output.tightest[:, own].max(axis=0)
-        self.output_into = np.where(self.output.source == target, output, 0.0)
-        output_into = np.broadcast_to(self.output_into, (len(self.output.tightest), len(own)))
-        self.coefficients = np.concatenate(
-            [
-                np.concatenate([noise, self.output.tightest])[:, : 2 * self.count],
-                np.concatenate([self.into, output_into]),
-            ],
-            axis=1,
-        )
-        self.groups = []
-        for source in range(self.count):
-            first, end = np.searchsorted(self.sources, (source, source + 1)).tolist()
-            rows = slice(int(ends[first]), int(ends[end]))
-            starts = self.starts[first:end] - rows.start
-            self.groups.append(Group(source, rows, slice(first, end), starts))
+        self.conversion_times = list(needs.conversions.values())
+        own, target = np.array(self.conversions, dtype=int).reshape(-1, 2).T
+        source = np.array([one.source for one in every])[self.row_pairs]
+        self.of_bootstraps = noise[:, : self.count]
+        self.of_inputs = noise[:, self.count : 2 * self.count]
+        self.into = np.where(source[:, None] == target, noise[:, 2 * self.count + own], 0.0)
+        result = self.row_pairs == len(read)
+        self.into[result] = self.into[result].max(axis=0)
         self.optimized = [self._optimized_conversions(one) for one in range(self.count)]
-        self.converted = [self._converted(list(one.values())) for one in self.optimized]
 
-    def worst(self, noise: FloatArray) -> FloatArray:
-        """By pair, the largest ``noise`` of its constraints, (..., constraints, candidates)."""
-        if self.row_count == len(self.pairs):
-            return noise
-        worst: FloatArray = np.maximum.reduceat(noise, self.starts, axis=-2)
-        return worst
+    def pairs_of(self, source: int) -> slice:
+        """The pairs of key switches from the key of ``source``."""
+        sources = [one for one, _ in self.pairs]
+        return slice(bisect_left(sources, source), bisect_right(sources, source))
 
     def _optimized_conversions(self, partition: int) -> dict[int, int]:
         """By partition that is converted to, which conversion is chosen with ``partition``."""
@@ -150,10 +119,3 @@ class SearchedCircuit:
                 continue
             chosen[target] = self.conversions.index((own, target))
         return chosen
-
-    def _converted(self, columns: list[int]) -> Converted:
-        """What limits the conversions ``columns``."""
-        into = np.concatenate([self.into, self.output_into[None]])[:, columns].T
-        which, rows = np.nonzero(into)
-        starts = np.searchsorted(which, np.arange(len(columns)))
-        return Converted(columns, rows, into[which, rows, None], starts)

@@ -62,13 +62,13 @@ class SolvedTable:
         for row in rows:
             for pair, decomposition in row.conversions.items():
                 self._conversions.setdefault(pair, decomposition)
-        # One row a circuit.
+        # Noise, what results grow to, share: one row each.
         self._needs: dict[int, FloatArray] = {
-            precision: np.array([_columns(row.needs[precision]) for row in members])
+            precision: np.array([row.needs[precision] for row in members]).T.copy()
             for precision, members in of_precision.items()
         }
         self._most = {
-            precision: tuple(map(float, known.max(axis=0)))
+            precision: tuple(map(float, known.max(axis=1)))
             for precision, known in self._needs.items()
         }
 
@@ -113,9 +113,9 @@ class SolvedTable:
                 f"no parameter set for lookups that read {what}: Concrete's widest here read "
                 f"{widest}; use fewer bits or a variant that rounds"
             )
-        over = known[:, :2] - (need.noise, need.passed_on)
-        distance = np.maximum(over, -3 * over).sum(axis=1)
-        distance += 0.25 * np.abs(known[:, 2] - need.share)
+        noise, passed_on = known[0] - need.noise, known[1] - need.passed_on
+        distance = np.maximum(noise, -3.0 * noise) + np.maximum(passed_on, -3.0 * passed_on)
+        distance += 0.25 * np.abs(known[2] - need.share)
         return self._of_precision[precision][int(distance.argmin())]
 
     def beyond(self, precision: int, need: Need) -> float:
@@ -157,11 +157,6 @@ class _SamePrecisions:
         return distances
 
 
-def _columns(need: Need) -> tuple[float, float, float]:
-    """Noise, what results grow to, share."""
-    return need.noise, need.passed_on, need.share
-
-
 _NEED_WEIGHTS = (1.0, 1.0, 0.25)
 _LOOKUPS_WEIGHT = 0.1
 
@@ -169,7 +164,7 @@ _LOOKUPS_WEIGHT = 0.1
 def _circuit_columns(
     needs: Mapping[int, Need], precisions: Sequence[int], lookups: int
 ) -> tuple[float, ...]:
-    by_precision = (column for p in precisions for column in _columns(needs[p]))
+    by_precision = (column for p in precisions for column in needs[p])
     return (*by_precision, math.log2(lookups))
 
 

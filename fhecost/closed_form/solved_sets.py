@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.closed_form.noise_constraints import Indices, circuit_needs
-from fhecost.closed_form.optimizer import Solution, solve, solve_globally
+from fhecost.closed_form.optimizer import Problem, Solution, solve_all, solve_globally
 from fhecost.closed_form.parameter_sets import ParameterSets
 from fhecost.closed_form.partitions import Partitions
 from fhecost.closed_form.plan import Plan
 from fhecost.closed_form.search_space import Decompositions, search_space
 from fhecost.closed_form.search_state import Choice, Switch
+from fhecost.errors import ImpossibleError
 from fhecost.heads.parameter_rules import UNRESTRICTED, Restriction
 
 
@@ -21,6 +23,19 @@ class SolvedSets(NamedTuple):
     parameters: ParameterSets
     p_error: float
     global_p_error: float
+
+
+class Wanted(NamedTuple):
+    """A circuit, its partitions, and what is asked of their sets.
+
+    That is how often a lookup may err, or how often any of the circuit may, and what they may be.
+    """
+
+    plan: Plan
+    partitions: Partitions
+    p_error: float | None = None
+    global_p_error: float | None = None
+    restriction: Restriction = UNRESTRICTED
 
 
 def solved_sets(
@@ -43,15 +58,42 @@ def solved_sets(
     Raises:
         ImpossibleError: no parameters keep the noise that low.
     """
-    needs = circuit_needs(plan, partitions)
-    if p_error is not None:
-        solution = solve(needs, p_error, restriction)
-    elif global_p_error is not None:
-        solution, _ = solve_globally(needs, global_p_error, restriction)
-    else:
-        raise TypeError("solved_sets needs p_error or global_p_error")
-    parameters = _parameter_sets(partitions, solution)
-    return SolvedSets(parameters, solution.p_error, solution.global_p_error)
+    wanted = Wanted(plan, partitions, p_error, global_p_error, restriction)
+    (solved,) = all_solved_sets([wanted])
+    if isinstance(solved, ImpossibleError):
+        raise solved
+    return solved
+
+
+def all_solved_sets(wanted: Sequence[Wanted]) -> list[SolvedSets | ImpossibleError]:
+    """The parameter sets that Concrete would give several circuits, or why there are none.
+
+    Those for an error a lookup are searched side by side, which takes a fraction of the time.
+    """
+    needs = [circuit_needs(one.plan, one.partitions) for one in wanted]
+    problems = [
+        Problem(of_one, one.p_error, one.restriction)
+        for one, of_one in zip(wanted, needs, strict=True)
+        if one.p_error is not None
+    ]
+    of_lookups = iter(solve_all(problems))
+    solved: list[SolvedSets | ImpossibleError] = []
+    for one, of_one in zip(wanted, needs, strict=True):
+        if one.p_error is not None:
+            solution = next(of_lookups)
+        elif one.global_p_error is not None:
+            try:
+                solution, _ = solve_globally(of_one, one.global_p_error, one.restriction)
+            except ImpossibleError as error:
+                solution = error
+        else:
+            raise TypeError("sets are solved for p_error or global_p_error")
+        if isinstance(solution, ImpossibleError):
+            solved.append(solution)
+        else:
+            parameters = _parameter_sets(one.partitions, solution)
+            solved.append(SolvedSets(parameters, solution.p_error, solution.global_p_error))
+    return solved
 
 
 def _parameter_sets(partitions: Partitions, solution: Solution) -> ParameterSets:

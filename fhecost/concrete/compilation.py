@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fhecost.concrete.compile_memory import warn_of_memory
 from fhecost.concrete.folders import own_folders
 from fhecost.concrete.operators import TracedOperators
 from fhecost.concrete.trial import survives
@@ -17,6 +18,10 @@ from fhecost.quantization import IntArray
 GLOBAL_P_ERROR = 1e-5
 """Probability that any lookup of a circuit goes wrong: Concrete's default for a configuration, and
 what the published example compiles with. Without a configuration Concrete takes 1e-5 a lookup."""
+
+COMPILATION_BYTES = 1.5e9
+"""Memory of a process that compiles heads, with torch and a small model in it: twice the 0.62 to
+0.73 GB that heads of 6 to 24 tokens were seen to take, since others may be larger."""
 
 _NO_PARAMETERS = "Concrete finds no parameters with {}"
 
@@ -87,10 +92,6 @@ def _compiled(
     simulation_only: bool,
 ) -> Any:
     fhe = import_concrete()
-
-    def circuit(values: Any) -> Any:
-        return run(values, TracedOperators(fhe))
-
     # By default a failed compilation leaves a folder of artifacts where the user happens to be.
     configuration = fhe.Configuration(
         p_error=rules.p_error,
@@ -104,7 +105,8 @@ def _compiled(
         dump_artifacts_on_unexpected_failures=False,
     )
     try:
-        compiler = fhe.Compiler(circuit, {"values": "encrypted"})
+        warn_of_memory(_traceable(run), inputset[0])
+        compiler = fhe.Compiler(_traceable(run), {"values": "encrypted"})
         return compiler.compile(inputset, configuration=configuration)
     except RuntimeError as error:
         if "NoParametersFound" in str(error):
@@ -112,9 +114,21 @@ def _compiled(
                 "Concrete finds no parameters: some lookup is too wide; use fewer bits"
             ) from error
         raise ImpossibleError(f"Concrete can't compile the circuit: {_reason(error)}") from error
+    except MemoryError as error:
+        raise ImpossibleError("compiling the circuit takes more memory than there is") from error
     except (IndexError, AssertionError) as error:
         # What Concrete's own code stumbles over, such as a rounding of what is always zero.
         raise ImpossibleError(f"Concrete can't compile the circuit: {error!r}") from error
+
+
+def _traceable(run: Callable[[Any, Operators], Any]) -> Callable[[Any], Any]:
+    """``run`` as a function of its input alone."""
+    fhe = import_concrete()
+
+    def circuit(values: Any) -> Any:
+        return run(values, TracedOperators(fhe))
+
+    return circuit
 
 
 def _range_restriction(restriction: Restriction) -> Any:

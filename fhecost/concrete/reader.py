@@ -16,6 +16,7 @@ from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes, stage_units
 from fhecost.concrete.dataflow import Operation, read_operations
 from fhecost.concrete.given import as_circuit
+from fhecost.concrete.inputs import input_bytes
 from fhecost.concrete.stages import place_names, read_stages
 from fhecost.concrete.statistics import counts_by_location, read_keys
 from fhecost.errors import ImpossibleError
@@ -55,8 +56,9 @@ def profile_circuit(
     keys = read_keys(server)
     fused = server._configuration.enable_tlu_fusing
     operations = read_operations(module, function, fuse_lookups=fused)
-    counted = counts_by_location(server, function, keys, operations)
-    stages = read_stages(operations, counted, place_names(circuit.graph), _loops_of(circuit))
+    place_of = place_names(circuit.graph)
+    counted = counts_by_location(server, function, keys, operations, place_of)
+    stages = read_stages(operations, counted, place_of, _loops_of(circuit))
     if not stages:
         raise ImpossibleError(
             f"circuit {name!r} has no operation on encrypted data: no cost to model"
@@ -73,7 +75,7 @@ def profile_circuit(
         stages=tuple(stages),
         bsk_bytes=sum(map(bootstrap_key_bytes, keys.bootstrap)),
         ksk_bytes=sum(map(key_switch_key_bytes, keys.key_switch)),
-        input_bytes=circuit.size_of_inputs,
+        input_bytes=input_bytes(circuit, server, function),
         output_bytes=circuit.size_of_outputs,
         # A lookup of what the compiler unfolds can read more bits than any node of the graph has.
         max_bit_width=max(circuit.graph.maximum_integer_bit_width(), *looked_up, 1),

@@ -79,6 +79,7 @@ def read_stages(
         costs[place_of(location)].add(counts)
     places = [place_of(operation.location) for operation in operations]
     groups, edges, order = _group(operations, places, set(costs))
+    taken = set(costs)
     stages: list[Stage] = []
     waits_for: dict[int, tuple[str, ...]] = {}
     for group in order:
@@ -95,7 +96,7 @@ def read_stages(
         for name in names:
             counts.add(costs.pop(name))
         stage = counts.stage(
-            "+".join(names),
+            _joined(names, taken),
             steps=_depth(operations, groups[group]) if counts.pbs else 1,
             largest_tensor=max(operation.elements for operation in members),
             predecessors=predecessors,
@@ -108,6 +109,17 @@ def read_stages(
         last = tuple(stage.name for stage in stages)
         stages.append(counts.stage(name, steps=1, largest_tensor=1, predecessors=last))
     return stages
+
+
+def _joined(names: Sequence[str], taken: set[str]) -> str:
+    """The name of a stage of several places, which isn't ``taken`` by a tag with a plus in it."""
+    if len(names) == 1:
+        return names[0]
+    bond = "+"
+    while bond.join(names) in taken:
+        bond = f" {bond} "
+    taken.add(bond.join(names))
+    return bond.join(names)
 
 
 def _group(

@@ -8,12 +8,12 @@ concrete-python 2.11.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fhecost.circuits.profile import KeySwitchParameters, LinearOperation, PbsParameters
-from fhecost.circuits.stage_counts import StageCounts
+from fhecost.circuits.stage_counts import StageCounts, count_up
 from fhecost.concrete.dataflow import Operation
 from fhecost.errors import ImpossibleError
 
@@ -76,9 +76,15 @@ def read_keys(server: Any) -> Keys:
 
 
 def counts_by_location(
-    server: Any, function: str, keys: Keys, operations: Sequence[Operation]
+    server: Any,
+    function: str,
+    keys: Keys,
+    operations: Sequence[Operation],
+    place_of: Callable[[str], str],
 ) -> dict[str, StageCounts]:
     """Concrete's own operation counts, by location, in the order of the program.
+
+    ``place_of`` gives the name of a location's stage, for what is said of it.
 
     Raises:
         ImpossibleError: an operation has no cost here (WoP-PBS), or the lookups of some location
@@ -90,33 +96,40 @@ def counts_by_location(
     for statistic, location in _located(feedback.statistics, operations):
         operation = statistic.operation.name
         if operation not in ("PBS", "KEY_SWITCH", *_LINEAR):
+            widths = (one.bit_width or 0 for one in operations if one.location == location)
             raise ImpossibleError(
-                f"the circuit's operation {operation} at {location} has no cost model here; "
-                "narrower lookups (fewer bits) need no such operation"
+                f"the circuit's operation {operation}, of stage {place_of(location)!r} with "
+                f"lookups of {max(widths, default=0)} bits, has no cost model here; narrower "
+                "lookups (fewer bits) need no such operation"
             )
         ((_, key_index),) = statistic.keys
         counts = counted[location]
         if operation == "PBS":
-            counts.pbs[keys.bootstrap[key_index]] += statistic.count
+            count_up(counts.pbs, keys.bootstrap[key_index], statistic.count)
         elif operation == "KEY_SWITCH":
-            counts.key_switches[keys.key_switch[key_index]] += statistic.count
+            count_up(counts.key_switches, keys.key_switch[key_index], statistic.count)
         else:
-            counts.linear[_LINEAR[operation], keys.secret[key_index]] += statistic.count
-    _check_lookups(counted, operations)
+            linear = _LINEAR[operation], keys.secret[key_index]
+            count_up(counts.linear, linear, statistic.count)
+    _check_lookups(counted, operations, place_of)
     return dict(counted)
 
 
-def _check_lookups(counted: Mapping[str, StageCounts], operations: Sequence[Operation]) -> None:
+def _check_lookups(
+    counted: Mapping[str, StageCounts],
+    operations: Sequence[Operation],
+    place_of: Callable[[str], str],
+) -> None:
     """Two readings of one circuit: a difference means that its dataflow was read wrongly."""
     lookups: dict[str, int] = defaultdict(int)
     for operation in operations:
         lookups[operation.location] += operation.lookups
     for location in dict.fromkeys([*counted, *lookups]):
-        found = counted[location].pbs.total() if location in counted else 0
+        found = counted[location].pbs_count if location in counted else 0
         if found != lookups[location]:
             raise ImpossibleError(
-                f"at {location} Concrete counts {found} PBS, its MLIR shows {lookups[location]}: "
-                "what waits for what is unknown, no profile without it"
+                f"in stage {place_of(location)!r} Concrete counts {found} PBS, its MLIR shows "
+                f"{lookups[location]}: what waits for what is unknown, no profile without it"
             )
 
 

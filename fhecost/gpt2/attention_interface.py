@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fhecost.errors import UsageError
+from fhecost.gpt2.layout import layout_of
 from fhecost.quantization import FloatArray
 
 NAME = "fhecost"
@@ -28,25 +29,29 @@ The hidden states are normalized, and those of real tokens only, in their order.
 def install(
     model: Any, layer: int, heads: tuple[int, ...], replace: Replace, *, projected: bool = False
 ) -> None:
-    """Make ``heads`` of ``layer`` of a ``GPT2LMHeadModel`` go through ``replace``.
+    """Make ``heads`` of ``layer`` of a causal language model go through ``replace``.
 
     With ``projected``, ``replace`` returns what the layer's output projection would, (1, L, E).
 
     Raises:
         UsageError: heads of the layer are replaced already.
     """
-    attention = model.transformer.h[layer].attn
+    layout = layout_of(model)
+    attention = layout.attentions_in(model)[layer]
     if hasattr(attention, _REPLACEMENT):
         raise UsageError(f"layer {layer} of this model has quantized heads already")
     _register()
     others = _replacements(model)
     implementation = others[0][2] if others else model.config._attn_implementation
     state = _Replacement(heads, replace, projected)
-    # The QKV projection is the one place that sees what reaches the attention.
+    # The projection of queries is the one place that sees what reaches the attention.
+    entering, projection = (
+        getattr(attention, name) for name in (layout.entering, layout.projection)
+    )
     hooks = [
-        model.transformer.register_forward_pre_hook(_check_length, with_kwargs=True),
-        attention.c_attn.register_forward_pre_hook(lambda _module, inputs: state.keep(inputs[0])),
-        attention.c_proj.register_forward_hook(
+        layout.decoder_in(model).register_forward_pre_hook(_check_length, with_kwargs=True),
+        entering.register_forward_pre_hook(lambda _module, inputs: state.keep(inputs[0])),
+        projection.register_forward_hook(
             lambda _module, _inputs, output: state.put_projected(output)
         ),
     ]
@@ -57,7 +62,7 @@ def install(
 
 def remove(model: Any, layer: int) -> None:
     """Undo :func:`install`: the layer is in floating point again. Done twice, it does nothing."""
-    attention = model.transformer.h[layer].attn
+    attention = layout_of(model).attentions_in(model)[layer]
     if not hasattr(attention, _REPLACEMENT):
         return
     _, hooks, implementation = getattr(attention, _REPLACEMENT)
@@ -85,9 +90,9 @@ def floating_point(model: Any) -> Iterator[None]:
 def _replacements(model: Any) -> list[tuple[_Replacement, list[Any], str]]:
     """What :func:`install` keeps of each layer of ``model``: state, hooks, implementation."""
     return [
-        getattr(block.attn, _REPLACEMENT)
-        for block in model.transformer.h
-        if hasattr(block.attn, _REPLACEMENT)
+        getattr(attention, _REPLACEMENT)
+        for attention in layout_of(model).attentions_in(model)
+        if hasattr(attention, _REPLACEMENT)
     ]
 
 
@@ -95,10 +100,10 @@ def _check_length(module: Any, inputs: Any, options: Any) -> None:
     given = inputs[0] if inputs else options.get("input_ids")
     if given is None:
         given = options["inputs_embeds"][..., 0]
-    if given.shape[-1] > module.config.n_positions:
+    context = module.config.max_position_embeddings
+    if given.shape[-1] > context:
         raise UsageError(
-            f"the sentence has {given.shape[-1]} tokens, more than the model's context of "
-            f"{module.config.n_positions}"
+            f"the sentence has {given.shape[-1]} tokens, more than the model's context of {context}"
         )
 
 
@@ -149,20 +154,42 @@ def _attention(
     found = getattr(module, _REPLACEMENT, None)
     if found is None or not found[0].active:
         return output, weights
-    return _with_replaced_heads(found[0], output, query, key, attention_mask), None
+    _check_whole(query, key)
+    found[0].real = _real_tokens(attention_mask, query)
+    if module.config.model_type != "gpt2":
+        _check_positions(found[0].real, options.get("position_ids"))
+    return _with_replaced_heads(found[0], output), None
 
 
-def _with_replaced_heads(
-    state: _Replacement, output: Any, query: Any, key: Any, attention_mask: Any
-) -> Any:
-    import torch
-
+def _check_whole(query: Any, key: Any) -> None:
     if key.shape[2] != query.shape[2]:
         raise UsageError(
             "quantized heads see whole sentences: run the model with use_cache=False, and without "
             "past_key_values"
         )
-    state.real = _real_tokens(attention_mask, query)
+
+
+def _check_positions(real: Any, positions: Any) -> None:
+    """Refuse real tokens, shape (B, L), that don't follow each other one by one.
+
+    GPT-2 has put positions into its hidden states by then; heads that turn count their tokens.
+    """
+    import torch
+
+    batch, length = real.shape
+    if positions is None:
+        positions = torch.arange(length)[None]
+    for row, places in zip(real, positions.expand(batch, length), strict=True):
+        if (places[row].diff() != 1).any():
+            raise UsageError(
+                "quantized heads with rotary positions take the tokens of a sentence one after the "
+                "other: padding goes before or behind them, and position_ids count by one"
+            )
+
+
+def _with_replaced_heads(state: _Replacement, output: Any) -> Any:
+    import torch
+
     if state.projected:
         return output
     output = output.clone()

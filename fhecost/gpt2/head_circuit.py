@@ -42,7 +42,8 @@ _USUAL_HEADS = 4
 class HeadRequest:
     """Quantized heads of one layer of a GPT-2-shaped model on a sentence.
 
-    ``heads`` are numbers from 0, or ``all``; ``text`` is a sentence of fhecost's own when None.
+    ``heads`` are numbers from 0, or ``all``; ``text`` is a sentence of fhecost's own when None;
+    ``variant`` is one, its name, or a file of settings.
     """
 
     model: str = EMBEDDED
@@ -51,7 +52,7 @@ class HeadRequest:
     heads: Heads = (0,)
     seq_len: int = 6
     bits: int = 4
-    variant: str = "fast"
+    variant: str | Variant = "fast"
 
 
 def expected_seconds(request: HeadRequest) -> float:
@@ -216,6 +217,24 @@ class FloatHeads:
             model.hidden_states([_tokens(model, located)], request.layer)[0],
         )
 
+    @classmethod
+    def at(cls, located: LocatedHeads, progress: Progress = silent) -> FloatHeads:
+        """The heads that ``located`` names; those asked for last are known, however quantized.
+
+        Raises:
+            UsageError: the model can't be loaded, or the text is too short.
+        """
+        request = located.request
+        place = (located.folder, fingerprint(located.folder), request.layer, located.numbers)
+        asked = (*place, request.seq_len, request.text)
+        if asked not in _KNOWN:
+            model = load_gpt2(located.folder)
+            progress("calibrating the heads")
+            made = cls.of(located, model)
+            _KNOWN.clear()
+            _KNOWN[asked] = made
+        return _KNOWN[asked]
+
     def quantized(self, located: LocatedHeads) -> HeadCircuit:
         """These heads quantized as ``located`` says, with scales that calibration gives.
 
@@ -227,6 +246,10 @@ class FloatHeads:
         return HeadCircuit(located, heads, tuple(map(heads.quantize_input, seen)))
 
 
+_KNOWN: dict[tuple[Any, ...], FloatHeads] = {}
+"""The heads that were asked for last: an estimate asks for them quantized in several ways."""
+
+
 def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadCircuit:
     """Load the model and quantize its heads.
 
@@ -235,9 +258,7 @@ def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadCi
         ImpossibleError: nothing is left of a head at this width.
     """
     progress("loading the model")
-    model = load_gpt2(located.folder)
-    progress("calibrating the heads")
-    return FloatHeads.of(located, model).quantized(located)
+    return FloatHeads.at(located, progress).quantized(located)
 
 
 def profile_heads(

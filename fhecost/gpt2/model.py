@@ -1,4 +1,4 @@
-"""Load a GPT-2-shaped model and take from it what a head needs: weights and hidden states.
+"""Load a GPT-2- or Llama-shaped model and take from it what a head needs: weights, hidden states.
 
 torch and transformers are imported only when a model is really loaded; finding the model's folder
 and hashing it needs neither.
@@ -7,24 +7,30 @@ and hashing it needs neither.
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fhecost.data import data_folder
 from fhecost.errors import FieldError, UsageError, did_you_mean
 from fhecost.files import read_json
+from fhecost.gpt2.fetch import folder_of_gguf
+from fhecost.gpt2.layout import cut_head, layout_of
 from fhecost.gpt2.one_line import reason_of
+from fhecost.gpt2.tensors import gpt2_tensors, llama_tensors
 from fhecost.gpt2.tokenizer import check_tokens, load_tokenizer
 from fhecost.gpt2.weights import SINGLE, check_finite, check_weights, holds_weights, no_weights
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.models.configuration import read_configuration
-from fhecost.models.shape import EMBEDDED, SHAPES, ModelShape, read_shape
+from fhecost.models.gguf_file import is_gguf
+from fhecost.models.kept import folder_at_hand, refuse_shape_alone
+from fhecost.models.llama_configuration import LLAMA_TYPES, read_llama_configuration
+from fhecost.models.shape import EMBEDDED, SHAPES, ModelShape, read_shape, shape_of
 from fhecost.quantization import FloatArray
 
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.tiktoken")
@@ -36,22 +42,26 @@ CALIBRATION_TOKENS = 768
 
 
 def find_model(name: str) -> Path:
-    """The folder of a model: ``embedded``, a folder, or a Hugging Face name in the local cache.
+    """The folder of a model: ``embedded``, one that was fetched, a folder, a GGUF file, or a name.
 
-    A name that isn't in the cache is downloaded when the machine has a network.
+    A Hugging Face name that isn't in the local cache is downloaded when the machine has a network;
+    a GGUF file is read once, which takes about a minute, and kept.
 
     Raises:
         UsageError: there is no such model.
     """
-    if name == EMBEDDED:
-        return data_folder("models/embedded")
-    folder = Path(name)
+    known, folder = folder_at_hand(name), Path(name)
+    if known is not None and known != folder:
+        return known
+    if is_gguf(folder):
+        return folder_of_gguf(folder)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise FieldError("model", "the folder has no config.json", name)
         return folder
     if folder.exists() or name.startswith((".", "/", "~")):
         raise FieldError("model", "not a folder with a config.json", name)
+    refuse_shape_alone(name)
     return fetch_model(name)
 
 
@@ -104,12 +114,20 @@ def model_shape(folder: Path) -> ModelShape:
     Raises:
         UsageError: the configuration is no GPT-2's.
     """
+    return _configured(folder)[0]
+
+
+def _configured(folder: Path) -> tuple[ModelShape, Mapping[str, Any]]:
+    """The shape of the model in ``folder``, and what else its configuration says."""
     path = folder / "config.json"
     content = read_json(path)
     if isinstance(content, dict) and "model_type" not in content:
         # Names and shapes of tensors alone don't say what is done with them.
-        raise UsageError(f"{path}: model_type: must be 'gpt2', not None")
-    return read_shape(path)
+        raise UsageError(f"{path}: model_type: must be gpt2, llama, mistral or qwen2, not None")
+    if isinstance(content, dict) and content["model_type"] in tuple(LLAMA_TYPES):
+        return read_shape(path), content
+    configuration = read_configuration(path)
+    return shape_of(configuration, path.resolve().parent.name), configuration.content
 
 
 def fingerprint(folder: Path) -> str:
@@ -117,9 +135,17 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in _MODEL_FILES:
+            known = path.stat()
             digest.update(path.name.encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(_hash_of(path, known.st_size, known.st_mtime_ns))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _hash_of(path: Path, _size: int, _changed: int) -> bytes:
+    """Of a file's content, made once as long as it isn't written to."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def calibration_sentences() -> list[str]:
@@ -143,29 +169,7 @@ class GPT2:
             UsageError: there is no such layer or head.
         """
         check_layer(self.shape, layer)
-        projection = self.model.transformer.h[layer].attn.c_attn
-        weight: FloatArray = projection.weight.detach().double().numpy()
-        bias: FloatArray = projection.bias.detach().double().numpy()
-        cut = AttentionHead.from_layer(weight, bias, self.shape.heads, head)
-        output = self.model.transformer.h[layer].attn.c_proj
-        output_weight: FloatArray = output.weight.detach().double().numpy()
-        output_bias: FloatArray = output.bias.detach().double().numpy()
-        rows = slice(head * cut.dimension, (head + 1) * cut.dimension)
-        return replace(
-            cut,
-            output_weight=output_weight[rows],
-            output_bias=output_bias,
-            score_scale=self._score_scale(layer),
-        )
-
-    def _score_scale(self, layer: int) -> float:
-        """What scores of ``layer`` are scaled by besides 1/sqrt(d), which all heads have.
-
-        ``scale_attn_weights`` and ``scale_attn_by_inverse_layer_idx`` of transformers' GPT-2.
-        """
-        config = self.model.config
-        scale = 1.0 if config.scale_attn_weights else math.sqrt(self.shape.dimension)
-        return scale / (layer + 1) if config.scale_attn_by_inverse_layer_idx else scale
+        return cut_head(self.model, self.shape, layer, head)
 
     def written(self, count: int, length: int, seed: int = 0) -> list[str]:
         """``count`` texts of ``length`` tokens that the model writes, drawn by its own odds."""
@@ -193,7 +197,7 @@ class GPT2:
         return ids
 
     def hidden_states(self, token_ids: Sequence[Sequence[int]], layer: int) -> FloatArray:
-        """What reaches the attention of ``layer``: embeddings, earlier layers, its LayerNorm.
+        """What reaches the attention of ``layer``: embeddings, earlier layers, the norm before it.
 
         Args:
             token_ids: one or more sentences of L token ids each.
@@ -208,11 +212,16 @@ class GPT2:
         import torch
 
         caught: list[Any] = []
-        norm = self.model.transformer.h[layer].ln_1
-        hook = norm.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
+
+        def catch(_module: Any, _inputs: Any, output: Any) -> None:
+            caught.append(output)
+            raise _ReachedError
+
+        hook = layout_of(self.model).norm_in(self.model, layer).register_forward_hook(catch)
         try:
-            with torch.no_grad():
-                self.model(input_ids=torch.tensor(token_ids))
+            # What comes behind isn't computed.
+            with torch.no_grad(), suppress(_ReachedError):
+                self.model(input_ids=torch.tensor(token_ids), use_cache=False)
         finally:
             hook.remove()
         states: FloatArray = caught[0].double().numpy().astype(np.float64)
@@ -222,6 +231,10 @@ class GPT2:
                 "or no number: the weights before it overflow float32"
             )
         return states
+
+
+class _ReachedError(Exception):
+    """A forward pass is where it was to come to."""
 
 
 def sentence_windows(model: GPT2, sentences: Sequence[str], length: int) -> list[list[int]]:
@@ -266,7 +279,12 @@ def check_layer(shape: ModelShape, layer: int) -> None:
 
 
 def check_seq_len(shape: ModelShape, seq_len: int) -> None:
-    """Raise a UsageError unless ``seq_len`` fits the model's context."""
+    """Raise a UsageError unless ``seq_len`` fits the model's context and its window, if any."""
+    if shape.window is not None and seq_len > shape.window:
+        message = (
+            f"beyond the model's sliding window of {shape.window} tokens, which heads here lack"
+        )
+        raise FieldError("seq_len", message, seq_len)
     if not 2 <= seq_len <= shape.context:
         message = f"must be from 2 to {shape.context}, the model's context"
         raise FieldError("seq_len", message, seq_len)
@@ -276,30 +294,36 @@ def load_gpt2(folder: Path) -> GPT2:
     """Load the model in ``folder`` for inference in float32.
 
     Raises:
-        UsageError: no GPT-2, its files can't be read, or torch and transformers are missing.
+        UsageError: no model whose heads are known, its files can't be read, or torch and
+            transformers are missing.
     """
-    shape = model_shape(folder)
+    # Sizes that the file spells otherwise are lost on transformers.
+    shape, content = _configured(folder)
     try:
         import torch
-        from transformers import GPT2Config, GPT2LMHeadModel
+        import transformers
         from transformers.utils import logging
     except ImportError as error:
         raise UsageError("loading a model needs: pip install 'fhecost[gpt2]'") from error
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     path = folder / "config.json"
-    # Sizes that the file spells otherwise are lost on transformers.
-    content = read_configuration(path)
+    if shape.family == "gpt2":
+        kind, model_class = "GPT2", "GPT2LMHeadModel"
+        names, tied = gpt2_tensors(shape), content.get("tie_word_embeddings", True)
+    else:
+        kind, sizes = LLAMA_TYPES[content["model_type"]], read_llama_configuration(path, content)
+        names, tied, model_class = llama_tensors(sizes), sizes.tied, f"{kind}ForCausalLM"
     for name in ("quantization_config", "transformers_weights"):
         if content.get(name):
             raise UsageError(f"{path}: {name}: only plain float weights in {SINGLE} are loaded")
-    check_weights(folder, shape, content.get("tie_word_embeddings", True))
+    check_weights(folder, names, tied)
     # What it would tell of missing and spare tensors has been checked.
     told = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        model: Any = GPT2LMHeadModel.from_pretrained(
+        model: Any = getattr(transformers, model_class).from_pretrained(
             folder,
-            config=GPT2Config.from_dict(content),
+            config=getattr(transformers, f"{kind}Config").from_dict(dict(content)),
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,

@@ -7,8 +7,7 @@ the configuration before they are loaded.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short
@@ -16,7 +15,8 @@ from typing import Any
 
 from fhecost.errors import UsageError
 from fhecost.files import read_json
-from fhecost.models.shape import ModelShape
+from fhecost.gpt2.layout import layout_of
+from fhecost.gpt2.tensors import OUTPUT, TensorNames
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -25,11 +25,6 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _OTHER_FORMATS = (".h5", ".msgpack", ".gguf", ".onnx")
 _ADAPTER = "adapter_config.json"
 _FLOATS = ("F64", "F32", "F16", "BF16")
-_PREFIX = "transformer."
-_OUTPUT = "lm_head.weight"
-# Causal masks that older versions saved beside the weights.
-_MASK = re.compile(r"h\.\d+\.(attn|crossattention)\.(bias|masked_bias)")
-_DECODER = re.compile(r"(wte|wpe|h|ln_f)\.")
 
 
 @dataclass(frozen=True)
@@ -69,12 +64,12 @@ def no_weights(names: Iterable[str]) -> str:
     return f"{SINGLE}: missing{f'; there is {others[0]}' if others else ''}"
 
 
-def check_weights(folder: Path, shape: ModelShape, tied: bool) -> None:
+def check_weights(folder: Path, names: TensorNames, tied: bool) -> None:
     """Hold the weights in ``folder`` against its configuration.
 
     Args:
         folder: of the model.
-        shape: what its configuration says.
+        names: the tensors that its configuration stands for.
         tied: whether logits come from the embedding; else from a matrix of their own.
 
     Raises:
@@ -83,19 +78,19 @@ def check_weights(folder: Path, shape: ModelShape, tied: bool) -> None:
     """
     tensors = _tensors(folder)
     first = next(iter(tensors.values()), None)
-    expected = _expected(shape)
+    expected = dict(names.expected)
     bare: dict[str, _Tensor] = {}
     for name, tensor in tensors.items():
-        inner = name.removeprefix(_PREFIX)
+        inner = name.removeprefix(names.prefix)
         if inner in bare:
             raise UsageError(f"{tensor.place}: there is {bare[inner].name} too; one must go")
         bare[inner] = tensor
     if not tied:
-        expected[_OUTPUT] = (shape.vocabulary, shape.width)
+        expected[OUTPUT] = expected[names.embedding]
     for name, dimensions in expected.items():
         found = bare.get(name)
         if found is None:
-            raise UsageError(_missing(folder, name, first, shape))
+            raise UsageError(_missing(folder, name, first, names))
         if found.shape != dimensions:
             raise UsageError(
                 f"{found.place}: has the shape {found.shape}, by config.json {dimensions}"
@@ -104,11 +99,11 @@ def check_weights(folder: Path, shape: ModelShape, tied: bool) -> None:
             known = ", ".join(_FLOATS)
             raise UsageError(f"{found.place}: holds {found.kind}; weights must be {known}")
     for name, tensor in bare.items():
-        in_decoder = tensor.name.startswith(_PREFIX) or _DECODER.match(name)
-        if in_decoder and name not in expected and not _MASK.fullmatch(name):
+        in_decoder = tensor.name.startswith(names.prefix) or names.decoder.match(name)
+        if in_decoder and name not in expected and not names.spare.fullmatch(name):
             raise UsageError(f"{tensor.place}: no part of the model that config.json describes")
-    if tied and _OUTPUT in bare:
-        _check_tied(bare[_OUTPUT], bare["wte.weight"])
+    if tied and OUTPUT in bare:
+        _check_tied(bare[OUTPUT], bare[names.embedding])
 
 
 def check_finite(model: Any, folder: Path) -> None:
@@ -131,50 +126,21 @@ def check_finite(model: Any, folder: Path) -> None:
         states = model(torch.tensor([[0]]), output_hidden_states=True, use_cache=False)
     for layer, values in enumerate((*states.hidden_states[1:], states.logits)):
         if not torch.isfinite(values).all():
+            name = layout_of(model).block_name(min(layer, len(states.hidden_states) - 2))
             raise UsageError(
-                f"{folder}: transformer.h.{min(layer, len(states.hidden_states) - 2)}: its weights "
-                "are finite, and what it returns isn't: they overflow float32"
+                f"{folder}: {name}: its weights are finite, and what it returns isn't: they "
+                "overflow float32"
             )
 
 
-def _expected(shape: ModelShape) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of a GPT-2, as transformers' ``Conv1D`` stores it: inputs first."""
-    width, inner = shape.width, shape.inner
-    block: Mapping[str, tuple[int, ...]] = {
-        "ln_1.weight": (width,),
-        "ln_1.bias": (width,),
-        "attn.c_attn.weight": (width, 3 * width),
-        "attn.c_attn.bias": (3 * width,),
-        "attn.c_proj.weight": (width, width),
-        "attn.c_proj.bias": (width,),
-        "ln_2.weight": (width,),
-        "ln_2.bias": (width,),
-        "mlp.c_fc.weight": (width, inner),
-        "mlp.c_fc.bias": (inner,),
-        "mlp.c_proj.weight": (inner, width),
-        "mlp.c_proj.bias": (width,),
-    }
-    return {
-        "wte.weight": (shape.vocabulary, width),
-        "wpe.weight": (shape.context, width),
-        **{
-            f"h.{layer}.{name}": dimensions
-            for layer in range(shape.layers)
-            for name, dimensions in block.items()
-        },
-        "ln_f.weight": (width,),
-        "ln_f.bias": (width,),
-    }
-
-
-def _missing(folder: Path, name: str, first: _Tensor | None, shape: ModelShape) -> str:
+def _missing(folder: Path, name: str, first: _Tensor | None, names: TensorNames) -> str:
     if first is None:
         return f"{folder}: {name}: missing: the files hold no tensor at all"
-    hint = f"config.json has {shape.layers} layers"
-    if first.name.startswith(_PREFIX):
-        name = name if name == _OUTPUT else _PREFIX + name
-    elif not _DECODER.match(first.name):
-        hint = f"names begin with {_PREFIX} or with nothing, here one is {short(first.name)}"
+    hint = f"config.json has {names.layers} layers"
+    if first.name.startswith(names.prefix):
+        name = name if name == OUTPUT else names.prefix + name
+    elif not names.decoder.match(first.name):
+        hint = f"names begin with {names.prefix} or with nothing, here one is {short(first.name)}"
     return f"{first.path.parent}: {name}: missing; {hint}"
 
 

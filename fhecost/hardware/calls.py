@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from fhecost.circuits.module import ModuleProfile
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import CircuitSummary, Estimate, Ranged, Refusal
+from fhecost.hardware.estimate import (
+    SURE,
+    CircuitSummary,
+    Estimate,
+    Ranged,
+    Refusal,
+    UnsureCircuit,
+)
 from fhecost.hardware.estimator import Estimator, summarize
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.summary import as_html, as_lines
+from fhecost.hardware.unsure import NO_PLAN, UNSURE
 from fhecost.units import duration
 from fhecost.version import VERSION
 
@@ -40,7 +49,11 @@ class CallsEstimate(Ranged):
 
 
 class CallsReport(Frozen):
-    """What ``fhecost estimate --calls`` prints: the functions, and all calls on each machine."""
+    """What ``fhecost estimate --calls`` prints: the functions, and all calls on each machine.
+
+    ``global_p_error`` is the probability that a lookup of any call goes wrong; ``unsure`` is there
+    where that is likely.
+    """
 
     schema_version: Literal[1] = 1
     fhecost_version: str
@@ -48,6 +61,8 @@ class CallsReport(Frozen):
     source: str
     bsk_bytes: int
     ksk_bytes: int
+    global_p_error: float
+    unsure: UnsureCircuit | None = None
     functions: tuple[FunctionCalls, ...]
     estimates: tuple[CallsEstimate, ...]
     refusals: tuple[Refusal, ...] = ()
@@ -126,8 +141,17 @@ def estimate_calls_on(
     if not estimates:
         reasons = "; ".join(f"{refusal.hardware}: {refusal.reason}" for refusal in refusals)
         raise ImpossibleError(f"no machine can run these calls: {reasons}")
+    any_wrong = _any_wrong(module, calls)
     return CallsReport(
         fhecost_version=VERSION,
+        global_p_error=any_wrong,
+        unsure=(
+            UnsureCircuit(
+                global_p_error=any_wrong, sure_p_error=SURE, on_purpose=False, reason=NO_PLAN
+            )
+            if any_wrong > UNSURE
+            else None
+        ),
         module=module.name,
         source=module.source,
         bsk_bytes=module.bsk_bytes,
@@ -139,6 +163,16 @@ def estimate_calls_on(
         estimates=tuple(estimates),
         refusals=tuple(refusals),
     )
+
+
+def _any_wrong(module: ModuleProfile, calls: Mapping[str, int]) -> float:
+    """The probability that some lookup of all calls goes wrong: 1 - the product of (1 - p)."""
+    # As a sum of logarithms, which keeps small ones; an error of 1 has none.
+    right = (
+        count * math.log1p(-min(module.function(name).global_p_error, 1 - 1e-16))
+        for name, count in calls.items()
+    )
+    return -math.expm1(sum(right))
 
 
 def _on_one(

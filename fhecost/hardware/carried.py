@@ -114,8 +114,7 @@ def facts_of(processor: Processor) -> ProcessorFacts:
         if facts.fits(processor):
             return facts
     raise ImpossibleError(
-        f"this machine ({processor}): nothing is known of its kind; "
-        "fhecost measure pbs and calibrate measure it"
+        f"this machine ({processor}): nothing is known of its kind; fhecost calibrate measures it"
     )
 
 

@@ -16,10 +16,13 @@ from fhecost.hardware.estimate import (
     MemoryUse,
     Ranged,
     Refusal,
+    Throughput,
     UnsureCircuit,
 )
 from fhecost.hardware.names import SortKey
+from fhecost.hardware.other_ways import OtherWay
 from fhecost.hardware.profile import Availability, HardwareProfile, Kind
+from fhecost.hardware.sensitivity import Sensitivity
 from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
 from fhecost.version import VERSION
@@ -56,7 +59,9 @@ class ComparisonReport(Frozen):
     """What ``fhecost compare`` prints: rows in the order that was asked for.
 
     ``what_if`` are the figures that were set, by their own names, ``changes`` what they were on
-    each machine. ``unsure`` is there where some lookup is likely to go wrong.
+    each machine. ``unsure`` is there where some lookup is likely to go wrong, ``throughputs`` where
+    many requests were asked for, ``sensitivities`` where it was asked which figures matter, and
+    ``published`` where other ways to run a model encrypted were.
     """
 
     schema_version: Literal[2] = 2
@@ -68,6 +73,9 @@ class ComparisonReport(Frozen):
     rows: tuple[ComparisonRow, ...]
     refusals: tuple[Refusal, ...]
     unsure: UnsureCircuit | None = None
+    throughputs: tuple[Throughput, ...] = ()
+    sensitivities: tuple[Sensitivity, ...] = ()
+    published: tuple[OtherWay, ...] = ()
 
 
 def check_sort(sort: str) -> None:
@@ -123,6 +131,9 @@ def compare(
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
         unsure=report.unsure,
+        throughputs=tuple(
+            sorted(report.throughputs, key=lambda one: (one.latency_s, one.hardware))
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -33,7 +33,8 @@ from fhecost.hardware.latency_model import (
 from fhecost.hardware.memory import Held
 from fhecost.hardware.profile import Kind
 from fhecost.hardware.refusals import largest_size, memory_refusal
-from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, Source, weakest
+from fhecost.hardware.run_memory import run_memory
+from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, weakest
 
 
 class CpuFigures(ExtrapolatedFigures):
@@ -115,9 +116,11 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
 
         key generation = (e per byte of BSK + f per key-product unit)/T + (g per byte of KSK)
         cold run       = warm run + (h per key-conversion unit) + (i per byte of BSK)
-        peak memory    = process + ``bsk_copies`` * BSK + ``ksk_copies`` * KSK + ciphertexts
+        peak memory    = process + BSK + ``ksk_copies`` * KSK + run
 
-    fitted by ``fhecost.measurement.fit``; a machine without these figures predicts none.
+    fitted by ``fhecost.measurement.fit``; a machine without these figures predicts none. What a run
+    holds besides, (``bsk_copies`` - 1) * BSK and copies of its ciphertexts, is in
+    :mod:`fhecost.hardware.run_memory`.
 
     All constants hold at the speed that the machine had when it was calibrated. ``probe_s``, where
     it is known, is what one fixed computation took then: ``fhecost.measurement.run_record``
@@ -139,11 +142,11 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
 
     def refusal(self, circuit: Workload, figures: CpuFigures) -> str | None:
         """A machine without the memory for the keys can't run the circuit."""
-        # The bootstrap key is held twice: as generated, and in the Fourier domain. Ciphertexts
-        # between the stages come on top, so this is a lower bound.
-        needed = 2 * circuit.bsk_bytes + circuit.ksk_bytes
-        needed += circuit.input_bytes + circuit.output_bytes
-        return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs")
+        # The bootstrap key is held twice: as generated, and in the Fourier domain.
+        keys = circuit.bsk_bytes + circuit.ksk_bytes
+        data = circuit.input_bytes + circuit.output_bytes
+        needed = keys + run_memory().bytes_beside(circuit, circuit.bsk_bytes)
+        return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs", data)
 
     def held(self, circuit: Workload, figures: CpuFigures) -> Held:
         """The bootstrap key as generated and in the Fourier domain; a lookup a thread."""
@@ -171,23 +174,26 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
             + known["conversion_unit_s"] * conversions
             + known["conversion_byte_s"] * circuit.bsk_bytes,
             peak_memory_bytes=known["process_memory_bytes"]
-            + known["bsk_copies"] * circuit.bsk_bytes
+            + circuit.bsk_bytes
             + known["ksk_copies"] * circuit.ksk_bytes
-            + circuit.input_bytes
-            + circuit.output_bytes,
+            + run_memory().bytes_beside(circuit, (known["bsk_copies"] - 1) * circuit.bsk_bytes),
         )
 
     def alone_s(self, stage: Stage, figures: CpuFigures) -> float:
         """Seconds of one lookup of the stage, as often as loops wait for each other."""
-        count, loops = _lookups(stage), sum(times for _, times in _loops(stage))
-        seconds = sum(_one_thread_s(stage, figures, Case.LIKELY).values())
-        return loops * seconds / count if count else 0.0
+        loops = _loops(stage)
+        count = _lookups(stage, loops)
+        if not count:
+            return 0.0
+        seconds = sum(_Threads(figures, Case.LIKELY).one_s(stage))
+        return sum([times for _, times in loops]) * seconds / count
 
     def costs(self, circuit: Workload, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""
         costs: list[Cost] = []
+        threads = _Threads(figures, case)
         for stage in circuit.stages:
-            costs += _lookup_costs(stage, figures, case)
+            costs += threads.costs(stage)
             elements = linear_elements(stage)
             costs.append(_streamed(stage.name, "linear", elements, figures.linear_element_s, case))
         key_bytes = circuit.bsk_bytes + circuit.ksk_bytes
@@ -235,73 +241,85 @@ def _loops(stage: Stage) -> list[tuple[int, int]]:
     return [(at_once, stage.depth)] if count else []
 
 
-def _lookups(stage: Stage) -> int:
-    """How many lookups the threads share out of ``stage``."""
-    shared = sum(width * times for width, times in _loops(stage))
+def _lookups(stage: Stage, loops: Sequence[tuple[int, int]]) -> int:
+    """How many lookups the threads share out of ``stage``, in its ``loops``."""
+    shared = sum([width * times for width, times in loops])
     return min(stage.pbs_count or stage.key_switch_count, shared)
 
 
-def _one_thread_s(stage: Stage, figures: CpuFigures, case: Case) -> dict[Operation, float]:
-    """Seconds of all lookups of ``stage`` on one thread."""
-    fourier_unit_s = case.cost(figures.fourier_unit_s)
-    product_unit_s = case.cost(figures.external_product_unit_s)
-    pbs_s = 0.0
-    for use in stage.pbs:
-        one_s = fourier_unit_s * fourier_units(use.parameters)
-        one_s += product_unit_s * external_product_units(use.parameters)
-        pbs_s += use.count * (one_s * figures.stretch(use.parameters.polynomial_size, case))
-    switch_unit_s = case.cost(figures.key_switch_unit_s)
-    switches = ((use.count, key_switch_units(use.parameters)) for use in stage.key_switches)
-    return {
-        "pbs": pbs_s,
-        "key_switch": sum(count * (switch_unit_s * units) for count, units in switches),
-    }
+class _Threads:
+    """The threads in one case of the figures, which are the same for all stages."""
 
+    def __init__(self, figures: CpuFigures, case: Case) -> None:
+        self.figures, self.case = figures, case
+        self.fourier_unit_s = case.cost(figures.fourier_unit_s)
+        self.product_unit_s = case.cost(figures.external_product_unit_s)
+        self.switch_unit_s = case.cost(figures.key_switch_unit_s)
+        self.threads = figures.threads.value
+        self.together = case.rate(figures.thread_efficiency)
+        self.full_share = 1 / self.threads / (self.together if self.threads > 1 else 1.0)
 
-def _lookup_costs(stage: Stage, figures: CpuFigures, case: Case) -> Iterator[Cost]:
-    count, loops = _lookups(stage), _loops(stage)
-    if not count:
-        return
-    threads = figures.threads.value
-    together = case.rate(figures.thread_efficiency)
-    # Seconds of one thread become seconds of the stage: rounds * (time of one lookup).
-    rounds = sum(times * math.ceil(width / threads) for width, times in loops)
-    share = (
-        sum(
-            times * math.ceil(width / threads) / (together if min(width, threads) > 1 else 1.0)
-            for width, times in loops
-        )
-        / count
-    )
-    full_share = 1 / threads / (together if threads > 1 else 1.0)
-    narrow = count / (rounds * threads) <= NARROW
-    # What doesn't run side by side doesn't rest on the number of threads.
-    side_by_side = max(width for width, _ in loops) > 1
-    parallel = [figures.threads, figures.thread_efficiency] if side_by_side else []
-    source: dict[Operation, Source] = {
-        "pbs": figures.source_at(
-            largest_size(stage),
-            figures.fourier_unit_s,
-            figures.external_product_unit_s,
-            *parallel,
-        ),
-        "key_switch": weakest(figures.key_switch_unit_s, *parallel),
-    }
-    bandwidth, streaming_s = figures.memory_bandwidth_bytes_per_s, 0.0
-    if bandwidth is not None:
-        moved = sum(use.count * bootstrap_key_bytes(use.parameters) for use in stage.pbs)
-        streaming_s = moved / case.rate(bandwidth)
-    for operation, seconds in _one_thread_s(stage, figures, case).items():
-        least_s = streaming_s if operation == "pbs" else 0.0
-        bottleneck = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
-        rests_on = source[operation]
-        if bandwidth is not None and least_s > seconds * share:
-            bottleneck, rests_on = Bottleneck.MEMORY_BANDWIDTH, bandwidth.source
+    def one_s(self, stage: Stage) -> tuple[float, float]:
+        """Seconds of all PBS of ``stage`` on one thread, and of all its KS."""
+        pbs_s = 0.0
+        for use in stage.pbs:
+            parameters = use.parameters
+            one_s = self.fourier_unit_s * fourier_units(parameters)
+            one_s += self.product_unit_s * external_product_units(parameters)
+            stretch = self.figures.stretch(parameters.polynomial_size, self.case)
+            pbs_s += use.count * (one_s * stretch)
+        switch_s = 0.0
+        for switch in stage.key_switches:
+            switch_s += switch.count * (self.switch_unit_s * key_switch_units(switch.parameters))
+        return pbs_s, switch_s
+
+    def costs(self, stage: Stage) -> Iterator[Cost]:
+        """What the lookups of ``stage`` cost."""
+        loops = _loops(stage)
+        count = _lookups(stage, loops)
+        if not count:
+            return
+        figures, threads, together = self.figures, self.threads, self.together
+        # Seconds of one thread become seconds of the stage: rounds * (time of one lookup).
+        rounds, slower = 0, 0.0
+        for width, times in loops:
+            in_loop = times * math.ceil(width / threads)
+            rounds += in_loop
+            slower += in_loop / (together if min(width, threads) > 1 else 1.0)
+        share = slower / count
+        narrow = count / (rounds * threads) <= NARROW
+        bound_by = Bottleneck.PARALLEL_WIDTH if narrow else Bottleneck.COMPUTE
+        # What doesn't run side by side doesn't rest on the number of threads.
+        side_by_side = max(loops)[0] > 1
+        parallel = (figures.threads, figures.thread_efficiency) if side_by_side else ()
+        pbs_s, switch_s = self.one_s(stage)
+        yield self._pbs_cost(stage, pbs_s, share, bound_by, parallel)
         yield Cost(
-            stage=stage.name,
-            operation=operation,
-            latency_s=max(seconds * share, least_s),
-            bottleneck=bottleneck,
-            source=rests_on,
-            busy_s=max(seconds * full_share, least_s),
+            stage.name,
+            "key_switch",
+            switch_s * share,
+            bound_by,
+            weakest(figures.key_switch_unit_s, *parallel),
+            switch_s * self.full_share,
         )
+
+    def _pbs_cost(
+        self,
+        stage: Stage,
+        pbs_s: float,
+        share: float,
+        bound_by: Bottleneck,
+        parallel: Sequence[Figure],
+    ) -> Cost:
+        """The PBS of ``stage``; the memory may bound them, whatever the threads do."""
+        figures, bandwidth, least_s = self.figures, self.figures.memory_bandwidth_bytes_per_s, 0.0
+        if bandwidth is not None:
+            moved = sum(use.count * bootstrap_key_bytes(use.parameters) for use in stage.pbs)
+            least_s = moved / self.case.rate(bandwidth)
+        if bandwidth is not None and least_s > pbs_s * share:
+            bound_by, source = Bottleneck.MEMORY_BANDWIDTH, bandwidth.source
+        else:
+            units = figures.fourier_unit_s, figures.external_product_unit_s
+            source = figures.source_at(largest_size(stage), *units, *parallel)
+        latency_s, busy_s = max(pbs_s * share, least_s), max(pbs_s * self.full_share, least_s)
+        return Cost(stage.name, "pbs", latency_s, bound_by, source, busy_s)

@@ -235,15 +235,42 @@ class CircuitSummary(Frozen):
     input_bytes: int
     output_bytes: int
     widest_stage_bytes: int
+    compressed_key_bytes: int | None = None
     versions: Mapping[str, str]
     stages: tuple[Stage, ...]
+
+
+class Throughput(Ranged):
+    """What one machine makes of ``requests`` that are all there at once.
+
+    ``latency_s`` with its range is when the last of them is answered, in batches of ``batch``;
+    ``per_second`` what it keeps up with batches of at most ``requests``, at its likely latency.
+    ``full_at`` is the batch from which on it gains next to nothing; None where memory or the search
+    ends before. Energy and price are of one request, None where power or price is unknown.
+    """
+
+    hardware: str
+    requests: int
+    batch: int
+    latency_s: float
+    low_s: float
+    high_s: float
+    per_second: float
+    full_at: int | None
+    energy_j: float | None
+    price_usd: float | None
+
+    def price_of(self, many: int) -> float | None:
+        """Dollars that so many requests cost, one after the other in batches that suit."""
+        return None if self.price_usd is None else many * self.price_usd
 
 
 class EstimateReport(Frozen):
     """What ``fhecost estimate`` prints: the circuit and one estimate a machine.
 
     ``beside`` holds the same of the published head of that shape, for comparison,
-    ``unsure`` what is to be known where some lookup is likely to go wrong.
+    ``unsure`` what is to be known where some lookup is likely to go wrong, ``throughputs`` what
+    the machines make of many requests where these were asked for.
     """
 
     schema_version: Literal[2] = 2
@@ -253,6 +280,7 @@ class EstimateReport(Frozen):
     refusals: tuple[Refusal, ...] = ()
     beside: EstimateReport | None = None
     unsure: UnsureCircuit | None = None
+    throughputs: tuple[Throughput, ...] = ()
 
     def __str__(self) -> str:
         rows = [[name, latency, f"({low} to {high})"] for name, latency, low, high, _ in self._rows]

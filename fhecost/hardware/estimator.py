@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import ValidationError
 
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
-from fhecost.circuits.work import widest_stage_bytes
+from fhecost.circuits.work import compressed_key_bytes, widest_stage_bytes
 from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, all_validation_errors, first_of
 from fhecost.hardware.estimate import (
@@ -118,7 +118,9 @@ def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
 def _widened(made: Estimate, cost_error: float) -> Estimate:
     """An estimate whose range also holds what the circuit's own cost may be off."""
     off = share(cost_error) if cost_error < 1 else f"a factor of {1 + cost_error:.1f}"
-    note = f"the circuit is predicted, not compiled: its cost may be off by {off}"
+    note = "the circuit is predicted, not compiled"
+    if cost_error:
+        note += f": its cost may be off by {off}"
     return made.changed(
         low_s=made.low_s / (1 + cost_error),
         high_s=made.high_s * (1 + cost_error),
@@ -177,4 +179,7 @@ def summarize(circuit: CircuitProfile) -> CircuitSummary:
         circuit,
         linear_counts={name: circuit.linear_count(name) for name in LINEAR_OPERATIONS},
         widest_stage_bytes=widest_stage_bytes(circuit.stages),
+        compressed_key_bytes=compressed_key_bytes(
+            circuit.stages, circuit.bsk_bytes, circuit.ksk_bytes
+        ),
     )

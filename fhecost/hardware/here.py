@@ -6,32 +6,41 @@ published facts, and where Concrete is installed put right by two seconds of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from fhecost.data import data_folder
 from fhecost.errors import FhecostError, ImpossibleError
 from fhecost.files import read_text
+from fhecost.hardware.at_work import AT_WORK, others_at_work
 from fhecost.hardware.carried import ProcessorFacts, carried_over, facts_of, processor_facts
+from fhecost.hardware.limits import this_limits, within
 from fhecost.hardware.names import HERE
 from fhecost.hardware.probe import ConcreteProbe, made_probe, saved_probe
-from fhecost.hardware.processor import Processor, available_threads, this_processor
+from fhecost.hardware.processor import Processor, this_processor
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.reading import read_hardware
 from fhecost.provenance import Figure, Source
 
-BETTER = "no calibration of this machine is at hand: fhecost measure pbs and calibrate make one"
+BETTER = "no calibration of this machine is at hand: fhecost calibrate makes one, in a minute"
 _ALONE = 0.9
 """Share of a thread below which other programs must have had the rest."""
 _PROBED = 1.25
 """What one parameter set, timed for two seconds, leaves open of others."""
 
 
-def profile_here(files: Iterable[Path], *, probe: bool = False) -> HardwareProfile:
+ReadHardware = Callable[[Path], HardwareProfile]
+"""How a machine's file is read."""
+
+
+def profile_here(
+    files: Iterable[Path], *, probe: bool = False, read: ReadHardware = read_hardware
+) -> HardwareProfile:
     """The hardware profile of this machine.
 
     Args:
         files: of all known machines; those that say what they were calibrated on are looked at.
+        read: reads one of them.
         probe: whether Concrete may be run for it, some seconds; a probe of today is used anyway.
 
     Returns:
@@ -42,19 +51,24 @@ def profile_here(files: Iterable[Path], *, probe: bool = False) -> HardwareProfi
         ImpossibleError: nothing is known of this kind of processor.
     """
     processor = this_processor()
-    calibrated = calibrated_machines(files)
+    calibrated = calibrated_machines(files, read)
     own = [one for one in calibrated if not _is_shipped(one) and is_machine(one, processor)]
     if own:
-        return _with_threads(max(own, key=lambda one: one.calibrated or ""))
-    found = saved_probe(processor) or (made_probe(processor) if probe else None)
-    return profile_of(processor, calibrated, found, available_threads())
+        machine = max(own, key=lambda one: one.calibrated or "")
+    else:
+        found = saved_probe(processor) or (made_probe(processor) if probe else None)
+        machine = profile_of(processor, calibrated, found)
+    limits = this_limits()
+    machine = within(machine, limits)
+    if probe and others_at_work(limits.available):
+        machine = machine.changed(assumptions=(*machine.assumptions, AT_WORK))
+    return machine
 
 
 def profile_of(
     processor: Processor,
     calibrated: Iterable[HardwareProfile],
     probe: ConcreteProbe | None = None,
-    threads: int | None = None,
 ) -> HardwareProfile:
     """A machine that wasn't calibrated, by the nearest that was.
 
@@ -62,7 +76,6 @@ def profile_of(
         processor: of the machine.
         calibrated: machines that say what they were calibrated on.
         probe: what Concrete's own operations took on it, if they were timed.
-        threads: that lookups are spread over; those of the processor when None.
 
     Raises:
         ImpossibleError: nothing is known of its kind, or no machine was calibrated.
@@ -75,8 +88,8 @@ def profile_of(
     measured: dict[str, Figure] = {}
     if processor.memory_bytes is not None:
         measured["memory_bytes"] = _measured(processor.memory_bytes, "what the system says")
-    if threads or processor.threads:
-        measured["threads"] = _measured(threads or processor.threads or 1, "what the system says")
+    if processor.threads is not None:
+        measured["threads"] = _measured(processor.threads, "what the system says")
     figures = carried_over(base, base_facts, facts)
     if probe is not None:
         measured |= _probed(base.figures, probe)
@@ -115,33 +128,23 @@ def is_machine(hardware: HardwareProfile, processor: Processor) -> bool:
     return on is not None and not on.differences(processor)
 
 
-def calibrated_machines(files: Iterable[Path]) -> list[HardwareProfile]:
+def calibrated_machines(
+    files: Iterable[Path], read: ReadHardware = read_hardware
+) -> list[HardwareProfile]:
     """The CPUs among ``files`` that say what they were calibrated on; no broken file is one."""
-    read = []
+    found = []
     for path in files:
         try:
             # Reading YAML takes far longer than looking for one word.
             if "\ncalibrated_on:" in read_text(path):
-                read.append(read_hardware(path))
+                found.append(read(path))
         except FhecostError:
             continue
-    return [one for one in read if one.latency_model == "cpu" and one.calibrated is not None]
+    return [one for one in found if one.latency_model == "cpu" and one.calibrated is not None]
 
 
 def _is_shipped(hardware: HardwareProfile) -> bool:
     return (data_folder("hardware") / f"{hardware.name}.yaml").is_file()
-
-
-def _with_threads(hardware: HardwareProfile) -> HardwareProfile:
-    """The same machine with as many threads as this process may use of it."""
-    threads, figure = available_threads(), hardware.figures.get("threads")
-    if threads is None or figure is None or threads >= figure.value:
-        return hardware
-    why = f"of {figure.value:.0f} threads this process may use {threads}"
-    fewer = Figure(value=threads, source=Source.MEASURED, ref=why)
-    return hardware.changed(
-        figures={**hardware.figures, "threads": fewer}, assumptions=(*hardware.assumptions, why)
-    )
 
 
 def _nearest(

@@ -11,9 +11,9 @@ import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from operator import attrgetter
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -126,8 +126,7 @@ class ExtrapolatedFigures(Figures):
 
     def stretch(self, polynomial_size: int, case: Case) -> float:
         """Factor on the time of a lookup with ``polynomial_size``; 1 where constants are known."""
-        doublings = self._doublings_beyond(polynomial_size)
-        if case is Case.LIKELY or doublings == 0:
+        if case is Case.LIKELY or not (doublings := self._doublings_beyond(polynomial_size)):
             return 1.0
         factor: float = self.extrapolation_per_doubling.value**doublings
         return 1 / factor if case is Case.FAST else factor
@@ -139,11 +138,11 @@ class ExtrapolatedFigures(Figures):
         return weakest(*figures, self.extrapolation_per_doubling)
 
     def _doublings_beyond(self, polynomial_size: int) -> float:
-        return max(0.0, math.log2(polynomial_size / self.trusted_polynomial_size.value))
+        beyond = polynomial_size / self.trusted_polynomial_size.value
+        return math.log2(beyond) if beyond > 1 else 0.0
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """Seconds that one operation of one stage adds to the total, and the number they rest on.
 
     ``busy_s`` is what the same work would take with all of the machine at work on it; all of
@@ -162,6 +161,11 @@ class Cost:
         """``busy_s``, at most the latency."""
         return self.latency_s if self.busy_s is None else min(self.busy_s, self.latency_s)
 
+
+_ONLY_TRANSFER = (
+    "unknown: what starting a run and moving its inputs and outputs takes; of a circuit without "
+    "lookups that is nearly all, so a run takes longer than the range says"
+)
 
 F = TypeVar("F", bound=Figures)
 K = TypeVar("K", bound=Hashable)
@@ -230,9 +234,7 @@ class LatencyModel(ABC, Generic[F]):
         fault = self.kind_fault(hardware.kind)
         if fault is not None:
             raise UsageError(f"{hardware.name}: {fault}")
-        content = {
-            name: figure.model_dump(exclude_none=True) for name, figure in hardware.figures.items()
-        }
+        content = {name: vars(figure) for name, figure in hardware.figures.items()}
         figures = checked(self.figures_type, content, f"{hardware.name}: figures.")
         return cast("F", figures)
 
@@ -253,7 +255,7 @@ class LatencyModel(ABC, Generic[F]):
             sum(cost.latency_s for cost in self.costs(circuit, figures, case))
             for case in (Case.FAST, Case.SLOW)
         )
-        by_source = _seconds_by(costs, lambda cost: cost.source)
+        by_source = _seconds_by(costs, attrgetter("source"))
         return Estimate(
             hardware=hardware.name,
             title=hardware.title,
@@ -272,6 +274,7 @@ class LatencyModel(ABC, Generic[F]):
                 *self.assumptions,
                 *hardware.assumptions,
                 *self.notes(figures),
+                *((_ONLY_TRANSFER,) if "transfer" in left_out and not circuit.pbs_count else ()),
                 *(memory_assumptions(memory) if memory else ()),
             ),
             memory=memory,
@@ -338,7 +341,7 @@ def by_operation(
     costs: Sequence[Cost], left_out: frozenset[Operation]
 ) -> dict[Operation, float | None]:
     """Seconds by operation; None for those ``left_out``, of which nothing is known."""
-    seconds = _seconds_by(costs, lambda cost: cost.operation)
+    seconds = _seconds_by(costs, attrgetter("operation"))
     return {name: None if name in left_out else seconds.get(name, 0.0) for name in OPERATIONS}
 
 
@@ -370,7 +373,8 @@ def _critical_path(circuit: Workload, seconds: Callable[[Stage], float | None]) 
 
 
 def _largest(costs: Sequence[Cost]) -> Bottleneck:
-    seconds = _seconds_by(costs, lambda cost: cost.bottleneck)
+    bottleneck: Callable[[Cost], Bottleneck] = attrgetter("bottleneck")
+    seconds = _seconds_by(costs, bottleneck)
     return max(seconds, key=seconds.__getitem__)
 
 

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -143,14 +144,16 @@ def load_hardware(
     if hardware in (ALL, DEFAULT):
         own = {name for name, path in known.items() if path.parent != data_folder("hardware")}
         wanted = known if hardware == ALL else _ONE_OF_EACH_KIND | own
-        read = []
+        read: list[HardwareProfile] = []
+        # This machine may be carried over from one that is among those wanted: YAML takes its time.
+        read_once = cache(read_hardware)
         if hardware == DEFAULT:
             # What is estimated by default runs anywhere; it only lacks a machine where it is odd.
             with suppress(ImpossibleError):
-                read.append(profile_here(known.values()))
+                read.append(profile_here(known.values(), read=read_once))
         for one in sorted(set(wanted) - {profile.name for profile in read}):
             try:
-                read.append(read_hardware(known[one]))
+                read.append(read_once(known[one]))
             except UsageError as error:
                 if one not in own:
                     raise

@@ -39,38 +39,39 @@ def memory_use(
         capacity: memory of a device in bytes, None where that isn't known.
         link: bytes a second between host and devices, None where that isn't known.
     """
-    tile_bytes = held.lanes * max(map(_value_bytes, circuit.stages), default=0)
+    tile_bytes = held.lanes * max(map(value_bytes, circuit.stages), default=0)
     data_bytes = circuit.input_bytes + circuit.output_bytes
-    widest = max(circuit.stages, key=stage_bytes)
-    use = MemoryUse(
+    at_once = list(map(stage_bytes, circuit.stages))
+    widest = max(range(len(at_once)), key=at_once.__getitem__)
+    streamed: bool | None = None
+    spilled: int | None = None
+    if capacity is not None:
+        room = held.devices * (capacity.value - held.keys_bytes - tile_bytes)
+        if room < 0:
+            return (
+                f"the keys and a tile of {held.lanes:,.0f} ciphertexts need at least "
+                f"{(held.keys_bytes + tile_bytes) / 1e9:.1f} GB, the machine has "
+                f"{capacity.value / 1e9:.1f} GB"
+            )
+        streamed = data_bytes > room
+        if streamed and link is None:
+            return (
+                f"inputs and outputs of {amount(data_bytes, 'B')} don't fit into its memory of "
+                f"{amount(held.devices * capacity.value, 'B')} beside the keys, and over which "
+                "link they would come isn't known: host_link_bytes_per_s is missing"
+            )
+        both = zip(circuit.stages, at_once, strict=True)
+        spilled = sum(_moved_bytes(stage) for stage, size in both if size > room)
+    return MemoryUse(
         keys_bytes=held.keys_bytes,
         tile_bytes=tile_bytes,
         data_bytes=data_bytes,
-        widest_stage=widest.name,
-        widest_stage_bytes=stage_bytes(widest),
+        widest_stage=circuit.stages[widest].name,
+        widest_stage_bytes=at_once[widest],
         capacity_bytes=capacity and capacity.value,
         link_bytes_per_s=link and link.value,
-        data_streamed=None,
-        spilled_bytes=None,
-    )
-    if capacity is None:
-        return use
-    room = held.devices * (capacity.value - held.keys_bytes - tile_bytes)
-    if room < 0:
-        return (
-            f"the keys and a tile of {held.lanes:,.0f} ciphertexts need at least "
-            f"{(held.keys_bytes + tile_bytes) / 1e9:.1f} GB, the machine has "
-            f"{capacity.value / 1e9:.1f} GB"
-        )
-    if data_bytes > room and link is None:
-        return (
-            f"inputs and outputs of {amount(data_bytes, 'B')} don't fit into its memory of "
-            f"{amount(held.devices * capacity.value, 'B')} beside the keys, and over which link "
-            "they would come isn't known: host_link_bytes_per_s is missing"
-        )
-    too_wide = [stage for stage in circuit.stages if stage_bytes(stage) > room]
-    return use.changed(
-        data_streamed=data_bytes > room, spilled_bytes=sum(map(_moved_bytes, too_wide))
+        data_streamed=streamed,
+        spilled_bytes=spilled,
     )
 
 
@@ -110,7 +111,7 @@ def spill_s(use: MemoryUse | None, link: Figure | None) -> float:
     return use.spilled_bytes / link.lowest
 
 
-def _value_bytes(stage: Stage) -> int:
+def value_bytes(stage: Stage) -> int:
     """What a lookup of the stage reads and returns, the largest of them."""
     read = dimensions_read(stage)
     made = [use.parameters.output_lwe_dimension for use in stage.pbs]

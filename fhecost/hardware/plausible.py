@@ -7,6 +7,7 @@ figure's range as for its value, and for the figures of latency models that othe
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from fhecost.provenance import Figure
@@ -57,7 +58,12 @@ def implausible_value(name: str, value: float) -> str | None:
 
     Zero is what a figure says that can be it: something that takes no time, or isn't there.
     """
-    least, most, what = next((b for ending, b in _BY_ENDING if name.endswith(ending)), _ANY)
+    least, most, what = _bounds(name)
     if value == 0 or least <= value <= most:
         return None
     return f"{value:g} isn't plausible: {what} is from {least:g} to {most:g}"
+
+
+@lru_cache(maxsize=1024)
+def _bounds(name: str) -> _Bounds:
+    return next((bounds for ending, bounds in _BY_ENDING if name.endswith(ending)), _ANY)

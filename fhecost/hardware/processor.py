@@ -107,13 +107,6 @@ def read_processor(cpuinfo: Path, caches: Path) -> Processor:
     )
 
 
-def available_threads() -> int | None:
-    """Hardware threads that this process may use; None where the system doesn't tell."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
-
-
 def _brand() -> str | None:
     """The processor's name where no file has it: macOS tells it by a command."""
     if platform.system() == "Darwin":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -73,6 +74,10 @@ class HardwareProfile(HardwareFile):
     @property
     def hash(self) -> str:
         """SHA-256 of the profile's content."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
         # Without what isn't said, so that a new field leaves the hashes of old files alone.
         content: Any = self.model_dump(mode="json", exclude_none=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

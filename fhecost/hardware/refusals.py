@@ -10,6 +10,7 @@ from fhecost.errors import ImpossibleError
 from fhecost.hardware.advice import smaller_sets
 from fhecost.hardware.estimate import Estimate
 from fhecost.provenance import Figure
+from fhecost.units import amount
 
 
 def key_refusal(circuit: Workload, limit: float, memory: Figure | None) -> str | None:
@@ -46,11 +47,19 @@ def estimates_or_refusals(
     return estimates, refusals
 
 
-def memory_refusal(needed_bytes: float, memory: Figure | None, what: str) -> str | None:
-    """Why ``what`` of ``needed_bytes`` can't be held; None when it can, or nothing is known."""
+def memory_refusal(
+    needed_bytes: float, memory: Figure | None, what: str, data_bytes: float = 0
+) -> str | None:
+    """Why ``what`` of ``needed_bytes`` can't be held; None when it can, or nothing is known.
+
+    ``data_bytes`` of them are inputs and outputs; where these are most, smaller keys don't help.
+    """
     if memory is None or needed_bytes <= memory.value:
         return None
+    mend = "fewer bits give smaller keys"
+    if data_bytes > needed_bytes / 2:
+        mend = f"{amount(data_bytes, 'B')} of it are inputs and outputs"
     return (
         f"{what} need at least {needed_bytes / 1e9:.1f} GB, the machine has "
-        f"{memory.value / 1e9:.1f} GB; fewer bits give smaller keys"
+        f"{memory.value / 1e9:.1f} GB; {mend}"
     )

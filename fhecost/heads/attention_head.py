@@ -1,4 +1,4 @@
-"""One attention head of a GPT-2 layer in floating point: its weights and its exact values."""
+"""One attention head of a layer in floating point: its weights and its exact values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fhecost.errors import FieldError
+from fhecost.heads.rotary import Rotary
 from fhecost.models.shape import check_head
 from fhecost.quantization import FloatArray
 
@@ -20,7 +21,9 @@ class AttentionHead:
     side. ``layer_weight_magnitude`` is the largest absolute weight over all heads of the layer's
     projection: the published example quantizes that tensor as a whole. ``output_weight`` holds the
     head's rows of the layer's output projection, shape (d, E), ``output_bias`` the layer's, (E,).
-    ``score_scale`` is what scores are multiplied by besides 1/sqrt(d).
+    ``score_scale`` is what scores are multiplied by besides 1/sqrt(d). Queries and keys of a head
+    with a ``rotary`` turn with their token's position. ``of_layer`` is how many heads the layer
+    has; None for as many as divide its width.
     """
 
     weight: FloatArray
@@ -29,6 +32,8 @@ class AttentionHead:
     output_weight: FloatArray | None = None
     output_bias: FloatArray | None = None
     score_scale: float = 1.0
+    rotary: Rotary | None = None
+    of_layer: int | None = None
 
     @property
     def width(self) -> int:
@@ -39,6 +44,17 @@ class AttentionHead:
     def dimension(self) -> int:
         """d, the head dimension."""
         return int(self.weight.shape[1] // 3)
+
+    def turned(self, projected: FloatArray) -> FloatArray:
+        """Query, key and value, shape (..., L, 3d), the first two turned by each token's angle."""
+        if self.rotary is None:
+            return projected
+        query, key, value = np.split(projected, 3, axis=-1)
+        return np.concatenate((self.rotary.turned(query), self.rotary.turned(key), value), axis=-1)
+
+    def projected(self, hidden: FloatArray) -> FloatArray:
+        """Query, key and value of ``hidden``, (..., L, E), side by side, shape (..., L, 3d)."""
+        return self.turned(hidden @ self.weight + self.bias)
 
     @classmethod
     def from_layer(
@@ -83,7 +99,7 @@ def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
     Returns:
         the head's output before the output projection, shape (..., L, d).
     """
-    query, key, value = np.split(hidden @ head.weight + head.bias, 3, axis=-1)
+    query, key, value = np.split(head.projected(hidden), 3, axis=-1)
     scores = query @ np.swapaxes(key, -1, -2) / np.sqrt(head.dimension) * head.score_scale
     scores = np.where(causal_mask(hidden.shape[-2]), scores, -np.inf)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -93,7 +109,7 @@ def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
 
 def check_all_heads(heads: Sequence[AttentionHead], width: int) -> None:
     """Raise a FieldError unless ``heads`` are all of a layer of ``width`` E."""
-    if sum(head.dimension for head in heads) != width:
+    if len(heads) != (heads[0].of_layer or width // heads[0].dimension):
         raise FieldError("heads", "an output projection needs all heads of a layer")
 
 

@@ -9,6 +9,7 @@ What differs from the reference, head by head (E = width, d = head dimension, L 
 * queries and keys are turned alike by another one, inside the weights;
 * the bias is inside the table that requantizes the product, not a second requantization;
 * key biases are left out: they add the same to all scores of a row, which a softmax cannot see;
+  those that turn with their token's position don't, and stay;
 * only pairs (i, j) with j <= i are computed: L(L+1)/2 instead of L^2, and nothing is masked;
 * a product of two ciphertexts is one lookup, by 2ab = (a+b)^2 - a^2 - b^2 with the squares of
   single values looked up once;
@@ -20,15 +21,15 @@ What differs from the reference, head by head (E = width, d = head dimension, L 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
 from fhecost.heads.attention_head import AttentionHead
-from fhecost.heads.compact_circuit import CompactHead, HeadRun
+from fhecost.heads.compact_circuit import CompactHead, Earlier, EarlierOf, HeadRun
 from fhecost.heads.head_quantization import (
     SPARE,
     Calibration,
@@ -40,7 +41,14 @@ from fhecost.heads.low_rank import hadamard_rotation
 from fhecost.heads.operators import Operators
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.parameter_rules import USUAL, ParameterRules
-from fhecost.heads.stated import REACH, StatedHeads, StatedMatrix, StatedShape, least_error_spread
+from fhecost.heads.stated import (
+    REACH,
+    StatedColumns,
+    StatedHeads,
+    StatedMatrix,
+    StatedShape,
+    least_error_spread,
+)
 from fhecost.quantization import FloatArray, IntArray, Quantizer, largest_integer
 
 KEPT_BITS = 6
@@ -51,7 +59,8 @@ KEPT_BITS = 6
 class CompactHeads:
     """Several compact heads of a layer on one encrypted input.
 
-    The client quantizes (hidden - ``mean``) @ ``rotation``.
+    The client quantizes (hidden - ``mean``) @ ``rotation``. Each ``sharing`` of them have one key
+    and one value, which are computed once.
     """
 
     mean: FloatArray
@@ -59,6 +68,7 @@ class CompactHeads:
     heads: tuple[CompactHead, ...]
     n_bits: int
     rules: ParameterRules = USUAL
+    sharing: int = 1
 
     projected = False
 
@@ -88,11 +98,50 @@ class CompactHeads:
             integers of shape (L, heads * (d + 1)): twice the weighted sum of a head's values, then
             the sum of its weights.
         """
-        pairs = Pairs(values.shape[0])
-        parts = operators.side_by_side(
-            self.heads, lambda head, prefix: self.of(head, operators, pairs, prefix).outputs(values)
-        )
+        parts = self.each(values, operators, lambda one: one.outputs(values))
         return np.concatenate(tuple(output for part in parts for output in part), axis=1)
+
+    def each(
+        self,
+        values: Any,
+        operators: Operators,
+        run: Callable[[HeadRun], Any],
+        earlier: EarlierOf | None = None,
+    ) -> list[Any]:
+        """What ``run`` makes of each head on quantized hidden states, side by side.
+
+        ``earlier`` gives what is known of the tokens before those in ``values``, by head.
+        """
+        alone = Pairs(values.shape[0])
+
+        def of(head: CompactHead, prefix: str, known: Earlier | None) -> HeadRun:
+            pairs = alone if known is None else Pairs(alone.tokens, known.key.shape[0])
+            return self.of(head, operators, pairs, prefix, known)
+
+        def run_alone(head: CompactHead, prefix: str) -> Any:
+            return run(of(head, prefix, earlier and earlier(head)))
+
+        def run_group(heads: tuple[CompactHead, ...], prefix: str) -> list[Any]:
+            prefix, known = prefix.replace("head", "group"), earlier and earlier(heads[0])
+            first = of(heads[0], prefix, known)
+            shared = first.squared(first.keys_and_values(values))
+            return operators.side_by_side(
+                heads,
+                lambda head, inner: run(replace(of(head, prefix + inner, known), shared=shared)),
+            )
+
+        if self.sharing == 1:
+            return operators.side_by_side(self.heads, run_alone)
+        groups = operators.side_by_side(self._groups, run_group)
+        return [output for group in groups for output in group]
+
+    @property
+    def _groups(self) -> list[tuple[CompactHead, ...]]:
+        """The heads by the keys and values that they share; of equal heads, equal groups."""
+        size, count = self.sharing, len(self.heads) // self.sharing
+        if all(head is self.heads[0] for head in self.heads):
+            return [self.heads[:size]] * count
+        return [self.heads[start : start + size] for start in range(0, size * count, size)]
 
     def of(self, head: CompactHead, operators: Operators, pairs: Pairs, *more: Any) -> HeadRun:
         """``head``, one of these, on ``operators``; ``more`` are a prefix and earlier tokens."""
@@ -157,6 +206,7 @@ def quantize_with(
     return CompactHeads(on.mean, entering, quantized, n_bits, rules)
 
 
+@cache
 def compact_setting(n_bits: int) -> HeadSetting:
     """How this variant quantizes a head when it is asked for ``n_bits``."""
     return HeadSetting(
@@ -209,13 +259,13 @@ def state_with(
     # In units of their own deviation, which least-error integers of a width spread by.
     factor = Quantizer(1 / factors, setting.score_bits)
     head = CompactHead(
-        weight=StatedMatrix(shape.width, 2 * r + v, weights),  # type: ignore[arg-type]
-        column_scale=np.full(2 * r + v, 1 / product),
-        column_offset=np.zeros(2 * r + v),
+        weight=StatedMatrix(shape.width, 2 * r + v, weights, shape.turns),  # type: ignore[arg-type]
+        column_scale=StatedColumns(1 / product),  # type: ignore[arg-type]
+        column_offset=StatedColumns(0.0),  # type: ignore[arg-type]
         query=factor,
         key=factor,
         value=Quantizer(1.0, value_bits),
-        value_scale=np.full(v, 1 / least_error_spread(value_bits)),
+        value_scale=np.full(1, 1 / least_error_spread(value_bits)),
         value_mean=np.zeros(d),
         score_unit=factor.scale**2 / math.sqrt(r) * score_divisor,
         exponential_shift=2.0,
@@ -231,7 +281,9 @@ def state_with(
         kept_score_bits=setting.kept_score_bits,
         exact=setting.exact,
     )
-    heads = tuple(replace(head) for _ in range(shape.heads))
+    heads = (head, *(replace(head) for _ in range(1, shape.heads)))
     entering = Quantizer(1 / inputs, setting.input_bits)
-    stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, rules)
+    # Columns that are left out are another head's others.
+    sharing = shape.sharing if r == v == d else 1
+    stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, rules, sharing)
     return StatedHeads(stated, setting.input_bits, inputs)

@@ -22,7 +22,6 @@ import numpy as np
 from pydantic import ConfigDict
 from scipy.linalg import block_diag
 
-from fhecost.errors import FieldError
 from fhecost.heads.attention_head import AttentionHead, attend, check_all_heads, output_weight
 from fhecost.heads.compact import (
     KEPT_BITS,
@@ -101,12 +100,9 @@ class CompactAttention(BehindHeads):
 
         ``earlier`` gives what is known of the tokens before the computed ones, by head.
         """
-        tokens = values.shape[0]
 
-        def run(head: CompactHead, prefix: str) -> Any:
-            known = None if earlier is None else earlier(head)
-            pairs = Pairs(tokens, 0 if known is None else known.key.shape[0])
-            one = self.heads.of(head, operators, pairs, prefix, known)
+        def run(one: HeadRun) -> Any:
+            head = one.head
             attended, share = self.attended(one, values)
             # The mean value is added after the projection, in the clear.
             scale = self.output.scale if head.output_scale is None else head.output_scale
@@ -120,7 +116,7 @@ class CompactAttention(BehindHeads):
                 rounded = one.accumulator("attended", attended, bits, self.kept_bits)
                 return operators.lookup(rounded, output_of, (-largest, largest))
 
-        return operators.side_by_side(self.heads.heads, run)
+        return self.heads.each(values, operators, run, earlier)
 
     def value_of(self, head: CompactHead, share: FloatArray) -> FloatArray:
         """What 1 in a weighted sum of ``head`` stands for, shape (L, v)."""
@@ -132,7 +128,7 @@ class CompactAttention(BehindHeads):
         head, operators, pairs = one.head, one.operators, one.pairs
         kept = head.kept_score_bits or one.kept_bits
         dropped = max(0, head.score_bits - kept)
-        scores, value = one.scores_and_value(values)
+        scores, keys_and_values = one.scores(values)
         unit = head.score_unit / 2 * 2**dropped
         total = one.sum_of_exponentials(scores, head.exponential)
         largest_sum = 2**head.exponential_bits - 1
@@ -166,7 +162,7 @@ class CompactAttention(BehindHeads):
             difference = score - operators.take(flat, pairs.attending)
             difference = operators.narrow(difference, kept + 1)
             probability = operators.lookup(difference, probability_of, (0, most))
-        return one.weighted_values(probability, self.probability_bits, value), share
+        return one.weighted_values(probability, self.probability_bits, keys_and_values), share
 
 
 @dataclass(frozen=True)
@@ -320,8 +316,7 @@ def state_projected(
     Raises:
         FieldError: some heads of the layer are missing.
     """
-    if shape.heads * shape.dimension != shape.width:
-        raise FieldError("heads", f"{NAME} needs all heads of a layer")
+    shape.check_all_heads(NAME)
     columns = sum(head.value_rank for head in stated.heads.heads)
     weight, product_bits = stated_projection(columns, shape.width, setting.output_bits)
     attention = CompactAttention(

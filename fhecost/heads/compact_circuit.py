@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fhecost.heads.operators import Operators, Table
 from fhecost.heads.pairs import Pairs
-from fhecost.quantization import FloatArray, IntArray, Quantizer
+from fhecost.heads.rotary import HeadWeights, TurnedWeights, multiplied, part_of, token_rows
+from fhecost.quantization import FloatArray, Quantizer
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class CompactHead:
 
     ``weight`` holds the integers of ``rank`` query columns, as many key columns and v value
     columns, shape (E, 2 rank + v); a column's product p stands for the real value
-    p * ``column_scale`` + ``column_offset``. Keys and queries of full rank have d columns, values
-    too; what v columns stand for is values @ ``value_basis``, shape (v, d); None for themselves.
+    p * ``column_scale`` + ``column_offset``, to which turned weights add their means. Keys and
+    queries of full rank have d columns, values too; what v columns stand for is values @
+    ``value_basis``, shape (v, d); None for themselves.
     ``exponential_shift`` is c in e = 2^b exp(s - c), b = ``exponential_bits``; the products, the
     scores and the sums of values have ``projection_bits``, ``score_bits`` and ``attended_bits``.
     Squares are divided by ``score_divisor`` or ``value_divisor`` inside their tables, and scores
@@ -34,7 +36,7 @@ class CompactHead:
     rounding is. A projection behind the head takes its values in steps of ``output_scale``, (v,).
     """
 
-    weight: IntArray
+    weight: HeadWeights
     column_scale: FloatArray
     column_offset: FloatArray
     query: Quantizer
@@ -106,6 +108,21 @@ def square_over(divisor: float) -> Table:
     return (lambda z: z**2) if divisor == 1 else (lambda z: (z * 1.0) ** 2 / divisor)
 
 
+@dataclass(frozen=True)
+class KeysAndValues:
+    """Keys and values of the computed tokens, which heads may share, and what is squared of them.
+
+    Shapes (L, rank) and (L, v). The value is raised by its largest integer: none is negative.
+    ``key_squares`` has those of each key summed up, (L,), where the head's rounding is exact. A
+    head alone squares only when it comes to that: both are None before.
+    """
+
+    key: Any
+    value: Any
+    key_squares: Any = None
+    value_squares: Any = None
+
+
 EarlierOf = Callable[[CompactHead], Earlier]
 """What is known of the tokens before those computed, by head."""
 
@@ -116,7 +133,7 @@ class HeadRun:
 
     All heads' products have ``projection_bits``, since they share an input; lookups read
     ``kept_bits`` of a sum. ``pairs`` are the tokens that attend to each other; ``earlier`` is what
-    is known of those before.
+    is known of those before; ``shared`` are keys and values that another head made too.
     """
 
     head: CompactHead
@@ -126,6 +143,7 @@ class HeadRun:
     kept_bits: int
     prefix: str = ""
     earlier: Earlier | None = None
+    shared: KeysAndValues | None = None
 
     def tag(self, stage: str) -> AbstractContextManager[Any]:
         """The stage of the operations inside it."""
@@ -140,7 +158,7 @@ class HeadRun:
 
     def outputs(self, values: Any) -> tuple[Any, Any]:
         """Twice the weighted sums of values and the sums of weights, shapes (L, v) and (L, 1)."""
-        scores, value = self.scores_and_value(values)
+        scores, keys_and_values = self.scores(values)
         with self.tag("softmax.exponential"):
             weights = self.operators.lookup(scores, self.head.exponential)
         if self.head.exact:
@@ -148,29 +166,44 @@ class HeadRun:
         else:
             # Read from the scores again, some would be rounded to the other side.
             total = self.sum_of_exponentials(weights, lambda e: e)
-        attended = self.weighted_values(weights, self.head.exponential_bits, value)
+        attended = self.weighted_values(weights, self.head.exponential_bits, keys_and_values)
         with self.tag("weighted_values"):
             return self.accumulator("attended", attended, self.head.attended_bits), total
 
-    def scores_and_value(self, values: Any) -> tuple[Any, Any]:
-        """Twice the scores of all pairs (i, j), rounded, shape (pairs,); and the value.
+    def keys_and_values(self, values: Any) -> KeysAndValues:
+        """Keys and values of the computed tokens."""
+        return KeysAndValues(*(self._projected(part, values) for part in (1, 2)))
 
-        The value has shape (L, v) and is raised by its largest integer: none is negative.
-        """
+    def squared(self, own: KeysAndValues) -> KeysAndValues:
+        """``own`` with its squares, in stages of their own: no query waits for them."""
+        with self.tag("key.squares"):
+            key_squares = self._squares(own.key)
+        with self.tag("value.squares"):
+            return replace(own, key_squares=key_squares, value_squares=self._value_squares(own))
+
+    def _value_squares(self, own: KeysAndValues) -> Any:
+        """Squares for weighted values, of values that come raised by the largest one."""
+        # A float, so that Concrete subtracts it in the table.
+        square, zero = square_over(self.head.value_divisor), float(self.head.value.largest)
+        return self.operators.lookup(own.value, lambda z: square(z - zero))
+
+    def _squares(self, integers: Any) -> Any:
+        """Squares for scores, summed up over columns where rounding is exact."""
+        squared = self.operators.lookup(integers, square_over(self.head.score_divisor))
+        return np.sum(squared, axis=1) if self.head.exact else squared
+
+    def scores(self, values: Any) -> tuple[Any, KeysAndValues]:
+        """Twice the scores of all pairs (i, j), rounded, shape (pairs,); and keys and values."""
         head, operators, pairs = self.head, self.operators, self.pairs
-        query, key, value = (self._projected(part, values) for part in range(3))
+        query = self._projected(0, values)
+        own = self.shared or self.keys_and_values(values)
         with self.tag("scores"):
             # 2 q.k = sum (q+k)^2 - sum q^2 - sum k^2, with the single squares once a token.
-            keys = self._with_earlier("key", key)
+            keys = self._with_earlier("key", own.key)
             sums = operators.take(query, pairs.attending) + operators.take(keys, pairs.attended)
             sums = operators.narrow(sums, head.query.n_bits + 1)
-            square = square_over(head.score_divisor)
-
-            def squares_of(integers: Any) -> Any:
-                squared = operators.lookup(integers, square)
-                return np.sum(squared, axis=1) if head.exact else squared
-
-            squares, own_query, own_key = map(squares_of, (sums, query, key))
+            squares, own_query = map(self._squares, (sums, query))
+            own_key = self._squares(own.key) if own.key_squares is None else own.key_squares
             own_key = self._with_earlier("key_squares", own_key)
             scores = squares - operators.take(own_query, pairs.attending)
             scores = scores - operators.take(own_key, pairs.attended)
@@ -179,7 +212,7 @@ class HeadRun:
                 scores = np.sum(scores, axis=1) - head.score_centre
         with self.tag("scores.round"):
             kept = head.kept_score_bits or self.kept_bits
-            return self.accumulator("scores", scores, head.score_bits, kept), value
+            return self.accumulator("scores", scores, head.score_bits, kept), own
 
     def sum_of_exponentials(self, pairs: Any, table: Table) -> Any:
         """The sum over j of e, which is ``table`` of what is known of ``pairs``, shape (L, 1)."""
@@ -194,24 +227,25 @@ class HeadRun:
         """Bits of the sum of as many exponentials as the longest row has."""
         return int(self.pairs.longest_row * (2**self.head.exponential_bits - 1)).bit_length()
 
-    def weighted_values(self, weights: Any, weight_bits: int, value: Any) -> Any:
+    def weighted_values(self, weights: Any, weight_bits: int, own: KeysAndValues) -> Any:
         """Twice the sum over j of weight times value, shapes (pairs,) and (L, v) to (L, v).
 
-        ``weights`` are unsigned integers of ``weight_bits``; ``value`` is raised by its largest.
+        ``weights`` are unsigned integers of ``weight_bits``.
         """
         operators, pairs, largest = self.operators, self.pairs, self.head.value.largest
         with self.tag("weighted_values"):
             column = weights.reshape((pairs.count, 1))
             # The values come raised by the largest one, which makes the sum a bit narrower.
-            zero = float(largest)  # a float, so that Concrete subtracts it in the table
+            zero = float(largest)
             most = 2**weight_bits - 1 + 2 * largest
-            all_values = self._with_earlier("value", value)
+            all_values = self._with_earlier("value", own.value)
             sums = column + operators.take(all_values, pairs.attended)
             sums = operators.narrow(sums, most.bit_length())
             square = square_over(self.head.value_divisor)
             squares = operators.lookup(sums, lambda z: square(z - zero))
             own_weight = operators.lookup(column, square)
-            own_value = operators.lookup(value, lambda z: square(z - zero))
+            own_value = own.value_squares
+            own_value = self._value_squares(own) if own_value is None else own_value
             own_value = self._with_earlier("value_squares", own_value)
             products = squares - own_weight - operators.take(own_value, pairs.attended)
             return operators.row_sums(products, pairs)
@@ -226,9 +260,14 @@ class HeadRun:
         """Query, key (``part`` 0, 1), shape (L, rank), or value (2), (L, v), from zero."""
         head, r, name = self.head, self.head.rank, ("query", "key", "value")[part]
         chosen = slice(part * r, (part + 1) * r) if part < 2 else slice(2 * r, None)
+        tokens, first = values.shape[0], self.pairs.earlier
+        weight = part_of(head.weight, part, r, tokens, first)
+        rows = token_rows(values, weight)
         with self.tag(name):
-            product = values @ head.weight[:, chosen]
+            product = multiplied(rows, weight)
         scale, offset = head.column_scale[chosen], head.column_offset[chosen]
+        if part < 2 and isinstance(head.weight, TurnedWeights):
+            offset = offset + head.weight.means(part, tokens, first)
         quantize = (head.query.quantize, head.key.quantize, head.value.quantize_from_zero)[part]
         if part == 2:
             scale, offset = scale / head.value_scale, offset / head.value_scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from fhecost.heads.compact_circuit import CompactHead, HeadRun
 from fhecost.heads.low_rank import hadamard_rotation, principal_directions, reduced_scores
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.pairs import Pairs
+from fhecost.heads.rotary import TurnedWeights, multiplied_in_turn
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -29,6 +30,8 @@ SPARE = 1.5
 """Accumulators get the bits for this many times the largest value seen in calibration."""
 RIDGE = 0.1
 """How far calibration may change what values stand for: it sees few sentences."""
+SOME_TOKENS = 8
+"""Tokens whose turned weights the scales of weights are found on."""
 COARSER = 1.6
 """By how much the scale of a weight's column may grow to spare all products a bit."""
 
@@ -98,6 +101,11 @@ class Calibration:
     integers: IntArray
     scale: float
 
+    @property
+    def length(self) -> int:
+        """L, the tokens of a sentence."""
+        return int(self.integers.shape[1])
+
     @classmethod
     def of(cls, hidden: FloatArray, n_bits: int) -> tuple[Calibration, Quantizer]:
         """On ``hidden``, shape (sentences, L, E), inputs of ``n_bits``; and their quantizer."""
@@ -116,21 +124,22 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
         ImpossibleError: at these widths the head's output is zero for a sentence.
     """
     d = head.dimension
-    own_mean = on.mean @ head.weight + head.bias
-    projected = on.centred @ head.weight
-    turned, r, v = _directions(projected, own_mean, setting)
-    turned_weight = head.weight @ turned
-    weight = on.rotation.T @ turned_weight
+    mean = on.mean @ head.weight + head.bias
+    means, projected = _means(head, mean, on.length), head.turned(on.centred @ head.weight)
+    directions, r, v = _directions(projected + means, setting)
+    weight, turning = _weights(head, mean, directions, r, on)
     if setting.product_bits:
         weight_scale, weight_integers = _filling_weight(weight, on.integers, setting.product_bits)
     elif setting.weight_bits:
         weight_scale, weight_integers = _quantized_weight(weight, on.integers, setting.weight_bits)
     column_scale = weight_scale * on.scale
-    wanted, product = on.centred @ turned_weight, (on.integers @ weight_integers) * column_scale
+    product = multiplied_in_turn(on.integers, weight_integers) * column_scale
+    wanted = projected @ directions
     # What the rounding of weights and inputs shifts on average is put right inside the tables.
     offset = (wanted - product).mean(axis=(0, 1))
-    offset[:r] += (on.mean @ turned_weight + head.bias @ turned)[:r]
-    restored = product + offset
+    restored = product + offset + means @ directions
+    if turning is None:
+        offset = offset + means @ directions
     query, key, value = np.split(restored, (r, 2 * r), axis=-1)
     value_scale = least_error_scales(value.reshape(-1, v), setting.value_bits)
     query_quantizer = least_error_quantizer(query, setting.score_bits)
@@ -144,14 +153,14 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     if setting.score_sum_bits:
         divisor, centre = _filling_scores(*integers, setting.score_sum_bits)
     compact = CompactHead(
-        weight=weight_integers,
+        weight=weight_integers if turning is None else turning(weight_scale, weight_integers),
         column_scale=column_scale,
         column_offset=offset,
         query=query_quantizer,
         key=key_quantizer,
         value=values,
         value_scale=value_scale,
-        value_mean=own_mean[2 * d :],
+        value_mean=mean[2 * d :],
         score_unit=unit * divisor,
         exponential_shift=shift,
         exponential_bits=setting.exponential_bits,
@@ -168,7 +177,7 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     basis = None
     if setting.value_rank:
         exact = attend(head, on.centred + on.mean) - compact.value_mean
-        basis = refit(outputs, exact, turned[2 * d :, 2 * r :].T)
+        basis = refit(outputs, exact, directions[2 * d :, 2 * r :].T)
     return replace(
         compact,
         value_basis=basis,
@@ -207,9 +216,52 @@ def _filling_scores(query: IntArray, key: IntArray, bits: int) -> tuple[float, i
     return divisor, round((low + high) / 2 / divisor)
 
 
-def _directions(
-    projected: FloatArray, own_mean: FloatArray, setting: HeadSetting
-) -> tuple[FloatArray, int, int]:
+def _means(head: AttentionHead, mean: FloatArray, tokens: int) -> FloatArray:
+    """What of the ``mean`` query, key and value belongs to what is looked up, shape (..., 3d).
+
+    A value's is added by the client. A key's adds the same to all scores of a row, unless it turns
+    with its token's position: then there is one for each of ``tokens``, shape (tokens, 3d).
+    """
+    d = head.dimension
+    kept = np.repeat([1.0, 0.0 if head.rotary is None else 1.0, 0.0], d) * mean
+    return kept if head.rotary is None else head.turned(np.broadcast_to(kept, (tokens, 3 * d)))
+
+
+def _weights(
+    head: AttentionHead, mean: FloatArray, directions: FloatArray, r: int, on: Calibration
+) -> tuple[FloatArray, Callable[[FloatArray, IntArray], TurnedWeights] | None]:
+    """Float weights of ``head``, shape (E, 2r + v), or (L, E, 2r + v) where they turn.
+
+    ``directions``, shape (3d, 2r + v), are what query, key and value go to. Where weights turn, the
+    second makes turned ones of the scale of each column and the integers.
+    """
+    d = head.dimension
+    if head.rotary is None:
+        return on.rotation.T @ (head.weight @ directions), None
+    weight = on.rotation.T @ head.weight
+    value = weight[:, 2 * d :] @ directions[2 * d :, 2 * r :]
+    made = TurnedWeights(
+        rows=weight[:, : 2 * d],
+        mean=mean[: 2 * d],
+        frequencies=head.rotary.frequencies,
+        of_query=directions[:d, :r],
+        of_key=directions[d : 2 * d, r : 2 * r],
+        scale=np.ones(2 * r),
+        largest=None,
+        value=np.zeros(value.shape, dtype=np.int64),
+    )
+    each = np.broadcast_to(value, (on.length, *value.shape))
+    parts = (made.exact(0, on.length), made.exact(1, on.length), each)
+
+    def turning(scale: FloatArray, integers: IntArray) -> TurnedWeights:
+        # Clipped as those are that were seen; beyond the sentences' length none is larger.
+        most = int(np.abs(integers).max())
+        return replace(made, scale=scale[: 2 * r], largest=most, value=integers[0, :, 2 * r :])
+
+    return np.concatenate(parts, axis=-1), turning
+
+
+def _directions(projected: FloatArray, setting: HeadSetting) -> tuple[FloatArray, int, int]:
     """What query, key and value columns are multiplied with, shape (3d, 2r + v), and r and v.
 
     At full rank queries and keys are only turned alike, which spreads what is large in a few of
@@ -220,7 +272,7 @@ def _directions(
     r, v = min(setting.score_rank or d, d), min(setting.value_rank or d, d)
     of_query = of_key = hadamard_rotation(d)
     if r < d:
-        of_query, of_key = reduced_scores(query + own_mean[:d], key, r)
+        of_query, of_key = reduced_scores(query, key, r)
     of_value = principal_directions(value, v) if setting.value_rank else np.eye(d)
     return block_diag(of_query, of_key, of_value), r, v
 
@@ -249,10 +301,10 @@ def _filling_weight(
 ) -> tuple[FloatArray, IntArray]:
     """Scales of the columns of ``weight`` and its integers, so that all products are as wide."""
     limit = 2 ** (product_bits - 1) - 1
-    scale = SPARE * np.abs(inputs @ weight).max(axis=(0, 1)) / limit
+    scale = SPARE * np.abs(multiplied_in_turn(inputs, weight)).max(axis=(0, 1)) / limit
     while True:
         integers = np.rint(weight / scale).astype(np.int64)
-        over = SPARE * np.abs(inputs @ integers).max(axis=(0, 1)) / limit
+        over = SPARE * np.abs(multiplied_in_turn(inputs, integers)).max(axis=(0, 1)) / limit
         if over.max() <= 1:
             return scale, integers
         scale = np.where(over > 1, 1.01 * over, 1.0) * scale
@@ -273,10 +325,13 @@ def _quantized_weight(
         return rounded
 
     def reach(scale: FloatArray) -> FloatArray:
-        of_columns: FloatArray = SPARE * np.abs(inputs @ integers(scale)).max(axis=(0, 1))
+        products = multiplied_in_turn(inputs, integers(scale))
+        of_columns: FloatArray = SPARE * np.abs(products).max(axis=(0, 1))
         return of_columns
 
-    scale = least_error_scales(weight, n_bits)
+    # Of weights that turn, a few tokens' say how large they are.
+    some = weight if weight.ndim == 2 else weight[:: -(-len(weight) // SOME_TOKENS)]
+    scale = least_error_scales(some.reshape(-1, weight.shape[-1]), n_bits)
     limit = 2 ** (signed_bits(reach(scale).max()) - 2) - 1
     coarser = scale
     while (over := reach(coarser) / limit).max() > 1:

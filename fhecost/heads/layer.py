@@ -1,4 +1,4 @@
-"""A whole decoder layer of GPT-2, and a model of them: LayerNorm, attention, MLP, residuals.
+"""A whole decoder layer of GPT-2 or Llama, and a model of them: norms, attention, MLP, residuals.
 
 How accurate a layer is isn't known; it is the cheapest one known that stays on integers, in the
 operations of the compact attention. A small one is compiled in the tests, none of real size. With T
@@ -8,9 +8,14 @@ residual stream holds n + 2 bits, and:
 * **LayerNorm**: the centred values are requantized before they are squared: as they are, they would
   read two bits more, which costs a bootstrap four to ten times as much. The product c s with the
   inverse s of the deviation is 2 c s = (c + s)^2 - c^2 - s^2, with the squares that are there.
+  **RMSNorm** is the same without a mean: its values are requantized as they are.
 * **attention**: the compact attention, its sums of exponentials rounded before the logarithm, so
-  that long rows don't widen that lookup.
+  that long rows don't widen that lookup. Heads that share a key and a value (grouped-query
+  attention) have them projected, requantized and squared once. Rotary positions are in the clear
+  weights of each token.
 * **MLP**: the product with the first matrix goes through GELU and requantization in one table.
+  **SwiGLU** is silu(x G) (x U) of two matrices G and U, both requantized; a product of two
+  ciphertexts is 4 a b = (a + b)^2 - (a - b)^2, and requantized before the last matrix.
 * **residuals**: additions only. The stream's scale leaves room for what layers add.
 * **logits**: a model ends in one more LayerNorm, of the last token alone, and its product with the
   clear embedding: no lookup.
@@ -38,6 +43,9 @@ from fhecost.heads.output_projection import stated_projection
 from fhecost.heads.stated import REACH, StatedHeads, StatedShape, least_error_spread
 from fhecost.quantization import IntArray, largest_integer
 
+SILU_SIZE = 0.597
+"""The root mean square of the SiLU of a normal value."""
+
 RESIDUAL_WIDER = 2
 """Bits that the residual stream has beyond those asked for."""
 
@@ -59,20 +67,24 @@ class Requantization:
 
 
 @dataclass(frozen=True)
-class LayerNorm:
-    """From the residual stream to the inputs of a projection."""
+class Norm:
+    """From the residual stream to the inputs of a projection; RMSNorm is one without a ``mean``."""
 
-    mean: Requantization
+    mean: Requantization | None
     centre: Requantization
     inverse: Requantization
     product: Requantization
 
     def run(self, hidden: Any, operators: Operators, name: str) -> Any:
         """Shapes (T, E); ``name`` is what its stages are called by."""
-        with operators.tag(f"{name}.mean"):
-            mean = self.mean.run(np.sum(hidden, axis=1, keepdims=True), operators, f"{name}.mean")
+        if self.mean is not None:
+            with operators.tag(f"{name}.mean"):
+                total = np.sum(hidden, axis=1, keepdims=True)
+                mean = self.mean.run(total, operators, f"{name}.mean")
+            with operators.tag(f"{name}.centre"):
+                hidden = hidden - mean
         with operators.tag(f"{name}.centre"):
-            centred = self.centre.run(hidden - mean, operators, f"{name}.centre")
+            centred = self.centre.run(hidden, operators, f"{name}.centre")
         with operators.tag(f"{name}.squares"):
             squares = operators.lookup(centred, lambda c: c**2)
         with operators.tag(f"{name}.inverse"):
@@ -87,16 +99,62 @@ class LayerNorm:
 
 
 @dataclass(frozen=True)
-class DecoderLayer:
-    """From residual stream to residual stream; ``up`` and ``down`` are the MLP's weights."""
+class Mlp:
+    """GPT-2's: ``up`` and ``down`` are its weights, with a table between them."""
 
-    norm1: LayerNorm
-    attention: CompactAttention
-    attended: Requantization
-    norm2: LayerNorm
     up: IntArray
     gelu: Requantization
     down: IntArray
+
+    def run(self, normalized: Any, operators: Operators) -> Any:
+        """Products of shape (T, E), of as many bits as they take."""
+        with operators.tag("mlp.up"):
+            inner = normalized @ self.up
+        with operators.tag("mlp.gelu"):
+            activated = self.gelu.run(inner, operators, "mlp.up")
+        with operators.tag("mlp.down"):
+            return activated @ self.down
+
+
+@dataclass(frozen=True)
+class GatedMlp:
+    """Llama's SwiGLU (Shazeer, arXiv:2002.05202): what ``up`` gives times what the gate lets by."""
+
+    gate: IntArray
+    silu: Requantization
+    up: IntArray
+    linear: Requantization
+    product: Requantization
+    down: IntArray
+
+    def run(self, normalized: Any, operators: Operators) -> Any:
+        """Products of shape (T, E), of as many bits as they take."""
+        with operators.tag("mlp.gate"):
+            gate = normalized @ self.gate
+        with operators.tag("mlp.silu"):
+            gate = self.silu.run(gate, operators, "mlp.gate")
+        with operators.tag("mlp.up"):
+            inner = normalized @ self.up
+        with operators.tag("mlp.up.requantize"):
+            inner = self.linear.run(inner, operators, "mlp.up")
+        with operators.tag("mlp.product"):
+            of_sums = operators.lookup(inner + gate, lambda z: z**2)
+            product = of_sums - operators.lookup(inner - gate, lambda z: z**2)
+        with operators.tag("mlp.product.requantize"):
+            product = self.product.run(product, operators, "mlp.product")
+        with operators.tag("mlp.down"):
+            return product @ self.down
+
+
+@dataclass(frozen=True)
+class DecoderLayer:
+    """From residual stream to residual stream."""
+
+    norm1: Norm
+    attention: CompactAttention
+    attended: Requantization
+    norm2: Norm
+    mlp: Mlp | GatedMlp
     activated: Requantization
     residual_bits: int
 
@@ -106,12 +164,7 @@ class DecoderLayer:
         product = self.attention.products(normalized, operators, earlier)
         hidden = self._added(hidden, product, self.attended, operators, "attention")
         normalized = self.norm2.run(hidden, operators, "norm2")
-        with operators.tag("mlp.up"):
-            inner = normalized @ self.up
-        with operators.tag("mlp.gelu"):
-            activated = self.gelu.run(inner, operators, "mlp.up")
-        with operators.tag("mlp.down"):
-            product = activated @ self.down
+        product = self.mlp.run(normalized, operators)
         return self._added(hidden, product, self.activated, operators, "mlp")
 
     def _added(
@@ -126,10 +179,10 @@ class DecoderLayer:
 
 @dataclass(frozen=True)
 class DecoderModel:
-    """All layers, the last LayerNorm, and the logits of the last token."""
+    """All layers, the last norm, and the logits of the last token."""
 
     layers: tuple[DecoderLayer, ...]
-    norm: LayerNorm
+    norm: Norm
     unembedding: IntArray
     logit_bits: int
 
@@ -156,17 +209,14 @@ def state_layer(shape: StatedShape, inner: int) -> StatedHeads:
     n_bits, width, attention = shape.n_bits, shape.width, state_block(shape).heads
     kept = attention.heads.kept_bits
     residual_bits = n_bits + RESIDUAL_WIDER
-    up, up_bits = stated_projection(width, inner, n_bits + WIDER_OUTPUT)
     down, down_bits = stated_projection(inner, width, n_bits + WIDER_OUTPUT)
-    norm = _state_norm(width, n_bits, kept)
+    norm = _state_norm(shape, kept)
     layer = DecoderLayer(
         norm1=norm,
         attention=attention,
         attended=_requantized(attention.product_bits, kept, residual_bits),
         norm2=norm,
-        up=up,  # type: ignore[arg-type]
-        gelu=_requantized(up_bits, kept, n_bits + 1, gelu),
-        down=down,  # type: ignore[arg-type]
+        mlp=_state_mlp(shape, inner, kept, down),
         activated=_requantized(down_bits, kept, residual_bits),
         residual_bits=residual_bits,
     )
@@ -181,12 +231,39 @@ def state_model(shape: StatedShape, inner: int, layers: int, vocabulary: int) ->
     return replace(stated, heads=model)
 
 
+def _state_mlp(shape: StatedShape, inner: int, kept: int, down: Any) -> Mlp | GatedMlp:
+    """The MLP of the shape's family; ``down`` are its last weights."""
+    n_bits = shape.n_bits
+    weight, bits = stated_projection(shape.width, inner, n_bits + WIDER_OUTPUT)
+    up: Any = weight
+    if shape.family == "gpt2":
+        return Mlp(up, _requantized(bits, kept, n_bits + 1, gelu), down)
+    # Each factor has n + 1 bits, and the difference of two squares is four times their product.
+    product_bits = signed_bits((2 * largest_integer(n_bits + 1)) ** 2)
+    deviation = 4 * SILU_SIZE * least_error_spread(n_bits + 1) ** 2
+    return GatedMlp(
+        gate=up,
+        silu=_requantized(bits, kept, n_bits + 1, silu),
+        up=up,
+        linear=_requantized(bits, kept, n_bits + 1),
+        product=_requantized(product_bits, kept, n_bits + 1, deviation=deviation),
+        down=down,
+    )
+
+
+def silu(real: Any) -> Any:
+    """SiLU (Hendrycks and Gimpel, arXiv:1606.08415): x times its logistic."""
+    # Beyond these it is 0 or x, up to less than a float tells.
+    return real / (1 + np.exp(-np.clip(real, -60.0, 60.0)))
+
+
 def gelu(real: Any) -> Any:
     """GELU (Hendrycks and Gimpel, arXiv:1606.08415) in its tanh form."""
     return 0.5 * real * (1 + np.tanh(math.sqrt(2 / math.pi) * (real + 0.044715 * real**3)))
 
 
-def _state_norm(width: int, n_bits: int, kept: int) -> LayerNorm:
+def _state_norm(shape: StatedShape, kept: int) -> Norm:
+    width, n_bits = shape.width, shape.n_bits
     residual, narrow = (largest_integer(n_bits + wider) for wider in (RESIDUAL_WIDER, 1))
     spread, most_inverse = least_error_spread(n_bits + 1), 2**n_bits - 1
     # The mean square of normal values is some ninth of the largest one's.
@@ -201,26 +278,36 @@ def _state_norm(width: int, n_bits: int, kept: int) -> LayerNorm:
     def mean_of(sums: Any) -> Any:
         return np.clip(np.rint(sums / width), -residual, residual)
 
-    return LayerNorm(
-        # A sum of normal values reaches some sqrt(E) of the largest.
-        mean=Requantization(
-            signed_bits(math.sqrt(width) * residual), kept, mean_of, (-residual, residual)
-        ),
-        centre=_requantized(signed_bits(2 * residual), kept, n_bits + 1),
+    # A sum of normal values reaches some sqrt(E) of the largest.
+    mean_bits = signed_bits(math.sqrt(width) * residual)
+    of_mean = Requantization(mean_bits, kept, mean_of, (-residual, residual))
+    centred = shape.family == "gpt2"
+    # A difference of two is a bit wider than what it is of. The stream alone has no reserve.
+    centre = _requantized(signed_bits(2 * residual), kept, n_bits + 1)
+    if not centred:
+        bits = n_bits + RESIDUAL_WIDER
+        centre = _requantized(bits, kept, n_bits + 1, deviation=least_error_spread(bits))
+    return Norm(
+        mean=of_mean if centred else None,
+        centre=centre,
         inverse=Requantization(variance_bits, kept, inverse_of, (0, most_inverse), signed=False),
         product=_requantized(signed_bits((narrow + most_inverse) ** 2), kept, n_bits + 1),
     )
 
 
 def _requantized(
-    bits: int, kept: int, to_bits: int, function: Table = lambda real: real
+    bits: int,
+    kept: int,
+    to_bits: int,
+    function: Table = lambda real: real,
+    deviation: float | None = None,
 ) -> Requantization:
-    """``function`` of a sum in units of its deviation, in integers of ``to_bits``.
+    """``function`` of a sum in units of its ``deviation``, in integers of ``to_bits``.
 
-    The sum fills its ``bits`` but for the reserve of all accumulators.
+    Without one, the sum fills its ``bits`` but for the reserve of all accumulators.
     """
     largest, spread = largest_integer(to_bits), least_error_spread(to_bits)
-    deviation = 2 ** (bits - 1) / (SPARE * REACH)
+    deviation = deviation or 2 ** (bits - 1) / (SPARE * REACH)
 
     def table(sums: Any) -> Any:
         return np.clip(np.rint(function(sums / deviation) * spread), -largest, largest)

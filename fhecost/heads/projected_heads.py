@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict
 
-from fhecost.errors import FieldError
 from fhecost.heads.attention_head import AttentionHead, attend, output_weight
 from fhecost.heads.compact import CompactHeads
 from fhecost.heads.compact_circuit import CompactHead
@@ -162,8 +161,7 @@ def state_headwise(
     Raises:
         FieldError: some heads of the layer are missing.
     """
-    if shape.heads * shape.dimension != shape.width:
-        raise FieldError("heads", "an output projection needs all heads of a layer")
+    shape.check_all_heads("an output projection")
     compact: CompactHeads = stated.heads
     head = compact.heads[0]
     weight, _ = stated_projection(head.value_rank, shape.width, setting.weight_bits)

@@ -33,7 +33,14 @@ import numpy as np
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, causal_mask
 from fhecost.heads.operators import ClearOperators, Operators, Table
-from fhecost.heads.parameter_rules import USUAL
+from fhecost.heads.parameter_rules import USUAL, ParameterRules
+from fhecost.heads.rotary import (
+    HeadWeights,
+    TurnedWeights,
+    every_part_of,
+    multiplied,
+    token_rows,
+)
 from fhecost.heads.stated import COVERED, REACH, StatedHeads, StatedMatrix, StatedShape
 from fhecost.quantization import (
     FloatArray,
@@ -118,10 +125,11 @@ class ReferenceHead:
 
     ``dropped`` holds by stage how many bits its lookups round away before they read; it is empty
     for a head whose lookups read all bits. ``score_scale`` is what scores are multiplied by besides
-    1/sqrt(d).
+    1/sqrt(d). Where queries and keys turn with their token's position, their biases do too: they
+    are among the weights then, and ``bias`` has what is the value's.
     """
 
-    weight: IntArray
+    weight: HeadWeights
     bias: IntArray
     quantizers: dict[str, Quantizer]
     mask_value: float
@@ -173,8 +181,10 @@ class ReferenceHead:
     def project(self, hidden: Any, stages: Stages) -> tuple[Any, Any, Any]:
         """Query, key and value on quantized hidden states, each of shape (L, d)."""
         q = self.quantizers
+        weight = every_part_of(self.weight, hidden.shape[0])
+        rows = token_rows(hidden, weight)
         with stages.tag("projection"):
-            product = hidden @ self.weight
+            product = multiplied(rows, weight)
         with stages.tag("projection.requantize"):
             scale = q["input"].scale * q["weight"].scale
             projected = stages.lookup(
@@ -183,12 +193,20 @@ class ReferenceHead:
                 lambda z: q["projection"].rounded(z * scale) + q["projection"].largest,
             )
         with stages.tag("projection.bias"):
-            projected = projected + (self.bias + q["projection"].largest)
+            projected = projected + (self.biases(hidden.shape[0]) + q["projection"].largest)
         query, key, value = (
             self._part(name, index, projected, stages)
             for index, name in enumerate(("query", "key", "value"))
         )
         return query, key, value
+
+    def biases(self, tokens: int) -> IntArray:
+        """Integers of the biases, shape (3d,), or (tokens, 3d) where these turn."""
+        if not isinstance(self.weight, TurnedWeights):
+            return self.bias
+        turned = np.concatenate([self.weight.means(part, tokens) for part in (0, 1)], axis=-1)
+        value = np.broadcast_to(self.bias, (tokens, self.dimension))
+        return np.concatenate((self.quantizers["projection"].quantize(turned), value), axis=-1)
 
     def _part(self, name: str, index: int, projected: Any, stages: Stages) -> Any:
         """Query, key or value, requantized to a scale of its own, shape (L, d)."""
@@ -221,9 +239,9 @@ class ReferenceHeads:
     """Several reference heads of a layer on one encrypted input."""
 
     heads: tuple[ReferenceHead, ...]
+    rules: ParameterRules = USUAL
 
     projected = False
-    rules = USUAL
 
     @property
     def n_bits(self) -> int:
@@ -274,9 +292,9 @@ def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int
             no circuit is left to compile.
     """
     d, seq_len = head.dimension, hidden.shape[1]
-    products = hidden @ head.weight
-    projected = products + head.bias
-    query, key, value = np.split(projected, 3, axis=-1)
+    products = head.turned(hidden @ head.weight)
+    biases = head.turned(np.broadcast_to(head.bias, (seq_len, 3 * d)))
+    query, key, value = np.split(products + biases, 3, axis=-1)
     scaled = query @ np.swapaxes(key, -1, -2) / np.sqrt(d) * head.score_scale
     mask_value = float(scaled.min())
     masked = np.where(causal_mask(seq_len), scaled, mask_value)
@@ -286,7 +304,7 @@ def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int
         {
             "input": hidden,
             # One scale for what is added: the product and the bias.
-            "projection": np.concatenate([products.ravel(), head.bias]),
+            "projection": np.concatenate([products.ravel(), biases.ravel()]),
             "query": query,
             "key": key,
             "value": value,
@@ -299,8 +317,9 @@ def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int
     )
     quantizers["weight"] = quantizer_for(head.layer_weight_magnitude, n_bits)
     quantized = ReferenceHead(
-        weight=quantizers["weight"].quantize(head.weight),
-        bias=quantizers["projection"].quantize(head.bias),
+        weight=_weights(head, quantizers["weight"]),
+        # What turns is among the weights.
+        bias=quantizers["projection"].quantize(head.bias[2 * d if head.rotary else 0 :]),
         quantizers=quantizers,
         mask_value=mask_value,
         seq_len=seq_len,
@@ -309,6 +328,24 @@ def quantize_reference_head(head: AttentionHead, hidden: FloatArray, n_bits: int
     )
     _refuse_vanished(quantized, hidden)
     return quantized
+
+
+def _weights(head: AttentionHead, quantizer: Quantizer) -> HeadWeights:
+    """The integer weights of ``head``, turned for each token if they turn."""
+    d = head.dimension
+    if head.rotary is None:
+        whole: IntArray = quantizer.quantize(head.weight)
+        return whole
+    return TurnedWeights(
+        rows=head.weight[:, : 2 * d],
+        mean=head.bias[: 2 * d],
+        frequencies=head.rotary.frequencies,
+        of_query=np.eye(d),
+        of_key=np.eye(d),
+        scale=np.full(2 * d, quantizer.scale),
+        largest=quantizer.largest,
+        value=quantizer.quantize(head.weight[:, 2 * d :]),
+    )
 
 
 def _refuse_vanished(quantized: ReferenceHead, hidden: FloatArray) -> None:
@@ -333,7 +370,7 @@ def _refuse_vanished(quantized: ReferenceHead, hidden: FloatArray) -> None:
 
 def state_reference_heads(shape: StatedShape, _: object = None) -> StatedHeads:
     """Reference heads of a shape: every scale covers the largest value of its tensor."""
-    n_bits, largest = shape.n_bits, largest_integer(shape.n_bits)
+    n_bits, d, largest = shape.n_bits, shape.dimension, largest_integer(shape.n_bits)
     spread = largest / COVERED
     projected = COVERED * np.sqrt(shape.width) * spread**2 / largest
     scales = {
@@ -344,14 +381,15 @@ def state_reference_heads(shape: StatedShape, _: object = None) -> StatedHeads:
         **dict.fromkeys(("exponential", "inverse", "attention_weights"), 1 / largest),
     }
     # Biases of about half of what a product reaches, to both sides.
-    bias = np.resize(np.array([-(largest // 2), largest // 2]), 3 * shape.dimension)
+    bias = np.full(3 * d, largest // 2)
+    bias[::2] *= -1
     head = ReferenceHead(
-        weight=StatedMatrix(shape.width, 3 * shape.dimension, spread),  # type: ignore[arg-type]
+        weight=StatedMatrix(shape.width, 3 * d, spread, shape.turns),  # type: ignore[arg-type]
         bias=bias,
         quantizers={name: Quantizer(float(scale), n_bits) for name, scale in scales.items()},
         mask_value=0.0,
         seq_len=shape.seq_len,
         n_bits=n_bits,
     )
-    heads = ReferenceHeads(tuple(replace(head) for _ in range(shape.heads)))
+    heads = ReferenceHeads((head, *(replace(head) for _ in range(1, shape.heads))))
     return StatedHeads(heads, n_bits, spread)

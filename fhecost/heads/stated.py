@@ -9,13 +9,15 @@ come out up to a bit wider or narrower, which is why a profile of stated widths 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from fhecost.errors import FieldError
+from fhecost.models.shape import Family
 from fhecost.quantization import largest_integer
 
 REACH = 4.5
@@ -51,16 +53,23 @@ def least_error_spread(n_bits: int) -> float:
 
 @dataclass(frozen=True)
 class StatedMatrix:
-    """Integer weights of shape (rows, columns) with the standard deviation ``spread``."""
+    """Integer weights of shape (rows, columns) with the standard deviation ``spread``.
+
+    ``tokens`` is how many such matrices there are, one for each token; None for one of all tokens.
+    Where ``turns``, queries and keys have one for each; these are no larger or smaller.
+    """
 
     rows: int
     columns: int
     spread: float
+    turns: bool = False
+    tokens: int | None = None
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.rows, self.columns
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns, behind the number of tokens where each has its own."""
+        each = () if self.tokens is None else (self.tokens,)
+        return *each, self.rows, self.columns
 
     @property
     def norm2(self) -> float:
@@ -69,20 +78,64 @@ class StatedMatrix:
 
     def __getitem__(self, index: tuple[slice, slice]) -> StatedMatrix:
         rows, columns = (
-            len(range(size)[chosen]) for size, chosen in zip(self.shape, index, strict=True)
+            len(range(size)[chosen])
+            for size, chosen in zip((self.rows, self.columns), index, strict=True)
         )
-        return StatedMatrix(rows, columns, self.spread)
+        return replace(self, rows=rows, columns=columns)
+
+    def for_each(self, tokens: int) -> StatedMatrix:
+        """As many such matrices, one for each token."""
+        return replace(self, tokens=tokens)
+
+
+@dataclass(frozen=True)
+class StatedColumns:
+    """One number for each of some columns, the same for all: a slice of them is that number.
+
+    A table of all columns is then computed of one.
+    """
+
+    value: float
+
+    def __getitem__(self, index: slice) -> float:
+        return self.value
 
 
 @dataclass(frozen=True)
 class StatedShape:
-    """What heads are stated for: E = ``width``, d = ``dimension``, how many, L and a width."""
+    """What heads are stated for: E = ``width``, d = ``dimension``, how many, L and a width.
+
+    A layer of their ``family`` has ``of_layer`` heads, None for as many as divide its width, which
+    share ``kv_heads`` keys and values, None for one each.
+    """
 
     width: int
     dimension: int
     heads: int
     seq_len: int
     n_bits: int
+    family: Family = "gpt2"
+    of_layer: int | None = None
+    kv_heads: int | None = None
+
+    @property
+    def turns(self) -> bool:
+        """Whether queries and keys turn with their token's position."""
+        return self.family == "llama"
+
+    @property
+    def sharing(self) -> int:
+        """How many of the heads have one key and one value; 1 where groups would be cut."""
+        layer = self.of_layer or self.heads
+        group = layer // (self.kv_heads or layer)
+        if self.heads <= group:
+            return self.heads
+        return group if self.heads % group == 0 else 1
+
+    def check_all_heads(self, what: str) -> None:
+        """Raise a FieldError unless ``heads`` are all of a layer, which ``what`` needs."""
+        if self.heads != (self.of_layer or self.width // self.dimension):
+            raise FieldError("heads", f"{what} needs all heads of a layer")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from fhecost.heads.reference import (
     state_reference_heads,
 )
 from fhecost.heads.reference_rounded import quantize_reference_rounded, state_reference_rounded
+from fhecost.heads.rotary import TurnedWeights
 from fhecost.heads.saved_setting import SavedSetting, load_setting
 from fhecost.heads.stated import StateHeads
 from fhecost.quantization import FloatArray, IntArray
@@ -128,12 +129,16 @@ def variant_of(saved: SavedSetting) -> Variant:
     return Variant(saved.name, saved.heads, saved.quantize, saved.state, bits=saved.bits)
 
 
-def variant_named(name: str) -> Variant:
+def variant_named(name: str | Variant) -> Variant:
     """The variant called ``name``, or that of a file of settings, a ``name`` in .json.
+
+    A variant itself is given back as it is.
 
     Raises:
         UsageError: no such variant or file, or the file holds no settings.
     """
+    if isinstance(name, Variant):
+        return name
     if name.endswith(".json"):
         return variant_of(load_setting(name))
     if name not in _VARIANTS:
@@ -145,15 +150,15 @@ def variant_named(name: str) -> Variant:
 
 for _variant in (
     Variant("reference", ReferenceHeads, quantize_reference_heads, state_reference_heads,
-            parts=(ReferenceHead,)),
+            parts=(ReferenceHead, TurnedWeights)),
     Variant("reference-rounded", ReferenceHeads, quantize_reference_rounded,
-            state_reference_rounded, parts=(ReferenceHead,)),
+            state_reference_rounded, parts=(ReferenceHead, TurnedWeights)),
     Variant("compact", CompactHeads, quantize_compact_heads, state_compact_heads,
-            parts=(CompactHead,)),
+            parts=(CompactHead, TurnedWeights)),
     Variant("compact-attention", CompactAttention, quantize_compact_attention,
-            state_compact_attention, parts=(CompactHeads, CompactHead)),
+            state_compact_attention, parts=(CompactHeads, CompactHead, TurnedWeights)),
     # Saved settings make projected heads too, which have no name of their own.
     Variant("fast", CompactHeads, quantize_fast_heads, state_fast_heads,
-            parts=(CompactHead, ProjectedHeads, ProjectedHead)),
+            parts=(CompactHead, ProjectedHeads, ProjectedHead, TurnedWeights)),
 ):  # fmt: skip
     register(_variant)

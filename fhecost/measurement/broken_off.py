@@ -16,9 +16,6 @@ from fhecost.measurement.machine import Machine
 from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.run_record import Seconds
 
-_OF_THE_MOMENT = {"load_average"}
-"""What a machine says of itself that another run needn't share."""
-
 
 class BegunCase(Frozen):
     """The rounds that a circuit has had: its times by thread count, and a probe a round."""
@@ -53,10 +50,9 @@ class BrokenOff(Frozen):
         if (operation, quick) != (self.operation, self.quick):
             asked = f"measure {self.operation}{' --quick' if self.quick else ''}"
             raise FieldError("resume", f"what was broken off is fhecost {asked}")
-        for name in sorted(set(Machine.model_fields) - _OF_THE_MOMENT):
+        for name in machine.differences(self.raw.machine):
             begun, here = getattr(self.raw.machine, name), getattr(machine, name)
-            if here != begun:
-                raise FieldError("resume", f"it began where {name} was {begun}, here it is {here}")
+            raise FieldError("resume", f"it began where {name} was {begun}, here it is {here}")
         version = self.raw.versions.get("concrete-python")
         if version != concrete:
             raise FieldError(

@@ -16,10 +16,13 @@ from fhecost.files import AnyPath, check_can_write, checked, not_written, write_
 from fhecost.hardware.names import RESERVED
 from fhecost.hardware.profile import NAME_PATTERN, HardwareFile, HardwareProfile
 from fhecost.hardware.reading import read_hardware
+from fhecost.measurement.calibration_run import measure_for_calibration
 from fhecost.measurement.fit import CpuFit, KeyFit, fit_cpu, fit_keys
+from fhecost.measurement.noise import noise_of
 from fhecost.measurement.records import Microbenchmark, load_microbenchmark
 from fhecost.measurement.transfer_fit import TransferFit, fit_transfers
 from fhecost.processes import removed_folder
+from fhecost.progress import Expect, Progress, silent
 
 _EXTRAPOLATION = (
     "Beyond the largest N that was timed, a transform's data outgrow the second-level cache; no "
@@ -32,26 +35,52 @@ _MOST_SPREAD = 0.99
 
 
 def calibrate(
-    raw: Microbenchmark | AnyPath, name: str = "local", *, keep: AnyPath | None = None
+    raw: Microbenchmark | AnyPath | None = None,
+    name: str = "local",
+    *,
+    thorough: bool = False,
+    keep: AnyPath | None = None,
+    progress: Progress = silent,
+    expect: Expect = silent,
 ) -> HardwareProfile:
     """What ``fhecost calibrate`` does: fit the CPU model to a machine's raw times.
 
     Args:
-        raw: what :func:`fhecost.run_microbenchmark` measured, or the file that it was kept in.
+        raw: what :func:`fhecost.run_microbenchmark` measured, or the file that it was kept in. When
+            None, this machine is measured, in about a minute: leave it alone meanwhile.
         name: what the machine is to be called.
+        thorough: measure for about ten minutes.
         keep: where to write the hardware profile, if anywhere; ``fhecost calibrate`` keeps it
             as ``NAME.yaml`` where the user's own machines are found by name. It is written whole
             and readable or not at all; a calibration that was there is kept in the folder
-            ``earlier`` beside it, with its date in its name.
+            ``earlier`` beside it, with its date in its name. What is measured here is kept beside
+            it too, as ``NAME.raw.json``; a call that was broken off is gone on with on the same
+            day.
+        progress: called with what is measured, when that begins.
+        expect: called with the seconds that measuring will take, and after each step with those
+            that are left.
 
     Raises:
         UsageError: no such file or name, too few parameter sets for a fit, or times that make no
             machine that can be read back.
+        ImpossibleError: this machine can't be measured.
     """
     kept = None if keep is None else Path(keep)
     check_name(name)
     check_can_write(kept)
-    if isinstance(raw, Microbenchmark):
+    if raw is None:
+        raw_file = None if kept is None else raw_times_file(kept)
+        if raw_file is not None:
+            check_can_write(raw_file)
+            _keep_earlier(raw_file)
+        measured = measure_for_calibration(
+            thorough, keep=raw_file, progress=progress, expect=expect
+        )
+        ref = f"microbenchmark of {measured.started}" if raw_file is None else raw_file.name
+        fitted, profile = _fitted(measured, ref, name)
+    elif thorough:
+        raise FieldError("thorough", "goes without raw times: they are measured already")
+    elif isinstance(raw, Microbenchmark):
         fitted, profile = _fitted(raw, f"microbenchmark of {raw.started}", name)
     else:
         try:
@@ -62,7 +91,13 @@ def calibrate(
     if kept is not None:
         _keep_earlier(kept)
         write_atomically(kept, as_yaml(fitted))
+        profile = read_hardware(kept).changed(name=name)
     return profile
+
+
+def raw_times_file(path: Path) -> Path:
+    """Where the raw times of a machine that is measured and kept in ``path`` are kept."""
+    return path.with_suffix(".raw.json")
 
 
 def _fitted(raw: Microbenchmark, ref: str, name: str) -> tuple[HardwareFile, HardwareProfile]:
@@ -112,12 +147,14 @@ def _keep_earlier(path: Path) -> None:
     if not path.is_file():
         return
     try:
-        when = read_hardware(path).calibrated or ""
+        raw = path.suffix == ".json"
+        when = load_microbenchmark(path).started if raw else read_hardware(path).calibrated or ""
     except UsageError:
         when = ""
     changed = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC).isoformat()
     date = re.sub(r"[^0-9T-]", "", (when or changed)[:19])
-    earlier = path.parent / "earlier" / f"{path.stem}-{date}.yaml"
+    name, _, ending = path.name.partition(".")
+    earlier = path.parent / "earlier" / f"{name}-{date}.{ending}"
     try:
         earlier.parent.mkdir(exist_ok=True)
     except OSError as error:
@@ -139,7 +176,7 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
     with np.errstate(all="ignore"):
         fit = fit_cpu(microbenchmark)
         keys = fit_keys(microbenchmark.keys) if microbenchmark.keys else None
-    machine = microbenchmark.machine
+    machine, noise = microbenchmark.machine, noise_of(microbenchmark)
 
     def calibrated(value: float, low: float, high: float) -> dict[str, Any]:
         figure = _figure(value, "calibrated", ref)
@@ -200,6 +237,7 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         "figures": figures,
         "calibrated_on": machine.identity(),
         "calibrated": microbenchmark.started,
+        "assumptions": [] if noise is None or noise.alone else [noise.not_alone()],
         "references": [
             f"{ref}, concrete-python {microbenchmark.versions.get('concrete-python', '?')}, "
             f"{microbenchmark.started[:10]}"

@@ -134,7 +134,7 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
     if len({(sample.pbs, sample.key_switch) for sample in single}) < 5:
         raise UsageError("a fit needs lookups with at least 5 parameter sets on one thread")
     measured = np.array([microbenchmark.corrected_median_s(sample) for sample in single])
-    work = np.array([_work(sample, sample.elements) for sample in single])
+    work = np.array([lookup_work(sample, sample.elements) for sample in single])
     fitted = fit_non_negative(_LOOKUP_CONSTANTS, work, measured, measured)
     constants = fitted.constants
     low, high = _PLAUSIBLE_UNIT_S
@@ -155,7 +155,7 @@ def fit_cpu(microbenchmark: Microbenchmark) -> CpuFit:
         raise UsageError(f"a fit needs lookups that ran on one thread and on all {threads}")
     elements = []
     for sample in microbenchmark.linear:
-        of_lookup = float(np.dot(_work(sample, 1), constants))
+        of_lookup = float(np.dot(lookup_work(sample, 1), constants))
         seconds = microbenchmark.corrected_median_s(sample) - of_lookup
         elements.append(seconds / sample.operations / (sample.lwe_dimension + 1))
     if not elements or min(elements) <= 0:
@@ -254,7 +254,7 @@ def _efficiencies(microbenchmark: Microbenchmark, threads: int, key_byte_s: floa
     ]
 
 
-def _work(sample: LookupSample | LinearSample, lookups: int) -> tuple[float, ...]:
+def lookup_work(sample: LookupSample | LinearSample, lookups: int) -> tuple[float, ...]:
     """What the four constants of lookups are multiplied with, for a run with ``lookups``."""
     return (
         lookups * fourier_units(sample.pbs),

@@ -71,12 +71,13 @@ def fit_non_negative(
     noise = math.sqrt(float(residuals @ residuals) / max(1, len(target) - len(names)))
     standard = noise * np.sqrt(np.diag(np.linalg.pinv((scaled / sizes).T @ (scaled / sizes))))
     # Of times that are exact there is nothing to be unsure of, and no zero either.
-    alone = max(noise, _NOTHING * float(np.median(target)))
+    nothing = _NOTHING * float(np.median(target))
+    alone = max(noise, nothing)
     with np.errstate(divide="ignore"):
         most = np.min((target + 2 * noise)[:, None] / (scaled / sizes), axis=0)
     upper = constants + _ONE_SIDED_95 * np.maximum(np.minimum(standard, most), alone)
     upper = np.maximum(np.minimum(upper, most), constants)
-    unsure, zero = constants < _KNOWN * standard, constants <= 0
+    unsure, zero = constants < _KNOWN * standard, constants <= max(0.0, nothing)
     constants = np.where(zero, _ONE_SIDED_95 * alone / 2, constants) / sizes
     return Fitted(
         constants=constants,

@@ -8,6 +8,7 @@ import platform
 import re
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ from pydantic import Field
 from fhecost.errors import ImpossibleError
 from fhecost.fields import FiniteNonNegative, Positive, Threads
 from fhecost.frozen import Frozen
-from fhecost.hardware import processor
+from fhecost.hardware import limits
+from fhecost.hardware.limits import Limits, this_limits
 from fhecost.hardware.processor import Processor, this_processor
 
 _PROBES_IN_A_ROW = 9
+_OF_THE_MOMENT = frozenset({"load_average"})
+"""What a machine says of itself that another run on it needn't share."""
 _VENDORS = {"AMD": "AuthenticAMD", "Intel": "GenuineIntel"}
 
 
@@ -36,6 +40,14 @@ class Machine(Frozen):
     cpu: Processor | None = Field(
         default=None, description="what tells it from others of its name; older records lack it"
     )
+    limits: Limits | None = Field(
+        default=None, description="what of it the process might use; older records lack it"
+    )
+
+    def differences(self, other: Machine) -> list[str]:
+        """The fields that tell the two apart, but for what is of the moment."""
+        fields = sorted(set(type(self).model_fields) - _OF_THE_MOMENT)
+        return [name for name in fields if getattr(self, name) != getattr(other, name)]
 
     def identity(self) -> Processor:
         """What tells this machine from others of its name, as far as the record says.
@@ -69,6 +81,7 @@ def this_machine() -> Machine:
         python=platform.python_version(),
         load_average=os.getloadavg()[0],
         cpu=cpu,
+        limits=this_limits(),
     )
 
 
@@ -83,7 +96,7 @@ def available_threads() -> int:
     Raises:
         ImpossibleError: the system doesn't tell.
     """
-    threads = processor.available_threads()
+    threads = limits.available_threads()
     if threads is None:
         raise ImpossibleError("the system doesn't tell how many threads it has")
     return threads
@@ -91,25 +104,38 @@ def available_threads() -> int:
 
 def peak_memory_bytes() -> int:
     """The most that this process has held, without what its parent had."""
+    return _memory_bytes("VmHWM")
+
+
+def file_memory_bytes() -> int:
+    """What this process holds now of files, such as the libraries that it has loaded."""
+    return _memory_bytes("RssFile")
+
+
+def _memory_bytes(name: str) -> int:
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status has no VmHWM")
+    raise OSError(f"/proc/self/status has no {name}")
 
 
-def probe_seconds() -> float:
+def probe_seconds(clock: Callable[[], float] = time.perf_counter, part: int = 1) -> float:
     """Seconds of one fixed computation on one thread, some 0.05 s on a processor of 2024.
 
     The same work at different times tells a machine that changed its speed: on a shared machine,
     one that others slow down. Arrays stay far below the 128 KiB from which the C library asks the
     kernel for fresh pages at every allocation: with those, the same work took 1.3 times as long in
     a process that had just started as in one that had freed large arrays before.
+
+    Args:
+        clock: seconds; ``time.thread_time`` for those that the thread had of a processor.
+        part: only one in so many parts of the computation is done, and its time multiplied.
     """
     values = np.linspace(0.0, 1.0, 1 << 12)
-    start = time.perf_counter()
-    for _ in range(1200):
+    start = clock()
+    for _ in range(1200 // part):
         values = np.fft.irfft(np.fft.rfft(values))
-    return time.perf_counter() - start
+    return (clock() - start) * part
 
 
 def settled_probe_seconds() -> float:

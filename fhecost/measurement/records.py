@@ -11,9 +11,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
-from fhecost.fields import Count, Dimension, Positive, inconsistent
+from fhecost.fields import Count, Dimension, FiniteNonNegative, Positive, inconsistent
 from fhecost.files import AnyPath, read_model, write_result
 from fhecost.frozen import Frozen
+from fhecost.measurement.cpu_use import CpuUse
 from fhecost.measurement.machine import Machine
 from fhecost.measurement.run_record import RunTimes, Seconds
 
@@ -83,10 +84,20 @@ class KeySample(Frozen):
     times: RunTimes
 
 
-class Microbenchmark(Frozen):
-    """One run of ``fhecost measure``: the machine, the versions and all raw times.
+class Conditions(Frozen):
+    """The machine around one step of a calibration: a fixed computation, and whose it was."""
 
-    ``resumed`` says when it went on, where it was broken off.
+    step: str
+    probe_s: Seconds
+    cpu: CpuUse
+
+
+class Microbenchmark(Frozen):
+    """One run of ``fhecost measure`` or ``calibrate``: the machine, the versions, all raw times.
+
+    ``resumed`` says when it went on, where it was broken off. ``conditions`` are those of a
+    calibration's steps, in their order, the first and the last beside it; ``waited_s`` is how long
+    it waited for other programs to end.
     """
 
     schema_version: Literal[5] = 5
@@ -98,6 +109,8 @@ class Microbenchmark(Frozen):
     linear: tuple[LinearSample, ...]
     keys: tuple[KeySample, ...] = ()
     transfers: tuple[TransferSample, ...] = ()
+    conditions: tuple[Conditions, ...] = ()
+    waited_s: FiniteNonNegative = 0.0
 
     @functools.cached_property
     def usual_probe_s(self) -> float | None:

@@ -20,6 +20,7 @@ from fhecost.hardware.estimator import estimate
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.what_if import with_figures
 from fhecost.json_lines import append_line, read_json_lines
+from fhecost.measurement.cpu_use import CpuUse
 from fhecost.measurement.machine import Machine, now
 
 Seconds = Annotated[float, Field(strict=True, gt=0, le=1e9, allow_inf_nan=False)]
@@ -108,12 +109,18 @@ def _other_machine(hardware: HardwareProfile, machine: Machine | None) -> str | 
     return "; ".join(machine.identity().differences(hardware.calibrated_on)) or None
 
 
+DisturbedStep = Literal["keygen", "cold", "warm"]
+
+
 class RunTimes(Frozen):
     """Raw times and memory of one process that made keys and ran a circuit.
 
     ``warm_s`` are the runs after the first one, ``cold_s``. ``probe_s`` are the times of one fixed
     computation on one thread, before the keys are made and after each run: they tell a machine that
     changed its speed. ``start_memory_bytes`` is what the process held before it made keys.
+    ``keygen_cpu``, ``cold_cpu`` and ``warm_cpu``, one for each of ``warm_s``, say what these steps
+    had of the processors; ``warm_probe_s`` are times of the same computation beside the lookups of
+    each warm run, in seconds that it had of a processor. Older records lack them.
     """
 
     threads: Positive
@@ -126,6 +133,19 @@ class RunTimes(Frozen):
     start_memory_bytes: Positive
     keygen_peak_memory_bytes: Positive
     peak_memory_bytes: Positive
+    keygen_cpu: CpuUse | None = None
+    cold_cpu: CpuUse | None = None
+    warm_cpu: tuple[CpuUse, ...] = ()
+    warm_probe_s: tuple[tuple[Seconds, ...], ...] = ()
+
+    @model_validator(mode="after")
+    def _each_warm_run_has_its_own(self) -> Self:
+        runs = len(self.warm_s)
+        for field in ("warm_cpu", "warm_probe_s"):
+            said = len(getattr(self, field))
+            if said not in (0, runs):
+                raise inconsistent(field, f"says {said} of {runs} warm runs")
+        return self
 
     @model_validator(mode="after")
     def _memory_only_grows(self) -> Self:
@@ -140,8 +160,40 @@ class RunTimes(Frozen):
 
     @property
     def warm_median_s(self) -> float:
-        """Median of the warm runs."""
-        return statistics.median(self.warm_s)
+        """Median of the warm runs, of those that were alone on the machine if any were."""
+        uses = self.warm_cpu or (None,) * len(self.warm_s)
+        runs = zip(self.warm_s, uses, strict=True)
+        alone = [seconds for seconds, use in runs if use is None or not use.disturbances]
+        return statistics.median(alone or self.warm_s)
+
+    @property
+    def disturbed(self) -> Mapping[DisturbedStep, str]:
+        """What disturbed which step, as far as is known; warm runs only if none was alone."""
+        found: dict[DisturbedStep, str] = {}
+        if self.keygen_cpu is not None and self.keygen_cpu.disturbances:
+            found["keygen"] = "; ".join(self.keygen_cpu.disturbances)
+        if self.cold_cpu is not None and self.cold_cpu.disturbances:
+            found["cold"] = "; ".join(self.cold_cpu.disturbances)
+        if self.warm_cpu and all(use.disturbances for use in self.warm_cpu):
+            found["warm"] = "; ".join(self.warm_cpu[0].disturbances)
+        return found
+
+    @property
+    def not_alone(self) -> tuple[str, ...]:
+        """Each step that didn't have the machine to itself, and why."""
+        steps = {"key generation": self.keygen_cpu, "cold run": self.cold_cpu}
+        steps |= {f"warm run {number}": use for number, use in enumerate(self.warm_cpu, start=1)}
+        return tuple(
+            f"{step}: {'; '.join(use.disturbances)}"
+            for step, use in steps.items()
+            if use is not None and use.disturbances
+        )
+
+    @property
+    def probe_beside_s(self) -> float | None:
+        """Median of the probes beside warm runs; None where these were too short for one."""
+        found = [seconds for run in self.warm_probe_s for seconds in run]
+        return statistics.median(found) if found else None
 
     @property
     def probe_mean_s(self) -> float | None:
@@ -173,6 +225,9 @@ class RunRecord(Frozen):
     ``calibration`` is the hardware profile of the machine that it ran on, whole, so that the record
     can be held against it anywhere.
 
+    ``not_alone`` names the steps that other programs, other virtual machines or a quota took more
+    than a tenth of, and says who; None in records that are older than this.
+
     ``wrong_values`` of the ``values`` that were decrypted differ from what the clear circuit gives.
     """
 
@@ -188,6 +243,7 @@ class RunRecord(Frozen):
     calibration: HardwareProfile | None = None
     times: RunTimes
     load_after: FiniteNonNegative
+    not_alone: tuple[str, ...] | None = None
     values: Positive
     wrong_values: Count
 

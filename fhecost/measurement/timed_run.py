@@ -17,7 +17,7 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath
-from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
+from fhecost.gpt2.head_circuit import HeadCircuit, HeadRequest, compile_heads
 from fhecost.hardware.here import is_machine
 from fhecost.hardware.library import HardwareNames, load_hardware
 from fhecost.hardware.names import HERE
@@ -68,14 +68,30 @@ def measure_heads(
     """
     profiles = load_hardware(hardware, hardware_path)
     compiled = compile_heads(request, progress)
+    options = RunOptions(threads, warm_runs)
+    return measure_compiled(compiled, profiles, options, progress=progress, expect=expect)
+
+
+def measure_compiled(
+    compiled: HeadCircuit,
+    hardware: Sequence[HardwareProfile],
+    options: RunOptions,
+    *,
+    progress: Progress = silent,
+    expect: Expect = silent,
+) -> RunRecord:
+    """Run heads that are compiled, on the sentence that they were compiled for.
+
+    As :func:`measure_heads`, with machines that are read already, or none.
+    """
     judged = compiled.inputset[-1]
     expected = np.asarray(compiled.heads.run(judged, ClearOperators()))
     return measure_circuit(
         compiled.circuit,
         [judged],
         expected,
-        hardware=profiles,
-        options=RunOptions(threads, warm_runs),
+        hardware=hardware,
+        options=options,
         profile=compiled.profile(),
         progress=progress,
         expect=expect,
@@ -138,6 +154,7 @@ def measure_circuit(
         calibration=_of_this_machine(hardware, machine),
         times=times,
         load_after=os.getloadavg()[0],
+        not_alone=times.not_alone,
         values=outputs.size,
         wrong_values=int(np.count_nonzero(outputs != np.asarray(expected))),
     )

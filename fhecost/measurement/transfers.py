@@ -6,7 +6,7 @@ adds shows little else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,10 @@ def time_transfers(progress: Progress = silent) -> tuple[TransferSample, ...]:
     """
     samples = []
     for case in TRANSFERS:
-        values = np.arange(case.inputs) % (_LARGEST + 1)
-        circuit = _compiled(case, values)
+        circuit, values = transfer_circuit(case)
         times, _ = run_once(circuit, [values], RunOptions(warm_runs=WARM_RUNS))
-        samples.append(_sample(circuit, times))
+        # The first two probes are from before the keys and after the cold run.
+        samples.append(transfer_sample(circuit, times, times.probe_s[2:]))
         progress(f"a run with {case.inputs} inputs and {case.outputs} outputs")
     return tuple(samples)
 
@@ -49,10 +49,12 @@ def step_count() -> int:
     return len(TRANSFERS)
 
 
-def _compiled(case: TransferCase, values: IntArray) -> Any:
+def transfer_circuit(case: TransferCase) -> tuple[Any, IntArray]:
+    """The circuit of ``case``, and an input for it."""
     fhe = import_concrete()
+    values = np.arange(case.inputs) % (_LARGEST + 1)
     compiler = fhe.Compiler(_function(case), {"values": "encrypted"})
-    return compiler.compile([values, np.full(case.inputs, _LARGEST)])
+    return compiler.compile([values, np.full(case.inputs, _LARGEST)]), values
 
 
 def _function(case: TransferCase) -> Callable[[Any], Any]:
@@ -62,13 +64,13 @@ def _function(case: TransferCase) -> Callable[[Any], Any]:
     return lambda values: values + added
 
 
-def _sample(circuit: Any, times: RunTimes) -> TransferSample:
+def transfer_sample(circuit: Any, times: RunTimes, probes_s: Sequence[float]) -> TransferSample:
+    """The record of a circuit's warm runs, with a probe of each."""
     profile = profile_circuit(circuit)
     return TransferSample(
         threads=times.threads,
         seconds=times.warm_s,
-        # The first two probes are from before the keys and after the cold run.
-        probes_s=times.probe_s[2:],
+        probes_s=tuple(probes_s),
         input_bytes=profile.input_bytes,
         output_bytes=profile.output_bytes,
         elements=sum(map(linear_elements, profile.stages)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhecost.errors import UsageError
 from fhecost.files import read_json
@@ -86,7 +86,7 @@ _ARCHITECTURES = frozenset(
     )
 )
 
-_ACTIVATIONS = frozenset(
+ACTIVATIONS = frozenset(
     {
         *("gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh"),
         *("gelu_accurate", "quick_gelu", "relu", "relu6", "silu", "swish", "tanh", "sigmoid"),
@@ -96,8 +96,18 @@ _ACTIVATIONS = frozenset(
 """One table lookup a value, as the layer's count has it: no gates, nothing learned."""
 
 
-def read_configuration(path: Path) -> dict[str, Any]:
-    """The content of a GPT-2's ``config.json``, its sizes under GPT-2's own names.
+class Configuration(NamedTuple):
+    """What a GPT-2's ``config.json`` says: its ``content``, sizes under GPT-2's own names.
+
+    ``left_out`` are the sizes, but the MLP's, that it leaves to GPT-2's defaults.
+    """
+
+    content: Mapping[str, Any]
+    left_out: tuple[str, ...]
+
+
+def read_configuration(path: Path) -> Configuration:
+    """A GPT-2's ``config.json``.
 
     Sizes that the file leaves out are GPT-2's where it says that it is one.
 
@@ -123,25 +133,21 @@ def read_configuration(path: Path) -> dict[str, Any]:
             )
     _check_values(path, content)
     others = {name for spellings in SPELLINGS.values() for name in spellings}
-    return {name: value for name, value in content.items() if name not in others} | sizes
-
-
-def defaulted(path: Path) -> list[str]:
-    """The sizes, but the MLP's, that the configuration leaves to GPT-2's defaults."""
-    content = read_json(path)
-    return [
+    kept = {name: value for name, value in content.items() if name not in others}
+    left_out = [
         name
-        for name, others in SPELLINGS.items()
-        if name != "n_inner" and not any(each in content for each in (name, *others))
+        for name, spellings in SPELLINGS.items()
+        if name != "n_inner" and not any(each in content for each in (name, *spellings))
     ]
+    return Configuration(kept | sizes, tuple(left_out))
 
 
 def _check_family(path: Path, content: Mapping[str, Any]) -> None:
     kind = content.get("model_type", "gpt2")
     if kind != "gpt2":
         raise UsageError(
-            f"{path}: model_type: must be 'gpt2', not {short(kind)}: layers of other models aren't "
-            "counted"
+            f"{path}: model_type: must be gpt2, llama, mistral or qwen2, not {short(kind)}: layers "
+            "of other models aren't counted"
         )
     built = content.get("architectures") or []
     for name in built if isinstance(built, list) else [built]:
@@ -171,9 +177,13 @@ def _size(path: Path, content: Mapping[str, Any], name: str) -> int | None:
     others = [each for each in SPELLINGS[name] if content.get(each) is not None]
     given = [name, *others] if name in content else others
     if not given:
-        if "model_type" in content or name == "n_inner":
+        # What is left out is GPT-2's own only in a file that says that it is one.
+        if name == "n_inner" or "model_type" in content or content.get("architectures"):
             return DEFAULTS[name]
-        raise UsageError(f"{path}: {name}: must be a whole number above 0, not None")
+        raise UsageError(
+            f'{path}: {name}: missing; it has a default where model_type says "gpt2", and else '
+            "must be a whole number above 0"
+        )
     if name == "n_inner" and content.get(name) is None:
         # Four times the width, unless it is said under another name.
         given = others
@@ -217,8 +227,8 @@ def _check_values(path: Path, content: Mapping[str, Any]) -> None:
         if not isinstance(content.get(name, default), bool):
             raise UsageError(f"{path}: {name}: must be true or false, not {short(content[name])}")
     activation = content.get("activation_function", "gelu_new")
-    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
-        known = ", ".join(sorted(_ACTIVATIONS))
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        known = ", ".join(sorted(ACTIVATIONS))
         raise UsageError(
             f"{path}: activation_function: must be a function of one value ({known}), not "
             f"{short(activation)}"

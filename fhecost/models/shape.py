@@ -9,13 +9,24 @@ from typing import Literal
 
 from fhecost.data import data_folder
 from fhecost.errors import FieldError, did_you_mean
-from fhecost.models.configuration import defaulted, read_configuration
+from fhecost.files import read_json
+from fhecost.models.configuration import Configuration, read_configuration
+from fhecost.models.gguf_file import is_gguf, read_gguf_configuration
+from fhecost.models.llama_configuration import (
+    LLAMA_TYPES,
+    LlamaSizes,
+    read_llama_configuration,
+)
 
 EMBEDDED = "embedded"
 """The model that comes with fhecost."""
 
 Heads = Sequence[int] | Literal["all"]
 """Heads of a layer, from 0."""
+
+Family = Literal["gpt2", "llama"]
+"""How a decoder is built: GPT-2 with learned positions, LayerNorm and a plain MLP; Llama, Mistral
+and Qwen2 with rotary positions, RMSNorm and a gated MLP."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class ModelShape:
 
     E = ``width``, d = ``dimension`` of each of ``heads`` heads, which share ``kv_heads`` keys and
     values; ``inner`` is the MLP's width, ``context`` the longest sequence, ``reference`` where the
-    shape is from.
+    shape is from. Beyond ``window`` tokens, if it has one, a head no longer sees all earlier ones.
     """
 
     name: str
@@ -37,6 +48,8 @@ class ModelShape:
     vocabulary: int
     context: int
     reference: str
+    family: Family = "gpt2"
+    window: int | None = None
 
 
 _VOCABULARY = 50257
@@ -51,6 +64,22 @@ def _gpt(
     return ModelShape(name, *sizes, reference=of)
 
 
+def _llama(
+    name: str,
+    layers: int,
+    heads: tuple[int, int],
+    width: int,
+    inner: int,
+    vocabulary: int,
+    context: int,
+    of: str,
+    window: int | None = None,
+) -> ModelShape:
+    """``heads`` are those of queries and those of keys and values."""
+    sizes = (layers, *heads, width // heads[0], width, inner, vocabulary, context)
+    return ModelShape(name, *sizes, reference=f"config.json of {of}", family="llama", window=window)
+
+
 SHAPES: Mapping[str, ModelShape] = {
     shape.name: shape
     for shape in (
@@ -59,25 +88,40 @@ SHAPES: Mapping[str, ModelShape] = {
         _gpt("gpt2-large", 36, 20, 1280),
         _gpt("gpt2-xl", 48, 25, 1600),
         _gpt("gpt3-175b", 96, 96, 12288, context=2048, of=_GPT3),
+        _llama("smollm2", 30, (9, 3), 576, 1536, 49152, 8192,
+               "HuggingFaceTB/SmolLM2-135M-Instruct; Allal et al., arXiv:2502.02737"),
+        _llama("tinyllama", 22, (32, 4), 2048, 5632, 32000, 2048,
+               "TinyLlama/TinyLlama-1.1B-Chat-v1.0; Zhang et al., arXiv:2401.02385"),
+        _llama("llama-2-7b", 32, (32, 32), 4096, 11008, 32000, 4096,
+               "meta-llama/Llama-2-7b-hf; Touvron et al., arXiv:2307.09288"),
+        _llama("llama-3-8b", 32, (32, 8), 4096, 14336, 128256, 8192,
+               "meta-llama/Meta-Llama-3-8B; Grattafiori et al., arXiv:2407.21783"),
+        _llama("mistral-7b", 32, (32, 8), 4096, 14336, 32000, 32768,
+               "mistralai/Mistral-7B-v0.1; Jiang et al., arXiv:2310.06825", window=4096),
+        _llama("qwen2.5-0.5b", 24, (14, 2), 896, 4864, 151936, 32768,
+               "Qwen/Qwen2.5-0.5B; Qwen Team, arXiv:2412.15115"),
     )
-}
+}  # fmt: skip
 
 
 def find_shape(name: str) -> ModelShape:
-    """The shape called ``name``, or that of a ``config.json`` or of the folder that holds one.
+    """The shape called ``name``, or that of a ``config.json``, a folder with one, or a GGUF file.
 
     Raises:
         FieldError: no such shape.
-        UsageError: the file is no GPT-2's configuration.
+        UsageError: the file is no configuration of a model whose layers are counted.
     """
     if name in SHAPES:
         return SHAPES[name]
     path = data_folder("models/embedded") if name == EMBEDDED else Path(name)
+    if is_gguf(path):
+        sizes = read_llama_configuration(path, read_gguf_configuration(path))
+        return _of_sizes(sizes, path.stem, "its GGUF file")
     if path.is_dir():
         path = path / "config.json"
     if not path.is_file():
         known = [EMBEDDED, *SHAPES]
-        said = f"no shape of that name, no config.json; there is {', '.join(known)}"
+        said = f"no shape of that name, no config.json, no GGUF file; there is {', '.join(known)}"
         raise FieldError("model", said + did_you_mean(name, known), name)
     return read_shape(path, name if name == EMBEDDED else None)
 
@@ -86,13 +130,22 @@ def read_shape(path: Path, name: str | None = None) -> ModelShape:
     """The shape that a ``config.json`` describes, called ``name`` or after its folder.
 
     Raises:
-        UsageError: the file is no GPT-2's configuration.
+        UsageError: the file is no configuration of a model whose layers are counted.
     """
-    content = read_configuration(path)
+    name = name or path.resolve().parent.name
+    said = read_json(path)
+    # A damaged file may say anything of its kind, a list too.
+    if isinstance(said, dict) and said.get("model_type") in tuple(LLAMA_TYPES):
+        return _of_sizes(read_llama_configuration(path, said), name, "its config.json")
+    return shape_of(read_configuration(path), name)
+
+
+def shape_of(configuration: Configuration, name: str) -> ModelShape:
+    """The shape that a GPT-2's ``configuration`` describes, called ``name``."""
+    content, left_out = configuration
     width, heads = content["n_embd"], content["n_head"]
-    left_out = defaulted(path)
     return ModelShape(
-        name=name or path.resolve().parent.name,
+        name=name,
         layers=content["n_layer"],
         heads=heads,
         kv_heads=heads,
@@ -103,6 +156,23 @@ def read_shape(path: Path, name: str | None = None) -> ModelShape:
         context=content["n_positions"],
         reference="its config.json"
         + (f", and GPT-2's own {', '.join(left_out)}" if left_out else ""),
+    )
+
+
+def _of_sizes(sizes: LlamaSizes, name: str, reference: str) -> ModelShape:
+    return ModelShape(
+        name=name,
+        layers=sizes.layers,
+        heads=sizes.heads,
+        kv_heads=sizes.kv_heads,
+        dimension=sizes.dimension,
+        width=sizes.width,
+        inner=sizes.inner,
+        vocabulary=sizes.vocabulary,
+        context=sizes.context,
+        reference=reference,
+        family="llama",
+        window=sizes.window,
     )
 
 

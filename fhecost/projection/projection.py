@@ -22,6 +22,7 @@ from fhecost.hardware.names import ALL, DEFAULT
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.refusals import estimates_or_refusals
 from fhecost.hardware.unsure import UNSURE, unsure_circuit
+from fhecost.heads.variants import variant_named
 from fhecost.projection.lengths import (
     LengthProjection,
     latency_of,
@@ -116,7 +117,7 @@ def project(
             model=shape.name,
             scope=circuit.scope,
             bits=circuit.bits,
-            variant=circuit.variant if circuit.scope == "head" else None,
+            variant=variant_named(circuit.variant).name if circuit.scope == "head" else None,
             heads=tuple(range(circuit.heads)) if circuit.scope == "head" else None,
             widths="stated",
             shape_from=shape.reference,

@@ -24,9 +24,10 @@ class Range(NamedTuple):
     @property
     def bits(self) -> int:
         """Width of the narrowest integer type that holds both."""
-        if self.low < 0:
-            return max((-self.low - 1).bit_length(), max(self.high, 0).bit_length()) + 1
-        return max(1, self.high.bit_length())
+        low, high = self
+        if low < 0:
+            return max((-low - 1).bit_length(), high.bit_length() if high > 0 else 0) + 1
+        return high.bit_length() or 1
 
     def __add__(self, other: object) -> Range:
         """The range of a sum."""
@@ -41,7 +42,9 @@ class Range(NamedTuple):
     def rounded(self, dropped: int) -> Range:
         """The range of the values rounded to multiples of 2^dropped, halves upwards."""
         half = (1 << dropped) >> 1
-        return Range(*((end + half) >> dropped << dropped for end in self))
+        return Range(
+            (self.low + half) >> dropped << dropped, (self.high + half) >> dropped << dropped
+        )
 
     def clipped(self, low: int, high: int) -> Range:
         """What of the range lies from ``low`` to ``high``."""

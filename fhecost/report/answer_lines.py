@@ -118,7 +118,7 @@ def _how_sure(lead: Lead, sources: Mapping[Source, float], cost_error: float | N
     said = f"How sure: {lead.hardware}'s range spans a factor of {times(lead.high / lead.low)}"
     if rests:
         said += f"; its time rests {rests} figures"
-    if cost_error is not None:
+    if cost_error:
         off = share(cost_error) if cost_error < 1 else f"a factor of {times(1 + cost_error)}"
         said += f"; the circuit is predicted, its cost may be off by {off}"
     return f"{said}."

@@ -11,6 +11,7 @@ from fhecost.report.columns import Table, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Note, Text
 from fhecost.report.estimate_document import grounds
 from fhecost.report.refusal_lines import refused
+from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import amount, duration
 
 ALL = "all calls"
@@ -23,12 +24,14 @@ def calls_document(report: CallsReport) -> Document:
 
 def _blocks(report: CallsReport) -> Iterator[Block]:
     functions = report.functions
+    yield from on_top(report.unsure, ", all calls as one run")
     contenders = [_contender(report, made) for made in report.estimates]
     yield Text(*answer_lines(contenders, at=" of all calls"))
     yield Heading("Calls")
     yield Text(
         f"{report.module} ({report.source}): {report.pbs_count:,} PBS in "
-        f"{sum(one.calls for one in functions):,} calls",
+        f"{sum(one.calls for one in functions):,} calls; p_error {report.global_p_error:.1e} for "
+        "all of them",
         f"keys of all functions together: BSK {amount(report.bsk_bytes, 'B')}, KSK "
         f"{amount(report.ksk_bytes, 'B')}",
     )
@@ -61,6 +64,7 @@ def _blocks(report: CallsReport) -> Iterator[Block]:
         "calls run one after the other, each with the keys, inputs and outputs of a run of its "
         "own; encryption and decryption are left out"
     )
+    yield from sure_blocks(report.unsure)
     yield Heading("How sure")
     # A machine's figures are the same for each function: those of its longest stand for all.
     yield grounds(

@@ -11,19 +11,30 @@ def circuit_lines(circuit: CircuitSummary) -> list[str]:
     """What the circuit is, what goes into it, its counts and its keys."""
     about = described(circuit.description)
     text = circuit.description.text
+    # Where nothing is looked up, there is no error of a lookup and no stage that waits for one.
+    of_lookup = f"{circuit.p_error:.1e} per TLU, " if circuit.pbs_count else ""
+    widest = (
+        f", widest stage {amount(circuit.widest_stage_bytes, 'B')}" if circuit.pbs_count else ""
+    )
     return [
         f"{circuit.name} ({circuit.source}){': ' + about if about else ''}",
         *([f"of: “{text}”"] if text else []),
         f"{circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS, "
         f"{sum(circuit.linear_counts.values()):,} linear operations; "
-        f"at most {circuit.max_bit_width} bits; p_error {circuit.p_error:.1e} per TLU, "
+        f"at most {circuit.max_bit_width} bits; p_error {of_lookup}"
         f"{circuit.global_p_error:.1e} for the circuit",
-        f"keys: BSK {amount(circuit.bsk_bytes, 'B')}, KSK {amount(circuit.ksk_bytes, 'B')}; "
-        f"complexity {circuit.complexity:.3g}",
+        f"keys: BSK {amount(circuit.bsk_bytes, 'B')}, KSK {amount(circuit.ksk_bytes, 'B')}"
+        f"{_sent(circuit)}; complexity {circuit.complexity:.3g}",
         f"ciphertexts: in {amount(circuit.input_bytes, 'B')}, out "
-        f"{amount(circuit.output_bytes, 'B')}, widest stage "
-        f"{amount(circuit.widest_stage_bytes, 'B')}",
+        f"{amount(circuit.output_bytes, 'B')}{widest}",
     ]
+
+
+def _sent(circuit: CircuitSummary) -> str:
+    """What goes over the line where keys are sent as seeds and bodies."""
+    if not circuit.compressed_key_bytes:
+        return ""
+    return f", compressed to send {amount(circuit.compressed_key_bytes, 'B')}"
 
 
 def described(description: CircuitDescription) -> str:

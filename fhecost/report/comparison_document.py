@@ -15,8 +15,11 @@ from fhecost.report.answer_lines import answer_lines
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.other_ways_blocks import other_ways_blocks
 from fhecost.report.pages import figure_page
 from fhecost.report.refusal_lines import refused
+from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
+from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.token_blocks import token_blocks
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import amount, duration, price, share, span, times
@@ -65,6 +68,9 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
     yield Note(*unknown, *_alike(rows), *_streamed(rows))
     yield refused(report.refusals, "no estimate: ")
     yield _LEGEND
+    yield from throughput_blocks(report.throughputs)
+    yield from sensitivity_blocks(report.sensitivities)
+    yield from other_ways_blocks(report.published, circuit.description.model)
     yield from token_blocks(circuit.description, rows)
     yield from sure_blocks(report.unsure)
 
@@ -204,4 +210,7 @@ def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
         1.08,
         margin={"l": 20, "t": 40, "b": 50},
     )
-    return [("Latency and its range, by machine", figure)]
+    return [
+        ("Latency and its range, by machine", figure),
+        *sensitivity_figures(report.sensitivities),
+    ]

@@ -16,6 +16,7 @@ from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.refusal_lines import refused
+from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.token_blocks import token_blocks
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import duration, share
@@ -39,6 +40,7 @@ def estimate_document(report: EstimateReport) -> Document:
             refused(report.refusals, "no estimate: "),
             *token_blocks(report.circuit.description, report.estimates),
             *_beside(report),
+            *throughput_blocks(report.throughputs),
             *sure_blocks(report.unsure),
             Heading("How sure"),
             grounds(report.estimates),

@@ -13,7 +13,7 @@ from fhecost.measurement.run_record import Compared, RunRecord
 from fhecost.report.circuit_lines import described
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Document, Note, Text
-from fhecost.units import amount, deviation, duration
+from fhecost.units import amount, deviation, duration, share
 
 _size = partial(amount, unit="B")
 
@@ -62,6 +62,18 @@ def _cpu_fit(fit: CpuFit) -> Iterator[Table]:
         numbers("error", (residual.error for residual in made), deviation),
         title="Table lookups (KS and PBS) on one thread",
     )
+    yield _cpu_constants(fit)
+
+
+def constants_of(results: MicrobenchmarkResults) -> Iterator[Table]:
+    """The fitted constants and their ranges."""
+    if results.cpu is not None:
+        yield _cpu_constants(results.cpu)
+    if results.keys is not None:
+        yield _key_constants(results.keys)
+
+
+def _cpu_constants(fit: CpuFit) -> Table:
     efficiency = f"{fit.thread_efficiency_low:.4f} to {fit.thread_efficiency_high:.4f}"
     linear = f"{fit.linear_element_low_s:.3e} to {fit.linear_element_high_s:.3e}"
     fitted = ("fourier_unit_s", "external_product_unit_s", "key_switch_unit_s", "key_byte_s")
@@ -71,7 +83,7 @@ def _cpu_fit(fit: CpuFit) -> Iterator[Table]:
         **{name: (f"{getattr(fit, name):.5e}", _spread(fit, name, fit.spread)) for name in fitted},
         "linear_element_s": (f"{fit.linear_element_s:.5e}", linear),
     }
-    yield _constants("Constants of the CPU latency model fitted to these times", constants)
+    return _constants("Constants of the CPU latency model fitted to these times", constants)
 
 
 def _key_fit(fit: KeyFit) -> Iterator[Table]:
@@ -87,11 +99,15 @@ def _key_fit(fit: KeyFit) -> Iterator[Table]:
         numbers("error", (residual.memory_error for residual in made), deviation),
         title="Keys, each in a process of its own, and the errors of the fit to them",
     )
+    yield _key_constants(fit)
+
+
+def _key_constants(fit: KeyFit) -> Table:
     constants = {
         name: (f"{value:.5g}", _spread(fit, name, fit.spreads[name]))
         for name, value in fit.constants.items()
     }
-    yield _constants("Constants fitted to these keys", constants)
+    return _constants("Constants fitted to these keys", constants)
 
 
 def _constants(title: str, constants: Mapping[str, tuple[str, str]]) -> Table:
@@ -191,6 +207,8 @@ def run_document(record: RunRecord) -> Document:
                 f"{right:,} of {record.values:,} values decrypt to what the clear circuit gives; "
                 f"warm runs: {', '.join(map(duration, record.times.warm_s))}"
             ),
+            *(Note(f"NOT ALONE: {said}") for said in record.not_alone or ()),
+            *_of_the_processors(record),
             *(
                 Note(f"{made.hardware} was calibrated on another machine: {made.other_machine}")
                 for made in record.predictions
@@ -201,6 +219,23 @@ def run_document(record: RunRecord) -> Document:
         records=records(fields, map(vars, rows)),
         report=record,
     )
+
+
+def _of_the_processors(record: RunRecord) -> Iterator[Note]:
+    """How much of the processors each warm run had, and what limits the process was under."""
+    shares = [use.share for use in record.times.warm_cpu]
+    if shares and all(one is not None for one in shares):
+        each = ", ".join(share(one) for one in shares if one is not None)
+        yield Note(f"of the processors' time that they were ready for, warm runs had {each}")
+    beside, around = record.times.probe_beside_s, record.times.probe_mean_s
+    if beside is not None and around is not None:
+        yield Note(
+            f"the probe took {duration(beside)} of a processor beside the lookups of warm runs, "
+            f"{duration(around)} around them"
+        )
+    limits = record.machine.limits
+    if limits is not None and limits.thread_share < 1:
+        yield Note(f"a quota left the process {limits.quota_cpus:g} processors' time")
 
 
 def _said_of_here(record: RunRecord) -> Sequence[str]:

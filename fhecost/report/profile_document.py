@@ -6,9 +6,11 @@ from fhecost.circuits.module import ModuleProfile
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import pbs_depth
 from fhecost.hardware.estimator import summarize
+from fhecost.hardware.unsure import unsure_circuit
 from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, names, numbers, records
 from fhecost.report.document import Document, Heading, Note, Refusals, Text
+from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import amount
 
 _STAGE_FIELDS = (
@@ -27,14 +29,14 @@ def profile_document(profile: CircuitProfile | ModuleProfile) -> Document:
 
 
 def _of_circuit(profile: CircuitProfile) -> Document:
-    stages = profile.stages
+    stages, unsure = profile.stages, unsure_circuit(profile, {})
+    depth = pbs_depth(stages)
+    waiting = [f"at most {depth:,} PBS wait for each other"] if depth else []
     return Document(
         blocks=(
+            *on_top(unsure),
             Heading("Circuit"),
-            Text(
-                *circuit_lines(summarize(profile)),
-                f"at most {pbs_depth(stages):,} PBS wait for each other",
-            ),
+            Text(*circuit_lines(summarize(profile)), *waiting),
             Table(
                 names("stage", (stage.name for stage in stages), least=16),
                 numbers("bits", (stage.bit_width for stage in stages)),
@@ -45,6 +47,7 @@ def _of_circuit(profile: CircuitProfile) -> Document:
                 numbers("deep", (stage.depth for stage in stages)),
                 numbers("N", (stage.largest_polynomial_size for stage in stages)),
             ),
+            *sure_blocks(unsure),
         ),
         records=records(
             _STAGE_FIELDS,
@@ -73,6 +76,11 @@ def _of_module(profile: ModuleProfile) -> Document:
     first = circuits[0]
     return Document(
         blocks=(
+            *(
+                block
+                for name, one in functions.items()
+                for block in on_top(unsure_circuit(one, {}), f", {name}")
+            ),
             Heading("Module"),
             Text(
                 f"{profile.name} ({profile.source}): {len(functions)} functions",

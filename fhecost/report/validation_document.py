@@ -21,7 +21,7 @@ _TITLES: Mapping[str, str] = {
 }
 _FIELDS = (
     "run", "name", "hardware", "threads", "quantity", "predicted", "measured", "error", "pace",
-    "error_at_calibration_speed", "predicted_before", "baseline", "baseline_error",
+    "error_at_calibration_speed", "predicted_before", "baseline", "baseline_error", "not_alone",
 )  # fmt: skip
 _BAND = 0.1
 _MARKS = (
@@ -46,6 +46,7 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
     yield Heading("Errors")
     summaries = {str(judged): summary for judged, summary in report.summary.items()}
     summaries["warm, probe unheard"] = report.warm_at_calibration_speed
+    summaries |= {f"{name}, not alone": one for name, one in report.summary_not_alone.items()}
     made = summaries.values()
     yield Table(
         column("quantity", summaries),
@@ -70,6 +71,8 @@ def _blocks(report: ValidationReport) -> Iterator[Block]:
             f"run over what it took at the calibration: {min(paces):.2f} to {max(paces):.2f} "
             "times; probe unheard: without"
         )
+    if report.not_alone:
+        yield Note("NOT ALONE, and so apart from the other errors: " + "; ".join(report.not_alone))
     if report.other_machines:
         first, *others = report.other_machines
         more = f" (and {len(others)} more)" if others else ""
@@ -106,13 +109,18 @@ def _runs_table(rows: Sequence[ValidationRow], quantity: str) -> Table:
     baseline = numbers("baseline", (row.baseline_error for row in rows), deviation)
     return Table(
         numbers("run", (row.run for row in rows)),
-        column("circuit", (label(row.name, row.description) for row in rows), least=24),
+        column("circuit", (_label(row) for row in rows), least=24),
         numbers("threads", (row.threads for row in rows)),
         numbers("predicted", (row.predicted for row in rows), words),
         numbers("measured", (row.measured for row in rows), words),
         numbers("error", (row.error for row in rows), deviation),
         *([baseline] if quantity == "warm" else []),
     )
+
+
+def _label(row: ValidationRow) -> str:
+    named = label(row.name, row.description)
+    return named if row.not_alone is None else f"{named} (not alone)"
 
 
 def validation_page(report: ValidationReport) -> str:

@@ -23,8 +23,10 @@ from fhecost.hardware.estimate import EstimateReport
 from fhecost.hardware.profile import HardwareFile, HardwareList, HardwareProfile
 from fhecost.measurement.records import Microbenchmark
 from fhecost.measurement.run_record import RunRecord
+from fhecost.models.listing import ModelList
 from fhecost.projection.projection import ProjectionReport
 from fhecost.search.records import OptimizationReport
+from fhecost.sweep.records import SweepReport, SweepResult
 from fhecost.validation.backtest import BacktestReport
 from fhecost.validation.comparison import ValidationReport
 
@@ -39,6 +41,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "hardware_list": HardwareList,
     "hardware_profile": HardwareFile,
     "machine": HardwareProfile,
+    "model_list": ModelList,
     "module_profile": ModuleProfile,
     "microbenchmark": Microbenchmark,
     "run_record": RunRecord,
@@ -47,6 +50,8 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "comparison": ComparisonReport,
     "projection": ProjectionReport,
     "optimization": OptimizationReport,
+    "sweep": SweepReport,
+    "sweep_result": SweepResult,
 }
 
 

@@ -120,19 +120,26 @@ class Objective:
     ) -> tuple[_Priced, _Priced]:
         """Its circuit with all parameters to choose from, and with those that are best here."""
         plan, rules = planned_heads(quantized), quantized.heads.rules
-        whole = best = self._price(predict_planned(quantized, plan, rules))
+        (profile,) = predict_planned(quantized, plan, [rules])
+        if isinstance(profile, ImpossibleError):
+            raise profile
+        whole = best = self._price(profile)
         sets = {use.parameters for stage in whole.profile.stages for use in stage.pbs}
-        for restriction in restrictions:
-            if all(
+        others = [
+            restriction
+            for restriction in restrictions
+            if not all(
                 restriction.allows(one.glwe_dimension, one.polynomial_size, one.level_count)
                 for one in sets
-            ):
+            )
+        ]
+        within = [replace(rules, restriction=restriction) for restriction in others]
+        for restriction, predicted in zip(
+            others, predict_planned(quantized, plan, within), strict=True
+        ):
+            if isinstance(predicted, ImpossibleError):
                 continue
-            try:
-                profile = predict_planned(quantized, plan, replace(rules, restriction=restriction))
-            except ImpossibleError:
-                continue
-            found = self._price(profile, restriction)
+            found = self._price(predicted, restriction)
             if found.latency_s < PAYS * best.latency_s:
                 best = found
         return whole, best

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +14,22 @@ from fhecost.accuracy.judge import loaded_model
 from fhecost.accuracy.sweep import JudgedSentences, installed_versions, judged_sentences
 from fhecost.circuits.cache import code_fingerprint
 from fhecost.closed_form.requests import widths_of
-from fhecost.concrete.compilation import import_concrete
+from fhecost.concrete.compilation import COMPILATION_BYTES, import_concrete
+from fhecost.engine.local_pool import LocalPool
+from fhecost.engine.memory import pool_size
+from fhecost.engine.outcome import Finished, Lost, Raised
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.files import AnyPath, check_can_write
 from fhecost.gpt2.head_circuit import HeadRequest, locate
 from fhecost.gpt2.model import fingerprint
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.library import find_hardware
-from fhecost.hardware.names import MEASURED
+from fhecost.hardware.names import HERE
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.heads.fast import SHIPPED
-from fhecost.heads.saved_setting import save_setting
+from fhecost.heads.saved_setting import SavedSetting, save_setting
 from fhecost.heads.variants import VARIANTS, variant_of
+from fhecost.measurement.machine import available_threads
 from fhecost.models.shape import EMBEDDED, Heads
 from fhecost.progress import Expect, Progress, silent
 from fhecost.search.front import Candidate, Limits, pareto, spread_evenly
@@ -60,7 +66,7 @@ def optimize(
     layer: int = 0,
     heads: Heads = (0,),
     seq_len: int = 6,
-    hardware: str | HardwareProfile = MEASURED,
+    hardware: str | HardwareProfile = HERE,
     hardware_path: Iterable[AnyPath] = (),
     min_top1: float | None = None,
     max_error: float | None = None,
@@ -85,7 +91,7 @@ def optimize(
         layer: from 0.
         heads: numbers from 0, or ``all``; several have ranks and some widths of their own.
         seq_len: tokens that the circuit is for.
-        hardware: the one machine that latencies are of.
+        hardware: the one machine that latencies are of; ``here`` is this one.
         hardware_path: folders of further machines.
         min_top1: the least share of kept top-1 tokens.
         max_error: the most that the heads' output may be off, over the float output.
@@ -273,23 +279,36 @@ class _Search:
         progress: Progress,
         expect: Expect,
     ) -> None:
-        """Compile and simulate some of the front."""
+        """Compile and simulate some of the front, several at once."""
         front = self.front
-        chosen = spread_evenly(len(front), most)
-        for done, place in enumerate(chosen):
-            setting = front[place].setting
-            expect((len(chosen) - done) * VERIFY_S)
-            progress(f"compiling and simulating {setting.name}")
-            found = self.study.kept(setting.name)
-            if not isinstance(found, VerifiedFigures):
-                try:
-                    found = self.objective.verified(variant_of(setting), setting.bits)
-                except ImpossibleError as error:
-                    refusals.append(f"{setting.name} is left out: {error}")
-                    self.study.exclude(setting)
-                    continue
-                self.study.keep(setting.name, found)
-            verified[setting.name] = found
+        chosen = [front[place].setting for place in spread_evenly(len(front), most)]
+        kept = {one.name: self.study.kept(one.name) for one in chosen}
+        verified |= {n: found for n, found in kept.items() if isinstance(found, VerifiedFigures)}
+        left = [one for one in chosen if one.name not in verified]
+        if not left:
+            return
+        size = pool_size(len(left), available_threads(), COMPILATION_BYTES)
+        tasks = [_Verification(self.objective, setting) for setting in left]
+        reasons: dict[str, str] = {}
+        expect(math.ceil(len(left) / size) * VERIFY_S)
+        progress(f"compiling and simulating {len(left)} points of the front")
+        with closing(LocalPool(size).outcomes(_Verification.figures, tasks)) as outcomes:
+            for done, (place, outcome) in enumerate(outcomes, start=1):
+                name = left[place].name
+                match outcome:
+                    case Finished(figures):
+                        self.study.keep(name, figures)
+                        verified[name] = figures
+                    case Raised(ImpossibleError() as error):
+                        reasons[name] = f"{name} is left out: {error}"
+                        self.study.exclude(left[place])
+                    case Raised(error):
+                        raise error
+                    case Lost(reason):
+                        reasons[name] = f"{name} is not verified: {reason}"
+                expect(math.ceil((len(left) - done) / size) * VERIFY_S)
+                progress(f"compiled and simulated {name}")
+        refusals += [reasons[one.name] for one in left if one.name in reasons]
 
     def why_nothing(self) -> str:
         """Why the front is empty."""
@@ -301,6 +320,22 @@ class _Search:
             f"none of {self.study.trials} settings is within the limits; the best keeps "
             f"{best.top1:.3f} of the top-1 tokens, its error is {best.error:.2f}"
         )
+
+
+@dataclass(frozen=True)
+class _Verification:
+    """A setting to verify, and all that it takes; it goes to another process."""
+
+    objective: Objective
+    setting: SavedSetting
+
+    def figures(self) -> VerifiedFigures:
+        """What Concrete makes of the setting's heads.
+
+        Raises:
+            ImpossibleError: it can't compile them.
+        """
+        return self.objective.verified(variant_of(self.setting), self.setting.bits)
 
 
 def _checked_limits(min_top1: float | None, max_error: float | None) -> Limits:

@@ -1,0 +1,1 @@
+"""Experiments: many points, computed here or on a cluster, whose results nothing loses."""
