@@ -14,6 +14,7 @@ from fhecost.concrete.compilation import import_concrete
 from fhecost.report.calls_document import calls_document
 from fhecost.report.profile_document import profile_document
 from fhecost.report.render import RENDERERS
+from fhecost.units import price
 
 pytest.importorskip("concrete", reason="needs the extra [concrete]")
 
@@ -302,6 +303,17 @@ def test_a_machine_that_cant_hold_a_function_is_a_refusal(counter):
     assert "can't hold the parameter set" in refused
     with pytest.raises(fhecost.ImpossibleError, match="matcha: can't hold"):
         fhecost.estimate_calls(counter, {"dec": 1}, "matcha")
+
+
+def test_calls_begin_with_the_answer(counter):
+    report = fhecost.estimate_calls(counter, {"inc": 10, "dec": 3}, ["h100", "epyc-zen4-2"])
+    text = " ".join(RENDERERS["table"](calls_document(report)).split())
+    by_name = {made.hardware: made for made in report.estimates}
+    fastest = min(by_name.values(), key=lambda made: made.latency_s)
+    assert text.startswith(f"Fastest of all calls: {fastest.hardware}, ")
+    each = by_name["h100"].by_function
+    usd = 10 * each["inc"].price_usd + 3 * each["dec"].price_usd
+    assert f"Cheapest: h100, {price(usd)} (" in text
 
 
 @pytest.mark.parametrize("form", RENDERERS)

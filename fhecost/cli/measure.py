@@ -174,6 +174,8 @@ def calibrate(
         check_own_name(name)
         path = own_hardware_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
+    if raw is None:
+        say_kept("what was measured is kept, and the same command goes on from there today")
     with measured_progress(lambda seconds: _say(expected_line(seconds))) as progress:
         calibrate_hardware(
             raw,

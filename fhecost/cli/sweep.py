@@ -11,6 +11,7 @@ from fhecost.cli.options import deliver
 from fhecost.cli.progress import counted_progress
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
+from fhecost.interrupts import say_kept
 from fhecost.plain import plain_line
 
 
@@ -55,6 +56,7 @@ def sweep(
     if format == "parquet":
         check_pyarrow()
         check_can_write(table, appended=[results])
+    say_kept(f"all points so far are kept in {results}; --resume goes on from there")
     with counted_progress("sweep") as progress:
         report = run_sweep(
             experiment,

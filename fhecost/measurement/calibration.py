@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from fhecost.measurement.fit import CpuFit, KeyFit, fit_cpu, fit_keys
 from fhecost.measurement.noise import noise_of
 from fhecost.measurement.records import Microbenchmark, load_microbenchmark
 from fhecost.measurement.transfer_fit import TransferFit, fit_transfers
+from fhecost.processes import removed_folder
 from fhecost.progress import Expect, Progress, silent
 
 _EXTRAPOLATION = (
@@ -107,8 +107,8 @@ def _fitted(raw: Microbenchmark, ref: str, name: str) -> tuple[HardwareFile, Har
         UsageError: no fit, or what was fitted is no machine that can be read.
     """
     fitted = calibrated_profile(raw, ref)
-    with tempfile.TemporaryDirectory(prefix="fhecost-calibrate-") as folder:
-        path = Path(folder) / f"{name}.yaml"
+    with removed_folder("calibrate-") as folder:
+        path = folder / f"{name}.yaml"
         write_atomically(path, as_yaml(fitted))
         try:
             return fitted, read_hardware(path)
