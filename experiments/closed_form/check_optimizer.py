@@ -34,6 +34,8 @@ from fhecost.concrete.compilation import GLOBAL_P_ERROR, import_concrete
 from fhecost.concrete.operators import TracedOperators
 from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import ImpossibleError
+from fhecost.heads.parameter_rules import UNRESTRICTED
+from fhecost.heads.saved_setting import SavedSetting
 
 HERE = Path(__file__).parent
 P_ERRORS = (1e-2, 1e-3, 1e-4)
@@ -85,7 +87,8 @@ def entries() -> Iterator[dict[str, Any]]:
     for entry in json.loads(gzip.decompress((HERE / "fast.json.gz").read_bytes()))["compiled"]:
         rules = entry["case"]["setting"]["rules"]
         if not rules["by_noise"]:
-            yield {**entry, "wanted_p_error": rules["p_error"]}
+            restriction = SavedSetting.model_validate(entry["case"]["setting"]).rules.restriction
+            yield {**entry, "wanted_p_error": rules["p_error"], "restriction": restriction}
 
 
 def plan_of_entry(entry: dict[str, Any]) -> Plan:
@@ -127,7 +130,10 @@ def main() -> None:
         start = time.process_time()
         needs = circuit_needs(plan, partition(plan))
         try:
-            solution = solve(needs, wanted) if wanted else solve_globally(needs, GLOBAL_P_ERROR)[0]
+            if wanted:
+                solution = solve(needs, wanted, entry.get("restriction", UNRESTRICTED))
+            else:
+                solution, _ = solve_globally(needs, GLOBAL_P_ERROR)
         except ImpossibleError as error:
             print(entry["case"], error)
             continue
