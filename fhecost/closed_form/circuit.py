@@ -262,7 +262,7 @@ def _counts(
             made_in = counts[source.stage] if wire.rounds else of_stage
             linear: tuple[LinearOperation, int] = ("clear_multiplication", dimension[source.number])
             count_up(made_in.linear, linear, source.integers)
-        of_stage.bit_width = max(of_stage.bit_width or 0, partitions.width[source.number])
+        of_stage.bit_width = max(of_stage.bit_width or 1, own)
     for work in plan.linear_work:
         of_stage, of_wire = counts[work.stage], dimension[work.wire]
         for operation in LINEAR_OPERATIONS:
