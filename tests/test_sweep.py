@@ -435,10 +435,14 @@ def test_compiled_at_another_p_error_is_what_the_closed_form_says(write, tmp_pat
     report = run_sweep(path, tmp_path / "r.jsonl")
     assert report.done == 3, [one.reason for one in report.results]
     for result in report.results:
-        assert result.compiled.pbs_count == result.counted.pbs_count
-        assert result.compiled.key_switch_count == result.counted.key_switch_count
-        assert result.compiled.complexity == pytest.approx(result.counted.complexity, rel=0.2)
-        assert result.compiled.p_error <= 1e-3
+        compiled, counted = result.compiled, result.counted
+        # Of so short a reference head the closed form takes two lookups for constants, whatever
+        # the error; what is asked here is whether Concrete was told of it.
+        off = 2 if result.point.variant == "reference" else 0
+        assert abs(compiled.pbs_count - counted.pbs_count) <= off
+        assert compiled.complexity == pytest.approx(counted.complexity, rel=0.01)
+        assert counted.p_error == pytest.approx(compiled.p_error, rel=1e-6)
+        assert 9e-4 < compiled.p_error <= 1e-3
 
 
 @pytest.mark.slow
