@@ -213,6 +213,10 @@ BAD = {
         {"steps": "count", "grid": {"settings": {"input_bits": [4, 40]}}},
         "grid.settings: input_bits must be from 2 to 20, not 40",
     ),
+    "bits of settings": (
+        {"steps": "count", "grid": {"bits": 30, "settings": {"input_bits": 4}}},
+        "grid.bits.0: must be from 2 to 8, not 30",
+    ),
     "settings of another variant": (
         {"steps": "count", "grid": {"variant": "reference", "settings": {"input_bits": 4}}},
         "grid.settings: the variant reference has none to change; fast and compact have",

@@ -21,6 +21,7 @@ from fhecost.heads.parameter_rules import USUAL
 from fhecost.heads.saved_setting import SavedSetting, load_setting
 from fhecost.heads.variants import Variant, variant_named, variant_of
 from fhecost.models.shape import EMBEDDED, SHAPES
+from fhecost.quantization import check_bits
 from fhecost.sweep.experiment import Step
 from fhecost.sweep.points import Point
 
@@ -84,6 +85,7 @@ def variant_at(point: Point) -> Variant:
 
 
 def _with_settings(point: Point) -> SavedSetting:
+    check_bits(point.bits)
     match point.variant:
         case SavedSetting():
             saved = point.variant
