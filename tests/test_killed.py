@@ -68,7 +68,7 @@ def _machine(folder: Path) -> list[Any]:
 
 def _steps(folder: Path) -> list[Any]:
     """The steps of a calibration that are done, in the file for all or in that of some."""
-    whole, part = folder / "here.raw.json", folder / "here.raw.json.part"
+    whole, part = folder / "own.raw.json", folder / "own.raw.json.part"
     if whole.is_file():
         raw = load_microbenchmark(whole)
     elif part.is_file():
@@ -147,7 +147,7 @@ COMMANDS = {
     ),
     "calibrate": Command(("calibrate", "known.json", "-o", "mine.yaml"), 4, _machine),
     "calibrate, measuring": Command(
-        ("calibrate", "-o", "here.yaml"), 4, _steps, replaced="here.raw.json"
+        ("calibrate", "-o", "own.yaml"), 4, _steps, replaced="own.raw.json"
     ),
     "accuracy": Command(
         ("accuracy", "--heads", "0", "--bits", "3,4,5,6", "--seq-len", "4", "--format", "json"),
