@@ -17,6 +17,15 @@ from tests.test_limits import GIB, tree
         ({"memory.max": str(2 * GIB), "memory.current": str(GIB)}, GIB),
         ({"memory.max": str(2 * GIB), "memory.current": str(3 * GIB)}, 0),
         ({"memory.max": "max", "memory.current": str(GIB)}, 4 * GIB),
+        # Files that were read are given up before any process is.
+        (
+            {
+                "memory.max": str(2 * GIB),
+                "memory.current": str(2 * GIB),
+                "memory.stat": f"anon 1\ninactive_file {GIB}\n",
+            },
+            GIB,
+        ),
     ],
 )
 def test_free_memory_is_that_of_the_machine_and_of_the_group(tmp_path, files, free):

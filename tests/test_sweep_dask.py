@@ -119,7 +119,7 @@ def grows(number):
 @pytest.mark.slow
 def test_a_worker_out_of_memory_stops_no_other():
     found = outcomes(
-        "grows", [0, 1, 2, 3], "dask_cluster.available_bytes = lambda: 2 * 700 * 2**20"
+        "grows", [0, 1, 2, 3], "dask_cluster.free_memory_bytes = lambda: 2 * 700 * 2**20"
     )
     assert found.pop(1).startswith("Lost(reason='2 workers ended")
     assert found == {place: f"Finished(result={place})" for place in (0, 2, 3)}

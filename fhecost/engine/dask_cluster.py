@@ -21,9 +21,9 @@ import distributed
 from distributed.comm.addressing import get_address_host_port
 
 from fhecost.engine.local_pool import one_thread
-from fhecost.engine.memory import available_bytes
 from fhecost.engine.outcome import Lost, Outcome, Raised, Result, Task, outcome_of
 from fhecost.errors import FieldError, ImpossibleError
+from fhecost.hardware.limits import free_memory_bytes
 from fhecost.processes import end_with, folders_within, temporary_folder
 
 _PATIENCE_S = 10
@@ -103,7 +103,7 @@ def cluster_here(workers: int) -> Iterator[DaskPool]:
     """
     if workers < 1:
         raise FieldError("dask", "must be at least 1", workers)
-    memory = available_bytes()
+    memory = free_memory_bytes()
     settings = {"distributed.scheduler.allowed-failures": _ONCE_MORE}
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(settings))

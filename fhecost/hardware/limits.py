@@ -98,8 +98,15 @@ def free_memory_bytes(
             for name in ("memory.current", "memory.usage_in_bytes")
         ]
         if limit is not None:
-            left.append(max(0, limit - (_least(used) or 0)))
+            left.append(max(0, limit - (_least(used) or 0) + _given_up(folder)))
     return _least(left)
+
+
+def _given_up(folder: Path) -> int:
+    """Bytes of files that were read, which the system gives up before any process."""
+    words = (line.split() for line in read_words(folder / "memory.stat").splitlines())
+    known = {line[0]: line[1] for line in words if len(line) > 1}
+    return _positive(known.get("inactive_file", known.get("total_inactive_file", ""))) or 0
 
 
 def within(hardware: HardwareProfile, limits: Limits) -> HardwareProfile:
