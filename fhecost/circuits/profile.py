@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
@@ -34,8 +34,6 @@ from fhecost.fields import (
 from fhecost.files import AnyPath, checked, read_json, write_result
 from fhecost.frozen import Frozen
 
-if TYPE_CHECKING:
-    from fhecost.circuits.module import ModuleProfile
 
 _WRONG_HASH = "hash doesn't match the content; if you edited the file on purpose, remove its hash"
 
@@ -158,7 +156,7 @@ class CircuitProfile(Frozen):
         return hashlib.sha256(canonical(fields, self.stages).encode()).hexdigest()
 
 
-def save_profile(profile: CircuitProfile | ModuleProfile, path: AnyPath) -> None:
+def save_profile(profile: Frozen, path: AnyPath) -> None:
     """Write the profile of a circuit or a module to ``path`` as JSON, whole or not at all.
 
     Raises:
