@@ -34,7 +34,6 @@ from fhecost.fields import (
 from fhecost.files import AnyPath, checked, read_json, write_result
 from fhecost.frozen import Frozen
 
-
 _WRONG_HASH = "hash doesn't match the content; if you edited the file on purpose, remove its hash"
 
 
