@@ -130,8 +130,8 @@ CIRCUITS: dict[str, Callable[[], Compiled]] = {
     ),
     "compact: d=4 L=3 2 bits, head 3": lambda: cut_head("compact", 4, 3, 2, 3),
     "compact: d=6 L=2 2 bits, head 1": lambda: cut_head("compact", 6, 2, 2, 1),
-    "reference: d=6 L=2 3 bits, head 1": lambda: cut_head("reference", 6, 2, 3, 1),
-    "reference: d=5 L=3 3 bits, head 3": lambda: cut_head("reference", 5, 3, 3, 3),
+    "reference: d=6 L=2 3 bits, head 2": lambda: cut_head("reference", 6, 2, 3, 2),
+    "reference: d=5 L=3 3 bits, head 2": lambda: cut_head("reference", 5, 3, 3, 2),
     "shallow: smallest of 6": lambda: traced(smallest, ((6,), 3), warm_runs=WARM_RUNS),
     "shallow: sum of differences": lambda: traced(
         distance, ((12,), 3), ((12,), 3), warm_runs=WARM_RUNS

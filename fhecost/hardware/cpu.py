@@ -145,9 +145,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         # The bootstrap key is held twice: as generated, and in the Fourier domain. Ciphertexts
         # between the stages come on top, so this is a lower bound.
         keys = circuit.bsk_bytes + circuit.ksk_bytes
-        data = circuit.input_bytes + circuit.output_bytes
-        needed = keys + run_memory().least_bytes_beside(circuit, circuit.bsk_bytes)
-        return memory_refusal(needed, figures.memory_bytes, "keys, inputs and outputs", data)
+        beside = run_memory().least_bytes_beside(circuit, circuit.bsk_bytes)
+        data = max(0.0, beside - circuit.bsk_bytes)
+        what = "keys, inputs and outputs"
+        return memory_refusal(keys + beside, figures.memory_bytes, what, data)
 
     def held(self, circuit: Workload, figures: CpuFigures) -> Held:
         """The bootstrap key as generated and in the Fourier domain; a lookup a thread."""

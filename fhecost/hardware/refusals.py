@@ -52,13 +52,14 @@ def memory_refusal(
 ) -> str | None:
     """Why ``what`` of ``needed_bytes`` can't be held; None when it can, or nothing is known.
 
-    ``data_bytes`` of them are inputs and outputs; where these are most, smaller keys don't help.
+    ``data_bytes`` of them are inputs and outputs with the copies that a run makes of them; where
+    these are most, smaller keys don't help.
     """
     if memory is None or needed_bytes <= memory.value:
         return None
     mend = "fewer bits give smaller keys"
     if data_bytes > needed_bytes / 2:
-        mend = f"{amount(data_bytes, 'B')} of it are inputs and outputs"
+        mend = f"{amount(data_bytes, 'B')} of it are inputs, outputs and copies of them"
     return (
         f"{what} need at least {needed_bytes / 1e9:.1f} GB, the machine has "
         f"{memory.value / 1e9:.1f} GB; {mend}"
