@@ -30,6 +30,8 @@ def test_a_batch_has_more_of_all_but_steps_and_keys(saved_profile):
     for one, many in zip(saved_profile.stages, batch.stages, strict=True):
         assert (many.depth, many.parallel_width) == (one.depth, 7 * one.parallel_width)
     assert of_requests(saved_profile, 1) is saved_profile
+    error = saved_profile.global_p_error
+    assert batch.global_p_error == pytest.approx(1 - (1 - error) ** 7)
     with pytest.raises(fhecost.UsageError, match="requests 0: must be 1 or more"):
         of_requests(saved_profile, 0)
 
