@@ -78,7 +78,9 @@ def estimate_circuit(
         sure=sure_circuit(circuit, found, progress),
     )
     if requests is not None:
-        report = report.changed(throughputs=throughputs(found, profiles, requests))
+        report = report.changed(
+            throughputs=throughputs(found, profiles, requests, report.estimates)
+        )
     # A comparison that can't be made is no reason to give up what was asked for.
     with suppress(FhecostError):
         published = published_head(circuit, found.description, progress)
@@ -234,13 +236,17 @@ def compare_circuit(
         except ImpossibleError as error:
             raise ImpossibleError(f"base {error}") from error
     if requests is not None:
-        report = report.changed(throughputs=throughputs(found, profiles, requests))
+        report = report.changed(
+            throughputs=throughputs(found, profiles, requests, report.estimates)
+        )
     made = compare(report, profiles, base_made, sort=sort, changes=changes, before=before)
     if sensitive:
         by_name = {profile.name: profile for profile in profiles}
         machines = (by_name[row.hardware] for row in made.rows)
         made = made.changed(
-            sensitivities=tuple(sensitivity(found, machine) for machine in machines)
+            sensitivities=tuple(
+                sensitivity(found, machine, report.estimates) for machine in machines
+            )
         )
     if with_published:
         made = made.changed(published=nearest_first(read_other_ways(), found.description.model))

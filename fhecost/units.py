@@ -52,6 +52,11 @@ def span(low_s: float, high_s: float) -> str:
     return f"{duration(low_s)} to {duration(high_s)}"
 
 
+def energy(joules: float) -> str:
+    """An energy in three digits."""
+    return amount(joules, "J")
+
+
 def price(usd: float) -> str:
     """Cents below a dollar, and no more digits than a rent is worth."""
     if usd >= 1000:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.frozen import Frozen
+from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
@@ -66,16 +67,18 @@ class Sensitivity(Frozen):
     figures: tuple[FigureSensitivity, ...]
 
 
-def sensitivity(circuit: CircuitProfile, hardware: HardwareProfile) -> Sensitivity:
+def sensitivity(
+    circuit: CircuitProfile, hardware: HardwareProfile, known: Iterable[Estimate] = ()
+) -> Sensitivity:
     """What each figure of ``hardware`` does to the latency of ``circuit``, all others as they are.
 
-    Figures that change nothing are left out.
+    Figures that change nothing are left out. ``known`` are estimates made before.
 
     Raises:
         ImpossibleError: the machine can't run the circuit.
         UsageError: the hardware profile is incomplete.
     """
-    latency_s = Estimator(hardware)(circuit).latency_s
+    latency_s = Estimator(hardware, known)(circuit).latency_s
     found = [one for one in _figures(circuit, hardware) if one.swing(latency_s) > 0]
     found.sort(key=lambda one: (-one.swing(latency_s), one.figure))
     return Sensitivity(hardware=hardware.name, latency_s=latency_s, figures=tuple(found))

@@ -7,7 +7,7 @@ more requests than suit it takes them in batches that do, so more never lower it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from fhecost.circuits.profile import CircuitProfile
@@ -25,20 +25,31 @@ _LARGEST = 2**16
 _LEVEL = 1.01
 
 
-def throughput(circuit: CircuitProfile, hardware: HardwareProfile, requests: int) -> Throughput:
+def throughput(
+    circuit: CircuitProfile,
+    hardware: HardwareProfile,
+    requests: int,
+    known: Iterable[Estimate] = (),
+) -> Throughput:
     """What ``hardware`` makes of so many requests to run ``circuit``.
+
+    Args:
+        circuit: what one request runs.
+        hardware: where.
+        requests: how many there are at once.
+        known: estimates made before, of any circuits on any machines.
 
     Raises:
         ImpossibleError: the machine can't run it even once.
         FieldError: fewer than one request.
         UsageError: the hardware profile is incomplete.
     """
-    of_requests(circuit, requests)
-    batches = _Batches(circuit, hardware)
+    batches = _Batches(circuit, Estimator(hardware, known))
+    # First, since it refuses a number that is none.
+    batches(requests)
     sizes = [size for size in batch_sizes(requests) if batches(size) is not None]
     best = max(sizes, key=lambda size: (batches.rate(size), -size))
     last, batch = batches.last_answer(requests, sizes)
-    rate = batches.rate(best)
     one = batches.known(best)
     return Throughput(
         hardware=hardware.name,
@@ -47,7 +58,7 @@ def throughput(circuit: CircuitProfile, hardware: HardwareProfile, requests: int
         latency_s=last.latency_s,
         low_s=last.low_s,
         high_s=last.high_s,
-        per_second=rate,
+        per_second=batches.rate(best),
         full_at=batches.full_at(),
         energy_j=None if one.energy_j is None else one.energy_j / best,
         price_usd=None if one.price_usd is None else one.price_usd / best,
@@ -55,18 +66,21 @@ def throughput(circuit: CircuitProfile, hardware: HardwareProfile, requests: int
 
 
 def throughputs(
-    circuit: CircuitProfile, hardware: Sequence[HardwareProfile], requests: int
+    circuit: CircuitProfile,
+    hardware: Sequence[HardwareProfile],
+    requests: int,
+    known: Iterable[Estimate] = (),
 ) -> tuple[Throughput, ...]:
-    """Those of the machines that can run the circuit.
+    """Those of the machines that can run the circuit; the arguments are as above.
 
     Raises:
         FieldError: fewer than one request.
         UsageError: a hardware profile is incomplete.
     """
-    rows = []
+    made, rows = tuple(known), []
     for machine in hardware:
         with suppress(ImpossibleError):
-            rows.append(throughput(circuit, machine, requests))
+            rows.append(throughput(circuit, machine, requests, made))
     return tuple(rows)
 
 
@@ -80,8 +94,8 @@ def batch_sizes(requests: int) -> list[int]:
 class _Batches:
     """Estimates of one circuit's batches on one machine, each made once."""
 
-    def __init__(self, circuit: CircuitProfile, hardware: HardwareProfile) -> None:
-        self._circuit, self._estimator = circuit, Estimator(hardware)
+    def __init__(self, circuit: CircuitProfile, estimator: Estimator) -> None:
+        self._circuit, self._estimator = circuit, estimator
         self._made: dict[int, Estimate | None] = {}
         # That one request can't be run is the caller's to know.
         self._made[1] = self._estimator(circuit)

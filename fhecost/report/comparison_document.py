@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from fhecost.hardware.answer import NOT_HAD, Contender
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
@@ -22,9 +21,8 @@ from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_fi
 from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.token_blocks import token_blocks
 from fhecost.report.unsure_lines import on_top, sure_blocks
-from fhecost.units import amount, duration, price, share, span, times
+from fhecost.units import duration, energy, price, share, span, times
 
-energy = partial(amount, unit="J")
 OPEN = "circle-open"
 """The mark of a machine that can't be had."""
 _LEGEND = Note(

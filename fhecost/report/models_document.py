@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from fhecost.models.listing import KnownModel, ModelList
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Document, Text
@@ -38,6 +36,6 @@ def _heads(model: KnownModel) -> str:
 
 def _weights(model: KnownModel) -> str:
     if model.weights == "to fetch" and model.download_bytes is not None:
-        size = partial(amount, unit="B")(model.download_bytes)
+        size = amount(model.download_bytes, "B")
         return f"to fetch, {size}"
     return "here" if model.weights == "here" else _BY_NAME[model.weights]

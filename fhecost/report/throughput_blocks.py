@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from fhecost.hardware.estimate import Throughput
 from fhecost.hardware.throughput import FULL
 from fhecost.report.columns import Table, names, numbers
 from fhecost.report.document import Block, Heading, Note
-from fhecost.units import amount, duration, price, share, span
-
-_joules = partial(amount, unit="J")
+from fhecost.units import duration, energy, price, share, span
 
 
 def throughput_blocks(rows: Sequence[Throughput]) -> Iterator[Block]:
@@ -25,7 +22,7 @@ def throughput_blocks(rows: Sequence[Throughput]) -> Iterator[Block]:
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
         numbers("a second", (row.per_second for row in rows), "{:.3g}".format),
         numbers("full at", (row.full_at for row in rows)),
-        numbers("energy", (row.energy_j for row in rows), _joules),
+        numbers("energy", (row.energy_j for row in rows), energy),
         numbers("1,000 cost", (row.price_of(1000) for row in rows), price),
         fixed=1,
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from fhecost.circuits.description import CircuitDescription
 from fhecost.hardware.comparison import ComparisonRow
 from fhecost.hardware.estimate import Estimate
 from fhecost.report.columns import Table, names, numbers
 from fhecost.report.document import Block, Heading, Note
-from fhecost.units import amount, duration, price, span
+from fhecost.units import duration, energy, price, span
 
 MANY = 1000
 """Tokens of which the cost is told too: prices of language models are of so many."""
@@ -48,9 +47,6 @@ def _costs(of: str, machines: Sequence[Estimate] | Sequence[ComparisonRow], runs
         numbers("time", (runs * one.latency_s for one in machines), duration),
         numbers("range", (span(runs * one.low_s, runs * one.high_s) for one in machines)),
         numbers("price", (None if one is None else runs * one for one in prices), price),
-        numbers("energy", (None if one is None else runs * one for one in energies), _energy),
+        numbers("energy", (None if one is None else runs * one for one in energies), energy),
         title=of,
     )
-
-
-_energy = partial(amount, unit="J")

@@ -19,9 +19,8 @@ from fhecost.projection.years import (
 )
 from fhecost.report import drawing
 from fhecost.report.columns import Column, Table, numbers
-from fhecost.report.comparison_document import energy
 from fhecost.report.document import Block, Listing, Note, Refusals, Text
-from fhecost.units import duration, price, times
+from fhecost.units import duration, energy, price, times
 
 _TERMS = {
     "software": ("a year", 1.0),
