@@ -1,11 +1,7 @@
 """Models in folders and repositories: what is read of them, and what is refused by name."""
 
-import fnmatch
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +10,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import fhecost
-from fhecost.accuracy.sweep import judged_sentences, read_sentences
 from fhecost.closed_form.requests import profile_of_weights, widths_of
 from fhecost.closed_form.scopes import profile_of_shape
 from fhecost.errors import UsageError
 from fhecost.gpt2 import model as gpt2_model
 from fhecost.gpt2.head_circuit import HeadRequest
-from fhecost.gpt2.model import calibration_windows, fetch_model, find_model, load_gpt2
+from fhecost.gpt2.model import calibration_windows, find_model, load_gpt2
 from fhecost.heads.attention_head import attend
 from fhecost.heads.variants import variant_named
 from fhecost.models.llama_configuration import LLAMA_TYPES
@@ -301,114 +296,6 @@ def test_a_token_that_was_added_matters_only_where_a_text_holds_it(tmp_path, emb
     assert model.tokens(SENTENCE) == embedded.tokens(SENTENCE)
     with pytest.raises(UsageError, match="token '<pad>', 4096, beyond the 4096"):
         model.tokens("a <pad> b")
-
-
-FILES = {
-    **dict.fromkeys(("config.json", "tokenizer.json", "tokenizer_config.json"), True),
-    **dict.fromkeys(("model.safetensors", "model-00001-of-00002.safetensors"), True),
-    **dict.fromkeys(("model.safetensors.index.json", "vocab.json", "merges.txt"), True),
-    **dict.fromkeys(("spiece.model", "tokenizer.model", "sentencepiece.bpe.model"), True),
-    **dict.fromkeys(("pytorch_model.bin", "tf_model.h5", "onnx/config.json"), False),
-    **dict.fromkeys(("onnx/model.safetensors", "rust_model.ot"), False),
-}
-"""Files of repositories, and whether they are fetched."""
-
-
-@pytest.fixture
-def repository(tmp_path, monkeypatch):
-    """A hub with one repository of these files, no network needed."""
-
-    def publish(*names):
-        folder = tmp_path / "snapshot"
-        folder.mkdir()
-
-        def snapshot_download(name, allow_patterns, ignore_patterns):
-            for each in names:
-                wanted = any(fnmatch.fnmatch(each, pattern) for pattern in allow_patterns)
-                if wanted and not any(fnmatch.fnmatch(each, one) for one in ignore_patterns):
-                    (folder / each).parent.mkdir(exist_ok=True)
-                    (folder / each).write_bytes(b"{}")
-            return str(folder)
-
-        monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-        monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *_: list(names))
-        return folder
-
-    return publish
-
-
-def test_what_a_model_needs_is_fetched_and_no_more(repository):
-    folder = repository(*FILES)
-    assert fetch_model("someone/something") == folder
-    fetched = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert fetched == {name for name, wanted in FILES.items() if wanted}
-
-
-def test_a_repository_of_a_pickle_is_refused_by_its_name(repository):
-    repository("config.json", "tokenizer.json", "pytorch_model.bin")
-    with pytest.raises(UsageError, match=r"someone/old: pytorch_model\.bin: a pickle"):
-        fetch_model("someone/old")
-
-
-def test_a_byte_order_mark_is_no_part_of_a_sentence(tmp_path):
-    lines = ["The ship left at dawn.", "Nobody waved."]
-    plain, marked, joined = (tmp_path / name for name in ("plain", "marked", "joined"))
-    plain.write_text("\n".join(lines), encoding="utf-8")
-    marked.write_text("\n".join(lines), encoding="utf-8-sig")
-    joined.write_bytes(b"\n".join(line.encode("utf-8-sig") for line in lines))
-    for path in (plain, marked, joined):
-        assert read_sentences(path) == lines
-        assert judged_sentences(path).sha256 == judged_sentences(lines).sha256
-
-
-def test_no_sentences_are_refused():
-    for nothing in ((), ("", " ")):
-        with pytest.raises(UsageError, match="sentences: hold no text"):
-            judged_sentences(nothing)
-
-
-@pytest.mark.parametrize("arguments", [["generate", b"caf\xe9"], ["estimate", "--model", b"\xff"]])
-def test_an_argument_of_bad_bytes_is_one_line(arguments):
-    ran = subprocess.run(
-        [sys.executable, "-m", "fhecost", *arguments], capture_output=True, timeout=60, check=False
-    )
-    shown = os.fsdecode(arguments[-1]).encode("ascii", "backslashreplace").decode()
-    number = len(arguments)
-    expected = f"fhecost: argument {number}, {shown.replace('udc', 'x')}: not utf-8 text\n"
-    assert (ran.returncode, ran.stderr.decode()) == (2, expected)
-
-
-TITLE = "Größe ≤ 3 → „x“ 中 \N{LINEAR B SYLLABLE B008 A}"
-
-
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii", "utf-8"])
-def test_an_output_that_lacks_a_letter_gets_a_plain_one(encoding):
-    """A machine's texts have dashes, arrows and signs that not every encoding has."""
-    code = (
-        "from fhecost.cli import options, encodings\n"
-        "from fhecost.hardware.library import find_hardware\n"
-        "from fhecost.report.hardware_document import machine_document\n"
-        "encodings.write_plainly()\n"
-        f"machine = find_hardware('strix').model_copy(update={{'title': {TITLE!r}}})\n"
-        "for format in ('table', 'json', 'csv', 'markdown'):\n"
-        "    options.deliver(machine_document(machine), format)\n"
-        "    print('=====')\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONIOENCODING": encoding},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    # Typer writes UTF-8 where a terminal says that it has nothing but ASCII.
-    text = ran.stdout.decode("utf-8" if encoding == "ascii" else encoding)
-    table, as_json, _, markdown, _ = text.split("=====\n")
-    assert TITLE in json.dumps(json.loads(as_json), ensure_ascii=False)
-    if encoding == "latin-1":
-        assert "Größe <= 3 -> " in table
-        assert "Größe <= 3 -> " in markdown
 
 
 def test_stated_widths_never_read_nothing():
