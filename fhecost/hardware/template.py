@@ -33,7 +33,7 @@ def hardware_template(hardware: HardwareProfile) -> str:
     content: dict[str, Any] = hardware.model_dump(mode="json", exclude_none=True)
     known = content.pop("figures")
     # Another machine was calibrated on nothing yet, and no record is about it.
-    for name in ("name", "published", "calibrated_on", "calibrated"):
+    for name in ("name", "published", "calibrated_on", "calibrated", "calibrated_thread_share"):
         content.pop(name, None)
     last = [name for name in ("assumptions", "references") if name in content]
     tail = {str(name): content.pop(name) for name in last}
