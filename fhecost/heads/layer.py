@@ -174,7 +174,7 @@ class DecoderLayer:
         with operators.tag(f"{name}.requantize"):
             update = to.run(product, operators, name)
         with operators.tag(f"{name}.residual"):
-            return operators.narrow(hidden + update, self.residual_bits)
+            return operators.accumulator(f"{name}.residual", hidden + update, self.residual_bits)
 
 
 @dataclass(frozen=True)
@@ -266,8 +266,8 @@ def _state_norm(shape: StatedShape, kept: int) -> Norm:
     width, n_bits = shape.width, shape.n_bits
     residual, narrow = (largest_integer(n_bits + wider) for wider in (RESIDUAL_WIDER, 1))
     spread, most_inverse = least_error_spread(n_bits + 1), 2**n_bits - 1
-    # The mean square of normal values is some ninth of the largest one's.
-    variance_bits = int(width * narrow**2 // 9).bit_length()
+    # E squares of normal values: E s^2 in the mean, with a deviation of sqrt(2 E) s^2.
+    variance_bits = int((width + REACH * math.sqrt(2 * width)) * spread**2).bit_length()
 
     def inverse_of(sums: Any) -> Any:
         # The middle of its integers stands for the inverse of the usual deviation.
