@@ -190,8 +190,12 @@ def _check_rope(path: Path, content: Mapping[str, Any]) -> None:
             continue
         if not isinstance(said, dict):
             raise UsageError(f"{path}: {name}: must be an object, not {short(said)}")
+        if of_layers := [each for each in said if each.endswith("_attention")]:
+            raise UsageError(
+                f"{path}: {name}.{of_layers[0]}: angles of their own for some layers aren't honoured"
+            )
         kind = said.get("rope_type", said.get("type", "default"))
-        if kind not in tuple(STATIC_ROPE) or "full_attention" in said:
+        if kind not in tuple(STATIC_ROPE):
             raise UsageError(
                 f"{path}: {name}: RoPE scaling of the kind {short(kind)} isn't honoured; "
                 f"{', '.join(STATIC_ROPE)} are"
