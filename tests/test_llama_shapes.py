@@ -133,7 +133,7 @@ def test_transformers_own_configuration_is_read(kind, tmp_path):
         ("smollm2", {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.25}},
          "rope_parameters.partial_rotary_factor: isn't honoured"),
         ("smollm2", {"rope_parameters": {"sliding_attention": {"rope_type": "default"}}},
-         "rope_parameters.sliding_attention: angles of their own for some layers aren't honoured"),
+         "rope_parameters.sliding_attention: angles of some layers alone aren't honoured"),
         ("smollm2", {"rope_theta": "big"}, "rope_theta: must be a number above 0, not 'big'"),
         ("smollm2", {"rope_interleaved": True}, "rope_interleaved: True makes it another model"),
         ("smollm2", {"partial_rotary_factor": 0.5}, "partial_rotary_factor: 0.5 isn't honoured"),

@@ -192,7 +192,7 @@ def _check_rope(path: Path, content: Mapping[str, Any]) -> None:
             raise UsageError(f"{path}: {name}: must be an object, not {short(said)}")
         if of_layers := [each for each in said if each.endswith("_attention")]:
             raise UsageError(
-                f"{path}: {name}.{of_layers[0]}: angles of their own for some layers aren't honoured"
+                f"{path}: {name}.{of_layers[0]}: angles of some layers alone aren't honoured"
             )
         kind = said.get("rope_type", said.get("type", "default"))
         if kind not in tuple(STATIC_ROPE):
