@@ -50,8 +50,8 @@ def exceeded_hint_alone(x, o):
 
 
 def few_of_many_bits(x, o):
-    """Sums of 7 bits where 6 of 9 are kept, looked up twice."""
-    sums = o.accumulator("sum", 2 * np.sum(x, axis=1) - 20, 9, 8)
+    """Sums of 6 bits where 8 of 9 are kept, looked up twice."""
+    sums = o.accumulator("sum", np.sum(x, axis=1) - 10, 9, 8)
     return o.lookup(sums, halved) + o.lookup(sums, lambda v: v // 4.0)
 
 

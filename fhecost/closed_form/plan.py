@@ -114,9 +114,14 @@ class StageShape:
 
 @dataclass(frozen=True)
 class Plan:
-    """A circuit: its wires after those that they come from, and what else it is counted by."""
+    """A circuit: its wires after those that they come from, and what else it is counted by.
+
+    ``widths`` are by wire that of its block, as wide as its widest wire, be it one that is left
+    out.
+    """
 
     wires: tuple[Wire, ...]
+    widths: tuple[int, ...]
     linear_work: tuple[LinearWork, ...]
     stages: dict[str, StageShape]
     output: Wire

@@ -55,9 +55,10 @@ class PlanWriter:
             if wire.number in needed:
                 needed.update(wire.sources)
         # What the compiler drops is left out; what comes after it still waits for what was before.
-        stages = stages_of(self._wires, needed)
+        stages, widths = stages_of(self._wires, needed), self.block_widths()
         if len(needed) == len(self._wires):
-            return Plan(tuple(self._wires), tuple(self._work), stages, self._wires[output.number])
+            last = self._wires[output.number]
+            return Plan(tuple(self._wires), tuple(widths), tuple(self._work), stages, last)
         new = {old: position for position, old in enumerate(sorted(needed))}
         wires = tuple(
             self._wires[old]._replace(
@@ -73,7 +74,9 @@ class PlanWriter:
             for one in self._work
             if one.done_for in needed
         )
-        return Plan(wires, work, stages, wires[new[output.number]])
+        # Widths were given before anything was dropped.
+        kept_widths = tuple(widths[old] for old in new)
+        return Plan(wires, kept_widths, work, stages, wires[new[output.number]])
 
     def block_widths(self) -> list[int]:
         """By wire, the width of its block, as far as it is written."""
