@@ -11,6 +11,7 @@ import fhecost
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import UsageError
 from fhecost.models.shape import SHAPES, find_shape
+from tests.conftest import ROOT
 
 TIED = ("smollm2", "qwen2.5-0.5b")
 
@@ -274,6 +275,35 @@ def test_a_layer_has_the_lookups_that_its_documentation_counts():
         assert stages[name].pbs_count == inner * stages[name].depth
     assert stages["mlp.product"].pbs_count == 2 * inner
     assert "mlp.gelu" not in stages
+
+
+PARTS = {
+    "RMSNorm, twice": ("norm1", "norm2"),
+    "queries": ("query",),
+    "keys and values, with their squares": ("key", "value"),
+    "scores": ("scores",),
+    "softmax": ("softmax",),
+    "weighted values": ("weighted_values", "output"),
+    "gate and up, with SiLU": ("mlp.silu", "mlp.up"),
+    "their product": ("mlp.product",),
+    "attention and MLP to the residual stream": ("attention", "mlp.requantize"),
+}
+"""What the documentation calls stages that begin so."""
+
+
+@pytest.mark.parametrize(("name", "column"), [("smollm2", 0), ("llama-3-8b", 2)])
+def test_the_documentation_says_what_a_layer_takes(name, column):
+    stages = profile_of_shape(ShapeRequest(SHAPES[name], "layer", 16, 4)).stages
+    lines = (ROOT / "docs" / "closed_form.md").read_text(encoding="utf-8").splitlines()
+    rows = {line.split(" | ")[0][2:]: line.rstrip(" |").split(" | ")[1:] for line in lines}
+    for part, begins in PARTS.items():
+        of_part = [
+            stage.pbs_count
+            for stage in stages
+            if any(stage.name == one or stage.name.startswith(f"{one}.") for one in begins)
+        ]
+        assert f"{sum(of_part):,}" == rows[part][column], part
+    assert f"{sum(stage.pbs_count for stage in stages):,}" == rows["all"][column]
 
 
 def test_every_weight_is_multiplied_with_once():
