@@ -10,6 +10,7 @@ from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
 from fhecost.circuits.work import compressed_key_bytes, widest_stage_bytes
 from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, all_validation_errors, first_of
+from fhecost.hardware.bootstraps import algorithm_of
 from fhecost.hardware.estimate import (
     CircuitSummary,
     Estimate,
@@ -45,8 +46,9 @@ class Estimator:
 
     def __init__(self, hardware: HardwareProfile, known: Iterable[Estimate] = ()) -> None:
         self._hardware = hardware
-        self._model = latency_model_named(hardware.latency_model)
-        self._figures = self._model.read_figures(hardware)
+        model = latency_model_named(hardware.latency_model)
+        self._figures = model.read_figures(hardware)
+        self._model = model.of_kind(algorithm_of(hardware))
         self._hash = hardware.hash
         self._made = {made.circuit_hash: made for made in known if made.hardware_hash == self._hash}
 
@@ -81,6 +83,8 @@ class Estimator:
             ImpossibleError: the machine can't run it.
         """
         made = self(circuit)
+        if made.preparation is None:
+            return None
         warm_s = {Case.LIKELY: made.latency_s, Case.FAST: made.low_s, Case.SLOW: made.high_s}
         found = {
             case: self._model.preparation(circuit, self._figures, seconds, case)
