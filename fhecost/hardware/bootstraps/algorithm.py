@@ -48,7 +48,7 @@ def parameter_set(n: int, k: int, size: int, level_count: int, base_log: int) ->
 
 @dataclass(frozen=True)
 class SeenWorkload:
-    """A circuit as a kind of PBS has it run: its stages and the bytes of its keys are the kind's."""
+    """A circuit as a kind of PBS has it run: its stages, and the bytes of its keys."""
 
     stages: tuple[Stage, ...]
     bsk_bytes: int
