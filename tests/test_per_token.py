@@ -6,12 +6,12 @@ import pytest
 
 from fhecost.circuit_request import PredictedShape
 from fhecost.closed_form.scopes import ShapeRequest
+from fhecost.hardware.estimate import MANY_TOKENS as MANY
 from fhecost.models.shape import SHAPES
 from fhecost.pipeline import compare_circuit, estimate_circuit
 from fhecost.report.comparison_document import comparison_document
 from fhecost.report.estimate_document import estimate_document
 from fhecost.report.render import as_table
-from fhecost.hardware.estimate import MANY_TOKENS as MANY
 from fhecost.units import amount, duration, price
 
 MACHINES = ["h100", "strix"]
