@@ -242,6 +242,12 @@ def test_the_command_line_marks_each_row(run_fhecost):
     assert [(row["pbs_kind"], row["availability"]) for row in rows] == 3 * [
         ("many-table", "hypothetical")
     ]
+    on_paper = run_fhecost(
+        *("project", "--seq-len", "1", "--hardware", "h100,strix", "--pbs", "multi-bit"),
+        *("--format", "csv"),
+    )
+    for row in csv.DictReader(io.StringIO(on_paper.stdout)):
+        assert (row["pbs_kind"], row["availability"]) == ("multi-bit", "hypothetical")
     projected = run_fhecost(
         *("project", "--seq-len", "1,2", "--scope", "model", "--hardware", "h100"),
         *("--pbs", "best", "--requests", "4", "--format", "csv"),
