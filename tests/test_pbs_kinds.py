@@ -480,3 +480,18 @@ def test_a_refusal_is_made_when_an_estimate_is_asked_for(saved_profile):
         chosen(saved_profile)
     with pytest.raises(fhecost.UsageError, match="pbs quick: must be among classic, multi-bit"):
         ChosenEstimator(MACHINES["strix"], "quick")
+
+
+def test_a_supposed_figure_can_be_set(saved_profile):
+    machines = ["h100", "strix"]
+    four, two = (
+        compare_circuit(saved_profile, machines, pbs="multi-bit", what_if=what_if)
+        for what_if in (None, {"grouping_factor": 2})
+    )
+    before = {row.hardware: row.latency_s for row in four.rows}
+    for row in two.rows:
+        assert row.before is not None
+        assert row.before.latency_s == before[row.hardware]
+        assert (row.pbs_kind, row.latency_s < before[row.hardware]) == ("multi-bit", True)
+    with pytest.raises(fhecost.UsageError, match="grouping_factor"):
+        compare_circuit(saved_profile, machines, what_if={"grouping_factor": 2})
