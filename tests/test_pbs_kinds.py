@@ -482,6 +482,18 @@ def test_a_refusal_is_made_when_an_estimate_is_asked_for(saved_profile):
         ChosenEstimator(MACHINES["strix"], "quick")
 
 
+def test_a_stated_figure_of_a_kind_is_set_where_the_best_is_asked_for(saved_profile):
+    machine = with_all_kinds(MACHINES["h100"])
+    made = compare_circuit(
+        saved_profile, [machine], pbs="best", what_if={"grouping_factor": 2, "launch_s": 1e-6}
+    )
+    assert {change.figure: change.after.value for change in made.changes} == {
+        "launch_s": 1e-6,
+        "pbs.multi-bit.figures.grouping_factor": 2,
+    }
+    assert made.rows[0].before is not None
+
+
 def test_a_supposed_figure_can_be_set(saved_profile):
     machines = ["h100", "strix"]
     four, two = (
