@@ -97,6 +97,31 @@ def test_multi_bit_work_is_what_tfhe_rs_states(bootstrap, of_switch, grouping, m
     assert round(units / 1e6) == millions
 
 
+def test_sets_solved_for_multi_bit_are_near_the_classic_ones():
+    """What an estimate with the circuit's own sets says of those: 2_2 and 3_3 of tfhe-rs 1.7."""
+    classic, grouped = (
+        {one.parameters.polynomial_size: one.parameters for one in ALGORITHMS[kind].sets}
+        for kind in ("classic", "multi-bit")
+    )
+    for size in (2048, 8192):
+        ratio = grouped[size].lwe_dimension / classic[size].lwe_dimension
+        assert abs(ratio - 1) < 0.04
+    # Levels of the key switches of these sets, classic and multi-bit.
+    for size, before, after in ((2048, 4, 5), (8192, 5, 6)):
+        work = [
+            key_switch_units(
+                KeySwitchParameters(
+                    input_lwe_dimension=size,
+                    output_lwe_dimension=one.lwe_dimension,
+                    level_count=levels,
+                    base_log=3,
+                )
+            )
+            for one, levels in ((classic[size], before), (grouped[size], after))
+        ]
+        assert 1.1 < work[1] / work[0] < 1.26
+
+
 def test_multi_bit_keys_hold_a_ciphertext_for_each_value_of_a_group():
     parameters = parameter_set(920, 1, 2048, 1, 22)
     classic = bootstrap_key_bytes(parameters)
