@@ -33,6 +33,7 @@ from fhecost.pipeline import compare_circuit, estimate_circuit
 from fhecost.provenance import CountFigure, Figure
 from fhecost.report.comparison_document import comparison_document
 from fhecost.report.estimate_document import estimate_document
+from fhecost.report.hardware_document import list_document, machine_document
 from fhecost.report.render import RENDERERS
 from tests.conftest import SAVED_PROFILE
 from tests.drawn import profiles
@@ -379,6 +380,15 @@ def test_figures_of_a_kind_take_the_place_of_the_machines_own(tmp_path, saved_pr
     own = other.changed(pbs={"classic": FurtherPbs(figures=machine.figures)})
     again = fhecost.estimate(saved_profile, own, pbs="classic")
     assert again.latency_s == fhecost.estimate(saved_profile, machine).latency_s
+
+
+def test_a_machine_shows_the_kinds_that_it_has():
+    machine = with_all_kinds(MACHINES["h100"].changed(pbs=None))
+    (row,) = csv.DictReader(io.StringIO(RENDERERS["csv"](list_document([machine]))))
+    assert row["pbs_kinds"] == "classic multi-bit many-table"
+    text = RENDERERS["table"](machine_document(machine))
+    assert "also multi-bit, many-table PBS" in text
+    assert "grouping_factor = 4" in text
 
 
 def test_one_lookup_on_a_gpu_waits_for_a_step_a_group(saved_profile):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhecost.hardware.pbs_choice import kinds_of
 from fhecost.hardware.profile import HardwareList, HardwareProfile
 from fhecost.provenance import Figure
 from fhecost.report.columns import Table, column, names, records
@@ -13,7 +14,7 @@ from fhecost.report.document import Document, Listing, Text
 def list_document(machines: Sequence[HardwareProfile]) -> Document:
     """A line a machine."""
     fields = (
-        "name", "kind", "year", "availability", "latency_model", "pbs_kind", "title",
+        "name", "kind", "year", "availability", "latency_model", "pbs_kind", "pbs_kinds", "title",
         "hardware_hash",
     )  # fmt: skip
     return Document(
@@ -26,7 +27,13 @@ def list_document(machines: Sequence[HardwareProfile]) -> Document:
                 column("title", (machine.title for machine in machines), least=12),
             ),
         ),
-        records=records(fields, ({**dict(m), "hardware_hash": m.hash} for m in machines)),
+        records=records(
+            fields,
+            (
+                {**dict(m), "hardware_hash": m.hash, "pbs_kinds": " ".join(kinds_of(m))}
+                for m in machines
+            ),
+        ),
         report=HardwareList(machines=tuple(machines)),
         omits_unknown=True,
     )
