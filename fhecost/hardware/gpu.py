@@ -1,4 +1,4 @@
-"""Latency on one GPU or several that run classic PBS in batches."""
+"""Latency on one GPU or several that run PBS in batches."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import ClassVar
 from pydantic import Field
 
 from fhecost.circuits.profile import Stage
-from fhecost.circuits.work import TORUS_BYTES, bootstrap_key_bytes, key_switch_units, pbs_units
+from fhecost.circuits.work import TORUS_BYTES, key_switch_units
 from fhecost.circuits.workload import Workload
+from fhecost.hardware.bootstraps import PbsAlgorithm
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
     Case,
     Cost,
     ExtrapolatedFigures,
+    Lanes,
     LatencyModel,
     optional,
     streamed_linear_cost,
     transfer_cost,
 )
 from fhecost.hardware.memory import Held
-from fhecost.hardware.profile import Kind
+from fhecost.hardware.profile import PBS_KINDS, Kind, PbsKind
 from fhecost.hardware.refusals import key_refusal, largest_size
 from fhecost.provenance import (
     CountFigure,
@@ -65,11 +67,11 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     """Stages that wait for nobody run together; a level is bound by work or by its longest chain.
 
     Published batches give the rate R at which a full device does PBS work. One PBS alone is a chain
-    of n dependent steps (external products), each a fixed overhead t0 for its launches and barriers
-    and its work u at a rate r; where the polynomials of a step outgrow the shared memory of a
-    multiprocessor, r falls to a share s of itself::
+    of dependent steps (n external products of a classic one), each a fixed overhead t0 for its
+    launches and barriers and its work u at a rate r; where the polynomials of a step outgrow the
+    shared memory of a multiprocessor, r falls to a share s of itself::
 
-        one PBS = n * (t0 + u / (r or s*r)),    one KS = its units / r'
+        one PBS = steps * (t0 + u / (r or s*r)),    one KS = its units / r'
 
     Stages are taken level by level of their dependencies. On D devices, each with its own copy of
     the keys, a level with stages i takes::
@@ -102,11 +104,16 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys"})
     kinds: ClassVar[frozenset[Kind]] = frozenset({"gpu"})
+    pbs_kinds: ClassVar[frozenset[PbsKind]] = frozenset(PBS_KINDS)
 
     def refusal(self, circuit: Workload, figures: GpuFigures) -> str | None:
         """A set beyond the backend's largest N, or keys beyond the memory, can't be run."""
         limit = figures.largest_polynomial_size.value
         return key_refusal(circuit, limit, figures.memory_bytes)
+
+    def lanes(self, figures: GpuFigures) -> Lanes:
+        """A batch of PBS on each device."""
+        return Lanes(figures.devices)
 
     def held(self, circuit: Workload, figures: GpuFigures) -> Held:
         """All keys on every device; a lookup a multiprocessor."""
@@ -115,7 +122,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
 
     def alone_s(self, stage: Stage, figures: GpuFigures) -> float:
         """Seconds of the stage's chain of lookups."""
-        return _load(stage, figures, Case.LIKELY).chain_s
+        return _load(stage, figures, Case.LIKELY, self.pbs).chain_s
 
     def costs(self, circuit: Workload, figures: GpuFigures, case: Case) -> list[Cost]:
         """Costs by stage; a level's time is shared out by the time its stages would take alone."""
@@ -123,7 +130,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
         passes, devices = figures.ciphertext_passes_per_linear_operation, figures.devices
         bandwidth = figures.memory_bandwidth_bytes_per_s
         for level in _levels(circuit):
-            costs += _level_costs(level, figures, case)
+            costs += _level_costs(level, figures, case, self.pbs)
             costs += [streamed_linear_cost(s, passes, bandwidth, case, devices) for s in level]
             costs += _launch_costs(level, figures, case)
         link, start = figures.host_link_bytes_per_s, figures.host_link_start_s
@@ -188,24 +195,24 @@ class _Load:
         return max(self.busy_s, self.chain_s)
 
 
-def _load(stage: Stage, figures: GpuFigures, case: Case) -> _Load:
+def _load(stage: Stage, figures: GpuFigures, case: Case, pbs: PbsAlgorithm) -> _Load:
     work = moved = one_pbs_s = 0.0
     spilled: tuple[Figure, ...] = ()
     for use in stage.pbs:
         parameters = use.parameters
         stretch = figures.stretch(parameters.polynomial_size, case)
-        units = pbs_units(parameters)
+        units, steps = pbs.units(parameters), pbs.steps(parameters)
         work += use.count * units * stretch
-        moved += use.count / figures.concurrent_pbs.value * bootstrap_key_bytes(parameters)
+        moved += use.count / figures.concurrent_pbs.value * pbs.key_bytes(parameters)
         single_rate = case.rate(figures.single_pbs_rate_units_per_s)
         # The Fourier digits and the accumulator of one step.
         polynomials = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
         step_bytes = polynomials * parameters.polynomial_size * TORUS_BYTES
         if step_bytes > figures.shared_memory_bytes.value:
             spilled = (figures.spilled_rate_share, figures.shared_memory_bytes)
-            moved += use.count * parameters.lwe_dimension * 2 * step_bytes
+            moved += use.count * steps * 2 * step_bytes
             single_rate *= case.rate(figures.spilled_rate_share)
-        overhead_s = parameters.lwe_dimension * case.cost(figures.step_overhead_s)
+        overhead_s = steps * case.cost(figures.step_overhead_s)
         one_pbs_s = max(one_pbs_s, stretch * (overhead_s + units / single_rate))
     compute_s = work / case.rate(figures.saturated_rate_units_per_s)
     stream_s = moved / case.rate(figures.memory_bandwidth_bytes_per_s)
@@ -229,9 +236,12 @@ def _load(stage: Stage, figures: GpuFigures, case: Case) -> _Load:
     )
 
 
-def _level_costs(level: tuple[Stage, ...], figures: GpuFigures, case: Case) -> list[Cost]:
+def _level_costs(
+    level: tuple[Stage, ...], figures: GpuFigures, case: Case, pbs: PbsAlgorithm
+) -> list[Cost]:
     """Costs of the lookups of stages that run together."""
-    loads = [_load(stage, figures, case) for stage in level if stage.pbs or stage.key_switches]
+    working = [stage for stage in level if stage.pbs or stage.key_switches]
+    loads = [_load(stage, figures, case, pbs) for stage in working]
     if not loads:
         return []
     busy_s = sum(load.busy_s for load in loads)
