@@ -74,11 +74,11 @@ class Steps(NamedTuple):
 
 
 def fit_steps(operations: Sequence[PublishedOperation]) -> Steps:
-    """Of classic PBS, from one small set, one with N=2048 and one that outgrows the chip::
+    """Of classic PBS, from one small set, one with N=2048 and one that outgrows the chip.
+
+    The first two give overhead and rate exactly, the third one the share::
 
         PBS alone = n * overhead + work / (rate * share)
-
-    The first two give overhead and rate exactly, the third one the share.
     """
     small, middle, large = _by_size(operations)
     n = [float(one.pbs.lwe_dimension) for one in (small, middle)]
