@@ -26,7 +26,12 @@ _WEAKNESS = {source: rank for rank, source in enumerate(Source)}
 
 def weakest(*figures: Figure) -> Source:
     """The weakest source among ``figures``: that of a result that rests on all of them."""
-    return max([figure.source for figure in figures], key=_WEAKNESS.__getitem__)
+    return weaker(*[figure.source for figure in figures])
+
+
+def weaker(*sources: Source) -> Source:
+    """The weakest of some sources."""
+    return max(sources, key=_WEAKNESS.__getitem__)
 
 
 class Figure(BaseModel):

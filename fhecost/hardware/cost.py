@@ -58,13 +58,13 @@ class Cost(NamedTuple):
 class Lanes(NamedTuple):
     """What batches of PBS run on side by side, and how fast each is when all do."""
 
-    count: Figure
+    side_by_side: Figure
     together: Figure | None = None
 
 
 def batched_costs(circuit: Workload, pbs: BatchedPbs, lanes: Lanes, case: Case) -> Iterator[Cost]:
     """The lookups of ``circuit`` in batches, which hold its key switches too."""
-    one, count = pbs.stated.bootstrap_batch_s, int(lanes.count.value)
+    one, count = pbs.stated.bootstrap_batch_s, int(lanes.side_by_side.value)
     together = lanes.together
     for stage in circuit.stages:
         waited = pbs.batches(stage, count)
@@ -73,7 +73,7 @@ def batched_costs(circuit: Workload, pbs: BatchedPbs, lanes: Lanes, case: Case) 
         several = together is not None and pbs.batches(stage, 1) > waited
         slower = case.rate(together) if several and together is not None else 1.0
         a_batch_s = case.cost(one) / slower
-        rests_on = (one, pbs.stated.bootstrap_batch, lanes.count)
+        rests_on = (one, pbs.stated.bootstrap_batch, lanes.side_by_side)
         share = pbs.busy_batches(stage, count) / waited
         yield Cost(
             stage.name,

@@ -13,7 +13,8 @@ from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
-from fhecost.hardware.profile import Availability, PbsKind
+from fhecost.hardware.names import PbsChoice, PbsKind
+from fhecost.hardware.profile import Availability
 from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
 from fhecost.units import duration
@@ -27,6 +28,9 @@ take: to a device over the host link, on a CPU with what a run costs whatever it
 SURE = 1e-3
 """The error in all that an unsure circuit is held against."""
 
+
+MANY_TOKENS = 1000
+"""Tokens whose cost is told: prices of language models are of so many."""
 
 WIDEST = 30.0
 """How many times its low end the high end of a range may be: beyond, the latency isn't known."""
@@ -251,6 +255,9 @@ class Throughput(Ranged):
     ``per_second`` what it keeps up with batches of at most ``requests``, at its likely latency.
     ``full_at`` is the batch from which on it gains next to nothing; None where memory or the search
     ends before. Energy and price are of one request, None where power or price is unknown.
+    ``pbs_kind`` and ``availability`` are those of the estimate that these and ``per_second`` rest
+    on. ``tokens`` is how many a request makes, or reads; None for parts of a model, which have no
+    price and no energy of tokens either.
     """
 
     hardware: str
@@ -263,6 +270,11 @@ class Throughput(Ranged):
     full_at: int | None
     energy_j: float | None
     price_usd: float | None
+    pbs_kind: PbsKind = "classic"
+    availability: Availability | None = None
+    tokens: int | None = None
+    price_usd_of_1000_tokens: float | None = None
+    energy_j_of_token: float | None = None
 
     def price_of(self, many: int) -> float | None:
         """Dollars that so many requests cost, one after the other in batches that suit."""
@@ -274,7 +286,8 @@ class EstimateReport(Frozen):
 
     ``beside`` holds the same of the published head of that shape, for comparison,
     ``unsure`` what is to be known where some lookup is likely to go wrong, ``throughputs`` what
-    the machines make of many requests where these were asked for.
+    the machines make of many requests where these were asked for. ``pbs`` is the kind of PBS that
+    was asked for, None where none was.
     """
 
     schema_version: Literal[2] = 2
@@ -285,6 +298,7 @@ class EstimateReport(Frozen):
     beside: EstimateReport | None = None
     unsure: UnsureCircuit | None = None
     throughputs: tuple[Throughput, ...] = ()
+    pbs: PbsChoice | None = None
 
     def __str__(self) -> str:
         rows = [[name, latency, f"({low} to {high})"] for name, latency, low, high, _ in self._rows]

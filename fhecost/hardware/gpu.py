@@ -107,9 +107,9 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     """Stages that wait for nobody run together; a level is bound by work or by its longest chain.
 
     Published batches give the rate R at which a full device does PBS work. One PBS alone is a chain
-    of dependent steps (n external products of a classic one), each a fixed overhead t0 for its launches and barriers
-    and its work u at a rate r; where the polynomials of a step outgrow the shared memory of a
-    multiprocessor, r falls to a share s of itself::
+    of dependent steps (n external products of a classic one), each a fixed overhead t0 for its
+    launches and barriers and its work u at a rate r; where the polynomials of a step outgrow the
+    shared memory of a multiprocessor, r falls to a share s of itself::
 
         one PBS = steps * (t0 + u / (r or s*r)),    one KS = its units / r'
 

@@ -47,9 +47,9 @@ from fhecost.provenance import (
     PositiveFigure,
     PowerOfTwoFigure,
     Source,
+    weaker,
     weakest,
 )
-
 
 ALL_KEYS = "(all keys)"
 HOST_TRANSFER = "(host transfer)"
@@ -291,11 +291,19 @@ class LatencyModel(ABC, Generic[F]):
 
     def _all_costs(self, circuit: Workload, figures: F, case: Case) -> list[Cost]:
         """Those of the circuit as the kind of PBS has it run, and of its batches if it has any."""
-        costs = self.costs(self.pbs.seen(circuit), figures, case)
+        own = self.costs(self.pbs.seen(circuit), figures, case)
+        costs = [self._resting_on_kind(cost) for cost in own]
         lanes = self.lanes(figures)
         if isinstance(self.pbs, BatchedPbs) and lanes is not None:
             costs = [*costs, *batched_costs(circuit, self.pbs, lanes, case)]
         return costs
+
+    def _resting_on_kind(self, cost: Cost) -> Cost:
+        """A cost of PBS rests on what is known of the kind too."""
+        of_kind = [figure.source for _, figure in self.pbs.figures]
+        if cost.operation != "pbs" or not of_kind:
+            return cost
+        return cost._replace(source=weaker(cost.source, *of_kind))
 
     def _unknown(self, figures: F) -> frozenset[Operation]:
         """What the model says nothing of, the keys too where the kind of PBS has others."""

@@ -6,26 +6,17 @@ rates for classic PBS. Nobody measured it, so it is hypothetical, and never chos
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import get_args
 
-from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import FieldError, ImpossibleError
-from fhecost.hardware.bootstraps import ALGORITHMS
-from fhecost.hardware.estimate import Estimate
-from fhecost.hardware.estimator import Estimator
-from fhecost.hardware.profile import PBS_KINDS, FurtherPbs, HardwareProfile, PbsKind
-
-PbsChoice = PbsKind | Literal["best"]
-"""A kind of PBS, or the one of those that a machine has that is fastest for a circuit."""
-CHOICES: tuple[PbsChoice, ...] = (*PBS_KINDS, "best")
-
-
-class Estimating(Protocol):
-    """What estimates circuits on one machine."""
-
-    def __call__(self, circuit: CircuitProfile) -> Estimate:
-        """The estimate for ``circuit``; an ImpossibleError where the machine can't run it."""
+from fhecost.hardware.bootstraps import ALGORITHMS, figure_names
+from fhecost.hardware.names import PbsChoice as PbsChoice
+from fhecost.hardware.profile import (
+    Availability,
+    FurtherPbs,
+    HardwareProfile,
+    PbsKind,
+)
 
 
 def kinds_of(hardware: HardwareProfile) -> tuple[PbsKind, ...]:
@@ -34,19 +25,18 @@ def kinds_of(hardware: HardwareProfile) -> tuple[PbsKind, ...]:
 
 
 def kinds_at_hand(hardware: HardwareProfile) -> tuple[PbsKind, ...]:
-    """Those of them that are as real as the machine: none that is hypothetical on it alone."""
-    on_paper = {
-        kind
-        for kind, stated in (hardware.pbs or {}).items()
-        if stated.availability == "hypothetical" != hardware.availability
-    }
-    return tuple(kind for kind in kinds_of(hardware) if kind not in on_paper)
+    """Those of them that are as real as the machine: none that is stated as hypothetical."""
+    further = hardware.pbs or {}
+    return (
+        hardware.pbs_kind,
+        *(kind for kind, stated in further.items() if stated.availability != "hypothetical"),
+    )
 
 
 def check_choice(pbs: str | None) -> None:
     """Raise a FieldError unless ``pbs`` is a kind of PBS, ``best``, or None."""
-    if pbs is not None and pbs not in CHOICES:
-        raise FieldError("pbs", f"must be among {', '.join(CHOICES)}", pbs)
+    if pbs is not None and pbs not in get_args(PbsChoice):
+        raise FieldError("pbs", f"must be among {', '.join(get_args(PbsChoice))}", pbs)
 
 
 def with_pbs(hardware: HardwareProfile, kind: PbsKind) -> HardwareProfile:
@@ -58,17 +48,25 @@ def with_pbs(hardware: HardwareProfile, kind: PbsKind) -> HardwareProfile:
     if kind == hardware.pbs_kind:
         return hardware
     stated = (hardware.pbs or {}).get(kind) or _supposed(hardware, kind)
+    of_kind = figure_names(hardware.pbs_kind)
+    own = {name: one for name, one in hardware.figures.items() if name not in of_kind}
+    supposed = ", hypothetical" if stated.availability == "hypothetical" else ""
     return hardware.changed(
-        title=f"{hardware.title}; {kind} PBS",
+        title=f"{hardware.title}; {kind} PBS{supposed}",
         pbs_kind=kind,
         pbs=None,
-        figures={**hardware.figures, **stated.figures},
-        availability=stated.availability or hardware.availability,
+        figures={**own, **stated.figures},
+        availability=_less_real(hardware.availability, stated.availability),
         log2_p_fail=stated.log2_p_fail,
         published=stated.published,
         assumptions=(*hardware.assumptions, *stated.assumptions),
         references=(*hardware.references, *stated.references),
     )
+
+
+def _less_real(one: Availability | None, other: Availability | None) -> Availability | None:
+    """The availability of what needs both; what isn't said of one is as it is of the other."""
+    return max(filter(None, (one, other)), key=get_args(Availability).index, default=None)
 
 
 def _supposed(hardware: HardwareProfile, kind: PbsKind) -> FurtherPbs:
@@ -96,56 +94,13 @@ def _supposed(hardware: HardwareProfile, kind: PbsKind) -> FurtherPbs:
     )
 
 
-class ChosenEstimator:
-    """Estimates on one machine with the PBS that was asked for.
-
-    Args:
-        hardware: the machine.
-        pbs: the kind; ``best`` takes for each circuit the fastest of those that the machine has,
-            and None the one that its own figures are for.
-        known: estimates made before, of any circuits on any machines.
+def kinds_asked(hardware: HardwareProfile, pbs: PbsChoice | None) -> tuple[PbsKind, ...]:
+    """The kinds to estimate: that of the machine's own figures where none is asked for.
 
     Raises:
-        UsageError: there is no such kind, or the hardware profile is incomplete.
+        UsageError: there is no such kind.
     """
-
-    def __init__(
-        self,
-        hardware: HardwareProfile,
-        pbs: PbsChoice | None = None,
-        known: Iterable[Estimate] = (),
-    ) -> None:
-        check_choice(pbs)
-        made = tuple(known)
-        self._estimators: list[Estimator] = []
-        self._refusal: ImpossibleError | None = None
-        try:
-            for kind in _asked(hardware, pbs):
-                self._estimators.append(Estimator(with_pbs(hardware, kind), made))
-        except ImpossibleError as error:
-            # A machine that can't do it is refused when it is asked for an estimate, as any other.
-            self._refusal = error
-
-    def __call__(self, circuit: CircuitProfile) -> Estimate:
-        """The estimate for ``circuit``.
-
-        Raises:
-            ImpossibleError: the machine can't run it with such PBS.
-        """
-        if self._refusal is not None:
-            raise self._refusal
-        found, refusals = [], []
-        for estimator in self._estimators:
-            try:
-                found.append(estimator(circuit))
-            except ImpossibleError as error:
-                refusals.append(error)
-        if not found:
-            raise refusals[0]
-        return min(found, key=lambda made: made.latency_s)
-
-
-def _asked(hardware: HardwareProfile, pbs: PbsChoice | None) -> tuple[PbsKind, ...]:
+    check_choice(pbs)
     if pbs is None:
         return (hardware.pbs_kind,)
     return kinds_at_hand(hardware) if pbs == "best" else (pbs,)

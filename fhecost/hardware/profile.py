@@ -12,14 +12,13 @@ from pydantic import Field, model_validator
 
 from fhecost.fields import VersionOne, inconsistent
 from fhecost.frozen import Frozen
+from fhecost.hardware.names import PBS_KINDS as PBS_KINDS
+from fhecost.hardware.names import PbsKind as PbsKind
 from fhecost.hardware.processor import Processor
 from fhecost.provenance import Figure
 
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
 KINDS: frozenset[Kind] = frozenset(get_args(Kind))
-PbsKind = Literal["classic", "multi-bit", "batched", "many-table"]
-PBS_KINDS: tuple[PbsKind, ...] = get_args(PbsKind)
-"""The ways to bootstrap that :mod:`fhecost.hardware.bootstraps` describes."""
 Availability = Literal["available", "prototype", "simulated", "hypothetical"]
 """Whether a machine can be had: bought or rented, with the software of its figures; a prototype ran
 in its authors' hands; one was simulated by its authors; a hypothetical one is on paper alone."""

@@ -71,6 +71,8 @@ def _figure_faults(content: dict[str, Any], of_model: type[BaseModel]) -> list[s
     faults = _faults_of_kind(own, content.get("pbs_kind"), of_model, "figures.")
     further = content.get("pbs")
     for kind, stated in further.items() if isinstance(further, dict) else ():
+        if kind not in ALGORITHMS or kind == content.get("pbs_kind"):
+            continue
         figures = stated.get("figures") if isinstance(stated, dict) else None
         if isinstance(figures, dict):
             # What is wrong with the machine's own figures is told already.

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from fhecost.files import checked
 from fhecost.hardware.bootstraps.algorithm import CLASSIC as CLASSIC
 from fhecost.hardware.bootstraps.algorithm import ClassicPbs
+from fhecost.hardware.bootstraps.algorithm import PbsAlgorithm as PbsAlgorithm
 from fhecost.hardware.bootstraps.batched import BatchedPbs
 from fhecost.hardware.bootstraps.many_table import ManyTablePbs
 from fhecost.hardware.bootstraps.multi_bit import MultiBitPbs
-from fhecost.hardware.bootstraps.algorithm import PbsAlgorithm as PbsAlgorithm
 from fhecost.hardware.profile import HardwareProfile, PbsKind
 
 ALGORITHMS: Mapping[PbsKind, type[PbsAlgorithm]] = {

@@ -6,6 +6,7 @@ The work is counted in the unit of the Concrete optimizer (:mod:`fhecost.circuit
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -48,7 +49,7 @@ def parameter_set(n: int, k: int, size: int, level_count: int, base_log: int) ->
 
 @dataclass(frozen=True)
 class SeenWorkload:
-    """A circuit as a kind of PBS has it run: its stages and the bytes of its keys are the kind's."""
+    """A circuit as a kind of PBS has it run: its stages, and the bytes of its keys."""
 
     stages: tuple[Stage, ...]
     bsk_bytes: int
@@ -132,7 +133,7 @@ class PbsAlgorithm:
         if None in grown or not 0 < p_error < 1:
             return None
         growth = max([1.0, *(one for one in grown if one is not None)])
-        deviations = -NORMAL.inv_cdf(p_error / 2)
+        deviations = -NORMAL.inv_cdf(max(p_error / 2, sys.float_info.min))
         return max(p_error, math.erfc(deviations / math.sqrt(2 * growth)))
 
     def notes(self, circuit: Workload) -> tuple[str, ...]:

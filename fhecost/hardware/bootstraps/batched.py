@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -57,7 +59,7 @@ class BatchedPbs(PbsAlgorithm):
     failure = "not stated in its abstract; the circuit's own error says nothing of it"
     sets = ()
     figures_type = BatchedFigures
-    supposed = {
+    supposed: ClassVar[Mapping[str, Figure]] = {
         "bootstrap_batch": Figure(value=_CIPHERTEXTS, source=Source.ASSUMED, rationale=_PUBLISHED),
         "bootstrap_batch_s": Figure(
             value=_CIPHERTEXTS * _AMORTIZED_S,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -49,7 +51,7 @@ class ManyTablePbs(PbsAlgorithm):
     failure = "at most that of 4^v times the variance, where a value has several tables"
     sets = ()
     figures_type = ManyTableFigures
-    supposed = {
+    supposed: ClassVar[Mapping[str, Figure]] = {
         "tables_per_bootstrap": Figure(
             value=2,
             source=Source.ASSUMED,

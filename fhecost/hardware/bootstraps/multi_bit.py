@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -63,7 +65,7 @@ class MultiBitPbs(PbsAlgorithm):
     )
     figures_type = MultiBitFigures
     classic_keys = False
-    supposed = {
+    supposed: ClassVar[Mapping[str, Figure]] = {
         "grouping_factor": Figure(
             value=4,
             source=Source.ASSUMED,
@@ -101,12 +103,12 @@ class MultiBitPbs(PbsAlgorithm):
     @property
     def _sums(self) -> int:
         """How often a step's products are made for its sum: 2^g - 1 terms, turned and added."""
-        return 2 * (2**self.grouping - 1)
+        return 2 * ((1 << self.grouping) - 1)
 
     def key_bytes(self, parameters: PbsParameters) -> int:
         """2^g GGSW ciphertexts for each group of bits."""
         one = super().key_bytes(parameters) // parameters.lwe_dimension
-        return self.steps(parameters) * 2**self.grouping * one
+        return self.steps(parameters) * (1 << self.grouping) * one
 
     def seen(self, circuit: Workload) -> Workload:
         """The circuit with larger bootstrap keys."""

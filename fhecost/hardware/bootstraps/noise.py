@@ -59,4 +59,4 @@ def pbs_variance(parameters: PbsParameters, lost: TransformLoss, grouping: int =
     cut = base ** (-2 * levels)
     halves = 1.0 if grouping > 1 else 0.5
     of_cut = halves * (cut / 12 - modulus / 12 + k * size * (modulus / 48 + cut / 24))
-    return parameters.lwe_dimension / grouping * (of_key + of_transforms + of_cut)
+    return float(parameters.lwe_dimension / grouping * (of_key + of_transforms + of_cut))
