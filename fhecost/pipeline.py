@@ -28,7 +28,7 @@ from fhecost.hardware.estimator import ChosenEstimator, estimate_all
 from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware, of_kinds
 from fhecost.hardware.names import ALL, DEFAULT, SortKey
 from fhecost.hardware.other_ways import nearest_first, read_other_ways
-from fhecost.hardware.pbs_choice import PbsChoice, check_choice, with_pbs
+from fhecost.hardware.pbs_choice import PbsChoice, check_choice, of_kind_if_known, with_pbs
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.sensitivity import sensitivity
 from fhecost.hardware.throughput import throughputs
@@ -230,6 +230,8 @@ def compare_circuit(
     held_against = None if base is None else find_hardware(base, hardware_path)
     own = profiles
     if what_if:
+        # Figures of a kind that a machine doesn't state can be set where that kind is asked for.
+        own = [of_kind_if_known(profile, pbs) for profile in profiles]
         profiles = with_figures_where_known(own, what_if)
     found = find_circuit(circuit, progress)
     sure = sure_circuit(circuit, found, progress)

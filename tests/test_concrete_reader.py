@@ -224,6 +224,20 @@ def test_a_tag_with_a_plus_is_no_stage_of_two_tags():
     assert last.predecessors == (merged.name,)
 
 
+def test_tables_of_one_value_are_told_from_those_of_several():
+    """Two tables of each of eight values, one of them negated for a third that shares nothing."""
+    first, second = (fhe.LookupTable([(f * i + 1) % 16 for i in range(16)]) for f in (3, 7))
+
+    def three_tables(values, _):
+        with fhe.tag("tables"):
+            return first[values] + second[values] + first[15 - values]
+
+    inputset = [np.arange(8), np.arange(8)[::-1] + 8]
+    profile = fhecost.profile_circuit(compile_circuit(three_tables, inputset))
+    (stage,) = (stage for stage in profile.stages if stage.pbs)
+    assert (stage.pbs_count, stage.distinct_values) == (24, 16)
+
+
 def test_a_circuit_without_cost_is_refused():
     circuit = compile_circuit(lambda values, _: values, [np.arange(4)])
     with pytest.raises(fhecost.ImpossibleError, match="no operation on encrypted data"):

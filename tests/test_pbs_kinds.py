@@ -242,6 +242,12 @@ def test_the_command_line_marks_each_row(run_fhecost):
     assert [(row["pbs_kind"], row["availability"]) for row in rows] == 3 * [
         ("many-table", "hypothetical")
     ]
+    on_paper = run_fhecost(
+        *("project", "--seq-len", "1", "--hardware", "h100,strix", "--pbs", "multi-bit"),
+        *("--format", "csv"),
+    )
+    for row in csv.DictReader(io.StringIO(on_paper.stdout)):
+        assert (row["pbs_kind"], row["availability"]) == ("multi-bit", "hypothetical")
     projected = run_fhecost(
         *("project", "--seq-len", "1,2", "--scope", "model", "--hardware", "h100"),
         *("--pbs", "best", "--requests", "4", "--format", "csv"),
@@ -474,3 +480,30 @@ def test_a_refusal_is_made_when_an_estimate_is_asked_for(saved_profile):
         chosen(saved_profile)
     with pytest.raises(fhecost.UsageError, match="pbs quick: must be among classic, multi-bit"):
         ChosenEstimator(MACHINES["strix"], "quick")
+
+
+def test_a_stated_figure_of_a_kind_is_set_where_the_best_is_asked_for(saved_profile):
+    machine = with_all_kinds(MACHINES["h100"])
+    made = compare_circuit(
+        saved_profile, [machine], pbs="best", what_if={"grouping_factor": 2, "launch_s": 1e-6}
+    )
+    assert {change.figure: change.after.value for change in made.changes} == {
+        "launch_s": 1e-6,
+        "pbs.multi-bit.figures.grouping_factor": 2,
+    }
+    assert made.rows[0].before is not None
+
+
+def test_a_supposed_figure_can_be_set(saved_profile):
+    machines = ["h100", "strix"]
+    four, two = (
+        compare_circuit(saved_profile, machines, pbs="multi-bit", what_if=what_if)
+        for what_if in (None, {"grouping_factor": 2})
+    )
+    before = {row.hardware: row.latency_s for row in four.rows}
+    for row in two.rows:
+        assert row.before is not None
+        assert row.before.latency_s == before[row.hardware]
+        assert (row.pbs_kind, row.latency_s < before[row.hardware]) == ("multi-bit", True)
+    with pytest.raises(fhecost.UsageError, match="grouping_factor"):
+        compare_circuit(saved_profile, machines, what_if={"grouping_factor": 2})

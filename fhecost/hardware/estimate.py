@@ -167,6 +167,14 @@ class Estimate(Ranged):
     price_usd: FiniteNonNegative | None = None
 
     @property
+    def named(self) -> str:
+        """The machine's name, with the kind of PBS where it isn't the classic one."""
+        if self.pbs_kind == "classic":
+            return self.hardware
+        supposed = ", hypothetical" if self.availability == "hypothetical" else ""
+        return f"{self.hardware} ({self.pbs_kind}{supposed})"
+
+    @property
     def utilization(self) -> float:
         """The share of the time in which the machine would be at work were it always full."""
         return 1 - self.idle_s / self.latency_s
@@ -181,7 +189,7 @@ class Estimate(Ranged):
     @property
     def _title(self) -> str:
         time = headline(self.latency_s, self.low_s, self.high_s, self.bottleneck)
-        return f"{self.hardware}: {time}\n{self.title}; {grounds(self.sources)}"
+        return f"{self.named}: {time}\n{self.title}; {grounds(self.sources)}"
 
 
 class Refusal(Frozen):
@@ -321,7 +329,7 @@ class EstimateReport(Frozen):
     def _rows(self) -> list[list[str]]:
         return [
             [
-                *(made.hardware, duration(made.latency_s), duration(made.low_s)),
+                *(made.named, duration(made.latency_s), duration(made.low_s)),
                 *(duration(made.high_s), str(made.bottleneck)),
             ]
             for made in self.estimates

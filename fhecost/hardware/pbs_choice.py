@@ -64,6 +64,16 @@ def with_pbs(hardware: HardwareProfile, kind: PbsKind) -> HardwareProfile:
     )
 
 
+def of_kind_if_known(hardware: HardwareProfile, pbs: PbsChoice | None) -> HardwareProfile:
+    """The machine with PBS of the one kind ``pbs``; as it is where that can't be, or is no kind."""
+    if pbs is None or pbs == "best":
+        return hardware
+    try:
+        return with_pbs(hardware, pbs)
+    except ImpossibleError:
+        return hardware
+
+
 def _less_real(one: Availability | None, other: Availability | None) -> Availability | None:
     """The availability of what needs both; what isn't said of one is as it is of the other."""
     return max(filter(None, (one, other)), key=get_args(Availability).index, default=None)

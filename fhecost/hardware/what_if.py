@@ -50,8 +50,9 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
             raise UsageError(f"{hardware.name}: has no figure {name}; there is {', '.join(known)}")
     figures = checked_figures(hardware)
     changed = dict(hardware.figures)
-    for name in named.keys() & figures.keys():
-        changed[name] = _set_to(figures[name], named[name])
+    for name, value in named.items():
+        if name in figures:
+            changed[name] = _set_to(figures[name], value)
     # No such machine can be had, whatever it was made of.
     supposed = hardware.changed(figures=changed, availability="hypothetical")
     if hardware.pbs is not None:
@@ -134,15 +135,23 @@ def changes_between(
 ) -> Iterator[FigureChange]:
     """What was set on the machines ``own`` to make ``changed`` of them, machine by machine."""
     for before, after in zip(own, changed, strict=True):
-        for name, figure in after.figures.items():
+        known = _every_figure(before)
+        for name, figure in _every_figure(after).items():
             # One that is set to what it was is an assumption now, so it differs too.
-            if figure != before.figures.get(name):
+            if figure != known.get(name):
                 yield FigureChange(
-                    hardware=after.name,
-                    figure=name,
-                    before=before.figures.get(name),
-                    after=figure,
+                    hardware=after.name, figure=name, before=known.get(name), after=figure
                 )
+
+
+def _every_figure(hardware: HardwareProfile) -> dict[str, Figure]:
+    """The machine's figures by name, those of its further kinds of PBS by the path to them."""
+    further = {
+        f"pbs.{kind}.figures.{name}": figure
+        for kind, stated in (hardware.pbs or {}).items()
+        for name, figure in stated.figures.items()
+    }
+    return {**hardware.figures, **further}
 
 
 def _named(values: Mapping[str, float], known: Sequence[str]) -> dict[str, float]:

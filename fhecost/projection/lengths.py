@@ -16,6 +16,8 @@ from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Estimate, Throughput
 from fhecost.hardware.estimator import ChosenEstimator
+from fhecost.hardware.names import PbsKind
+from fhecost.hardware.profile import Availability
 from fhecost.hardware.refusals import estimates_or_refusals
 from fhecost.hardware.throughput import throughput_by
 from fhecost.projection.trend_fit import Band
@@ -38,7 +40,8 @@ class LengthPoint(Frozen):
 
     ``latency_s`` by machine; ``refusals`` says of the others why not. Where there is no circuit,
     ``reason`` says why, and all else is None or empty. ``cost_error`` is what the predicted
-    circuit's cost may be off, inside the bands already. ``throughputs`` is by machine what it makes
+    circuit's cost may be off, inside the bands already. ``pbs_kinds`` is by machine the kind of PBS
+    that its latency is for, ``availability`` whether that can be had, ``throughputs`` what it makes
     of many requests, where these were asked for.
     """
 
@@ -51,6 +54,8 @@ class LengthPoint(Frozen):
     parameter_sets: str | None = None
     cost_error: float | None = None
     latency_s: Mapping[str, Band] = {}
+    pbs_kinds: Mapping[str, PbsKind] = {}
+    availability: Mapping[str, Availability | None] = {}
     throughputs: Mapping[str, Throughput] = {}
     refusals: Mapping[str, str] = {}
     reason: str | None = None
@@ -155,6 +160,8 @@ def _point(
         parameter_sets=circuit.description.parameter_sets,
         cost_error=circuit.cost_error,
         latency_s={name: latency_of(made) for name, made in estimates.items()},
+        pbs_kinds={name: made.pbs_kind for name, made in estimates.items()},
+        availability={name: made.availability for name, made in estimates.items()},
         throughputs={}
         if requests is None
         else {name: throughput_by(circuit, estimators[name], requests) for name in estimates},

@@ -16,7 +16,7 @@ from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.other_ways_blocks import other_ways_blocks
 from fhecost.report.pages import figure_page
-from fhecost.report.pbs_words import pbs_blocks, pbs_columns, pbs_words
+from fhecost.report.pbs_words import pbs_blocks, pbs_columns, pbs_sentence, pbs_words
 from fhecost.report.refusal_lines import refused
 from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
 from fhecost.report.throughput_blocks import throughput_blocks
@@ -175,6 +175,7 @@ def comparison_page(report: ComparisonReport) -> str:
     note = (
         f"{circuit.name}: {circuit.pbs_count:,} PBS. The bars are the ranges of the estimates. "
         f"fhecost {report.fhecost_version}, circuit {circuit.hash[:12]}."
+        f"{pbs_sentence(report.rows, report.pbs)}"
     )
     return figure_page("Latency on each machine", note, comparison_figures(report))
 

@@ -42,6 +42,13 @@ def machine_document(machine: HardwareProfile) -> Document:
         f"{machine.kind}, {machine.pbs_kind} PBS, latency model {machine.latency_model}{year}",
         machine.summary,
     ]
+    further = machine.pbs or {}
+    if further:
+        kinds = ", ".join(
+            kind if stated.availability is None else f"{kind} ({stated.availability})"
+            for kind, stated in further.items()
+        )
+        about.append(f"also {kinds} PBS: --pbs of estimate, compare and project")
     if machine.log2_p_fail is not None:
         about.append(f"for an error of 2^{machine.log2_p_fail:g} a lookup")
     if machine.published is not None and machine.published.fitted_to:
@@ -49,6 +56,12 @@ def machine_document(machine: HardwareProfile) -> Document:
         about.append(f"fitted to these published records: {fitted}")
     lists = {
         "figures (SI units)": tuple(map(_line, machine.figures, machine.figures.values())),
+        **{
+            f"figures of {kind} PBS, in place of its own": tuple(
+                map(_line, stated.figures, stated.figures.values())
+            )
+            for kind, stated in further.items()
+        },
         "assumptions": machine.assumptions,
         "references": machine.references,
     }

@@ -55,10 +55,7 @@ def pbs_blocks(
     """
     if not _told(machines, asked):
         return
-    kinds: dict[str, list[str]] = {}
-    for one in machines:
-        kinds.setdefault(pbs_words(one), []).append(one.hardware)
-    lines = [f"PBS: {words}: {', '.join(names)}" for words, names in kinds.items()]
+    lines = [f"PBS: {words}: {', '.join(names)}" for words, names in _by_kind(machines)]
     if any(one.availability == "hypothetical" for one in machines):
         lines.append(
             "hypothetical: nobody measured it on that machine; its work, at the machine's rates "
@@ -71,6 +68,21 @@ def pbs_blocks(
             f"{worst:.2g} at most instead of {p_error:.2g}: sets solved for the kind are needed"
         )
     yield Note(*lines)
+
+
+def pbs_sentence(machines: Sequence[OfKind], asked: PbsChoice | None) -> str:
+    """The kinds in a sentence that follows others; nothing where there is nothing to be told."""
+    if not _told(machines, asked):
+        return ""
+    kinds = (f"{words} ({', '.join(names)})" for words, names in _by_kind(machines))
+    return f" PBS: {'; '.join(kinds)}."
+
+
+def _by_kind(machines: Sequence[OfKind]) -> Iterable[tuple[str, list[str]]]:
+    kinds: dict[str, list[str]] = {}
+    for one in machines:
+        kinds.setdefault(pbs_words(one), []).append(one.hardware)
+    return kinds.items()
 
 
 def _told(machines: Sequence[OfKind], asked: PbsChoice | None) -> bool:

@@ -18,7 +18,7 @@ from fhecost.report.columns import Table, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
-from fhecost.report.pbs_words import pbs_blocks
+from fhecost.report.pbs_words import pbs_blocks, pbs_sentence
 from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.report.years_document import target_line, years_blocks, years_figures
@@ -233,12 +233,14 @@ def _records(report: ProjectionReport) -> Iterator[dict[str, object]]:
         about = dict(point)
         if point.reason is not None:
             yield about
-        del about["latency_s"], about["reason"], about["throughputs"]
+        for name in ("latency_s", "reason", "throughputs", "pbs_kinds", "availability"):
+            del about[name]
         for name, band in point.latency_s.items():
             latency = {"latency_s": band.value, "low_s": band.low, "high_s": band.high}
             many = point.throughputs.get(name)
             of_many = {} if many is None else {one: getattr(many, one) for one in _OF_REQUESTS}
-            yield {**about, "hardware": name, **latency, **of_many}
+            kind = {"pbs_kind": point.pbs_kinds[name], "availability": point.availability[name]}
+            yield {**about, "hardware": name, **latency, **kind, **of_many}
         for name, reason in point.refusals.items():
             yield {**about, "hardware": name, "reason": reason}
 
@@ -258,6 +260,7 @@ def projection_page(report: ProjectionReport) -> str:
             " Over the years, marks are releases by their distance from the trend, scaled to the "
             "estimate of the machine that their legend names: no time of those machines."
         )
+    note += pbs_sentence(report.at_longest, report.pbs)
     missing = "".join(f" {name}: {reason}." for name, reason in report.refusals.items())
     return figure_page("What longer sequences cost", note + missing, projection_figures(report))
 
