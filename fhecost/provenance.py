@@ -77,7 +77,7 @@ class Figure(BaseModel):
             pydantic.ValidationError: ``value`` is negative or no number.
         """
         low, high = (
-            None if end is None else self.nearest(value * end / self.value if self.value else end)
+            None if end is None else self.nearest(end * (value / self.value) if self.value else end)
             for end in (self.low, self.high)
         )
         return Figure(

@@ -5,7 +5,12 @@ import pytest
 
 import fhecost
 from fhecost.circuits.profile import LINEAR_OPERATIONS
-from fhecost.circuits.work import compressed_key_bytes, key_switch_units, pbs_units
+from fhecost.circuits.work import (
+    compressed_input_bytes,
+    compressed_key_bytes,
+    key_switch_units,
+    pbs_units,
+)
 from fhecost.concrete.compilation import compile_circuit, import_concrete
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
 
@@ -277,5 +282,8 @@ def test_compressed_keys_are_seeds_and_bodies():
     assert compressed_key_bytes((), 8, 0) is None
     # Inputs go over the line as a seed of 16 bytes and a body of 8 each; a run holds them whole.
     assert circuit.size_of_inputs == 4 * 24
+    assert compressed_input_bytes(profile.stages, profile.input_bytes) == circuit.size_of_inputs
+    assert compressed_input_bytes((), 0) == 0
+    assert compressed_input_bytes((), 24) is None
     (dimension,) = {use.parameters.input_lwe_dimension for use in profile.stages[0].key_switches}
     assert profile.input_bytes == 4 * (dimension + 1) * 8 == circuit.size_of_outputs

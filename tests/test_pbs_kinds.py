@@ -400,7 +400,7 @@ def test_one_lookup_on_a_gpu_waits_for_a_step_a_group(saved_profile):
     stage = next(
         one for one in saved_profile.stages if one.pbs and one.pbs[0].parameters == parameters
     )
-    figures = machine.figures
+    figures = with_pbs(machine, "multi-bit").figures
     steps = math.ceil(parameters.lwe_dimension / 4)
     units = multi_bit(4).units(parameters)
     rate = figures["single_pbs_rate_units_per_s"].value

@@ -251,6 +251,7 @@ class CircuitSummary(Frozen):
     output_bytes: int
     widest_stage_bytes: int
     compressed_key_bytes: int | None = None
+    compressed_input_bytes: int | None = None
     versions: Mapping[str, str]
     stages: tuple[Stage, ...]
 

@@ -7,7 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import ValidationError
 
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
-from fhecost.circuits.work import compressed_key_bytes, widest_stage_bytes
+from fhecost.circuits.work import (
+    compressed_input_bytes,
+    compressed_key_bytes,
+    widest_stage_bytes,
+)
 from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, all_validation_errors, first_of
 from fhecost.hardware.bootstraps import algorithm_of
@@ -241,4 +245,5 @@ def summarize(circuit: CircuitProfile) -> CircuitSummary:
         compressed_key_bytes=compressed_key_bytes(
             circuit.stages, circuit.bsk_bytes, circuit.ksk_bytes
         ),
+        compressed_input_bytes=compressed_input_bytes(circuit.stages, circuit.input_bytes),
     )

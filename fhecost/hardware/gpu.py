@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fhecost.circuits.profile import Stage
+from fhecost.circuits.profile import PbsParameters, Stage
 from fhecost.circuits.work import TORUS_BYTES, key_switch_units
 from fhecost.circuits.workload import Workload
 from fhecost.hardware.bootstraps import PbsAlgorithm
@@ -61,6 +61,46 @@ class GpuFigures(ExtrapolatedFigures):
     memory_bandwidth_bytes_per_s: PositiveFigure = Field(description="bandwidth of that memory")
     host_link_bytes_per_s: PositiveFigure = Field(description="bandwidth between host and devices")
     launch_s: PositiveFigure | None = optional("starting a kernel behind others")
+    tuned_glwe_dimension: CountFigure | None = optional(
+        "k of the sets that the backend has a kernel of its own for"
+    )
+    tuned_polynomial_size: PowerOfTwoFigure | None = optional("N of those sets")
+    tuned_level_count: CountFigure | None = optional("levels l of those sets")
+    tuned_lwe_dimension: CountFigure | None = optional("the largest n of those sets")
+    tuned_rate_units_per_s: PositiveFigure | None = optional(
+        "PBS work of a full device with those sets; as with any other when left out"
+    )
+    tuned_step_s: PositiveFigure | None = optional(
+        "a step of one PBS alone with those sets; by the rates for any other when left out"
+    )
+
+    @model_validator(mode="after")
+    def _whole_tuned_set(self) -> GpuFigures:
+        shape = (
+            self.tuned_glwe_dimension,
+            self.tuned_polynomial_size,
+            self.tuned_level_count,
+            self.tuned_lwe_dimension,
+        )
+        if (self.tuned_rate_units_per_s or self.tuned_step_s) and None in shape:
+            raise ValueError(
+                "tuned_rate_units_per_s and tuned_step_s need tuned_glwe_dimension, "
+                "tuned_polynomial_size, tuned_level_count and tuned_lwe_dimension"
+            )
+        return self
+
+    def tuned_for(self, parameters: PbsParameters) -> bool:
+        """Whether the backend has a kernel of its own for the set."""
+        return (
+            self.tuned_glwe_dimension is not None
+            and self.tuned_polynomial_size is not None
+            and self.tuned_level_count is not None
+            and self.tuned_lwe_dimension is not None
+            and parameters.glwe_dimension == self.tuned_glwe_dimension.value
+            and parameters.polynomial_size == self.tuned_polynomial_size.value
+            and parameters.level_count == self.tuned_level_count.value
+            and parameters.lwe_dimension <= self.tuned_lwe_dimension.value
+        )
 
 
 class GpuLatencyModel(LatencyModel[GpuFigures]):
@@ -84,6 +124,9 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     cross the memory twice a step. The second one waits for a chain of lookups: wide stages are
     bound by compute or memory, narrow ones by their parallel width. Linear operations stream their
     ciphertexts through device memory; inputs and outputs cross the host link once.
+
+    Where the backend has a kernel of its own for sets of one k, N and l (``tuned_for``), it has its
+    own R, and its own time of a step: they say nothing of other sets.
 
     R is that of one published batch of a backend, t0, r and s come from three published
     single operations of one release (``hardware/*.yaml`` names them); the optimizer's units are
@@ -195,26 +238,52 @@ class _Load:
         return max(self.busy_s, self.chain_s)
 
 
+def _alone(
+    parameters: PbsParameters, figures: GpuFigures, case: Case, pbs: PbsAlgorithm
+) -> tuple[float, tuple[Figure, ...]]:
+    """Seconds of one PBS alone, and the figures that they rest on."""
+    steps, step_s = pbs.steps(parameters), figures.tuned_step_s
+    if step_s is not None and figures.tuned_for(parameters):
+        return steps * case.cost(step_s), (step_s,)
+    rate, on = case.rate(figures.single_pbs_rate_units_per_s), _spills_on(parameters, figures)
+    if on:
+        rate *= case.rate(figures.spilled_rate_share)
+    seconds = steps * case.cost(figures.step_overhead_s) + pbs.units(parameters) / rate
+    return seconds, (figures.step_overhead_s, figures.single_pbs_rate_units_per_s, *on)
+
+
+def _step_bytes(parameters: PbsParameters) -> int:
+    """The Fourier digits and the accumulator of one step."""
+    polynomials = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
+    return polynomials * parameters.polynomial_size * TORUS_BYTES
+
+
+def _spills_on(parameters: PbsParameters, figures: GpuFigures) -> tuple[Figure, ...]:
+    """The figures that tell what a step loses that outgrows the shared memory; none if it fits."""
+    if _step_bytes(parameters) <= figures.shared_memory_bytes.value:
+        return ()
+    return figures.spilled_rate_share, figures.shared_memory_bytes
+
+
 def _load(stage: Stage, figures: GpuFigures, case: Case, pbs: PbsAlgorithm) -> _Load:
-    work = moved = one_pbs_s = 0.0
+    compute_s = moved = one_pbs_s = 0.0
     spilled: tuple[Figure, ...] = ()
+    alone_on: tuple[Figure, ...] = ()
+    rates: list[Figure] = []
     for use in stage.pbs:
         parameters = use.parameters
         stretch = figures.stretch(parameters.polynomial_size, case)
-        units, steps = pbs.units(parameters), pbs.steps(parameters)
-        work += use.count * units * stretch
+        rate = figures.saturated_rate_units_per_s
+        if figures.tuned_rate_units_per_s is not None and figures.tuned_for(parameters):
+            rate = figures.tuned_rate_units_per_s
+        rates.append(rate)
+        compute_s += use.count * pbs.units(parameters) * stretch / case.rate(rate)
         moved += use.count / figures.concurrent_pbs.value * pbs.key_bytes(parameters)
-        single_rate = case.rate(figures.single_pbs_rate_units_per_s)
-        # The Fourier digits and the accumulator of one step.
-        polynomials = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
-        step_bytes = polynomials * parameters.polynomial_size * TORUS_BYTES
-        if step_bytes > figures.shared_memory_bytes.value:
-            spilled = (figures.spilled_rate_share, figures.shared_memory_bytes)
-            moved += use.count * steps * 2 * step_bytes
-            single_rate *= case.rate(figures.spilled_rate_share)
-        overhead_s = steps * case.cost(figures.step_overhead_s)
-        one_pbs_s = max(one_pbs_s, stretch * (overhead_s + units / single_rate))
-    compute_s = work / case.rate(figures.saturated_rate_units_per_s)
+        if on := _spills_on(parameters, figures):
+            spilled = on
+            moved += use.count * pbs.steps(parameters) * 2 * _step_bytes(parameters)
+        alone_s, rests_on = _alone(parameters, figures, case, pbs)
+        one_pbs_s, alone_on = max(one_pbs_s, stretch * alone_s), (*alone_on, *rests_on)
     stream_s = moved / case.rate(figures.memory_bandwidth_bytes_per_s)
     switches = [(use.count, key_switch_units(use.parameters)) for use in stage.key_switches]
     switch_s = sum(count * units for count, units in switches) / case.rate(
@@ -231,8 +300,8 @@ def _load(stage: Stage, figures: GpuFigures, case: Case, pbs: PbsAlgorithm) -> _
         streamed=stream_s > compute_s,
         full_on=(figures.memory_bandwidth_bytes_per_s, figures.concurrent_pbs, *spilled[1:])
         if stream_s > compute_s
-        else (figures.saturated_rate_units_per_s,),
-        chain_on=(figures.step_overhead_s, figures.single_pbs_rate_units_per_s, *spilled),
+        else tuple(rates) or (figures.saturated_rate_units_per_s,),
+        chain_on=alone_on or (figures.step_overhead_s, figures.single_pbs_rate_units_per_s),
     )
 
 
