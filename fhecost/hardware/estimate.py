@@ -13,7 +13,8 @@ from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
-from fhecost.hardware.profile import Availability
+from fhecost.hardware.profile import Availability, Kind
+from fhecost.hardware.roof import Roof
 from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
 from fhecost.units import duration
@@ -134,11 +135,13 @@ class Estimate(Ranged):
     where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
     kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out.
     ``preparation`` is what comes before a warm run, None where the model says nothing of it,
-    ``memory`` what must be there at once and what is streamed, None likewise.
+    ``memory`` what must be there at once and what is streamed, ``roof`` what bounds its lookups
+    from above, None likewise.
     """
 
     hardware: str
     title: str
+    kind: Kind | None = None
     availability: Availability | None = None
     latency_model: str
     latency_s: FiniteNonNegative
@@ -156,6 +159,7 @@ class Estimate(Ranged):
     circuit_hash: str
     preparation: Preparation | None = None
     memory: MemoryUse | None = None
+    roof: Roof | None = None
     energy_j: FiniteNonNegative | None = None
     price_usd: FiniteNonNegative | None = None
 

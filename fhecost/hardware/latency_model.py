@@ -35,6 +35,7 @@ from fhecost.hardware.estimate import (
 from fhecost.hardware.memory import Held, memory_assumptions, memory_use, spill_s
 from fhecost.hardware.plausible import implausible
 from fhecost.hardware.profile import KINDS, HardwareProfile, Kind, PbsKind
+from fhecost.hardware.roof import roof_of
 from fhecost.provenance import (
     AtLeastOneFigure,
     Figure,
@@ -146,7 +147,9 @@ class Cost(NamedTuple):
     """Seconds that one operation of one stage adds to the total, and the number they rest on.
 
     ``busy_s`` is what the same work would take with all of the machine at work on it; all of
-    ``latency_s`` when left out.
+    ``latency_s`` when left out. Of lookups, ``compute_s`` is what their arithmetic alone would take
+    then, and ``streamed_bytes`` what they read from memory meanwhile, keys above all, on all
+    devices together; a model that leaves them out has no roof.
     """
 
     stage: str
@@ -155,6 +158,8 @@ class Cost(NamedTuple):
     bottleneck: Bottleneck
     source: Source
     busy_s: float | None = None
+    compute_s: float | None = None
+    streamed_bytes: float | None = None
 
     @property
     def at_work_s(self) -> float:
@@ -259,6 +264,7 @@ class LatencyModel(ABC, Generic[F]):
         return Estimate(
             hardware=hardware.name,
             title=hardware.title,
+            kind=hardware.kind,
             availability=hardware.availability,
             latency_model=hardware.latency_model,
             latency_s=total,
@@ -278,6 +284,7 @@ class LatencyModel(ABC, Generic[F]):
                 *(memory_assumptions(memory) if memory else ()),
             ),
             memory=memory,
+            roof=roof_of(circuit, costs, figures),
             references=hardware.references,
             hardware_hash=hardware_hash,
             circuit_hash=circuit.hash,
