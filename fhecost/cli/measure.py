@@ -14,16 +14,17 @@ from fhecost.cli.options import (
     HardwareOption,
     HardwarePathOption,
     HeadOptions,
+    PlotOption,
     SeqLenOption,
     VariantOption,
     deliver,
+    draw,
     prints,
     takes_circuit,
 )
 from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, measured_progress, timed_progress
 from fhecost.errors import UsageError
-from fhecost.files import write_result
 from fhecost.hardware.names import HERE
 from fhecost.interrupts import say_kept
 from fhecost.measurement.cases import Operation
@@ -211,18 +212,15 @@ def validate(
         float | None,
         typer.Option(help="Largest error of a warm run, such as 0.2; exit 1 beyond it."),
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw predicted against measured.")
-    ] = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Hold a machine's estimates against runs that were really measured."""
-    from fhecost.report.validation_document import validation_document, validation_page
+    from fhecost.report.validation_document import validation_document
     from fhecost.validation.comparison import check_tolerance
     from fhecost.validation.comparison import validate as validate_runs
 
     report = validate_runs(runs, hardware, hardware_path or ())
-    if plot is not None:
-        write_result(plot, validation_page(report))
+    draw(report, plot)
     yield validation_document(report)
     if tolerance is not None:
         check_tolerance(report, tolerance)

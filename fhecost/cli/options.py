@@ -32,6 +32,7 @@ from fhecost.report.render import RENDERERS, Format, as_table
 
 if TYPE_CHECKING:
     from fhecost.gpt2.head_circuit import HeadRequest
+    from fhecost.report.plots import PlottedReport
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the figures.")]
 OutputOption = Annotated[
@@ -85,6 +86,13 @@ VariantOption = Annotated[
         help=f"Which quantized circuit: {', '.join(completion.VARIANTS)}, or a saved head's "
         "FILE.json.",
         autocompletion=completion.variants,
+    ),
+]
+
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html", help="Draw the figures there: a page; .svg or .png, a file a figure."
     ),
 ]
 
@@ -143,6 +151,7 @@ def prints(
         def run(*, format: Format, output: Path | None, **values: Any) -> None:
             added = () if added_to is None else (values[added_to],)
             check_can_write(*(values[name] for name in written), output, appended=added)
+            check_plot(values.get("plot"))
             for document in command(**values):
                 deliver(document, format, output)
 
@@ -152,6 +161,14 @@ def prints(
         return with_parameters(command, run, own.values())
 
     return printing
+
+
+def check_plot(plot: Path | None) -> None:
+    """What is missing for figures shows before the work, not after it."""
+    if plot is not None:
+        from fhecost.report import plots
+
+        plots.check_plot(plot)
 
 
 def deliver(document: Document, format: Format, output: Path | None = None) -> None:
@@ -164,6 +181,16 @@ def deliver(document: Document, format: Format, output: Path | None = None) -> N
         typer.echo(escaped(text) if format == "json" else text, nl=False)
     else:
         write_result(output, text)
+
+
+def draw(report: PlottedReport, plot: Path | None) -> None:
+    """Draw a report where that was asked for; the files of its figures are named."""
+    from fhecost.report.plots import write_plot
+
+    if plot is not None:
+        for file in write_plot(report, plot):
+            if file != plot:
+                typer.echo(plain_line(f"written: {file}"), err=True)
 
 
 def command_line(context: typer.Context) -> str | None:

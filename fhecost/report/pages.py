@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from fhecost.report.columns import Column, Table
 from fhecost.report.document import Block, Heading, Note, Refusals, Text
-from fhecost.report.drawing import Drawn
+from fhecost.report.drawing import Drawn, Plot
 from fhecost.report.tables import unbroken
 
 _POLICY = (
@@ -27,9 +27,9 @@ _MOST_ROWS = 24
 """Longer tables are folded."""
 
 
-def figure_page(title: str, note: str, figures: Sequence[Drawn]) -> str:
-    """One page with plotly's ``figures``, each under its heading."""
-    return page(title, note, "\n".join(map(figure_part, figures)))
+def figure_page(plot: Plot) -> str:
+    """One page with the figures of ``plot``, each under its heading."""
+    return page(plot.title, plot.note, "\n".join(map(figure_part, plot.figures)))
 
 
 def section_page(

@@ -11,6 +11,7 @@ from fhecost.full_report import FullReport
 from fhecost.hardware.answer import Contender, Lead, answer_of
 from fhecost.report.accuracy_document import accuracy_document, accuracy_figures
 from fhecost.report.answer_lines import ties, who
+from fhecost.report.bits_figures import bits_blocks, bits_figures
 from fhecost.report.circuit_lines import headline
 from fhecost.report.comparison_document import comparison_blocks, comparison_figures
 from fhecost.report.document import Block, Note, Text
@@ -56,6 +57,7 @@ def report_figures(report: FullReport) -> Figures:
         "circuit": circuit_figures(report.comparison.circuit),
         "machines": comparison_figures(report.comparison),
         "accuracy": accuracy_figures(report.accuracy) if report.accuracy else (),
+        "bits": bits_figures(report.bits) if report.bits else (),
         "validation": validation_figures(report.validation) if report.validation else (),
         "projection": projection_figures(report.projection) if report.projection else (),
     }
@@ -80,6 +82,7 @@ def report_page(
         ("circuit", "The circuit", circuit_blocks(report.estimates)),
         ("machines", "Machines side by side", tuple(comparison_blocks(report.comparison))),
         ("accuracy", "Accuracy by sequence length", parts["accuracy"]),
+        ("bits", "What bits cost, and what they keep", parts["bits"]),
         ("validation", "Predicted against measured", parts["validation"]),
         ("projection", "Longer sequences, later years", parts["projection"]),
         ("sources", "Assumptions and sources", (_SOURCES, grounds(report.estimates.estimates))),
@@ -147,11 +150,13 @@ def _parts(report: FullReport) -> dict[str, Sequence[Block]]:
     """What there need not be, by the anchor of its section; if it is missing, why it is."""
     parts: dict[str, Sequence[Block]] = {}
     for part, reason in report.missing.items():
-        known = "None" if part == "projection" else "Unknown"
+        known = "None" if part in ("projection", "bits") else "Unknown"
         parts[part] = (Text(f"{known}: {reason}."),)
     if report.accuracy is not None:
         weights = Note(f"weights {report.accuracy.model_sha256[:12]}")
         parts["accuracy"] = (*accuracy_document(report.accuracy).blocks, weights)
+    if report.bits is not None:
+        parts["bits"] = tuple(bits_blocks(report.bits))
     if report.validation is not None:
         said = Text(
             f"The latency model of {report.validation.hardware} against encrypted runs that were "

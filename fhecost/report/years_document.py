@@ -38,6 +38,10 @@ _TITLES = {
 _MIDDLE = 0.5
 """A year's figure stands in its middle."""
 
+RESCALED = (
+    "Marks are releases, rescaled: by their distance from the trend, to the estimate of the "
+    "machine in the legend. They are no times of those machines."
+)
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 
 
@@ -199,19 +203,40 @@ def _figure(report: YearsReport, quantity: str, unit: str) -> Any:
         drawing.add_band(figure, projection.name, color, middles, texts)
         if quantity == "latency_s":
             _add_releases(figure, projection, color)
-    first, end = report.years[0], report.years[-1] + 1
+    known_years = [year for year, _ in drawn]
+    spoken = min(known_years), 1 + max(known_years)
+    first, end = shown_years(report.years, spoken)
     if quantity == "latency_s" and report.targets:
         drawing.add_target(figure, [first, end], report.targets[0].target_s)
-    silent = 1 + max(year for year, _ in drawn)
-    if silent < end:
-        figure.add_vrect(
-            x0=silent, x1=end, fillcolor=drawing.NEUTRAL, opacity=0.12, line_width=0,
-            annotation={"text": "beyond the data"}, annotation_position="top left",
-        )  # fmt: skip
+    # What is cut off is named on what is left.
+    before = f" from {report.years[0]}" if first > report.years[0] else ""
+    after = f" to {report.years[-1]}" if end < report.years[-1] + 1 else ""
+    for start, stop, cut in ((first, spoken[0], before), (spoken[1], end, after)):
+        if start < stop:
+            figure.add_vrect(
+                x0=start, x1=stop, fillcolor=drawing.NEUTRAL, opacity=0.12, line_width=0,
+                annotation={"text": f"beyond the data{cut.replace(' ', '<br>', 1)}"},
+                annotation_position="top left",
+            )  # fmt: skip
+    if quantity == "latency_s" and any(one.trend.releases for one in report.projections):
+        drawing.say_on(figure, RESCALED)
     ends = [end_of_band for _, band in drawn for end_of_band in (band.low, band.high)]
     years_axis = {"title": "year", "dtick": 1, "tickformat": "d", "range": [first, end]}
     axis = drawing.time_axis if quantity == "latency_s" else drawing.log_axis
     return drawing.finish(figure, years_axis, axis(unit, ends), -0.28)
+
+
+def shown_years(asked: Sequence[int], spoken: tuple[int, int]) -> tuple[float, float]:
+    """The ends of the axis: years without figures take no more room than those with some.
+
+    Args:
+        asked: the years, in their order.
+        spoken: where those that the data speak for begin and end.
+    """
+    before, after = max(0, spoken[0] - asked[0]), max(0, asked[-1] + 1 - spoken[1])
+    room = (spoken[1] - spoken[0]) / max(1, before + after)
+    part = min(1.0, room)
+    return spoken[0] - part * before, spoken[1] + part * after
 
 
 def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
