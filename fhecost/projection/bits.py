@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
 from fhecost.circuits.description import CircuitDescription
@@ -51,14 +50,13 @@ class BitsReport(Frozen):
 
     ``of`` says of which heads, where that isn't plain. Parts of a model other than heads have their
     scope in the place of a variant. ``seq_len`` is that of the circuits. ``kinds`` are those of the
-    machines, in their order.
+    machines, in their order, None where it isn't told.
     """
 
-    schema_version: Literal[1] = 1
     model: str
     of: str = ""
     seq_len: int
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, Kind | None]
     points: tuple[BitsPoint, ...]
     chosen: BitsPoint | None = None
 

@@ -108,7 +108,7 @@ def _latency_by_bits(report: BitsReport) -> Any:
     """Of the chosen variant, else of all, on each machine."""
     figure = drawing.new_figure()
     variants = [report.chosen.variant] if report.chosen else _variants(report)
-    dashes = {kind: cycle(drawing.DASHES) for kind in drawing.KIND_COLORS}
+    dashes = {kind: cycle(drawing.DASHES) for kind in (*drawing.KIND_COLORS, None)}
     ends = []
     for machine, kind in report.kinds.items():
         for variant in variants:
@@ -122,7 +122,7 @@ def _latency_by_bits(report: BitsReport) -> Any:
             name = machine if len(variants) == 1 else f"{machine}, {variant}"
             texts = [f"{name}, {bits} bits: {_words(band)}" for bits, band in known.items()]
             about = {"mode": "lines+markers", "dash": next(dashes[kind])}
-            drawing.add_band(figure, name, drawing.KIND_COLORS[kind], known, texts, **about)
+            drawing.add_band(figure, name, drawing.kind_color(kind), known, texts, **about)
             ends += [end for band in known.values() for end in (band.low, band.high)]
     chosen = report.chosen
     if chosen is not None and chosen.latency_s:

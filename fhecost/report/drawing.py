@@ -45,6 +45,12 @@ STAR: Mapping[str, Any] = {
 }
 """The mark of what was chosen."""
 
+
+def kind_color(kind: Kind | None) -> str:
+    """The color of a kind; a neutral one where it isn't known."""
+    return NEUTRAL if kind is None else KIND_COLORS[kind]
+
+
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 """For lines of one color."""
 

@@ -71,7 +71,7 @@ def latency_figure(machines: Sequence[Machine]) -> Any:
             y=[row.hardware for row in rows],
             error_x=drawing.error_bars(lows, latencies, highs),
             mode="markers",
-            marker={"color": _color(kind), "size": 10, "symbol": symbols},
+            marker={"color": drawing.kind_color(kind), "size": 10, "symbol": symbols},
             name=_legend(kind, rows),
             text=texts,
             hoverinfo="text",
@@ -130,7 +130,7 @@ def utilization_figure(machines: Sequence[Machine]) -> Any:
             y=[row.hardware for row in rows],
             orientation="h",
             name=kind.upper() if kind else "others",
-            marker={"color": _color(kind)},
+            marker={"color": drawing.kind_color(kind)},
             text=[f"{share(row.utilization)}, {row.bottleneck}" for row in rows],
             textposition="auto",
             textangle=0,
@@ -192,7 +192,7 @@ def roofline(machines: Sequence[Machine]) -> Any:
     for one, roof in known:
         dash = "solid" if roof.bandwidth_bytes_per_s else "dash"
         about = {"dash": dash, "width": 1.5, "showlegend": False, "hoverinfo": "skip"}
-        drawing.add_line(figure, *_line(roof, x_ends), _color(one.kind), **about)
+        drawing.add_line(figure, *_line(roof, x_ends), drawing.kind_color(one.kind), **about)
     for kind, rows in _by_kind([one for one, _ in known]):
         roofs = [row.roof for row in rows if row.roof]
         figure.add_scatter(
@@ -200,7 +200,11 @@ def roofline(machines: Sequence[Machine]) -> Any:
             x=[roof.intensity or x_ends[1] for roof in roofs],
             y=[roof.rate for roof in roofs],
             mode="markers",
-            marker={"color": _color(kind), "size": 10, "symbol": list(map(_symbol, rows))},
+            marker={
+                "color": drawing.kind_color(kind),
+                "size": 10,
+                "symbol": list(map(_symbol, rows)),
+            },
             name=_legend(kind, rows),
             text=[_told(row, roof) for row, roof in zip(rows, roofs, strict=True)],
             hoverinfo="text",
@@ -307,10 +311,6 @@ def _by_kind(machines: Sequence[Machine]) -> Iterator[tuple[Kind | None, list[Ma
         rows = [one for one in machines if one.kind == kind]
         if rows:
             yield kind, rows
-
-
-def _color(kind: Kind | None) -> str:
-    return drawing.NEUTRAL if kind is None else drawing.KIND_COLORS[kind]
 
 
 def _symbol(one: Machine) -> str:

@@ -22,8 +22,10 @@ from fhecost.report.optimization_document import optimization_plot
 from fhecost.report.pages import figure_page
 from fhecost.report.projection_document import projection_plot
 from fhecost.report.saved_figures import FigureFormat, check_kaleido, draw_files, named_after
+from fhecost.report.sweep_figures import sweep_plot
 from fhecost.report.validation_document import validation_plot
 from fhecost.search.records import OptimizationReport
+from fhecost.sweep.records import SweepReport
 from fhecost.validation.comparison import ValidationReport
 
 PlottedReport = (
@@ -35,6 +37,7 @@ PlottedReport = (
     | ProjectionReport
     | ValidationReport
     | OptimizationReport
+    | SweepReport
 )
 """What there are figures of."""
 
@@ -111,4 +114,6 @@ def plot_of(report: PlottedReport) -> Plot:
             return validation_plot(report)
         case OptimizationReport():
             return optimization_plot(report)
+        case SweepReport():
+            return sweep_plot(report)
     raise FieldError("report", f"no figures are made of a {type(report).__name__}")
