@@ -68,10 +68,10 @@ def test_marks_and_roofs_are_those_of_the_estimates(estimates):
     marks = {}
     for trace in figure.data:
         if trace.mode == "markers":
-            marks |= {text.split("<br>")[0]: point for text, *point in zip(
+            marks |= {text.split(": ")[0]: point for text, *point in zip(
                 trace.text, trace.x, trace.y, strict=True)}  # fmt: skip
     for made in estimates.estimates:
-        assert marks[made.title] == [made.roof.intensity, made.roof.rate]
+        assert marks[made.hardware] == [made.roof.intensity, made.roof.rate]
     ends = {note.text: 10**note.y for note in figure.layout.annotations}
     assert ends == {made.hardware: pytest.approx(made.roof.peak) for made in estimates.estimates}
     (cpu,) = [made for made in estimates.estimates if made.hardware == "epyc-zen4-2"]

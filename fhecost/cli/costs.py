@@ -272,7 +272,7 @@ def report(
             output,
             figures_folder=save_figures,
             figure_format=figure_format,
-            command=command_line(circuit.context),
+            command=command_line(),
             progress=progress,
         )
     for path in (output, *written):

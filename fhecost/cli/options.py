@@ -6,6 +6,7 @@ import functools
 import inspect
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields
 from inspect import Parameter
 from pathlib import Path
@@ -188,14 +189,18 @@ def draw(report: PlottedReport, plot: Path | None) -> None:
     from fhecost.report.plots import write_plot
 
     if plot is not None:
-        for file in write_plot(report, plot):
+        for file in write_plot(report, plot, command=command_line()):
             if file != plot:
                 typer.echo(plain_line(f"written: {file}"), err=True)
 
 
-def command_line(context: typer.Context) -> str | None:
-    """What was typed; None where the command line wasn't asked for by its program."""
-    typed = context.obj
+TYPED: ContextVar[Sequence[str]] = ContextVar("typed", default=())
+"""What stands behind ``fhecost`` on the command line that is run."""
+
+
+def command_line() -> str | None:
+    """What was typed; None where nobody typed anything."""
+    typed = TYPED.get()
     return plain_line(shlex.join(["fhecost", *typed])) if typed else None
 
 

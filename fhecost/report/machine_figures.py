@@ -61,7 +61,7 @@ def latency_figure(machines: Sequence[Machine]) -> Any:
         latencies = [row.latency_s for row in rows]
         lows, highs = [row.low_s for row in rows], [row.high_s for row in rows]
         texts = [
-            f"{row.title}<br>{duration(row.latency_s)}, {span(row.low_s, row.high_s)}"
+            f"{row.hardware}: {row.title}<br>{_total(row)}, {span(row.low_s, row.high_s)}"
             f"<br>utilization {row.utilization:.0%}, {row.bottleneck}"
             for row in rows
         ]
@@ -254,8 +254,8 @@ def _told(one: Machine, roof: Roof) -> str:
     bandwidth = roof.bandwidth_bytes_per_s
     memory = "not known" if bandwidth is None else f"{amount(bandwidth, 'B')}/s"
     return (
-        f"{one.title}<br>{amount(roof.rate)} of {amount(roof.peak)} units/s at {by_byte}"
-        f"<br>bandwidth {memory}; {one.bottleneck}"
+        f"{one.hardware}: {one.title}<br>{amount(roof.rate)} of {amount(roof.peak)} units/s at "
+        f"{by_byte}<br>bandwidth {memory}; {one.bottleneck}"
     )
 
 

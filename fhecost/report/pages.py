@@ -5,6 +5,9 @@ The page's content security policy allows what is inside the file and nothing el
 
 from __future__ import annotations
 
+import datetime
+import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
@@ -27,9 +30,22 @@ _MOST_ROWS = 24
 """Longer tables are folded."""
 
 
-def figure_page(plot: Plot) -> str:
-    """One page with the figures of ``plot``, each under its heading."""
-    return page(plot.title, plot.note, "\n".join(map(figure_part, plot.figures)))
+def figure_page(plot: Plot, command: str | None = None) -> str:
+    """One page with the figures of ``plot``, each under its heading, and what made it, and when."""
+    parts, made = "\n".join(map(figure_part, plot.figures)), escape(f"{made_by(command)}.")
+    return page(plot.title, plot.note, parts, footer=f"\n<footer>{made}</footer>")
+
+
+def made_by(command: str | None) -> str:
+    """When a page was made, and by which command where there was one."""
+    return f"Made {_today()}" + (f" by: {command}" if command else "")
+
+
+def _today() -> str:
+    """The date, as ISO 8601 in UTC; that of ``SOURCE_DATE_EPOCH``, for builds that are repeated."""
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = float(said) if said.isdecimal() else time.time()
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).date().isoformat()
 
 
 def section_page(

@@ -62,13 +62,20 @@ def check_plot(file: AnyPath | None) -> None:
     check_can_write(path)
 
 
-def write_plot(report: PlottedReport, file: AnyPath, progress: Progress = silent) -> list[Path]:
+def write_plot(
+    report: PlottedReport,
+    file: AnyPath,
+    *,
+    command: str | None = None,
+    progress: Progress = silent,
+) -> list[Path]:
     """Draw what a report says.
 
     Args:
         report: of any command that has figures.
         file: a page in HTML that opens offline and holds all figures, or pictures where it ends in
             .svg or .png: one file a figure, each with its heading behind the name.
+        command: what made it, which stands on a page with the date.
         progress: called with the name of each step when it begins.
 
     Returns:
@@ -81,7 +88,7 @@ def write_plot(report: PlottedReport, file: AnyPath, progress: Progress = silent
     check_plot(file)
     path, plot = Path(file), plot_of(report)
     if path.suffix == _PAGE:
-        write_result(path, figure_page(plot))
+        write_result(path, figure_page(plot, command))
         return [path]
     form = cast("FigureFormat", path.suffix[1:])
     named = {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import time
 from collections.abc import Mapping, Sequence
 
 from fhecost.full_report import FullReport
@@ -22,7 +19,7 @@ from fhecost.report.estimate_document import (
     estimate_answer,
     grounds,
 )
-from fhecost.report.pages import cards, figure_part, html, section_page
+from fhecost.report.pages import cards, figure_part, html, made_by, section_page
 from fhecost.report.projection_document import projection_blocks, projection_figures
 from fhecost.report.unsure_lines import on_top
 from fhecost.report.validation_document import validation_document, validation_figures
@@ -91,18 +88,11 @@ def report_page(
     for anchor, heading, (first, *others) in blocks:
         shown = map(figure_part, drawn.get(anchor, ()))
         sections.append((anchor, heading, "\n".join([html(first), *shown, html(*others)])))
-    made_by = {"fhecost": report.fhecost_version, **circuit.versions}
-    versions = ", ".join(f"{name} {version}" for name, version in made_by.items())
-    made = f"Made {_today()}" + (f" by: {command}" if command else "")
+    made_with = {"fhecost": report.fhecost_version, **circuit.versions}
+    versions = ", ".join(f"{name} {version}" for name, version in made_with.items())
+    made = made_by(command)
     footer = f"{made}. {versions}; circuit {circuit.hash}."
     return section_page(headline(circuit), f"{_LEAD} {made}", sections, footer)
-
-
-def _today() -> str:
-    """The date, as ISO 8601 in UTC; that of ``SOURCE_DATE_EPOCH``, for builds that are repeated."""
-    said = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = float(said) if said.isdecimal() else time.time()
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).date().isoformat()
 
 
 def _answer(report: FullReport) -> str:
