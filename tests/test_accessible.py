@@ -31,7 +31,9 @@ def full_report_of_a_profile():
 
 def estimate():
     circuit = fhecost.load_profile(SAVED_PROFILE)
-    return figure_page(plot_of(estimate_all(circuit, load_hardware("h100,epyc-zen4-2,strix"))))
+    return figure_page(
+        plot_of(estimate_all(circuit, load_hardware(["h100", "epyc-zen4-2", "strix"])))
+    )
 
 
 def comparison():
@@ -40,7 +42,7 @@ def comparison():
 
 
 def projection():
-    shape = ShapeRequest(SHAPES["gpt2"])
+    shape = ShapeRequest(SHAPES["gpt2"], variant="fast")
     return figure_page(plot_of(project(shape, [4, 8, 16], years=range(2023, 2036), target_s=0.1)))
 
 

@@ -33,14 +33,15 @@ WIDTHS = range(2, 9)
 class BitsPoint(Frozen):
     """One variant at one width.
 
-    ``latency_s`` by machine, ``reason`` why there is no such circuit; ``accuracy`` is None where it
-    wasn't measured.
+    ``latency_s`` by machine; ``refusals`` says of the others why not, ``reason`` why there is no
+    such circuit. ``accuracy`` is None where it wasn't measured.
     """
 
     variant: str
     bits: int
     pbs_count: int | None = None
     latency_s: Mapping[str, Band] = {}
+    refusals: Mapping[str, str] = {}
     reason: str | None = None
     accuracy: AccuracyRow | None = None
 
@@ -202,6 +203,7 @@ def _point(
         bits=request.bits,
         pbs_count=made.pbs_count,
         latency_s=made.latency_s,
+        refusals=made.refusals,
         reason=made.reason,
         accuracy=accuracy,
     )

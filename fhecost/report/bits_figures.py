@@ -11,7 +11,7 @@ from fhecost.projection.bits import BitsPoint, BitsReport
 from fhecost.projection.trend_fit import Band
 from fhecost.report import drawing
 from fhecost.report.columns import Table, names, numbers
-from fhecost.report.document import Block, Note
+from fhecost.report.document import Block, Note, Refusals
 from fhecost.report.latency_words import latency_words, ranged
 from fhecost.units import duration, span
 
@@ -22,7 +22,7 @@ _BITS = {"title": "bits", "dtick": 1}
 
 def bits_blocks(report: BitsReport) -> Iterator[Block]:
     """A row for each variant and width, with what it keeps and what it takes."""
-    points = [one for one in report.points if one.latency_s or one.accuracy]
+    points = report.points
     yield Table(
         names("variant", (one.variant for one in points)),
         numbers("bits", (one.bits for one in points)),
@@ -31,7 +31,8 @@ def bits_blocks(report: BitsReport) -> Iterator[Block]:
         *(numbers(name, (_latency(one, name) for one in points)) for name in report.kinds),
         fixed=2,
     )
-    yield Note(_told(report), *_reasons(report))
+    yield Note(f"{_told(report)}; -: not known")
+    yield Refusals(*_reasons(report))
 
 
 def _latency(one: BitsPoint, machine: str) -> str | None:
@@ -40,13 +41,19 @@ def _latency(one: BitsPoint, machine: str) -> str | None:
 
 
 def _reasons(report: BitsReport) -> Iterator[str]:
-    """Why some widths have no circuit, each reason once."""
-    reasons: dict[str, list[str]] = {}
+    """Why some settings have no circuit, and why machines can't hold some: the first reason each.
+
+    Wider ones of a variant are mostly refused for the same.
+    """
+    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for one in report.points:
-        if one.reason is not None:
-            reasons.setdefault(one.reason, []).append(f"{one.variant} {one.bits} bits")
-    for reason, settings in reasons.items():
-        yield f"no circuit for {', '.join(settings)}: {reason}"
+        why = one.refusals if one.reason is None else {"no circuit": one.reason}
+        for machine, reason in why.items():
+            found.setdefault((machine, one.variant), []).append((one.bits, reason))
+    for (machine, variant), refused in found.items():
+        widths = ", ".join(str(bits) for bits, _ in refused)
+        refuses = machine if machine == "no circuit" else f"not {machine}"
+        yield f"{refuses} for {variant} at {widths} bits: {refused[0][1]}"
 
 
 def _told(report: BitsReport) -> str:
