@@ -31,9 +31,8 @@ def full_report_of_a_profile():
 
 def estimate():
     circuit = fhecost.load_profile(SAVED_PROFILE)
-    return figure_page(
-        plot_of(estimate_all(circuit, load_hardware(["h100", "epyc-zen4-2", "strix"])))
-    )
+    machines = load_hardware(["h100", "epyc-zen4-2", "strix"])
+    return figure_page(plot_of(estimate_all(circuit, machines)))
 
 
 def comparison():

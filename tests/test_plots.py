@@ -257,8 +257,10 @@ def test_accuracies_get_latencies_by_group_of_heads(accuracies):
     ]
 
 
-def test_a_plot_is_a_page_or_pictures(estimates, tmp_path):
-    (file,) = write_plot(estimates, tmp_path / "page.html")
+def test_a_plot_is_a_page_or_pictures(estimates, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    (file,) = write_plot(estimates, tmp_path / "page.html", command="fhecost estimate")
+    assert "<footer>Made 1970-01-02 by: fhecost estimate.</footer>" in file.read_text()
     assert "Where the time goes, by operation" in file.read_text()
     for name in ("page.pdf", "page", "none/page.html"):
         with pytest.raises(UsageError):
