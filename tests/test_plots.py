@@ -229,10 +229,10 @@ def test_the_chosen_point_is_the_circuits_own(by_bits):
     assert "accuracy on windows of 32 tokens" in said_on(
         figures["Accuracy against latency on h100"]
     )
-    table, note, refusals = bits_blocks(by_bits)
+    said, table, _, refusals = bits_blocks(by_bits)
     assert "not h100 for compact at 6, 7, 8 bits: can't hold" in refusals.lines[0]
     assert len(table.rows) == len(by_bits.points)
-    assert "latency of 6 tokens by closed form" in note.lines[0]
+    assert "latency at 6 tokens, by closed form" in said.lines[0]
 
 
 def test_other_weights_lend_no_accuracy(accuracies):

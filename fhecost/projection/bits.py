@@ -150,7 +150,8 @@ def with_costs(
         return AccuracyCosts(accuracy=report, costs=())
     shape = find_shape(model)
     costs = []
-    for (layer, heads), rows in groups.items():
+    for (layer, said), rows in groups.items():
+        heads = said.replace(" ", "")
         judged = _judged_alike(rows)
         seq_len = next(row.seq_len for row in judged.values())
         request = ShapeRequest(shape, seq_len=seq_len, variant=variant, heads=len(heads.split(",")))

@@ -150,7 +150,9 @@ def _by_length(rows: Sequence[AccuracyRow]) -> Any:
     figure = drawing.new_figure()
     _add_lines(figure, rows, "seq_len")
     lengths = sorted({row.seq_len for row in rows})
-    ticks = [length for length in lengths if length.bit_count() == 1] or lengths
+    ticks = lengths
+    if len(lengths) > _MOST_LINES:
+        ticks = [length for length in lengths if length.bit_count() == 1] or lengths
     axis = {"title": "sequence length (tokens)", "type": "log"}
     return drawing.finish(figure, {**axis, "tickvals": ticks, "ticktext": ticks}, _SHARES, -0.25)
 

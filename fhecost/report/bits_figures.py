@@ -11,7 +11,7 @@ from fhecost.projection.bits import BitsPoint, BitsReport
 from fhecost.projection.trend_fit import Band
 from fhecost.report import drawing
 from fhecost.report.columns import Table, names, numbers
-from fhecost.report.document import Block, Note, Refusals
+from fhecost.report.document import Block, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, ranged
 from fhecost.units import duration, span
 
@@ -23,6 +23,7 @@ _BITS = {"title": "bits", "dtick": 1}
 def bits_blocks(report: BitsReport) -> Iterator[Block]:
     """A row for each variant and width, with what it keeps and what it takes."""
     points = report.points
+    yield Text(f"{_told(report)}.")
     yield Table(
         names("variant", (one.variant for one in points)),
         numbers("bits", (one.bits for one in points)),
@@ -31,7 +32,7 @@ def bits_blocks(report: BitsReport) -> Iterator[Block]:
         *(numbers(name, (_latency(one, name) for one in points)) for name in report.kinds),
         fixed=2,
     )
-    yield Note(f"{_told(report)}; -: not known")
+    yield Note("-: not known")
     yield Refusals(*_reasons(report))
 
 
@@ -56,12 +57,15 @@ def _reasons(report: BitsReport) -> Iterator[str]:
         yield f"{refuses} for {variant} at {widths} bits: {refused[0][1]}"
 
 
-def _told(report: BitsReport) -> str:
+def _told(report: BitsReport, *, latency: bool = True, accuracy: bool = True) -> str:
     """What the figures are of, in one sentence."""
     parts = [f"{report.model}{f', {report.of}' if report.of else ''}"]
-    parts.append(f"latency of {_tokens(report.seq_len)} by closed form, widths stated")
-    if report.judged_seq_len is not None:
+    if latency:
+        parts.append(f"latency at {_tokens(report.seq_len)}, by closed form with stated widths")
+    if accuracy and report.judged_seq_len is not None:
         parts.append(f"accuracy on windows of {_tokens(report.judged_seq_len)}")
+    if latency and report.chosen is not None:
+        parts.append("star: this circuit, by its own profile")
     return "; ".join(parts)
 
 
@@ -98,17 +102,22 @@ def bits_figures(report: BitsReport, *, shares: bool = True) -> list[drawing.Dra
         return drawn
     if shares:
         drawn.append((f"Accuracy by bits{of}", _accuracy_by_bits(report)))
-    machine = next(
-        (name for name in report.kinds if any(_both(one, name) for one in report.points)), None
-    )
+    machine = _machine(report)
     if machine is not None:
         figure = _accuracy_by_latency(report, machine)
         drawn.append((f"Accuracy against latency on {machine}{of}", figure))
     return drawn
 
 
-def _both(one: BitsPoint, machine: str) -> bool:
-    return one.accuracy is not None and machine in one.latency_s
+def _machine(report: BitsReport) -> str | None:
+    """The first machine that has points to draw; before others one that has the chosen one."""
+    chosen = report.chosen.latency_s if report.chosen else {}
+    drawn = [
+        name
+        for name in report.kinds
+        if any(one.accuracy and name in one.latency_s for one in report.points)
+    ]
+    return next((name for name in drawn if name in chosen), next(iter(drawn), None))
 
 
 def _latency_by_bits(report: BitsReport) -> Any:
@@ -140,7 +149,7 @@ def _latency_by_bits(report: BitsReport) -> Any:
             [band.value for band in chosen.latency_s.values()],
             [f"{name}: {_words(band)}" for name, band in chosen.latency_s.items()],
         )
-    drawing.say_on(figure, f"{', '.join(variants)}: {_told(report)}")
+    drawing.say_on(figure, f"{', '.join(variants)}: {_told(report, accuracy=False)}")
     return drawing.finish(figure, _BITS, drawing.time_axis("latency", ends), -0.22)
 
 
@@ -152,7 +161,7 @@ def _accuracy_by_bits(report: BitsReport) -> Any:
     chosen = report.chosen
     if chosen is not None and chosen.accuracy:
         _add_chosen(figure, [chosen.bits], [chosen.accuracy.top1], [_share(chosen.accuracy)])
-    drawing.say_on(figure, f"{report.model}: windows of {report.judged_seq_len} tokens")
+    drawing.say_on(figure, _told(report, latency=False))
     return drawing.finish(figure, _BITS, _SHARES, -0.22)
 
 
@@ -216,7 +225,7 @@ def _add_shares(
     )  # fmt: skip
     for place, share, label in zip(x, value, labels, strict=False):
         figure.add_scatter(
-            x=[place], y=[share], mode="text", text=[label], textposition="top left",
+            x=[place], y=[share], mode="text", text=[f"{label}<br> "], textposition="top left",
             textfont={"size": 10, "color": color}, showlegend=False, hoverinfo="skip",
         )  # fmt: skip
 

@@ -220,5 +220,7 @@ def finish(
                 setattr(trace, part, _without_tags(said))
     said_px = figure.layout.margin.t or 20
     margin = {"l": 60, "r": 20, "t": said_px, "b": 60} | layout.pop("margin", {})
-    legend = {"orientation": "h", "y": legend_y} | layout.pop("legend", {})
+    # Where there is little room, a legend has several lines: they go away from the plot.
+    side = "bottom" if legend_y > 1 else "top"
+    legend = {"orientation": "h", "y": legend_y, "yanchor": side} | layout.pop("legend", {})
     return figure.update_layout(xaxis=x, yaxis=y, legend=legend, margin=margin, **layout)

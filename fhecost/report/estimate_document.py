@@ -189,7 +189,7 @@ def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
         figure,
         {"tickformat": ".0%", "rangemode": "tozero"},
         {"automargin": True},
-        legend_y=1.1,
+        legend_y=1.02,
         legend={"traceorder": "reversed"},
         margin={"l": 20, "t": 30, "b": 40},
         **bars,

@@ -106,7 +106,14 @@ def operations_figure(machines: Sequence[Machine]) -> Any:
     x = {"title": "share of the latency", "tickformat": ".0%", "range": [0, 1]}
     lines = max(label.count("<br>") for label in labels.values()) + 1
     return _in_rows(
-        figure, machines, x, labels, row_px=20 + 12 * lines, barmode="stack", bargap=0.35
+        figure,
+        machines,
+        x,
+        labels,
+        row_px=20 + 12 * lines,
+        barmode="stack",
+        bargap=0.35,
+        legend={"traceorder": "normal"},
     )
 
 
@@ -225,7 +232,7 @@ def roofline(machines: Sequence[Machine]) -> Any:
         figure,
         {**x, "range": list(map(math.log10, x_ends))},
         {**y, "range": list(map(math.log10, y_ends))},
-        1.06,
+        1.02,
         margin={"l": 60, "r": 30 + 6 * widest, "t": 40, "b": 70},
         height=height,
     )
@@ -303,7 +310,7 @@ def _in_rows(
         y |= {"tickvals": order, "ticktext": [labels[name] for name in order]}
     if row_px:
         layout["height"] = max(260, 120 + row_px * len(machines))
-    return drawing.finish(figure, x, y, 1.08, margin={"l": 20, "t": 40, "b": 50}, **layout)
+    return drawing.finish(figure, x, y, 1.02, margin={"l": 20, "t": 40, "b": 50}, **layout)
 
 
 def _by_kind(machines: Sequence[Machine]) -> Iterator[tuple[Kind | None, list[Machine]]]:

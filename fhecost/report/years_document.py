@@ -5,6 +5,7 @@ A line ends with the data that it rests on; nothing is drawn for years that they
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
@@ -42,6 +43,8 @@ RESCALED = (
     "Marks are releases, rescaled: by their distance from the trend, to the estimate of the "
     "machine in the legend. They are no times of those machines."
 )
+_MOST_TICKS = 8
+
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 
 
@@ -221,9 +224,12 @@ def _figure(report: YearsReport, quantity: str, unit: str) -> Any:
     if quantity == "latency_s" and any(one.trend.releases for one in report.projections):
         drawing.say_on(figure, RESCALED)
     ends = [end_of_band for _, band in drawn for end_of_band in (band.low, band.high)]
-    years_axis = {"title": "year", "dtick": 1, "tickformat": "d", "range": [first, end]}
+    # Every second year where there are many: a small screen would turn them on their side.
+    ticks = list(range(math.ceil(first), math.floor(end) + 1))
+    ticks = ticks[:: 1 if len(ticks) <= _MOST_TICKS else 2]
+    years_axis = {"title": "year", "tickvals": ticks, "tickformat": "d", "range": [first, end]}
     axis = drawing.time_axis if quantity == "latency_s" else drawing.log_axis
-    return drawing.finish(figure, years_axis, axis(unit, ends), -0.28)
+    return drawing.finish(figure, years_axis, axis(unit, ends), -0.28, height=480)
 
 
 def shown_years(asked: Sequence[int], spoken: tuple[int, int]) -> tuple[float, float]:
@@ -252,7 +258,7 @@ def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
             y=[seconds for _, seconds in marks],
             mode="markers",
             marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 1}},
-            name=f"{projection.kind}: releases on {machine}, scaled to {projection.name}",
+            name=f"releases on {machine}, scaled to {projection.name}",
             legendgroup=projection.name,
             text=[f"{level.software}, {level.figures} figures" for level, _ in marks],
             hovertemplate=f"%{{text}}: {projection.name}'s estimate would be %{{y:.3g}} s at its "
