@@ -90,10 +90,8 @@ def figure_part(drawn: Drawn) -> str:
     plot = figure.to_html(
         full_html=False, include_plotlyjs=False, config=_FIGURE_SETTINGS, default_height="440px"
     )
-    return (
-        f'<figure><figcaption>{label}</figcaption>\n<div class="figure" role="img" '
-        f'aria-label="{label}">{plot}</div></figure>'
-    )
+    # No role of an image: the buttons above a figure can be reached with the keyboard.
+    return f'<figure><figcaption>{label}</figcaption>\n<div class="figure">{plot}</div></figure>'
 
 
 def cards(found: Iterable[tuple[str, str, str]]) -> str:
