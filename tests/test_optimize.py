@@ -311,6 +311,11 @@ def test_the_report_in_every_format(report):
     assert len(lines) == 1 + len(report.points) + len(report.marked)
     page = figure_page(optimization_plot(report))
     assert "shipped: compact" in page
+    ((_, figure),) = optimization_plot(report).figures
+    (star,) = [one for one in figure.data if one.marker.symbol == "star"]
+    assert star.x[0] == min(
+        latency for one in figure.data if one.name == "the front" for latency in one.x
+    )
     assert report.points[0].name in page
 
 

@@ -1,6 +1,7 @@
 """Figures: what they show is what reports say, and what they need is said on them."""
 
 import itertools
+import json
 import re
 from dataclasses import replace
 
@@ -26,8 +27,10 @@ from fhecost.report.estimate_document import estimate_document, estimate_figures
 from fhecost.report.hardware_document import list_document
 from fhecost.report.machine_figures import operations_figure, roofline, utilization_figure
 from fhecost.report.plots import check_plot, plot_of, write_plot
+from fhecost.report.sweep_figures import by_bits as by_bits_of
 from fhecost.report.validation_document import validation_document
 from fhecost.report.years_document import RESCALED, shown_years
+from fhecost.sweep.run import run_sweep
 from fhecost.validation.backtest import backtest
 from fhecost.validation.comparison import validate
 from tests.browser import needs_chromium
@@ -255,6 +258,56 @@ def test_accuracies_get_latencies_by_group_of_heads(accuracies):
         "Latency by bits, layer 0, heads 0,1,2,3",
         "Accuracy against latency on h100, layer 0, heads 0,1,2,3",
     ]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, accuracies):
+    """Points of two variants, four widths, two lengths and two machines; some were judged."""
+    file = tmp_path_factory.mktemp("swept") / "small.yaml"
+    grid = {"variant": ["fast", "compact"], "bits": [2, 3, 4, 5], "seq_len": [4, 6]}
+    grid |= {"hardware": ["h100", "strix"]}
+    file.write_text(json.dumps({"steps": ["count", "estimate"], "grid": grid}))
+    report = run_sweep(file, file.with_suffix(".jsonl"), processes=1)
+    rows = {
+        (row.variant, row.bits): row
+        for name in ("fast", "by_bits")
+        for row in accuracies[name].rows
+        if (row.seq_len, row.heads) == (32, "0")
+    }
+    judged = [
+        one.changed(accuracy=rows.get((one.point.variant_name, one.point.bits)))
+        if one.point.seq_len == 6
+        else one
+        for one in report.results
+    ]
+    return report.changed(results=judged)
+
+
+def test_a_sweep_is_drawn_by_bits_where_nothing_else_differs(swept):
+    headings = [heading for heading, _ in plot_of(swept).figures]
+    assert headings == [
+        "Latency by bits, layer 0 heads 0, L=4, disable",
+        "Latency by bits, layer 0 heads 0, L=6, disable",
+        "Accuracy by bits, layer 0 heads 0, L=6, disable",
+        "Accuracy against latency on h100, layer 0 heads 0, L=6, disable",
+    ]
+    of_six = list(by_bits_of(swept.results))[1]
+    points = {(one.variant, one.bits): one for one in of_six.points}
+    assert len(points) == 8
+    for one in swept.results:
+        if one.point.seq_len == 6:
+            point = points[one.point.variant_name, one.point.bits]
+            assert point.pbs_count == one.counted.pbs_count
+            assert point.accuracy == one.accuracy
+            if one.estimate is not None:
+                band = point.latency_s[one.point.hardware]
+                assert band.value == one.estimate.latency_s
+
+
+def test_a_sweep_without_bits_has_nothing_to_draw(swept):
+    alike = [one for one in swept.results if one.point.bits == 4 and one.point.variant == "fast"]
+    with pytest.raises(ImpossibleError, match="no two points that are done differ in bits"):
+        plot_of(swept.changed(results=alike))
 
 
 def test_a_plot_is_a_page_or_pictures(estimates, tmp_path, monkeypatch):

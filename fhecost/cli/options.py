@@ -57,7 +57,11 @@ OneMachineArgument = Annotated[
     str, typer.Argument(help="The machine's name.", autocompletion=completion.one_machine)
 ]
 KindOption = Annotated[
-    str | None, typer.Option(help="Only such machines: cpu, gpu, fpga, asic, with commas.")
+    str | None,
+    typer.Option(
+        help="Only such machines: cpu, gpu, fpga, asic, with commas.",
+        autocompletion=completion.kinds,
+    ),
 ]
 HardwarePathOption = Annotated[
     list[Path] | None,

@@ -32,7 +32,7 @@ def bits_blocks(report: BitsReport) -> Iterator[Block]:
         *(numbers(name, (_latency(one, name) for one in points)) for name in report.kinds),
         fixed=2,
     )
-    yield Note("-: not known")
+    yield Note("-: not known, or the machine can't hold it")
     yield Refusals(*_reasons(report))
 
 
@@ -190,8 +190,12 @@ def _accuracy_by_latency(report: BitsReport, machine: str) -> Any:
         said = [f"{_words(band)}<br>{_share(row)}"]
         _add_chosen(figure, [band.value], [row.top1], said)
     drawing.say_on(figure, _told(report))
+    rows = [one.accuracy for one in report.points if one.accuracy and machine in one.latency_s]
+    low, high = min(row.top1_low for row in rows), max(row.top1_high for row in rows)
+    # Room for the label above the topmost mark.
+    shares = {**_SHARES, "range": [low - 0.05 * (high - low), high + 0.15 * (high - low)]}
     axis = drawing.time_axis(f"latency on {machine}", ends)
-    return drawing.finish(figure, axis, _SHARES, -0.22)
+    return drawing.finish(figure, axis, shares, -0.22)
 
 
 def _judged(report: BitsReport) -> Iterator[tuple[str, str, list[BitsPoint]]]:

@@ -77,7 +77,7 @@ def latency_figure(machines: Sequence[Machine]) -> Any:
             hoverinfo="text",
         )
     ends = [end for row in machines for end in (row.low_s, row.high_s)]
-    return _in_rows(figure, machines, drawing.time_axis("latency", ends))
+    return _in_rows(figure, machines, drawing.time_axis("latency", ends), row_px=24)
 
 
 def operations_figure(machines: Sequence[Machine]) -> Any:
@@ -300,7 +300,8 @@ def _in_rows(
     machines: Sequence[Machine],
     x: Mapping[str, Any],
     labels: Mapping[str, str] | None = None,
-    row_px: int = 0,
+    *,
+    row_px: int,
     **layout: Any,
 ) -> Any:
     """The figure with a row a machine, the first on top."""
@@ -308,9 +309,11 @@ def _in_rows(
     y = {"categoryorder": "array", "categoryarray": order, "automargin": True}
     if labels:
         y |= {"tickvals": order, "ticktext": [labels[name] for name in order]}
-    if row_px:
-        layout["height"] = max(260, 120 + row_px * len(machines))
-    return drawing.finish(figure, x, y, 1.02, margin={"l": 20, "t": 40, "b": 50}, **layout)
+    about = {
+        "margin": {"l": 20, "t": 40, "b": 50},
+        "height": max(260, 120 + row_px * len(machines)),
+    }
+    return drawing.finish(figure, x, y, 1.02, **about, **layout)
 
 
 def _by_kind(machines: Sequence[Machine]) -> Iterator[tuple[Kind | None, list[Machine]]]:

@@ -12,6 +12,9 @@ from fhecost.report.bits_figures import bits_figures
 from fhecost.sweep.points import Point
 from fhecost.sweep.records import SweepReport, SweepResult
 
+_MOST = 12
+"""Settings that are drawn, each in figures of its own."""
+
 
 def sweep_plot(report: SweepReport) -> drawing.Plot:
     """What is drawn: latency and accuracy by bits, one against the other.
@@ -20,17 +23,18 @@ def sweep_plot(report: SweepReport) -> drawing.Plot:
         UsageError: plotly isn't installed.
         ImpossibleError: no two points differ in their bits or variants alone.
     """
-    drawn = [figure for one in by_bits(report.results) for figure in bits_figures(one)]
+    groups = list(by_bits(report.results))
+    drawn = [figure for one in groups[:_MOST] for figure in bits_figures(one)]
     if not drawn:
         raise ImpossibleError(
             "there is nothing to draw: figures are by bits, and no two points that are done differ "
             "in bits or variants alone"
         )
     title = report.title or "An experiment"
-    note = (
-        f"{report.done} of {report.points} points are done; {report.file} has them all. "
-        f"fhecost {report.fhecost_version}."
-    )
+    note = f"{report.done} of {report.points} points are done; {report.file} has them all. "
+    if len(groups) > _MOST:
+        note += f"Figures are of the first {_MOST} of {len(groups)} settings beside bits. "
+    note += f"fhecost {report.fhecost_version}."
     return drawing.Plot(title, note, drawn)
 
 
