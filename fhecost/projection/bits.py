@@ -93,9 +93,8 @@ def project_bits(
     check_request(circuit)
     estimators = {profile.name: Estimator(profile, known) for profile in hardware}
     judged = _judged_alike(rows)
-    own, name = variant_named(circuit.variant), circuit.scope
-    if circuit.scope == "head":
-        name = own.name
+    own = variant_named(circuit.variant)
+    name: str = own.name if circuit.scope == "head" else circuit.scope
     wanted = {(name, bits) for bits in ([own.bits] if own.bits else widths)} | set(judged)
     points = []
     for variant, bits in sorted(wanted):

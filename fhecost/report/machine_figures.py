@@ -198,8 +198,11 @@ def roofline(machines: Sequence[Machine]) -> Any:
     figure = drawing.new_figure()
     for one, roof in known:
         dash = "solid" if roof.bandwidth_bytes_per_s else "dash"
-        about = {"dash": dash, "width": 1.5, "showlegend": False, "hoverinfo": "skip"}
-        drawing.add_line(figure, *_line(roof, x_ends), drawing.kind_color(one.kind), **about)
+        x, y = _line(roof, x_ends)
+        drawing.add_line(
+            figure, x, y, drawing.kind_color(one.kind),
+            dash=dash, width=1.5, showlegend=False, hoverinfo="skip",
+        )  # fmt: skip
     for kind, rows in _by_kind([one for one, _ in known]):
         roofs = [row.roof for row in rows if row.roof]
         figure.add_scatter(
@@ -225,13 +228,13 @@ def roofline(machines: Sequence[Machine]) -> Any:
         )  # fmt: skip
     said = "" if all(roof.bandwidth_bytes_per_s for _, roof in known) else "<br>dashed: bandwidth"
     said += " not known" if said else ""
-    x = drawing.log_axis(f"units of work by byte streamed, keys above all{said}", x_ends)
-    y = drawing.log_axis("units of work a second", y_ends)
+    across = drawing.log_axis(f"units of work by byte streamed, keys above all{said}", x_ends)
+    up = drawing.log_axis("units of work a second", y_ends)
     widest = max(len(one.hardware) for one, _ in known)
     return drawing.finish(
         figure,
-        {**x, "range": list(map(math.log10, x_ends))},
-        {**y, "range": list(map(math.log10, y_ends))},
+        {**across, "range": list(map(math.log10, x_ends))},
+        {**up, "range": list(map(math.log10, y_ends))},
         1.02,
         margin={"l": 60, "r": 30 + 6 * widest, "t": 40, "b": 70},
         height=height,

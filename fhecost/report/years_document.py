@@ -214,12 +214,15 @@ def _figure(report: YearsReport, quantity: str, unit: str) -> Any:
     # What is cut off is named on what is left.
     before = f" from {report.years[0]}" if first > report.years[0] else ""
     after = f" to {report.years[-1]}" if end < report.years[-1] + 1 else ""
-    for start, stop, cut in ((first, spoken[0], before), (spoken[1], end, after)):
+    for start, stop, cut, place in (
+        (first, spoken[0], before, "bottom left"),
+        (spoken[1], end, after, "top left"),
+    ):
         if start < stop:
             figure.add_vrect(
                 x0=start, x1=stop, fillcolor=drawing.NEUTRAL, opacity=0.12, line_width=0,
                 annotation={"text": f"beyond the data{cut.replace(' ', '<br>', 1)}"},
-                annotation_position="top left",
+                annotation_position=place,
             )  # fmt: skip
     if quantity == "latency_s" and any(one.trend.releases for one in report.projections):
         drawing.say_on(figure, RESCALED)
