@@ -260,6 +260,21 @@ def test_accuracies_get_latencies_by_group_of_heads(accuracies):
     ]
 
 
+def test_published_figures_are_drawn_with_those_that_were_fitted_to():
+    report = backtest()
+    drawn = []
+    for heading, figure in plot_of(report).figures:
+        assert heading.endswith(", predicted against published")
+        for trace in figure.data:
+            if trace.mode == "markers":
+                assert (trace.marker.symbol == "circle-open") == ("fitted" in trace.name)
+                fitted = "fitted" in trace.name
+                drawn += [(x, y, fitted) for x, y in zip(trace.x, trace.y, strict=True)]
+    assert sorted(drawn) == sorted(
+        (row.published, row.predicted, row.fitted) for row in report.rows
+    )
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory, accuracies):
     """Points of two variants, four widths, two lengths and two machines; some were judged."""

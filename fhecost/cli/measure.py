@@ -226,7 +226,7 @@ def validate(
         check_tolerance(report, tolerance)
 
 
-@prints()
+@prints("plot")
 def backtest(
     facts: Annotated[
         list[Path] | None,
@@ -234,10 +234,12 @@ def backtest(
     ] = None,
     hardware: HardwareOption = "all",
     hardware_path: HardwarePathOption = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Hold the machines against published figures that they were not fitted to."""
     from fhecost.report.backtest_document import backtest_document
     from fhecost.validation.backtest import backtest as backtest_hardware
 
     report = backtest_hardware(facts, parse_hardware(hardware), hardware_path or ())
+    draw(report, plot)
     yield backtest_document(report)

@@ -67,7 +67,7 @@ def new_figure() -> Any:
         import plotly.graph_objects
     except ImportError as error:
         raise UsageError("figures need: pip install 'fhecost[plot]'") from error
-    return plotly.graph_objects.Figure()
+    return plotly.graph_objects.Figure(layout={"template": "plotly_white"})
 
 
 def add_line(figure: Any, x: Iterable[float], y: Iterable[float], color: str, **about: Any) -> None:

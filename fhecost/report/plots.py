@@ -14,6 +14,7 @@ from fhecost.progress import Progress, silent
 from fhecost.projection.bits import AccuracyCosts, BitsReport
 from fhecost.projection.projection import ProjectionReport
 from fhecost.report.accuracy_document import accuracy_plot
+from fhecost.report.backtest_document import backtest_plot
 from fhecost.report.bits_figures import bits_plot
 from fhecost.report.comparison_document import comparison_plot
 from fhecost.report.drawing import Plot, new_figure
@@ -26,6 +27,7 @@ from fhecost.report.sweep_figures import sweep_plot
 from fhecost.report.validation_document import validation_plot
 from fhecost.search.records import OptimizationReport
 from fhecost.sweep.records import SweepReport
+from fhecost.validation.backtest import BacktestReport
 from fhecost.validation.comparison import ValidationReport
 
 PlottedReport = (
@@ -36,6 +38,7 @@ PlottedReport = (
     | BitsReport
     | ProjectionReport
     | ValidationReport
+    | BacktestReport
     | OptimizationReport
     | SweepReport
 )
@@ -119,6 +122,8 @@ def plot_of(report: PlottedReport) -> Plot:
             return projection_plot(report)
         case ValidationReport():
             return validation_plot(report)
+        case BacktestReport():
+            return backtest_plot(report)
         case OptimizationReport():
             return optimization_plot(report)
         case SweepReport():
