@@ -48,7 +48,7 @@ def look_at(page, folder, *, width=1280, dark=False, axe=None):
         "document.getElementById('found').textContent = JSON.stringify({"
         "dark: inside.matchMedia('(prefers-color-scheme: dark)').matches,"
         "wide: page.documentElement.scrollWidth,"
-        "drawn: plots.map(plot => plot.querySelectorAll('.trace, .point, .bars path').length),"
+        "drawn: plots.map(plot => plot.querySelectorAll('.trace, .point, .bars path, .hm').length),"
         "findings: judged.violations.filter(one => ['serious', 'critical'].includes(one.impact))"
         ".map(one => one.id + ': ' + one.nodes.map(node => node.html).join(' ').slice(0, 400)),"
         "outside: performance.getEntriesByType('resource').map(entry => entry.name)"

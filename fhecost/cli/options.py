@@ -190,9 +190,9 @@ def deliver(document: Document, format: Format, output: Path | None = None) -> N
 
 def draw(report: PlottedReport, plot: Path | None) -> None:
     """Draw a report where that was asked for; the files of its figures are named."""
-    from fhecost.report.plots import write_plot
-
     if plot is not None:
+        from fhecost.report.plots import write_plot
+
         for file in write_plot(report, plot, command=command_line()):
             if file != plot:
                 typer.echo(plain_line(f"written: {file}"), err=True)

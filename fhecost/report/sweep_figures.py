@@ -44,7 +44,9 @@ def by_bits(results: Sequence[SweepResult]) -> Iterator[BitsReport]:
     for one in results:
         if one.estimate is not None or one.accuracy is not None:
             groups.setdefault(_alike(one.point), []).append(one)
-    for found in groups.values():
+    said = [_words(found[0].point) for found in groups.values()]
+    common = set(said[0]).intersection(*said[1:]) if said else set()
+    for found, words in zip(groups.values(), said, strict=True):
         points: dict[tuple[str, int], BitsPoint] = {}
         for one in found:
             setting = one.point.variant_name, one.point.bits
@@ -54,7 +56,9 @@ def by_bits(results: Sequence[SweepResult]) -> Iterator[BitsReport]:
             machines = dict.fromkeys(one.point.hardware for one in found if one.point.hardware)
             yield BitsReport(
                 model=point.model,
-                of=_words(point, several=len(groups) > 1),
+                of=", ".join(
+                    word for number, word in enumerate(words) if number < 2 or word not in common
+                ),
                 seq_len=point.seq_len,
                 kinds=dict.fromkeys(machines),
                 points=tuple(points[setting] for setting in sorted(points)),
@@ -81,12 +85,13 @@ def _with(known: BitsPoint | None, result: SweepResult) -> BitsPoint:
     )
 
 
-def _words(point: Point, *, several: bool) -> str:
-    """Which points these are, as far as there are others."""
+def _words(point: Point) -> list[str]:
+    """Which points these are: always of which part and length, then all else."""
     heads = point.heads if isinstance(point.heads, str) else ",".join(map(str, point.heads))
-    words = [f"layer {point.layer} heads {heads}" if point.scope == "head" else point.scope]
-    words += [f"L={point.seq_len}"]
-    words += [f"{name}={value}" for name, value in point.settings.items()]
-    words += [f"p_error {point.p_error:g}"] if point.p_error is not None else []
-    words += [str(word) for word in (point.widths, point.mode) if word]
-    return ", ".join(words if several else words[:2])
+    return [
+        f"layer {point.layer} heads {heads}" if point.scope == "head" else point.scope,
+        f"L={point.seq_len}",
+        *(f"{name}={value}" for name, value in point.settings.items()),
+        *([f"p_error {point.p_error:g}"] if point.p_error is not None else []),
+        *(str(word) for word in (point.widths, point.mode) if word),
+    ]
