@@ -223,8 +223,8 @@ def test_the_chosen_point_is_the_circuits_own(by_bits):
         ("Latency by bits", [4, 4], [band.value for band in chosen.latency_s.values()]),
         ("Accuracy by bits", [4], [chosen.accuracy.top1]),
         (
-            "Accuracy against latency on h100",
-            [chosen.latency_s["h100"].value],
+            "Accuracy against latency on epyc-zen4-2",
+            [chosen.latency_s["epyc-zen4-2"].value],
             [chosen.accuracy.top1],
         ),
     ):
@@ -232,7 +232,7 @@ def test_the_chosen_point_is_the_circuits_own(by_bits):
         assert list(star.x) == x
         assert list(star.y) == y
     assert "accuracy on windows of 32 tokens" in said_on(
-        figures["Accuracy against latency on h100"]
+        figures["Accuracy against latency on epyc-zen4-2"]
     )
     said, table, _, refusals = bits_blocks(by_bits)
     assert "not h100 for compact at 6, 7, 8 bits: can't hold" in refusals.lines[0]

@@ -201,7 +201,8 @@ def project(
         target_s=parse_duration("--target", target) if target else None,
     )
     if output is not None and output.suffix == ".html":
-        plot, output = output, None
+        draw(report, output)
+        output = None
     draw(report, plot)
     deliver(projection_document(report), format, output)
 

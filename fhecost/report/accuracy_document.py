@@ -143,7 +143,10 @@ def _by_bits(rows: Sequence[AccuracyRow], model: str) -> Any:
     drawing.say_on(
         figure, f"{model}, all but the diamonds: these are GPT-2 124M as published, {other}"
     )
-    return drawing.finish(figure, {"title": f"bits (L={longest})", "dtick": 1}, _SHARES, -0.25)
+    # On a small screen each line has a line of the legend.
+    height = 380 + 18 * len(figure.data)
+    bits = {"title": f"bits (L={longest})", "dtick": 1}
+    return drawing.finish(figure, bits, _SHARES, -0.25, height=height)
 
 
 def _by_length(rows: Sequence[AccuracyRow]) -> Any:

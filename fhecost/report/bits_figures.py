@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
@@ -110,14 +111,19 @@ def bits_figures(report: BitsReport, *, shares: bool = True) -> list[drawing.Dra
 
 
 def _machine(report: BitsReport) -> str | None:
-    """The first machine that has points to draw; before others one that has the chosen one."""
+    """The machine with the narrowest ranges of those that have points to draw.
+
+    Before others it is one that has the chosen point.
+    """
     chosen = report.chosen.latency_s if report.chosen else {}
-    drawn = [
-        name
-        for name in report.kinds
-        if any(one.accuracy and name in one.latency_s for one in report.points)
-    ]
-    return next((name for name in drawn if name in chosen), next(iter(drawn), None))
+    ratios: dict[str, float] = {}
+    for one in report.points:
+        for name, band in one.latency_s.items() if one.accuracy else ():
+            ratios[name] = max(
+                ratios.get(name, 1.0), band.high / band.low if band.low else math.inf
+            )
+    drawn = sorted(ratios, key=lambda name: (name not in chosen, ratios[name], name))
+    return next(iter(drawn), None)
 
 
 def _latency_by_bits(report: BitsReport) -> Any:
