@@ -1,0 +1,203 @@
+"""Run what the pages show, and write down what it prints: python docs/make_outputs.py [PAGE…].
+
+In order, in an empty folder with the files of ``examples``:
+
+- a ``console`` block holds commands after ``$`` and what they print, which is written anew;
+- the commands of a ``bash`` block are run where that takes about a second (``QUICK``), for what
+  they leave behind; the others have to be commands that there are, with options that there are;
+- a ``python`` block is run, all of a page in one namespace;
+- a block of any language that begins with ``# NAME.EXTENSION`` is that file.
+
+A comment above a block says what is else:
+
+- ``<!-- slow: why -->``: only with ``--slow``;
+- ``<!-- not run: why -->``: never;
+- ``<!-- show: PREFIX | PREFIX -->``: of what is printed, the paragraphs that begin so, or the
+  sections under headings that do; ``[…]`` stands for the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GENERATED = {"api.md", "cli.md", "formulas.md"}
+"""Pages whose blocks are signatures and formulas."""
+_BLOCK = re.compile(
+    r"^(?:<!-- (?P<marks>[^\n]*?) -->\n\n?)?```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
+_FILE = re.compile(r"# ([\w-]+\.\w+)\b")
+QUICK = re.compile(
+    r"fhecost (?:project|hardware|validate|backtest|diff|cache (?:info|verify)|models list)\b"
+    r"|fhecost .*--(?:profile|no-compile)\b"
+)
+_HEADING = re.compile(r"[A-Z]{4,}, .*|[^a-z\n]*[A-Z][^a-z\n]*")
+"""Capitals alone, or a first word of them."""
+_LEFT_OUT = "[…]"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code of a page."""
+
+    language: str
+    body: str
+    marks: str
+
+    @property
+    def file_name(self) -> str | None:
+        """The file that it is, where it is one."""
+        found = _FILE.match(self.body)
+        return found[1] if found else None
+
+    def may_run(self, slow: bool) -> bool:
+        """Whether it is run, in a slow or a quick pass."""
+        return "not run" not in self.marks and (slow or "slow" not in self.marks)
+
+    def commands(self) -> Iterator[str]:
+        """The commands of a ``bash`` or ``console`` block."""
+        joined = self.body.replace("\\\n", " ")
+        for line in joined.splitlines():
+            if self.language == "console":
+                if line.startswith("$ "):
+                    yield line[2:]
+            elif line.strip() and not line.startswith("#"):
+                yield re.sub(r"\s+# .*", "", line)
+
+
+def blocks(text: str) -> list[Block]:
+    """The blocks of code of a page."""
+    found = _BLOCK.finditer(text)
+    return [Block(each["language"], each["body"], each["marks"] or "") for each in found]
+
+
+def page(path: Path, slow: bool = False) -> str:
+    """The text of a page with what its commands print now.
+
+    Raises:
+        RuntimeError: a command of it fails that isn't shown to fail.
+    """
+    namespace: dict[str, Any] = {"__name__": "page"}
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        for example in EXAMPLES.glob("*"):
+            if example.is_file():
+                shutil.copy(example, name)
+        shutil.copy(EXAMPLES / "my_script.json", "circuit.json")
+
+        def written(found: re.Match[str]) -> str:
+            block = Block(found["language"], found["body"], found["marks"] or "")
+            if block.file_name:
+                Path(block.file_name).write_text(block.body, encoding="utf-8")
+            if not block.may_run(slow):
+                return found[0]
+            if block.language == "console":
+                return found[0].replace(found["body"], _console(block, slow))
+            if block.language == "bash":
+                for command in block.commands():
+                    if slow or QUICK.match(command):
+                        _checked(command, slow)
+            elif block.language == "python" and not block.file_name:
+                exec(compile(block.body, str(path), "exec"), namespace)
+            return found[0]
+
+        return _BLOCK.sub(written, path.read_text(encoding="utf-8"))
+
+
+def _console(block: Block, slow: bool) -> str:
+    shown = re.search(r"show: ([^;]*)", block.marks)
+    prefixes = [part.strip() for part in shown[1].split(" | ")] if shown else []
+    parts = re.split(r"^(\$ (?:.*\\\n)*.*\n)", block.body, flags=re.MULTILINE)
+    made = ""
+    for command in parts[1::2]:
+        printed, failed = _run(command[2:].replace("\\\n", " ").strip(), slow)
+        made += command + (printed if failed or not prefixes else part_of(printed, prefixes))
+    return made
+
+
+def part_of(printed: str, prefixes: list[str]) -> str:
+    """The paragraphs and sections of ``printed`` that begin with one of ``prefixes``."""
+    kept: list[str] = []
+    inside = False
+    for paragraph in re.split(r"\n\n+", printed.strip("\n")):
+        heading = _HEADING.fullmatch(paragraph) is not None
+        begins = any(map(paragraph.startswith, prefixes))
+        inside = begins if heading else inside
+        if begins or inside:
+            kept.append(paragraph)
+        elif kept[-1:] != [_LEFT_OUT]:
+            kept.append(_LEFT_OUT)
+    return "\n\n".join(kept).replace(f"\n\n{_LEFT_OUT}", f"\n{_LEFT_OUT}") + "\n"
+
+
+def _checked(command: str, slow: bool) -> None:
+    printed, failed = _run(command, slow)
+    if failed:
+        raise RuntimeError(f"{command}: {printed}")
+
+
+def _run(command: str, slow: bool) -> tuple[str, bool]:
+    """What a command prints, and whether it fails; then it is what it says on stderr."""
+    words = shlex.split(command)
+    if words[0] == "fhecost" and not slow and not set(words) & {"|", ">"}:
+        return _run_here(words[1:])
+    environment = {**os.environ, "COLUMNS": "80"}
+    bin_folder = str(Path(sys.executable).parent)
+    environment["PATH"] = f"{bin_folder}:{environment['PATH']}"
+    ran = subprocess.run(
+        ["bash", "-c", command], env=environment, capture_output=True, text=True, check=False
+    )
+    return (ran.stderr, True) if ran.returncode else (ran.stdout, False)
+
+
+def _run_here(arguments: list[str]) -> tuple[str, bool]:
+    """The command line in this process, which saves starting one."""
+    from fhecost.cli import main
+
+    printed, said = io.StringIO(), io.StringIO()
+    before, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "80"
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+            main(arguments)
+    except SystemExit as end:
+        if end.code:
+            return said.getvalue(), True
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+    return printed.getvalue(), False
+
+
+def main() -> None:
+    """Write the pages named, or all, anew."""
+    named = [Path(each).resolve() for each in sys.argv[1:] if each != "--slow"]
+    with tempfile.TemporaryDirectory() as folder:
+        # What the reader's own machines and files would change isn't for a page.
+        os.environ["FHECOST_CONFIG"] = folder
+        for path in named or PAGES:
+            if path.name in GENERATED:
+                continue
+            made = page(path, slow="--slow" in sys.argv)
+            if made != path.read_text(encoding="utf-8"):
+                path.write_text(made, encoding="utf-8")
+                print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
