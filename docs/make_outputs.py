@@ -3,17 +3,21 @@
 In order, in an empty folder with the files of ``examples``:
 
 - a ``console`` block holds commands after ``$`` and what they print, which is written anew;
-- the commands of a ``bash`` block are run where that takes about a second (``QUICK``), for what
-  they leave behind; the others have to be commands that there are, with options that there are;
-- a ``python`` block is run, all of a page in one namespace;
+- the commands of a ``bash`` block are run where that takes about a second (``QUICK``); a test holds
+  the others to the commands and options that there are;
+- a ``python`` block is run, all of a page in one namespace, with the circuits of ``my_script.py``;
 - a block of any language that begins with ``# NAME.EXTENSION`` is that file.
 
 A comment above a block says what is else:
 
 - ``<!-- slow: why -->``: only with ``--slow``;
 - ``<!-- not run: why -->``: never;
+- ``<!-- as: COMMAND -->``: this command's output is that of the one shown, which takes longer;
 - ``<!-- show: PREFIX | PREFIX -->``: of what is printed, the paragraphs that begin so, or the
-  sections under headings that do; ``[…]`` stands for the others.
+  sections under headings that do (with a full stop, their first paragraph); ``[…]`` stands for
+  the others.
+
+Several of these go with semicolons between them.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import contextlib
 import io
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -43,9 +48,12 @@ _BLOCK = re.compile(
 )
 _FILE = re.compile(r"# ([\w-]+\.\w+)\b")
 QUICK = re.compile(
-    r"fhecost (?:project|hardware|validate|backtest|diff|cache (?:info|verify)|models list)\b"
-    r"|fhecost .*--(?:profile|no-compile)\b"
+    r"sed "
+    r"|fhecost (?:project|hardware|validate|backtest|diff|cache (?:info|verify)|models list)\b"
+    r"|fhecost .*--profile\b"
+    r"|fhecost .*--no-compile --model (?:gpt|llama)"
 )
+"""Commands that take about a second: saved circuits, and shapes without weights."""
 _HEADING = re.compile(r"[A-Z]{4,}, .*|[^a-z\n]*[A-Z][^a-z\n]*")
 """Capitals alone, or a first word of them."""
 _LEFT_OUT = "[…]"
@@ -65,9 +73,14 @@ class Block:
         found = _FILE.match(self.body)
         return found[1] if found else None
 
+    def mark(self, key: str) -> str:
+        """What the comment above says after ``key`` and a colon; nothing where it doesn't."""
+        found = re.search(rf"(?:^|; ){key}: ([^;]*)", self.marks)
+        return found[1].strip() if found else ""
+
     def may_run(self, slow: bool) -> bool:
         """Whether it is run, in a slow or a quick pass."""
-        return "not run" not in self.marks and (slow or "slow" not in self.marks)
+        return not self.mark("not run") and (slow or not self.mark("slow"))
 
     def commands(self) -> Iterator[str]:
         """The commands of a ``bash`` or ``console`` block."""
@@ -97,7 +110,7 @@ def page(path: Path, slow: bool = False) -> str:
         for example in EXAMPLES.glob("*"):
             if example.is_file():
                 shutil.copy(example, name)
-        shutil.copy(EXAMPLES / "my_script.json", "circuit.json")
+        shutil.copy(ROOT / "experiments" / "runs" / "gpt2-124m.jsonl", "runs.jsonl")
 
         def written(found: re.Match[str]) -> str:
             block = Block(found["language"], found["body"], found["marks"] or "")
@@ -109,38 +122,50 @@ def page(path: Path, slow: bool = False) -> str:
                 return found[0].replace(found["body"], _console(block, slow))
             if block.language == "bash":
                 for command in block.commands():
-                    if slow or QUICK.match(command):
+                    if block.mark("slow") or QUICK.match(command):
                         _checked(command, slow)
-            elif block.language == "python" and not block.file_name:
-                exec(compile(block.body, str(path), "exec"), namespace)
+            elif block.language == "python":
+                code = compile(block.body, str(path), "exec")
+                if slow and re.search(r"\b(?:circuit|counter)\b", block.body):
+                    namespace.update(runpy.run_path("my_script.py"))
+                if not block.file_name:
+                    exec(code, namespace)
             return found[0]
 
         return _BLOCK.sub(written, path.read_text(encoding="utf-8"))
 
 
 def _console(block: Block, slow: bool) -> str:
-    shown = re.search(r"show: ([^;]*)", block.marks)
-    prefixes = [part.strip() for part in shown[1].split(" | ")] if shown else []
+    prefixes = block.mark("show").split(" | ") if block.mark("show") else []
     parts = re.split(r"^(\$ (?:.*\\\n)*.*\n)", block.body, flags=re.MULTILINE)
     made = ""
     for command in parts[1::2]:
-        printed, failed = _run(command[2:].replace("\\\n", " ").strip(), slow)
+        meant = block.mark("as") or command[2:].replace("\\\n", " ").strip()
+        printed, failed = _run(meant, slow)
         made += command + (printed if failed or not prefixes else part_of(printed, prefixes))
     return made
 
 
 def part_of(printed: str, prefixes: list[str]) -> str:
-    """The paragraphs and sections of ``printed`` that begin with one of ``prefixes``."""
+    """The paragraphs and sections of ``printed`` that begin with one of ``prefixes``.
+
+    Raises:
+        LookupError: none begins with one of them.
+    """
     kept: list[str] = []
-    inside = False
+    inside = 0
+    for prefix in prefixes:
+        if not re.search(rf"(?:\A|\n\n){re.escape(prefix.rstrip('.'))}", printed):
+            raise LookupError(f"nothing begins with {prefix!r} in:\n{printed}")
     for paragraph in re.split(r"\n\n+", printed.strip("\n")):
-        heading = _HEADING.fullmatch(paragraph) is not None
-        begins = any(map(paragraph.startswith, prefixes))
-        inside = begins if heading else inside
+        begins = [prefix for prefix in prefixes if paragraph.startswith(prefix.rstrip("."))]
+        if _HEADING.fullmatch(paragraph):
+            inside = 0 if not begins else 2 if begins[0].endswith(".") else len(printed)
         if begins or inside:
             kept.append(paragraph)
         elif kept[-1:] != [_LEFT_OUT]:
             kept.append(_LEFT_OUT)
+        inside = max(0, inside - 1)
     return "\n\n".join(kept).replace(f"\n\n{_LEFT_OUT}", f"\n{_LEFT_OUT}") + "\n"
 
 
