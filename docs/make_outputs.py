@@ -106,6 +106,7 @@ def page(path: Path, slow: bool = False) -> str:
         RuntimeError: a command of it fails that isn't shown to fail.
     """
     namespace: dict[str, Any] = {"__name__": "page"}
+    known: dict[str, tuple[str, bool]] = {}
     with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         for example in EXAMPLES.glob("*"):
             if example.is_file():
@@ -119,7 +120,7 @@ def page(path: Path, slow: bool = False) -> str:
             if not block.may_run(slow):
                 return found[0]
             if block.language == "console":
-                return found[0].replace(found["body"], _console(block, slow))
+                return found[0].replace(found["body"], _console(block, slow, known))
             if block.language == "bash":
                 for command in block.commands():
                     if block.mark("slow") or QUICK.match(command):
@@ -135,13 +136,16 @@ def page(path: Path, slow: bool = False) -> str:
         return _BLOCK.sub(written, path.read_text(encoding="utf-8"))
 
 
-def _console(block: Block, slow: bool) -> str:
+def _console(block: Block, slow: bool, known: dict[str, tuple[str, bool]]) -> str:
+    """What stands in a ``console`` block; ``known`` is what the page's commands printed before."""
     prefixes = block.mark("show").split(" | ") if block.mark("show") else []
     parts = re.split(r"^(\$ (?:.*\\\n)*.*\n)", block.body, flags=re.MULTILINE)
     made = ""
     for command in parts[1::2]:
         meant = block.mark("as") or command[2:].replace("\\\n", " ").strip()
-        printed, failed = _run(meant, slow)
+        if meant not in known:
+            known[meant] = _run(meant, slow)
+        printed, failed = known[meant]
         made += command + (printed if failed or not prefixes else part_of(printed, prefixes))
     return made
 
