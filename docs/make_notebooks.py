@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -19,8 +21,21 @@ def executed(path: Path) -> str:
         CellExecutionError: a cell fails.
     """
     notebook: Any = nbformat.read(path, as_version=4)
-    folder = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=120, record_timing=False, resources=folder).execute()
+    with tempfile.TemporaryDirectory() as sockets:
+        # Sockets in a folder of ours: nobody else on the machine can listen.
+        kernel = KernelManager(transport="ipc", ip=str(Path(sockets) / "kernel"))
+        client = NotebookClient(
+            *(notebook, kernel), timeout=120, record_timing=False, coalesce_streams=True
+        )
+        client.resources = {"metadata": {"path": str(path.parent)}}
+        try:
+            client.execute()
+        finally:
+            kernel.shutdown_kernel(now=True)
+    for output in (each for cell in notebook.cells for each in cell.get("outputs", ())):
+        if "text/html" in output.get("data", {}):
+            # What is shown as a table isn't told again as one long line.
+            output.data.pop("text/plain", None)
     # Which version of Python ran it says nothing of it.
     notebook.metadata["language_info"] = {"name": "python"}
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

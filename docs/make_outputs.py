@@ -48,12 +48,10 @@ _BLOCK = re.compile(
 )
 _FILE = re.compile(r"# ([\w-]+\.\w+)\b")
 QUICK = re.compile(
-    r"sed "
-    r"|fhecost (?:project|hardware|validate|backtest|diff|cache (?:info|verify)|models list)\b"
-    r"|fhecost .*--profile\b"
-    r"|fhecost .*--no-compile --model (?:gpt|llama)"
+    r"sed |fhecost (?:project|hardware|validate|backtest|diff|cache info|models list)\b"
+    r"(?!.* (?:-o|--plot) )|fhecost .*--profile\b(?!.* --plot )"
 )
-"""Commands that take about a second: saved circuits, and shapes without weights."""
+"""Commands that take less than a second: not those that compile, load weights or draw."""
 _HEADING = re.compile(r"[A-Z]{4,}, .*|[^a-z\n]*[A-Z][^a-z\n]*")
 """Capitals alone, or a first word of them."""
 _LEFT_OUT = "[…]"

@@ -71,7 +71,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
     def led(found: re.Match[str]) -> str:
         target = _target(source, found[2])
-        if target is None or (here not in _SOURCES and target.is_relative_to(DOCS)):
+        if target is None or (here not in _SOURCES and _is_in_docs(target)):
             return found[0]
         way = os.path.relpath(_place(target), str(PurePosixPath(here).parent))
         return f"{found[1]}{way}{found[3] or ''}{found[4]}"
@@ -84,17 +84,24 @@ def _target(source: Path, link: str) -> Path | None:
     if ":" in link:
         return None
     path = Path(os.path.normpath(source.parent / link))
+    if (path / "README.md").is_file():
+        path /= "README.md"
     return path if path.is_relative_to(ROOT) and path.exists() else None
 
 
 def _outside(source: Path, text: str) -> list[Path]:
     targets = (_target(source, found[2]) for found in _LINK.finditer(text))
-    return [path for path in targets if path is not None and not path.is_relative_to(DOCS)]
+    return [path for path in targets if path is not None and not _is_in_docs(path)]
+
+
+def _is_in_docs(path: Path) -> bool:
+    """Whether mkdocs knows a file by itself; scripts that make pages it doesn't."""
+    return path.is_relative_to(DOCS) and path.suffix != ".py"
 
 
 def _place(path: Path) -> str:
     """Where a file of the repository is in the site."""
-    if path.is_relative_to(DOCS):
+    if _is_in_docs(path):
         return path.relative_to(DOCS).as_posix()
     inside = path.relative_to(ROOT)
     if path.suffix == ".ipynb":
