@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,18 @@ def executed(path: Path) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
+def main() -> None:
+    """Write all notebooks anew; with ``--check`` only name those that would change."""
+    changed = []
+    for path in sorted(EXAMPLES.glob("*.ipynb")):
+        text = executed(path)
+        if text != path.read_text(encoding="utf-8"):
+            changed.append(f"{path.name} has changed")
+            if "--check" not in sys.argv:
+                path.write_text(text, encoding="utf-8")
+    if "--check" in sys.argv:
+        sys.exit("\n".join(changed) or 0)
+
+
 if __name__ == "__main__":
-    for each in sorted(EXAMPLES.glob("*.ipynb")):
-        each.write_text(executed(each), encoding="utf-8")
+    main()
