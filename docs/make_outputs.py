@@ -128,10 +128,20 @@ def page(path: Path, slow: bool = False) -> str:
                 if slow and re.search(r"\b(?:circuit|counter)\b", block.body):
                     namespace.update(runpy.run_path("my_script.py"))
                 if not block.file_name:
-                    exec(code, namespace)
+                    _in_folder(code, namespace)
             return found[0]
 
         return _BLOCK.sub(written, path.read_text(encoding="utf-8"))
+
+
+def _in_folder(code: Any, namespace: dict[str, Any]) -> None:
+    """Run code that may import files of the folder it is in."""
+    before = list(sys.path)
+    sys.path.insert(0, "")
+    try:
+        exec(code, namespace)
+    finally:
+        sys.path[:] = before
 
 
 def _console(block: Block, slow: bool, known: dict[str, tuple[str, bool]]) -> str:

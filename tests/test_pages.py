@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -155,6 +156,16 @@ class Loaded(HTMLParser):
             self.addresses.append(named.get("src") or "")
         elif tag == "link" and named.get("rel") in ("stylesheet", "preload", "preconnect", "icon"):
             self.addresses.append(named.get("href") or "")
+
+
+def test_a_page_without_a_line_of_its_own_is_in_the_site_too():
+    pytest.importorskip("mkdocs", reason="needs the extra [docs]")
+    config = SimpleNamespace(nav=[{"Home": "index.md"}, {"How to": [{"Read": "howto/read.md"}]}])
+    script("site_hooks").on_config(config)
+    (title, pages), *others = config.nav[-1].items()
+    assert (title, others) == ("More", [])
+    assert "tutorial.md" in pages
+    assert not {"index.md", "howto/read.md"} & set(pages)
 
 
 @pytest.fixture(scope="module")
