@@ -3,8 +3,8 @@
 In order, in an empty folder with the files of ``examples``:
 
 - a ``console`` block holds commands after ``$`` and what they print, which is written anew;
-- the commands of a ``bash`` block are run where that takes about a second (``QUICK``); a test holds
-  the others to the commands and options that there are;
+- the commands of a ``bash`` block are run where that takes about a second (``QUICK``) and the files
+  are there that they read; a test holds the others to the commands and options that there are;
 - a ``python`` block is run, all of a page in one namespace, with the circuits of ``my_script.py``;
 - a block of any language that begins with ``# NAME.EXTENSION`` is that file.
 
@@ -34,6 +34,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def page(path: Path, slow: bool = False) -> str:
                 return found[0].replace(found["body"], _console(block, slow, known))
             if block.language == "bash":
                 for command in block.commands():
-                    if block.mark("slow") or QUICK.match(command):
+                    if block.mark("slow") or (QUICK.match(command) and _at_hand(command)):
                         _checked(command, slow)
             elif block.language == "python":
                 code = compile(block.body, str(path), "exec")
@@ -132,6 +133,17 @@ def page(path: Path, slow: bool = False) -> str:
             return found[0]
 
         return _BLOCK.sub(written, path.read_text(encoding="utf-8"))
+
+
+def _at_hand(command: str) -> bool:
+    """Whether the files are there that a command reads; what wasn't run may have to make them."""
+    words = shlex.split(command)
+    reads = [
+        word
+        for before, word in pairwise(words)
+        if word.endswith((".json", ".jsonl")) and before not in ("-o", "--save-profile")
+    ]
+    return all(Path(word).exists() for word in reads)
 
 
 def _in_folder(code: Any, namespace: dict[str, Any]) -> None:
