@@ -1,19 +1,24 @@
 """Greedy generation with quantized heads, beside the float model's own, and what each token costs.
 
 A token more is a sequence one longer, and a circuit of its own: nothing of the encrypted part is
-kept from token to token, so each takes the heads over the whole sequence.
+kept from token to token, so each takes the heads over the whole sequence. What that costs is told
+by closed form, or by the compiled circuit where the heads really run. A simulation compiles once,
+for the longest sequence: no token sees those after it, so shorter ones give the same in it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from fhecost.circuits.description import FheMode
 from fhecost.circuits.profile import CircuitProfile
+from fhecost.closed_form.circuit import PlannedCircuit, predicted_profiles
+from fhecost.closed_form.held import Sampled
+from fhecost.closed_form.plan_operators import plan_of
 from fhecost.errors import FieldError, ImpossibleError, UsageError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
@@ -30,6 +35,12 @@ from fhecost.models.shape import EMBEDDED, Heads
 from fhecost.progress import Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
+
+LEAST_LENGTH = 2
+"""Tokens of the shortest circuit."""
+
+_Price = dict[str, Any]
+"""Fields of a :class:`GeneratedToken` that say what it costs."""
 
 
 class Token(Frozen):
@@ -52,10 +63,11 @@ class TokenEstimate(Frozen):
 
 
 class GeneratedToken(Token):
-    """A token of the quantized model, and the encrypted heads that it took.
+    """A token of the quantized model, and the encrypted heads that it takes.
 
-    The heads saw ``seq_len`` tokens. Without a compiled circuit all else is None or empty;
-    ``measured_s`` holds encryption, run and decryption, ``keys_s`` the circuit's new keys.
+    The heads saw ``seq_len`` tokens; counts and errors are those of a circuit of that length, None
+    where there is none, and each machine's refusal then says why. ``measured_s`` holds encryption,
+    run and decryption, ``keys_s`` the circuit's new keys; both are None unless it really ran.
     """
 
     seq_len: int
@@ -71,6 +83,7 @@ class GeneratedToken(Token):
 class GenerationReport(Frozen):
     """What ``fhecost generate`` prints.
 
+    ``compiled_for`` is the length of the circuit that was simulated, None in other modes.
     ``parted_at`` is the index of the first token that the float model chose otherwise, None where
     it never did. ``stopped`` says why tokens are missing at the end, ``interrupted`` whether an
     interrupt is why. ``exceeded`` sums did not fit their accumulator; they are counted in mode
@@ -88,6 +101,7 @@ class GenerationReport(Frozen):
     bits: int
     variant: str
     mode: FheMode
+    compiled_for: int | None = None
     tokens: tuple[GeneratedToken, ...]
     text: str
     float_tokens: tuple[Token, ...]
@@ -104,10 +118,10 @@ def generate(
     text: str,
     model: str = EMBEDDED,
     *,
-    bits: int = 4,
+    bits: int | None = None,
     layer: int = 0,
     heads: Heads = "all",
-    variant: str = "compact",
+    variant: str = "fast",
     mode: FheMode = "disable",
     tokens: int = 12,
     hardware: HardwareNames = DEFAULT,
@@ -120,12 +134,12 @@ def generate(
     Args:
         text: what to go on from.
         model: ``embedded``, a folder, or a Hugging Face name.
-        bits: width of the quantized tensors.
+        bits: width of the quantized tensors; what the variant usually has when None.
         layer: from 0.
         heads: which heads of the layer, from 0, or ``all``.
         variant: which quantized circuit.
-        mode: in the clear, simulated, or encrypted. In every mode but ``disable`` a circuit is
-            compiled for each token.
+        mode: in the clear, simulated in one circuit for the longest sequence, or encrypted, for
+            which a circuit is compiled for each token.
         tokens: how many to generate.
         hardware: where to estimate each token's circuit: names of machines or hardware profiles,
             ``all``, or ``default``. One that can't run it is a refusal.
@@ -137,15 +151,15 @@ def generate(
 
     Raises:
         UsageError: the request doesn't fit the model.
-        ImpossibleError: the heads of the first token can't be compiled, or run on no machine. A
-            later one that can't is said in the report, after the tokens that were there.
+        ImpossibleError: heads that are to be simulated or run can't be compiled, or those of the
+            first token run on no machine. A later one that can't is said in the report, after the
+            tokens that were there.
     """
     profiles = load_hardware(hardware, hardware_path)
     folder = find_model(model)
     shape = model_shape(folder)
-    check_bits(bits)
+    check_bits(variant_named(variant).width(bits))
     check_layer(shape, layer)
-    variant_named(variant)
     if tokens < 1:
         raise FieldError("tokens", "must be at least 1", tokens)
     if not text:
@@ -155,7 +169,7 @@ def generate(
     prompt = gpt2.tokens(text)
     if not prompt:
         raise UsageError("the text holds no token; give one to go on from")
-    if len(prompt) < 2 and mode != "disable":
+    if len(prompt) < LEAST_LENGTH and mode != "disable":
         raise UsageError("the text has one token; a circuit needs at least 2")
     if len(prompt) + tokens > shape.context:
         raise FieldError(
@@ -164,21 +178,31 @@ def generate(
             tokens,
         )
     progress("calibrating the heads")
+    # The longest sentence that the heads will see.
+    longest = max(LEAST_LENGTH, len(prompt) + tokens - 1)
     quantized = MultiHeadsQGPT2Model(
         gpt2,
         n_bits=bits,
         layer=layer,
         heads=heads,
         variant=variant,
-        # The longest sentence that the heads will see.
-        calibration_length=max(2, len(prompt) + tokens - 1),
+        calibration_length=longest,
     )
     with attention_interface.floating_point(quantized.model):
         float_tokens = [Token.like(token) for token in _continuation(quantized, prompt, tokens)]
+    prices: Mapping[int, _Price] = {}
+    if mode != "execute":
+        progress("pricing the tokens")
+        prices = _prices(quantized, range(len(prompt), len(prompt) + tokens), profiles)
+    if mode == "simulate":
+        _check_runs(prices[len(prompt)])
+        progress("compiling the circuit")
+        quantized.compile([[0] * longest], simulation_only=True)
+        quantized.set_fhe_mode(mode)
     generated: list[GeneratedToken] = []
     stopped, interrupted = None, False
     try:
-        for token in _continuation(quantized, prompt, tokens, mode, profiles, progress):
+        for token in _continuation(quantized, prompt, tokens, mode, profiles, progress, prices):
             generated.append(token)
             on_token(token)
     except ImpossibleError as error:
@@ -199,9 +223,10 @@ def generate(
         prompt_tokens=len(prompt),
         layer=layer,
         heads=quantized.heads,
-        bits=bits,
-        variant=variant,
+        bits=quantized.n_bits,
+        variant=quantized.variant,
         mode=mode,
+        compiled_for=longest if mode == "simulate" else None,
         tokens=tuple(generated),
         text=_decoded(gpt2, ids),
         float_tokens=tuple(float_tokens),
@@ -231,24 +256,29 @@ def _continuation(
     mode: FheMode = "disable",
     hardware: Sequence[HardwareProfile] = (),
     progress: Progress = silent,
+    prices: Mapping[int, _Price] | None = None,
 ) -> Iterator[GeneratedToken]:
     new: list[int] = []
     shown = ""
     for number in range(1, tokens + 1):
         ids = [*prompt, *new]
+        at = f"token {number} of {tokens}"
         costs: dict[str, Any] = {}
-        if mode != "disable":
-            at = f"token {number} of {tokens}"
+        if mode == "execute":
             progress(f"{at}: compiling")
             circuit = model.compile([ids])
-            costs = _costs(model.profile(), hardware)
-            if mode == "execute":
-                progress(f"{at}: generating keys")
-                start = time.perf_counter()
-                circuit.keygen()
-                costs["keys_s"] = time.perf_counter() - start
-                progress(f"{at}: running encrypted")
+            costs = _price(model.profile(), hardware)
+            progress(f"{at}: generating keys")
+            start = time.perf_counter()
+            circuit.keygen()
+            costs["keys_s"] = time.perf_counter() - start
+            progress(f"{at}: running encrypted")
             model.set_fhe_mode(mode)
+        elif prices:
+            costs = prices.get(len(ids), {})
+        if mode == "simulate":
+            _check_runs(costs)
+            progress(f"{at}: simulating")
         new.append(_next_token(model, ids))
         if mode == "execute":
             costs["measured_s"] = model.last_run_s
@@ -263,18 +293,50 @@ def _continuation(
             return
 
 
-def _costs(profile: CircuitProfile, hardware: Sequence[HardwareProfile]) -> dict[str, Any]:
-    """What a circuit profile and the machines say of a token."""
-    costs: dict[str, Any] = {
+def _prices(
+    model: MultiHeadsQGPT2Model, lengths: Iterable[int], hardware: Sequence[HardwareProfile]
+) -> dict[int, _Price]:
+    """What the next token costs after so many, by closed form."""
+    planned = {
+        length: PlannedCircuit(
+            plan_of(model.quantized.run, Sampled(np.stack(model.inputset(length)))),
+            f"{model.variant} heads",
+            model.description(length).changed(widths="calibrated"),
+            rules=model.quantized.rules,
+        )
+        for length in lengths
+        if length >= LEAST_LENGTH
+    }
+    profiles = predicted_profiles([*planned.values()], solve=True)
+    return {
+        length: _price(profile, hardware, least=0)
+        for length, profile in zip(planned, profiles, strict=True)
+    }
+
+
+def _price(
+    profile: CircuitProfile | ImpossibleError, hardware: Sequence[HardwareProfile], least: int = 1
+) -> _Price:
+    """What a circuit profile and the machines say of a token, or why there is no circuit."""
+    if isinstance(profile, ImpossibleError):
+        return {
+            "refusals": tuple(Refusal(hardware=one.name, reason=str(profile)) for one in hardware)
+        }
+    report = estimate_all(profile, hardware, skip_impossible=True, least=least)
+    return {
         "pbs_count": profile.pbs_count,
         "p_error": profile.p_error,
         "global_p_error": profile.global_p_error,
+        "estimates": tuple(TokenEstimate.like(each) for each in report.estimates),
+        "refusals": report.refusals,
     }
-    if hardware:
-        report = estimate_all(profile, hardware, skip_impossible=True)
-        costs["estimates"] = tuple(TokenEstimate.like(each) for each in report.estimates)
-        costs["refusals"] = report.refusals
-    return costs
+
+
+def _check_runs(price: _Price) -> None:
+    """Raise an ImpossibleError unless a machine can run what the price is of."""
+    if not price.get("estimates"):
+        reasons = "; ".join(f"{no.hardware}: {no.reason}" for no in price["refusals"])
+        raise ImpossibleError(f"no machine can run the circuit: {reasons}")
 
 
 def _next_token(model: MultiHeadsQGPT2Model, ids: Sequence[int]) -> int:

@@ -47,7 +47,7 @@ HardwareOption = Annotated[
 DefaultHardwareOption = Annotated[
     str,
     typer.Option(
-        help="Machines with commas, all, or default: here, three kinds, your own.",
+        help="Machines with commas, all, or default: here, one a kind, your own.",
         autocompletion=completion.machines,
     ),
 ]
@@ -74,7 +74,13 @@ HeadsOption = Annotated[
     str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
 ]
 SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
-BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
+BitsOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Width of weights and activations; 3 of the fast variant, else 4, when left out.",
+        show_default=False,
+    ),
+]
 RequestsOption = Annotated[
     int | None,
     typer.Option(min=1, help="Also so many independent inputs at once, under one key."),
@@ -204,7 +210,7 @@ class HeadOptions:
     layer: LayerOption = 0
     heads: HeadsOption = "0"
     seq_len: SeqLenOption = 6
-    bits: BitsOption = 4
+    bits: BitsOption = None
     variant: VariantOption = "fast"
 
     def head_request(self) -> HeadRequest:

@@ -13,6 +13,7 @@ from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.errors import FieldError
 from fhecost.fields import LARGEST_COUNT
+from fhecost.gpt2.kept_floats import keep_floats, kept_floats
 from fhecost.gpt2.model import (
     GPT2,
     calibration_sentences,
@@ -43,7 +44,8 @@ class HeadRequest:
     """Quantized heads of one layer of a GPT-2-shaped model on a sentence.
 
     ``heads`` are numbers from 0, or ``all``; ``text`` is a sentence of fhecost's own when None;
-    ``variant`` is one, its name, or a file of settings.
+    ``bits`` are those that the variant usually has when None; ``variant`` is one, its name, or a
+    file of settings.
     """
 
     model: str = EMBEDDED
@@ -51,7 +53,7 @@ class HeadRequest:
     layer: int = 0
     heads: Heads = (0,)
     seq_len: int = 6
-    bits: int = 4
+    bits: int | None = None
     variant: str | Variant = "fast"
 
 
@@ -66,20 +68,25 @@ def expected_seconds(request: HeadRequest) -> float:
 
 @dataclass(frozen=True)
 class LocatedHeads:
-    """A request for heads whose model is there and has them: its ``folder``, ``shape``, numbers."""
+    """A request for heads whose model is there and has them: its ``folder``, ``shape``, numbers.
+
+    ``bits`` is the width that the heads get.
+    """
 
     request: HeadRequest
     folder: Path
     shape: ModelShape
     numbers: tuple[int, ...]
     variant: Variant
+    bits: int
 
     def by(self, variant: Variant, bits: int) -> LocatedHeads:
         """The same heads quantized in another way; ``bits`` count where the variant has none."""
         return replace(
             self,
             variant=variant,
-            request=replace(self.request, variant=variant.name, bits=variant.bits or bits),
+            bits=variant.bits or bits,
+            request=replace(self.request, variant=variant.name),
         )
 
     @property
@@ -109,7 +116,7 @@ class LocatedHeads:
             layer=self.request.layer,
             heads=self.numbers,
             seq_len=self.request.seq_len,
-            bits=self.request.bits,
+            bits=self.bits,
             width=self.shape.width,
             head_dimension=self.shape.dimension,
             text=self.text,
@@ -134,11 +141,11 @@ def locate(request: HeadRequest) -> LocatedHeads:
     folder = find_model(request.model)
     shape = model_shape(folder)
     variant = variant_named(request.variant)
-    request = replace(request, bits=variant.bits or request.bits)
-    check_bits(request.bits)
+    bits = variant.width(request.bits)
+    check_bits(bits)
     check_layer(shape, request.layer)
     check_seq_len(shape, request.seq_len)
-    return LocatedHeads(request, folder, shape, head_numbers(shape, request.heads), variant)
+    return LocatedHeads(request, folder, shape, head_numbers(shape, request.heads), variant, bits)
 
 
 @dataclass(frozen=True)
@@ -225,12 +232,18 @@ class FloatHeads:
             UsageError: the model can't be loaded, or the text is too short.
         """
         request = located.request
-        place = (located.folder, fingerprint(located.folder), request.layer, located.numbers)
-        asked = (*place, request.seq_len, request.text)
+        words = (fingerprint(located.folder), request.layer, located.numbers, request.seq_len)
+        asked = tuple(map(repr, (*words, request.text)))
         if asked not in _KNOWN:
-            model = load_gpt2(located.folder)
-            progress("calibrating the heads")
-            made = cls.of(located, model)
+            kept = kept_floats(asked)
+            if kept is None:
+                progress("loading the model")
+                model = load_gpt2(located.folder)
+                progress("calibrating the heads")
+                made = cls.of(located, model)
+                keep_floats(asked, made.weights, made.calibration, made.text)
+            else:
+                made = cls(*kept)
             _KNOWN.clear()
             _KNOWN[asked] = made
         return _KNOWN[asked]
@@ -241,12 +254,12 @@ class FloatHeads:
         Raises:
             ImpossibleError: nothing is left of a head at this width.
         """
-        heads = located.variant.quantize(self.weights, self.calibration, located.request.bits)
+        heads = located.variant.quantize(self.weights, self.calibration, located.bits)
         seen = [*self.calibration, self.text]
         return HeadCircuit(located, heads, tuple(map(heads.quantize_input, seen)))
 
 
-_KNOWN: dict[tuple[Any, ...], FloatHeads] = {}
+_KNOWN: dict[tuple[str, ...], FloatHeads] = {}
 """The heads that were asked for last: an estimate asks for them quantized in several ways."""
 
 
@@ -257,7 +270,6 @@ def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadCi
         UsageError: the text is too short.
         ImpossibleError: nothing is left of a head at this width.
     """
-    progress("loading the model")
     return FloatHeads.at(located, progress).quantized(located)
 
 

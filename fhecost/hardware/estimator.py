@@ -21,6 +21,7 @@ from fhecost.hardware.estimate import (
 from fhecost.hardware.latency_model import Case, by_operation
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
+from fhecost.hardware.token_costs import token_costs
 from fhecost.hardware.unsure import unsure_circuit
 from fhecost.units import share
 from fhecost.version import VERSION
@@ -170,6 +171,7 @@ def estimate_all(
         estimates=tuple(estimates),
         refusals=tuple(refusals),
         unsure=unsure_circuit(circuit, estimators, sure),
+        token_costs=token_costs(circuit.description, estimates),
     )
 
 

@@ -17,7 +17,7 @@ from fhecost.report.document import Block, Document, Heading, Listing, Note, Tex
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.refusal_lines import refused
 from fhecost.report.throughput_blocks import throughput_blocks
-from fhecost.report.token_blocks import token_blocks
+from fhecost.report.token_blocks import TOKEN_FIELDS, token_blocks, token_records
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import duration, share
 
@@ -38,7 +38,7 @@ def estimate_document(report: EstimateReport) -> Document:
             _latency_table(report.estimates),
             Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             refused(report.refusals, "no estimate: "),
-            *token_blocks(report.circuit.description, report.estimates),
+            *token_blocks(report.circuit.description, report.token_costs),
             *_beside(report),
             *throughput_blocks(report.throughputs),
             *sure_blocks(report.unsure),
@@ -146,14 +146,20 @@ def _records(report: EstimateReport) -> Table:
     circuit = report.circuit
     fields = [
         "hardware", "latency_s", "low_s", "high_s", "bottleneck",
-        *(f"{operation}_s" for operation in OPERATIONS),
+        *(f"{operation}_s" for operation in OPERATIONS), *TOKEN_FIELDS,
         "pbs_count", "key_switch_count", "global_p_error",
         "circuit_hash", "hardware_hash", "refused_because",
     ]  # fmt: skip
     of_circuit = ("pbs_count", "key_switch_count", "global_p_error")
     counts = {name: getattr(circuit, name) for name in of_circuit}
+    tokens = token_records(report.token_costs)
     rows = [
-        {**dict(made), **counts, **{f"{name}_s": s for name, s in made.by_operation_s.items()}}
+        {
+            **dict(made),
+            **counts,
+            **{f"{name}_s": s for name, s in made.by_operation_s.items()},
+            **tokens.get(made.hardware, {}),
+        }
         for made in report.estimates
     ]
     without = [{"hardware": no.hardware, "refused_because": no.reason} for no in report.refusals]
