@@ -3,9 +3,9 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: estimate test test-slow lint install model clean
+.PHONY: estimate test test-slow release install model clean
 
-# The fast head, on a machine of each kind, beside the published one.
+# The fast head on this machine, a CPU, a GPU, an FPGA and an ASIC, beside the published one.
 estimate: $(STAMP)
 	@$(BIN)/fhecost estimate
 
@@ -18,6 +18,10 @@ test: $(STAMP)
 # FHE executions and long compilations, some minutes.
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
+
+# Wheel and source distribution, tried in an empty environment; CONTRIBUTING.md says what comes next.
+release: $(STAMP)
+	$(BIN)/python release/check.py
 
 install: $(STAMP)
 

@@ -10,12 +10,10 @@ from typing import Annotated
 import typer
 
 from fhecost.cli.options import (
-    BitsOption,
     HardwareOption,
     HardwarePathOption,
     HeadOptions,
     SeqLenOption,
-    VariantOption,
     deliver,
     prints,
     takes_circuit,
@@ -90,8 +88,6 @@ class _MeasuredHeads(HeadOptions):
     """Small ones, unless more is asked for."""
 
     seq_len: SeqLenOption = 2
-    bits: BitsOption = 3
-    variant: VariantOption = "compact"
 
 
 @app.command()

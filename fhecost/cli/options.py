@@ -77,8 +77,7 @@ SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends ov
 BitsOption = Annotated[
     int | None,
     typer.Option(
-        help="Width of weights and activations; 3 of the fast variant, else 4, when left out.",
-        show_default=False,
+        help="Width of weights and activations; left out, 3 of fast heads and 4 of others."
     ),
 ]
 RequestsOption = Annotated[
