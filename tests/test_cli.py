@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from fhecost.schemas import schema_path
+from fhecost.version import VERSION
 from tests.conftest import SAVED_PROFILE
 
 FROM_PROFILE = ("estimate", "--profile", SAVED_PROFILE)
@@ -303,7 +304,7 @@ def test_the_main_job_end_to_end_then_without_compiling(run_fhecost, tmp_path):
 
 
 def test_version(run_fhecost):
-    assert run_fhecost("--version").stdout == "fhecost 0.1.0\n"
+    assert run_fhecost("--version").stdout == f"fhecost {VERSION}\n"
 
 
 @pytest.mark.parametrize("columns", [80, 100, 200])

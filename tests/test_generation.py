@@ -16,7 +16,7 @@ from fhecost.hardware.estimate import Refusal
 from fhecost.hardware.estimator import estimate_all
 from fhecost.hardware.library import load_hardware
 from fhecost.heads.operators import ClearOperators
-from fhecost.report.generation_document import NOT_ESTIMATED, generation_document
+from fhecost.report.generation_document import generation_document
 from fhecost.report.render import RENDERERS
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
@@ -44,7 +44,7 @@ def test_tokens_are_those_of_greedy_generation(report):
     gpt2 = load_gpt2(find_model("embedded"))
     ids = gpt2.tokens(PROMPT)
     assert [token.token_id for token in report.float_tokens] == greedy(gpt2.model, ids, 6)
-    model = MultiHeadsQGPT2Model(gpt2, calibration_length=len(ids) + 5)
+    model = MultiHeadsQGPT2Model(gpt2, variant="fast", calibration_length=len(ids) + 5)
     assert [token.token_id for token in report.tokens] == greedy(model, ids, 6)
 
 
@@ -66,24 +66,46 @@ def test_the_report_knows_where_they_part(report):
     assert first_difference([], [1]) is None
 
 
-def test_without_a_circuit_nothing_is_estimated(report):
+def test_each_token_is_priced_without_a_circuit(report):
     assert [token.seq_len for token in report.tokens] == [
         report.prompt_tokens + index for index in range(6)
     ]
+    counts = [token.pbs_count for token in report.tokens]
+    assert counts == sorted(set(counts))
     for token in report.tokens:
-        assert token.pbs_count is None
         assert token.measured_s is None
-        assert token.estimates == ()
+        known = {each.hardware for each in token.estimates} | {no.hardware for no in token.refusals}
+        assert known == {machine.name for machine in load_hardware("default")}
+        assert {"epyc-zen4-2", "h100", "strix"} <= {each.hardware for each in token.estimates}
+    assert (report.bits, report.variant, report.compiled_for) == (3, "fast", None)
     assert report.inputs == 256 * sum(token.seq_len for token in report.tokens)
-    assert report.exceeded == 0
-    assert NOT_ESTIMATED in RENDERERS["table"](generation_document(report))
+    text = RENDERERS["table"](generation_document(report))
+    assert f"{sum(counts):,}" in text
+    assert "by closed form" in text
+
+
+def test_a_token_after_one_has_no_circuit():
+    finished = generate("a", heads=[0], tokens=2, hardware=["h100", "strix"])
+    assert finished.prompt_tokens == 1
+    first, second = finished.tokens
+    assert (first.pbs_count, first.estimates, first.refusals) == (None, (), ())
+    assert second.pbs_count > 0
+
+
+def test_a_token_that_no_machine_runs_is_there_all_the_same(monkeypatch):
+    """In the clear: text is what was asked for."""
+    finished = generate("The ship", heads=[0], bits=8, tokens=1, hardware=["strix"])
+    (token,) = finished.tokens
+    assert token.estimates == ()
+    assert [no.hardware for no in token.refusals] == ["strix"]
+    assert "strix: no estimate at 2 tokens: " in RENDERERS["table"](generation_document(finished))
 
 
 def test_tokens_are_told_as_they_come():
     told, steps = [], []
     finished = generate(PROMPT, heads=[0], tokens=2, progress=steps.append, on_token=told.append)
     assert tuple(told) == finished.tokens
-    assert steps == ["loading the model", "calibrating the heads"]
+    assert steps == ["loading the model", "calibrating the heads", "pricing the tokens"]
 
 
 def test_generation_ends_with_the_text(monkeypatch, report):
@@ -116,15 +138,32 @@ def test_a_character_of_several_tokens_comes_whole(monkeypatch):
 @pytest.fixture(scope="module")
 def simulated():
     pytest.importorskip("concrete", reason="needs the extra [concrete]")
-    return generate("The ship", bits=3, heads=[0], mode="simulate", tokens=2, hardware="all")
+    asked = {"bits": 3, "heads": [0], "variant": "compact", "tokens": 2, "hardware": "all"}
+    return generate("The ship", mode="simulate", **asked)
 
 
-def test_each_token_has_a_circuit_of_its_own(simulated):
-    clear = generate("The ship", bits=3, heads=(0,), tokens=2)
+def test_a_simulation_compiles_once_for_the_longest(monkeypatch):
+    pytest.importorskip("concrete", reason="needs the extra [concrete]")
+    lengths, compile_heads = [], MultiHeadsQGPT2Model.compile
+
+    def compiling(self, input_ids, **options):
+        lengths.append(len(input_ids[0]))
+        return compile_heads(self, input_ids, **options)
+
+    monkeypatch.setattr(MultiHeadsQGPT2Model, "compile", compiling)
+    finished = generate("The ship", heads=[0], bits=2, mode="simulate", tokens=3)
+    assert lengths == [finished.compiled_for] == [4]
+    assert len(finished.tokens) == 3
+    assert "one circuit for 4 tokens" in RENDERERS["table"](generation_document(finished))
+
+
+def test_each_token_costs_what_a_circuit_of_its_own_does(simulated):
+    clear = generate("The ship", bits=3, heads=(0,), variant="compact", tokens=2)
     assert [token.token_id for token in simulated.tokens] == [
         token.token_id for token in clear.tokens
     ]
     model = MultiHeadsQGPT2Model.from_pretrained(n_bits=3, heads=(0,), calibration_length=3)
+    assert simulated.compiled_for == 3
     for token in simulated.tokens:
         model.compile([[0] * token.seq_len])
         profile = model.profile()
@@ -148,7 +187,6 @@ def test_a_report_shows_each_machine(simulated, format):
     assert max(map(len, text.splitlines())) <= 80 or format == "markdown"
     for machine in ("epyc-zen4-2", "h100", "strix"):
         assert machine in text
-    assert NOT_ESTIMATED not in text
     assert f"{sum(token.pbs_count for token in simulated.tokens):,}" in text
 
 
@@ -174,8 +212,8 @@ def test_csv_has_a_line_for_each_token_and_machine(simulated, report):
     assert len(rows) == sum(len(token.estimates) + len(token.refusals) for token in tokens)
     assert float(rows[0]["latency_s"]) == simulated.tokens[0].estimates[0].latency_s
     clear = list(csv.DictReader(io.StringIO(RENDERERS["csv"](generation_document(report)))))
-    assert [row["text"] for row in clear] == [token.text for token in report.tokens]
-    assert {row["hardware"] for row in clear} == {""}
+    texts = list(dict.fromkeys((row["number"], row["text"]) for row in clear))
+    assert [text for _, text in texts] == [token.text for token in report.tokens]
 
 
 def test_json_can_be_read_again(simulated, report):
@@ -194,11 +232,15 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
             raise ImpossibleError("no parameters")
         clear = self.quantized.run
         self._circuit_length = lengths[0]
-        self._circuit = SimpleNamespace(simulate=lambda values: clear(values, ClearOperators()))
+        self._circuit = SimpleNamespace(
+            keygen=lambda: None,
+            encrypt_run_decrypt=lambda values: clear(values, ClearOperators()),
+        )
+        return self._circuit
 
     monkeypatch.setattr(MultiHeadsQGPT2Model, "compile", compile_once)
     monkeypatch.setattr(MultiHeadsQGPT2Model, "profile", lambda _: saved_profile)
-    asked = {"bits": 3, "heads": [0], "mode": "simulate", "tokens": 3, "hardware": "hpc7a-96xlarge"}
+    asked = {"bits": 3, "heads": [0], "mode": "execute", "tokens": 3, "hardware": "hpc7a-96xlarge"}
     finished = generate("The ship", **asked)
     assert len(finished.tokens) == 1
     assert len(finished.float_tokens) == 3
@@ -266,7 +308,8 @@ def test_the_command_prints_both_continuations(run_fhecost, tmp_path):
     table = run_fhecost("generate", PROMPT, "--heads", "0,2", "--tokens", "3")
     assert f"quantized  “{made.text}”" in table.stdout
     assert f"float      “{made.float_text}”" in table.stdout
-    assert NOT_ESTIMATED in table.stdout
+    for machine in ("epyc-zen4-2", "h100", "hpu-v80", "strix"):
+        assert machine in table.stdout
     assert table.stderr == ""
 
 
