@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from fhecost.circuits.cache import through_cache
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import compile_circuit
-from fhecost.errors import FieldError
+from fhecost.errors import FieldError, UsageError
 from fhecost.fields import LARGEST_COUNT
 from fhecost.gpt2.kept_floats import keep_floats, kept_floats
 from fhecost.gpt2.model import (
@@ -35,6 +36,7 @@ from fhecost.quantization import FloatArray, IntArray, check_bits
 DEFAULT_TEXT = (
     "The clerk who keeps the books of the bank need never learn what the numbers in them mean."
 )
+_EXTRAS = {"gpt2": ("torch", "transformers"), "concrete": ("concrete",)}
 _USUAL_HEADS = 4
 """As many as the embedded model's layers have."""
 
@@ -190,12 +192,28 @@ def compile_heads(request: HeadRequest, progress: Progress = silent) -> HeadCirc
     """Quantize and compile the heads of ``request``.
 
     Raises:
-        UsageError: the request doesn't fit the model, or the text is too short.
+        UsageError: the request doesn't fit the model, the text is too short, or an extra of
+            fhecost isn't installed.
         ImpossibleError: nothing is left of the head at this width, or Concrete can't compile it.
     """
+    _check_installed()
     quantized = quantize_heads(locate(request), progress)
     progress("compiling the circuit")
     return quantized.compiled()
+
+
+def _check_installed() -> None:
+    """Raise a UsageError that names all extras at once which compiling heads of a model takes."""
+    missing = [
+        extra
+        for extra, packages in _EXTRAS.items()
+        if any(find_spec(package) is None for package in packages)
+    ]
+    if missing:
+        raise UsageError(
+            f"compiling heads of a model needs: pip install 'fhecost[{','.join(missing)}]'; the "
+            "closed form of a shape (widths stated) needs neither"
+        )
 
 
 @dataclass(frozen=True)
