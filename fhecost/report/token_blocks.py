@@ -28,8 +28,8 @@ def token_blocks(said: CircuitDescription, costs: Sequence[TokenCost]) -> Iterat
     for tokens in _NAMES:
         title = "a token:" if tokens == 1 else f"{tokens:,} tokens:"
         yield _costs(title, [one for one in costs if one.tokens == tokens])
-    tokens = tokens_of_run(said)
-    what = "makes one token" if tokens == 1 else f"reads {tokens:,} tokens in one go"
+    read = tokens_of_run(said)
+    what = "makes one token" if read == 1 else f"reads {read:,} tokens in one go"
     yield Note(
         f"a run {what}; one run after the other, each as long as this one; energy: at full power "
         "all the time; -: unknown"
