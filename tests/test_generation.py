@@ -169,9 +169,12 @@ def test_each_token_costs_what_a_circuit_of_its_own_does(simulated):
         profile = model.profile()
         assert token.pbs_count == profile.pbs_count
         wanted = estimate_all(profile, load_hardware("all"), skip_impossible=True)
+        # Counts and sets are the same; what loops and tensors do to many threads is near.
         assert [(each.hardware, each.latency_s) for each in token.estimates] == [
-            (each.hardware, pytest.approx(each.latency_s)) for each in wanted.estimates
+            (each.hardware, pytest.approx(each.latency_s, rel=0.05)) for each in wanted.estimates
         ]
+        for each, exact in zip(token.estimates, wanted.estimates, strict=True):
+            assert each.low_s <= exact.latency_s <= each.high_s
     first, second = simulated.tokens
     assert second.seq_len == first.seq_len + 1
     assert second.pbs_count > first.pbs_count
