@@ -47,7 +47,7 @@ HardwareOption = Annotated[
 DefaultHardwareOption = Annotated[
     str,
     typer.Option(
-        help="Machines with commas, all, or default: here, one a kind, your own.",
+        help="Machines with commas, all, or default: here, one of each kind, your own.",
         autocompletion=completion.machines,
     ),
 ]
