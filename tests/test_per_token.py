@@ -9,8 +9,8 @@ import pytest
 
 from fhecost.circuit_request import PredictedShape
 from fhecost.closed_form.scopes import ShapeRequest
+from fhecost.hardware.estimate import MANY_TOKENS as MANY
 from fhecost.hardware.library import find_hardware
-from fhecost.hardware.token_costs import MANY, tokens_of_run
 from fhecost.models.shape import SHAPES
 from fhecost.pipeline import compare_circuit, estimate_circuit
 from fhecost.report.comparison_document import comparison_document
@@ -28,7 +28,7 @@ def asked(scope):
 @pytest.mark.parametrize(("scope", "tokens"), [("cached-token", 1), ("token", 1), ("model", 4)])
 def test_a_thousand_cost_a_thousand_times_one(scope, tokens):
     report = estimate_circuit(asked(scope), MACHINES)
-    assert tokens_of_run(report.circuit.description) == tokens
+    assert report.circuit.description.tokens_of_run == tokens
     text = as_table(estimate_document(report))
     _, _, below = text.partition("PER TOKEN")
     one, thousand = below.split(f"{MANY:,} tokens:")[:2]
@@ -71,7 +71,7 @@ def test_tokens_are_in_json_and_csv(scope):
                 assert row["token_latency_s"] == row["thousand_tokens_price_usd"] == ""
                 continue
             one, many = said[hardware, 1], said[hardware, MANY]
-            tokens = tokens_of_run(report.circuit.description)
+            tokens = report.circuit.description.tokens_of_run
             assert many["latency_s"] == pytest.approx(MANY * one["latency_s"])
             assert float(row["latency_s"]) == pytest.approx(tokens * one["latency_s"])
             assert float(row["token_latency_s"]) == one["latency_s"]
@@ -98,5 +98,5 @@ def test_rates_are_by_watt_and_area_where_a_machine_has_them():
 @pytest.mark.parametrize("scope", ["head", "block", "layer"])
 def test_parts_of_a_model_make_no_token(scope):
     report = estimate_circuit(asked(scope), ["epyc-zen4-2"])
-    assert tokens_of_run(report.circuit.description) is None
+    assert report.circuit.description.tokens_of_run is None
     assert "PER TOKEN" not in as_table(estimate_document(report))

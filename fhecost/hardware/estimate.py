@@ -28,6 +28,9 @@ SURE = 1e-3
 """The error in all that an unsure circuit is held against."""
 
 
+MANY_TOKENS = 1000
+"""Tokens whose cost is told: prices of language models are of so many."""
+
 WIDEST = 30.0
 """How many times its low end the high end of a range may be: beyond, the latency isn't known."""
 

@@ -1,4 +1,4 @@
-"""What a token costs on each machine, and a thousand: prices of language models are of so many.
+"""What a token costs on each machine, and a thousand.
 
 One run follows the other, each as long as an estimate says; a run makes one token, or reads all
 tokens of a text in one go. Parts of a model make none.
@@ -9,25 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fhecost.circuits.description import CircuitDescription
-from fhecost.hardware.estimate import Priced, TokenCost
-
-MANY = 1000
-
-
-def tokens_of_run(said: CircuitDescription) -> int | None:
-    """How many tokens a run of the circuit makes, or reads in one go; None for parts of a model."""
-    if said.scope in ("token", "cached-token"):
-        return 1
-    return said.seq_len if said.scope == "model" else None
+from fhecost.hardware.estimate import MANY_TOKENS, Priced, TokenCost
 
 
 def token_costs(said: CircuitDescription, machines: Iterable[Priced]) -> tuple[TokenCost, ...]:
-    """Of each machine what one token costs, then what ``MANY`` do; nothing for parts of a model."""
-    tokens = tokens_of_run(said)
+    """Of each machine what one token costs, then what ``MANY_TOKENS`` do; nothing for parts of a model."""
+    tokens = said.tokens_of_run
     if tokens is None:
         return ()
     made = list(machines)
-    return tuple(_cost(one, many, many / tokens) for many in (1, MANY) for one in made)
+    return tuple(_cost(one, many, many / tokens) for many in (1, MANY_TOKENS) for one in made)
 
 
 def _cost(machine: Priced, tokens: int, runs: float) -> TokenCost:

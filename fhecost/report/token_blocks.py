@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from fhecost.circuits.description import CircuitDescription
-from fhecost.hardware.estimate import TokenCost
-from fhecost.hardware.token_costs import MANY, tokens_of_run
+from fhecost.hardware.estimate import MANY_TOKENS, TokenCost
 from fhecost.report.columns import Table, names, numbers
 from fhecost.report.document import Block, Heading, Note
 from fhecost.units import duration, energy, price, span
 
-_NAMES = {1: "token", MANY: "thousand_tokens"}
+_NAMES = {1: "token", MANY_TOKENS: "thousand_tokens"}
 TOKEN_FIELDS = tuple(
     f"{name}_{field}"
     for name in _NAMES.values()
@@ -28,7 +27,7 @@ def token_blocks(said: CircuitDescription, costs: Sequence[TokenCost]) -> Iterat
     for tokens in _NAMES:
         title = "a token:" if tokens == 1 else f"{tokens:,} tokens:"
         yield _costs(title, [one for one in costs if one.tokens == tokens])
-    read = tokens_of_run(said)
+    read = said.tokens_of_run
     what = "makes one token" if read == 1 else f"reads {read:,} tokens in one go"
     yield Note(
         f"a run {what}; one run after the other, each as long as this one; energy: at full power "
