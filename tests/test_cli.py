@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import jsonschema
 import pytest
@@ -26,6 +25,12 @@ def assert_fails(finished, status, message):
     assert len(lines) == 1, finished.stderr
     assert lines[0].startswith("fhecost: ")
     assert message in lines[0]
+
+
+def children_s():
+    """CPU seconds of all processes that have ended."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def test_json_of_an_estimate_has_what_it_promises(run_fhecost):
@@ -65,12 +70,12 @@ def test_an_estimate_from_a_profile_imports_neither_torch_nor_concrete():
 
 @pytest.mark.parametrize("arguments", [("--help",), (*FROM_PROFILE, "--format", "json")])
 def test_start_up_takes_less_than_a_second(run_fhecost, arguments):
-    """The best of several: the promise is about fhecost, not about what else the machine does."""
+    """Of CPU, the best of several: the promise is about fhecost, not about what else runs."""
     times = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(3):
+        start = children_s()
         assert run_fhecost(*arguments).returncode == 0
-        times.append(time.perf_counter() - start)
+        times.append(children_s() - start)
     assert min(times) < 1.0
 
 

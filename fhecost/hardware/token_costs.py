@@ -13,7 +13,7 @@ from fhecost.hardware.estimate import MANY_TOKENS, Priced, TokenCost
 
 
 def token_costs(said: CircuitDescription, machines: Iterable[Priced]) -> tuple[TokenCost, ...]:
-    """Of each machine what one token costs, then what ``MANY_TOKENS`` do; nothing for parts of a model."""
+    """What one token costs on each machine, then many; nothing for parts of a model."""
     tokens = said.tokens_of_run
     if tokens is None:
         return ()
