@@ -11,6 +11,7 @@ import pytest
 from fhecost.closed_form import search_space as spaces
 from fhecost.gpt2.head_circuit import _KNOWN, FloatHeads, HeadRequest, locate
 from fhecost.gpt2.kept_floats import KeptArray
+from fhecost.heads.blocks import block_diagonal, hadamard
 from tests.conftest import ROOT
 
 
@@ -101,3 +102,12 @@ def test_another_width_needs_no_torch(run_fhecost):
     assert told.returncode == 0
     assert not re.search(r"import 'torch'|import 'transformers'", told.stderr)
     assert "import 'fhecost.closed_form" in told.stderr
+
+
+def test_blocks_are_those_of_scipy():
+    """Which isn't loaded for them."""
+    linalg = pytest.importorskip("scipy.linalg")
+    for size in (1, 2, 64, 256):
+        assert np.array_equal(hadamard(size), linalg.hadamard(size))
+    parts = [np.random.default_rng(0).normal(size=size) for size in ((3, 2), (1, 4), (5, 5))]
+    assert np.array_equal(block_diagonal(*parts), linalg.block_diag(*parts))
