@@ -166,8 +166,8 @@ def project(
     seq_len: Annotated[
         str, typer.Option(help="Tokens: FIRST..LAST, or numbers with commas.")
     ] = "1..1024",
-    bits: BitsOption = 4,
-    variant: VariantOption = "compact",
+    bits: BitsOption = None,
+    variant: VariantOption = "fast",
     heads: HeadsOption = "0",
     hardware: DefaultHardwareOption = "default",
     hardware_path: HardwarePathOption = None,

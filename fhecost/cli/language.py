@@ -46,9 +46,11 @@ def accuracy(
         list[str] | None,
         typer.Option(help="Heads that are quantized together: 0, or 0,2, or all. Repeatable."),
     ] = None,
-    bits: Annotated[str, typer.Option(help="Widths, with commas between them.")] = "2,3,4,5,6,7,8",
+    bits: Annotated[
+        str | None, typer.Option(help="Widths, with commas; 2 to 8 when left out.")
+    ] = None,
     seq_len: Annotated[str, typer.Option(help="Lengths in tokens, with commas.")] = "32",
-    variant: VariantOption = "compact",
+    variant: VariantOption = "fast",
     mode: Annotated[
         KeylessMode, typer.Option(help="Clear integers, or Concrete's simulation.")
     ] = "disable",
@@ -89,7 +91,7 @@ def accuracy(
             model,
             layer=layer,
             heads=[parse_heads(group) for group in heads or ["0", "all"]],
-            bits=parse_numbers("--bits", bits),
+            bits=parse_numbers("--bits", bits) if bits else None,
             seq_lens=parse_numbers("--seq-len", seq_len),
             variant=variant,
             mode=mode,
@@ -113,10 +115,10 @@ if TYPE_CHECKING:
 def generate(
     text: Annotated[str, typer.Argument(help="What to go on from.")],
     model: ModelOption = "embedded",
-    bits: BitsOption = 4,
+    bits: BitsOption = None,
     layer: LayerOption = 0,
     heads: HeadsOption = "all",
-    variant: VariantOption = "compact",
+    variant: VariantOption = "fast",
     mode: Annotated[
         FheMode, typer.Option(help="Clear integers, Concrete's simulation, or really encrypted.")
     ] = "disable",

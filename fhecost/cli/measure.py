@@ -10,13 +10,11 @@ from typing import Annotated
 import typer
 
 from fhecost.cli.options import (
-    BitsOption,
     HardwareOption,
     HardwarePathOption,
     HeadOptions,
     PlotOption,
     SeqLenOption,
-    VariantOption,
     deliver,
     draw,
     prints,
@@ -91,8 +89,6 @@ class _MeasuredHeads(HeadOptions):
     """Small ones, unless more is asked for."""
 
     seq_len: SeqLenOption = 2
-    bits: BitsOption = 3
-    variant: VariantOption = "compact"
 
 
 @app.command()

@@ -50,7 +50,7 @@ HardwareOption = Annotated[
 DefaultHardwareOption = Annotated[
     str,
     typer.Option(
-        help="Machines with commas, all, or default: here, three kinds, your own.",
+        help="Machines with commas, all, or default: here, one of each kind, your own.",
         autocompletion=completion.machines,
     ),
 ]
@@ -81,7 +81,12 @@ HeadsOption = Annotated[
     str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
 ]
 SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
-BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
+BitsOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Width of weights and activations; left out, 3 of fast heads and 4 of others."
+    ),
+]
 RequestsOption = Annotated[
     int | None,
     typer.Option(min=1, help="Also so many independent inputs at once, under one key."),
@@ -248,7 +253,7 @@ class HeadOptions:
     layer: LayerOption = 0
     heads: HeadsOption = "0"
     seq_len: SeqLenOption = 6
-    bits: BitsOption = 4
+    bits: BitsOption = None
     variant: VariantOption = "fast"
 
     def head_request(self) -> HeadRequest:

@@ -11,7 +11,7 @@ from fhecost.hardware.memory import memory_assumptions
 from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
 from fhecost.report.answer_lines import answer_lines
-from fhecost.report.columns import Table, column, names, numbers, records
+from fhecost.report.columns import Column, Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.machine_figures import machine_figures
@@ -20,21 +20,21 @@ from fhecost.report.pbs_words import pbs_blocks, pbs_columns, pbs_sentence
 from fhecost.report.refusal_lines import refused
 from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
 from fhecost.report.throughput_blocks import throughput_blocks
-from fhecost.report.token_blocks import token_blocks
+from fhecost.report.token_blocks import TOKEN_FIELDS, token_blocks, token_records
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import duration, energy, price, share, span, times
 
 _LEGEND = Note(
     "utilization: what the machine would need were it always full, over what it needs; energy: at "
-    "full power all the time; -: unknown; m/p/a: share of the latency that rests on numbers "
-    "measured or calibrated here, published, or modelled and assumed"
+    "full power all the time; PBS/s: of this circuit; -: unknown; m/p/a: share of the latency that "
+    "rests on numbers measured or calibrated here, published, or modelled and assumed"
 )
 
 
 def comparison_document(report: ComparisonReport) -> Document:
     """The answer, then times, costs, and the machines that can't run the circuit."""
     blocks = (*on_top(report.unsure), Text(*comparison_answer(report)), *comparison_blocks(report))
-    return Document(blocks, _records(report.rows), report)
+    return Document(blocks, _records(report), report)
 
 
 def comparison_answer(report: ComparisonReport) -> Iterator[str]:
@@ -59,6 +59,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
         column("bottleneck", (row.bottleneck for row in rows)),
         numbers("energy", (row.energy_j for row in rows), energy),
         numbers("price", (row.price_usd for row in rows), price),
+        *_efficiency(rows),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
         fixed=1,
     )
@@ -71,8 +72,18 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
     yield from throughput_blocks(report.throughputs, report.pbs)
     yield from sensitivity_blocks(report.sensitivities)
     yield from other_ways_blocks(report.published, circuit.description.model)
-    yield from token_blocks(circuit.description, rows)
+    yield from token_blocks(circuit.description, report.token_costs)
     yield from sure_blocks(report.unsure)
+
+
+def _efficiency(rows: Sequence[ComparisonRow]) -> Iterator[Column]:
+    """PBS a second by watt and by mm², where any machine has these."""
+    for heading, values in (
+        ("PBS/s/W", [row.pbs_per_s_per_w for row in rows]),
+        ("PBS/s/mm²", [row.pbs_per_s_per_mm2 for row in rows]),
+    ):
+        if any(value is not None for value in values):
+            yield numbers(heading, values, "{:,.3g}".format)
 
 
 def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
@@ -141,13 +152,14 @@ def _grounds(row: ComparisonRow) -> str:
     return "/".join(f"{100 * part:.0f}" for part in parts)
 
 
-def _records(rows: Sequence[ComparisonRow]) -> Table:
+def _records(report: ComparisonReport) -> Table:
     """One row a machine; the shares of its sources are fields of their own."""
+    tokens = token_records(report.token_costs)
     shares = {f"share_{source.value}": source for source in Source}
     fields = (
         "hardware", "kind", "year", "availability", "pbs_kind", "latency_s", "low_s", "high_s",
-        "utilization",
-        "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd", *shares,
+        "utilization", "critical_path_s", "bottleneck", "speed_up", "pbs_per_s", "pbs_per_s_per_w",
+        "pbs_per_s_per_mm2", "energy_j", "price_usd", *TOKEN_FIELDS, *shares,
         *(f"before_{name}" for name in LatencyRange.model_fields),
     )  # fmt: skip
     return records(
@@ -155,10 +167,11 @@ def _records(rows: Sequence[ComparisonRow]) -> Table:
         (
             {
                 **dict(row),
+                **tokens.get(row.hardware, {}),
                 **{name: row.sources.get(source, 0.0) for name, source in shares.items()},
                 **({f"before_{name}": s for name, s in row.before} if row.before else {}),
             }
-            for row in rows
+            for row in report.rows
         ),
     )
 

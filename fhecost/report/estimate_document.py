@@ -19,7 +19,7 @@ from fhecost.report.machine_figures import machine_figures, stage_utilization
 from fhecost.report.pbs_words import pbs_blocks, pbs_columns
 from fhecost.report.refusal_lines import refused
 from fhecost.report.throughput_blocks import throughput_blocks
-from fhecost.report.token_blocks import token_blocks
+from fhecost.report.token_blocks import TOKEN_FIELDS, token_blocks, token_records
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import duration, share
 
@@ -43,7 +43,7 @@ def estimate_document(report: EstimateReport) -> Document:
             *pbs_blocks_of(report),
             Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             refused(report.refusals, "no estimate: "),
-            *token_blocks(report.circuit.description, report.estimates),
+            *token_blocks(report.circuit.description, report.token_costs),
             *_beside(report),
             *throughput_blocks(report.throughputs, report.pbs),
             *sure_blocks(report.unsure),
@@ -160,14 +160,20 @@ def _records(report: EstimateReport) -> Table:
     circuit = report.circuit
     fields = [
         "hardware", "pbs_kind", "availability", "latency_s", "low_s", "high_s", "bottleneck",
-        *(f"{operation}_s" for operation in OPERATIONS),
+        *(f"{operation}_s" for operation in OPERATIONS), *TOKEN_FIELDS,
         "pbs_count", "key_switch_count", "global_p_error",
         "circuit_hash", "hardware_hash", "refused_because",
     ]  # fmt: skip
     of_circuit = ("pbs_count", "key_switch_count", "global_p_error")
     counts = {name: getattr(circuit, name) for name in of_circuit}
+    tokens = token_records(report.token_costs)
     rows = [
-        {**dict(made), **counts, **{f"{name}_s": s for name, s in made.by_operation_s.items()}}
+        {
+            **dict(made),
+            **counts,
+            **{f"{name}_s": s for name, s in made.by_operation_s.items()},
+            **tokens.get(made.hardware, {}),
+        }
         for made in report.estimates
     ]
     without = [{"hardware": no.hardware, "refused_because": no.reason} for no in report.refusals]
