@@ -201,7 +201,8 @@ def compare_circuit(
         kinds: only machines of these kinds; of all when empty.
         base: the machine that speed-ups are over, with its own figures; the slowest when None.
         sort: what the rows are sorted by.
-        what_if: figures to set, in SI units, on each machine that has them: ``{"cores": 64}``.
+        what_if: figures to set, in SI units, on each machine that has them: ``{"cores": 64}``; on
+            one machine alone: ``{"strix:clock_hz": 2e9}``.
             Each keeps its range, relative to its value, and is an assumption; each machine's
             latency before is in the report too.
         requests: also so many independent inputs under one key: when all are done, what a machine

@@ -23,7 +23,7 @@ from fhecost.hardware.names import SortKey
 from fhecost.hardware.other_ways import OtherWay
 from fhecost.hardware.profile import Availability, HardwareProfile, Kind
 from fhecost.hardware.sensitivity import Sensitivity
-from fhecost.hardware.what_if import FigureChange
+from fhecost.hardware.what_if import ON_ONE, FigureChange
 from fhecost.provenance import Source
 from fhecost.version import VERSION
 
@@ -58,10 +58,11 @@ class ComparisonRow(Ranged):
 class ComparisonReport(Frozen):
     """What ``fhecost compare`` prints: rows in the order that was asked for.
 
-    ``what_if`` are the figures that were set, by their own names, ``changes`` what they were on
-    each machine. ``unsure`` is there where some lookup is likely to go wrong, ``throughputs`` where
-    many requests were asked for, ``sensitivities`` where it was asked which figures matter, and
-    ``published`` where other ways to run a model encrypted were.
+    ``what_if`` are the figures that were set, by their own names (behind the machine's and a colon
+    where it differs between machines), ``changes`` what they were on each machine. ``unsure`` is
+    there where some lookup is likely to go wrong, ``throughputs`` where many requests were asked
+    for, ``sensitivities`` where it was asked which figures matter, and ``published`` where other
+    ways to run a model encrypted were.
     """
 
     schema_version: Literal[2] = 2
@@ -126,7 +127,7 @@ def compare(
         fhecost_version=VERSION,
         circuit=report.circuit,
         base=base.hardware,
-        what_if={change.figure: change.after.value for change in changes},
+        what_if=_what_was_set(changes),
         changes=tuple(changes),
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
@@ -135,6 +136,19 @@ def compare(
             sorted(report.throughputs, key=lambda one: (one.latency_s, one.hardware))
         ),
     )
+
+
+def _what_was_set(changes: Sequence[FigureChange]) -> dict[str, float]:
+    """Values by figure; where machines have different ones, by machine and figure."""
+    by_figure: dict[str, set[float]] = {}
+    for change in changes:
+        by_figure.setdefault(change.figure, set()).add(change.after.value)
+    return {
+        change.figure
+        if len(by_figure[change.figure]) == 1
+        else f"{change.hardware}{ON_ONE}{change.figure}": change.after.value
+        for change in changes
+    }
 
 
 def _order(row: ComparisonRow, sort: SortKey) -> tuple[float, float, str]:

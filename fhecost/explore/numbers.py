@@ -1,0 +1,90 @@
+"""From a state to its numbers, by the functions that ``fhecost compare`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fhecost.circuit_request import find_circuit
+from fhecost.errors import FhecostError, ImpossibleError
+from fhecost.explore.accuracy import KnownAccuracy, accuracy_of, load_known
+from fhecost.explore.state import (
+    Offer,
+    State,
+    changed_machines,
+    circuit_of,
+    machines_of,
+    what_if_of,
+)
+from fhecost.full_report import FullReport, make_report
+from fhecost.hardware.comparison import ComparisonReport
+from fhecost.hardware.estimate import Estimate
+from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.sensitivity import sensitivity
+from fhecost.pipeline import compare_circuit
+
+_REMEMBERED = 256
+"""States whose numbers are kept: dragging there and back costs nothing."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """All that the page shows of a state.
+
+    ``closely`` is the estimate of the machine that is looked at closely, None where it can't run
+    the circuit, of which ``refusal`` says why.
+    """
+
+    comparison: ComparisonReport
+    closely: Estimate | None
+    refusal: str | None
+    accuracy: KnownAccuracy
+
+
+def numbers_by(offer: Offer) -> Callable[[State], Numbers]:
+    """The function from a state to its numbers; those of the last states are kept.
+
+    It raises UsageError and ImpossibleError as ``fhecost compare`` does.
+    """
+    known = load_known()
+
+    @lru_cache(_REMEMBERED)
+    def numbers(state: State) -> Numbers:
+        asked = circuit_of(state)
+        comparison = compare_circuit(
+            asked, machines_of(state, offer), what_if=what_if_of(state) or None
+        )
+        closely, refusal = None, None
+        (machine,) = (one for one in changed_machines(state, offer) if one.name == state.machine)
+        try:
+            closely = Estimator(machine)(find_circuit(asked))
+        except ImpossibleError as error:
+            refusal = str(error)
+        return Numbers(comparison, closely, refusal, accuracy_of(state, known))
+
+    return numbers
+
+
+def full_report(state: State, offer: Offer) -> FullReport:
+    """What ``fhecost report`` shows of a state, with the figures that were set.
+
+    Raises:
+        UsageError: what is picked is out of range.
+        ImpossibleError: no machine can run it.
+    """
+    return make_report(
+        circuit_of(state), changed_machines(state, offer), hardware_path=offer.hardware_path
+    )
+
+
+def strongest_first(state: State, offer: Offer) -> list[str]:
+    """The figures of the machine looked at closely that move the latency, the strongest first.
+
+    Nothing where there is no such circuit, or it can't run it.
+    """
+    try:
+        found = sensitivity(find_circuit(circuit_of(state)), offer.by_name[state.machine])
+    except FhecostError:
+        return []
+    return [one.figure for one in found.figures]
