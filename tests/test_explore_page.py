@@ -103,7 +103,7 @@ def test_the_page_that_is_no_address(page, address):
 def test_an_address_shows_what_it_says(page, address):
     query = (
         "model=gpt2&scope=head&seq-len=16&bits=3&variant=compact&heads=2"
-        "&hardware=h100,strix&machine=strix&what-if=clock_hz=2.4e9"
+        "&hardware=h100,strix&machine=strix&what-if=devices=4"
     )
     opened(page, f"{address}?{query}")
     for id, value in {"model": "gpt2", "scope": "head", "variant": "compact"}.items():
@@ -179,7 +179,7 @@ def test_dragging_a_figure_moves_the_numbers(page, address):
     opened(page, f"{address}?hardware=h100,strix&machine=strix")
     before = page.value(LATENCY)
     dial = "[...document.querySelectorAll('#figures input[type=range]')].find(" \
-           "one => one.ariaLabel === 'clock')"  # fmt: skip
+           "one => one.ariaLabel === 'work rate')"  # fmt: skip
     page.value(f"{dial}.focus()")
     took = []
     for _ in range(5):
@@ -189,10 +189,10 @@ def test_dragging_a_figure_moves_the_numbers(page, address):
         took.append(time.monotonic() - begun)
     after = page.value(LATENCY)
     assert after != before
-    assert "what-if=clock_hz=" in page.value("location.search")
+    assert "what-if=work_rate_units_per_s=" in page.value("location.search")
     # What the command says is what the page shows.
     command = shlex.split(page.value(COMMAND))
-    assert any(word.startswith("strix:clock_hz=") for word in command)
+    assert any(word.startswith("strix:work_rate_units_per_s=") for word in command)
     print("seconds from a key to the number:", [f"{one:.2f}" for one in took])
     # Back at its own value, nothing is set.
     page.press("ArrowLeft", times=5)
@@ -202,7 +202,7 @@ def test_dragging_a_figure_moves_the_numbers(page, address):
 
 
 def test_another_machine_brings_its_own_figures(page, address):
-    opened(page, f"{address}?hardware=h100,strix&machine=strix&what-if=clock_hz=2.4e9")
+    opened(page, f"{address}?hardware=h100,strix&machine=strix&what-if=devices=4")
     page.value("document.getElementById('machine').focus()")
     page.value("(one => {Object.getOwnPropertyDescriptor(HTMLSelectElement.prototype, 'value').set"
                ".call(one, 'h100'); one.dispatchEvent(new Event('change', {bubbles: true}))})"

@@ -16,6 +16,7 @@ _CLEAR = "rgba(0,0,0,0)"
 """The page's own paper shows through, light or dark."""
 _SETTINGS = {"displayModeBar": False, "responsive": True}
 _FONT_PX = 12
+_LEGEND_PX = 64
 
 
 def parts(*blocks: Block) -> list[Any]:
@@ -78,10 +79,15 @@ def _cells(columns: Sequence[Column], cells: Sequence[str], heads: str) -> list[
 def figure(drawn: Drawn, id: str, height: int | None = None) -> Any:
     """A figure with its caption; its figures stand in a table beside it."""
     heading, made = drawn
-    about = {"paper_bgcolor": _CLEAR, "plot_bgcolor": _CLEAR, "font": {"size": _FONT_PX}}
-    if height is not None:
-        about["height"] = height
-    made.update_layout(about)
+    made.update_layout(
+        paper_bgcolor=_CLEAR,
+        plot_bgcolor=_CLEAR,
+        font={"size": _FONT_PX},
+        # Above the plot however low that is and however often the legend is broken.
+        legend={"yref": "container", "y": 1, "yanchor": "top"},
+        margin={"t": _LEGEND_PX},
+        height=height or made.layout.height,
+    )
     tall = made.layout.height or 450
     return html.Figure(
         [

@@ -47,7 +47,8 @@ class Checks(Component):  # type: ignore[misc]
 class Slide(Component):  # type: ignore[misc]
     """A number: a range over ``stops``, which are called ``words``, and a field for any other.
 
-    Its ``value`` is the number; ``own`` is the one that an empty field stands for.
+    Its ``value`` is the number; ``own`` is the one that an empty field stands for, None where it
+    stands for none.
     """
 
     _namespace = _NAMESPACE
@@ -55,7 +56,7 @@ class Slide(Component):  # type: ignore[misc]
     _children_props: ClassVar[list[str]] = []
     _base_nodes: ClassVar[list[str]] = ["children"]
     _prop_names: ClassVar[list[str]] = [
-        *("id", "label", "unit", "about", "stops", "words", "value", "own", "whole", "disabled")
+        *("id", "label", "unit", "stops", "words", "value", "own", "whole", "disabled")
     ]
     _valid_wildcard_attributes: ClassVar[list[str]] = []
     available_properties = _prop_names
@@ -75,7 +76,6 @@ def whole_numbers(
         id=id,
         label=label,
         unit="",
-        about="",
         stops=list(stops),
         words=stop_words(stops),
         value=value,

@@ -9,6 +9,7 @@ from fhecost.explore.address import number_text
 from fhecost.hardware.plausible import implausible_value
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
+from fhecost.hardware.what_if import known_figures
 from fhecost.provenance import Figure
 
 _DECADES = 1
@@ -27,17 +28,34 @@ PAID = ("power_w", "price_usd_per_hour")
 
 @dataclass(frozen=True)
 class Dial:
-    """One figure: its ``own`` value, where it is from, and the stops from the least on."""
+    """One figure: its ``own`` value and its stops, from the least on.
+
+    One that the machine's file doesn't say has neither: any value of it is a supposition.
+    """
 
     name: str
     unit: str
-    own: float
-    source: str
+    own: float | None
     stops: tuple[float, ...]
 
+    @property
+    def title(self) -> str:
+        """Its name in words, without the unit, which stands beside it."""
+        ending = next((one for one, _ in _UNITS if self.name.endswith(one)), "")
+        return self.name.removesuffix(ending).replace("_", " ")
 
-def dials_of(machine: HardwareProfile, strongest: Sequence[str]) -> tuple[list[Dial], list[Dial]]:
-    """The dials of a machine: those that move what is shown, and the others.
+
+@dataclass(frozen=True)
+class Dials:
+    """Of one machine: what moves the numbers shown, what doesn't, and what isn't known of it."""
+
+    moving: tuple[Dial, ...]
+    others: tuple[Dial, ...]
+    unknown: tuple[Dial, ...]
+
+
+def dials_of(machine: HardwareProfile, strongest: Sequence[str]) -> Dials:
+    """The dials of a machine.
 
     Args:
         machine: with its own figures.
@@ -45,16 +63,19 @@ def dials_of(machine: HardwareProfile, strongest: Sequence[str]) -> tuple[list[D
     """
     known = latency_model_named(machine.latency_model).read_figures(machine)
     figures: dict[str, Figure] = {name: getattr(known, name) for name in machine.figures}
-    moving = [*strongest, *(name for name in PAID if name in figures)]
-    return (
-        [_dial(name, figures[name]) for name in dict.fromkeys(moving)],
-        [_dial(name, figure) for name, figure in figures.items() if name not in moving],
+    moving = dict.fromkeys([*strongest, *(name for name in PAID if name in figures)])
+    return Dials(
+        tuple(_dial(name, figures[name]) for name in moving),
+        tuple(_dial(name, figure) for name, figure in figures.items() if name not in moving),
+        tuple(_dial(name, None) for name in known_figures(machine) if name not in figures),
     )
 
 
-def _dial(name: str, figure: Figure) -> Dial:
+def _dial(name: str, figure: Figure | None) -> Dial:
     unit = next((unit for ending, unit in _UNITS if name.endswith(ending)), "")
-    return Dial(name, unit, figure.value, figure.source.value, tuple(_stops(name, figure)))
+    if figure is None:
+        return Dial(name, unit, None, ())
+    return Dial(name, unit, figure.value, tuple(_stops(name, figure)))
 
 
 def _stops(name: str, figure: Figure) -> Iterable[float]:

@@ -71,30 +71,31 @@ def follow(model: str, scope: str) -> dict[str, Any]:
 def dials_form(state: State, offer: Offer) -> list[Any]:
     """The figures of the machine looked at closely, each with its own dial."""
     machine = offer.by_name[state.machine]
-    moving, others = dials_of(machine, strongest_first(state, offer))
-    set_to = dict(state.what_if)
-    dial = [_dial(one, machine.name, set_to.get(one.name)) for one in moving]
-    rest = [_dial(one, machine.name, set_to.get(one.name)) for one in others]
+    dials, set_to = dials_of(machine, strongest_first(state, offer)), dict(state.what_if)
+
+    def shown(these: Sequence[Dial]) -> list[Any]:
+        return [_dial(one, machine.name, set_to.get(one.name)) for one in these]
+
+    def folded(these: Sequence[Dial], why: str) -> list[Any]:
+        # One that was set is in sight.
+        is_set = any(one.name in set_to for one in these)
+        summary = html.Summary(f"{len(these)} {why}")
+        return [html.Details([summary, *shown(these)], open=is_set)] if these else []
+
     return [
         html.H3(f"Figures of {machine.name}"),
         html.P("Drag, or type in SI units; what moves the time most is first.", className="note"),
-        *dial,
-        # One that was set is in sight.
-        html.Details(
-            [html.Summary(f"{len(rest)} that don't move this circuit"), *rest],
-            open=any(one.name in set_to for one in others),
-        )
-        if rest
-        else None,
+        *shown(dials.moving),
+        *folded(dials.others, "that don't move this circuit"),
+        *folded(dials.unknown, "that aren't known of it, to be supposed"),
     ]
 
 
 def _dial(dial: Dial, machine: str, value: float | None) -> Any:
     return Slide(
         id={FIGURE: dial.name, "of": machine},
-        label=dial.name.removesuffix(_ending(dial)).replace("_", " "),
+        label=dial.title,
         unit=dial.unit,
-        about=dial.source,
         stops=list(dial.stops),
         words=words_of(dial),
         value=dial.own if value is None else value,
@@ -102,13 +103,6 @@ def _dial(dial: Dial, machine: str, value: float | None) -> Any:
         whole=False,
         disabled=False,
     )
-
-
-def _ending(dial: Dial) -> str:
-    """What a figure's name says of its unit, which stands beside it."""
-    endings = ("_bytes_per_s", "_units_per_s", "_per_s", "_usd_per_hour", "_hz", "_bytes", "_w")
-    found = (one for one in (*endings, "_mm2", "_s") if dial.name.endswith(one))
-    return next(found, "") if dial.unit else ""
 
 
 def _scope_words(scope: Scope) -> str:
@@ -152,12 +146,12 @@ def state_of_form(
         machine=str(values["machine"]),
     )
     state = settled(state, offer)
-    own = offer.by_name[state.machine].figures
+    own = {name: one.value for name, one in offer.by_name[state.machine].figures.items()}
     what_if = [
         (name, float(value))
         for machine, name, value in figures
         # Dials of the machine before are still there when another is picked.
-        if machine == state.machine and name in own and value not in (None, own[name].value)
+        if machine == state.machine and value not in (None, own.get(name))
     ]
     return settled(replace(state, what_if=tuple(what_if)), offer)
 

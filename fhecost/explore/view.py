@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from dash import html
 
 from fhecost.errors import FhecostError, FieldError
 from fhecost.explore.accuracy import KnownAccuracy
-from fhecost.explore.address import query_of
+from fhecost.explore.address import query_of, what_if_text
 from fhecost.explore.blocks import figure, folded, parts
 from fhecost.explore.command import command_of
 from fhecost.explore.numbers import Numbers
@@ -39,7 +40,11 @@ def closely_view(state: State, numbers: Numbers) -> list[Any]:
         *(_cost_cards(made) if made else [("Latency", "-", f"{numbers.refusal}")]),
         ("Accuracy", "not measured" if known.top1 is None else share(known.top1), known.about),
     ]
-    title = f"{state.machine}, figures set" if state.what_if else state.machine
+    title: list[Any] = [state.machine]
+    if state.what_if:
+        own = query_of(replace(state, what_if=()))
+        title = [f"{state.machine}, {what_if_text(state.what_if).replace(',', ', ')} ("]
+        title += [html.A("back to its own figures", href=f"/?{own}"), ")"]
     return [html.P(title, className="closely-title"), _cards(cards)]
 
 
@@ -83,6 +88,15 @@ def results_view(state: State, numbers: Numbers, offer: Offer) -> list[Any]:
             [*parts(*on_top(comparison.unsure), Text(*comparison_answer(comparison)))],
         ),
         _section(
+            "machines",
+            "Machines side by side",
+            [
+                figure(machines, "machines-figure", _AXES_PX + _ROW_PX * len(comparison.rows)),
+                *parts(*comparison_blocks(comparison)),
+            ],
+        ),
+        _section("stages", "Stage by stage", _stages(numbers)),
+        _section(
             "command",
             "The same numbers in a terminal",
             [
@@ -95,15 +109,6 @@ def results_view(state: State, numbers: Numbers, offer: Offer) -> list[Any]:
                 html.Ul(_links(query), className="links"),
             ],
         ),
-        _section(
-            "machines",
-            "Machines side by side",
-            [
-                figure(machines, "machines-figure", _AXES_PX + _ROW_PX * len(comparison.rows)),
-                *parts(*comparison_blocks(comparison)),
-            ],
-        ),
-        _section("stages", "Where the time goes", _stages(numbers)),
         _section("accuracy", "Accuracy", _accuracy(numbers.accuracy)),
         _section("circuit", "The circuit", parts(Text(*circuit_lines(comparison.circuit)))),
     ]

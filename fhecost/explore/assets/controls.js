@@ -58,7 +58,7 @@
     return best;
   }
 
-  function Slide({id, label, unit, about, stops, words, value, own, whole, disabled, setProps}) {
+  function Slide({id, label, unit, stops, words, value, own, whole, disabled, setProps}) {
     const known = value ?? own;
     const [shown, setShown] = useState(known);
     const [draft, setDraft] = useState(null);
@@ -88,26 +88,27 @@
         setDraft(null);
       }
     };
-    const place = nearest(stops, shown);
-    const said = stops[place] === shown ? words[place] : `${short(shown)} ${unit}`.trim();
+    const place = stops.length && shown !== null ? nearest(stops, shown) : 0;
+    const typed = shown === null ? "" : short(shown);
+    const said = stops[place] === shown ? words[place] : `${typed} ${unit}`.trim();
     const fault = `${id}-fault`;
     return h("div", {className: "control slide" + (shown === own || whole ? "" : " changed")},
       h("label", {htmlFor: `${id}-field`}, label,
         unit && h("span", {className: "about"}, ` ${unit}`)),
-      h("input", {
+      stops.length > 0 && h("input", {
         type: "range", min: 0, max: stops.length - 1, step: 1, value: place, "aria-label": label,
         "aria-valuetext": said, disabled: disabled || stops.length < 2,
         onChange: event => { setDraft(null); send(stops[Number(event.target.value)]); },
       }),
       h("input", {
         id: `${id}-field`, type: "text", inputMode: "decimal", autoComplete: "off", disabled,
-        value: draft ?? short(shown), "aria-invalid": wrong,
+        value: draft ?? typed, placeholder: own === null ? "not known" : undefined,
+        "aria-invalid": wrong,
         "aria-describedby": wrong ? fault : undefined,
         onChange: event => setDraft(event.target.value),
         onBlur: commit,
         onKeyDown: event => { if (event.key === "Enter") commit(); },
       }),
-      about && h("span", {className: "about source"}, about),
       wrong && h("span", {id: fault, className: "fault", role: "alert"},
         whole ? "must be a whole number from 1" : "must be a positive number"));
   }
