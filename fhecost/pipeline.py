@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -215,25 +215,64 @@ def compare_circuit(
         ImpossibleError: there is no such circuit, or no machine can run it.
     """
     check_sort(sort)
-    profiles = load_hardware(hardware, hardware_path)
-    profiles = of_kinds(profiles, kinds)
+    profiles = of_kinds(load_hardware(hardware, hardware_path), kinds)
     # The base keeps its own figures: it is what the others are held against.
     held_against = None if base is None else find_hardware(base, hardware_path)
-    own = profiles
-    if what_if:
-        profiles = with_figures_where_known(own, what_if)
+    changed = with_figures_where_known(profiles, what_if) if what_if else profiles
     found = find_circuit(circuit, progress)
-    sure = sure_circuit(circuit, found, progress)
+    return compare_found(
+        found,
+        sure_circuit(circuit, found, progress),
+        profiles,
+        changed,
+        base=held_against,
+        sort=sort,
+        requests=requests,
+        sensitive=sensitive,
+        with_published=with_published,
+    )
+
+
+def compare_found(
+    found: CircuitProfile,
+    sure: CircuitProfile | str | None,
+    own: Sequence[HardwareProfile],
+    profiles: Sequence[HardwareProfile],
+    *,
+    base: HardwareProfile | None = None,
+    sort: SortKey = "latency",
+    requests: int | None = None,
+    sensitive: bool = False,
+    with_published: bool = False,
+) -> ComparisonReport:
+    """What :func:`compare_circuit` makes of a circuit and of machines that are there already.
+
+    Args:
+        found: the circuit, and ``sure`` what :func:`~fhecost.circuit_request.sure_circuit` makes of
+            it.
+        sure: see there.
+        own: the machines with their own figures, and ``profiles`` the same with those that were
+            set.
+        profiles: see there.
+        base: the machine that speed-ups are over; the slowest when None.
+        sort: this and all that follow as there.
+        requests: likewise.
+        sensitive: likewise.
+        with_published: likewise.
+
+    Raises:
+        ImpossibleError: no machine can run it, or the base can't.
+    """
     report = estimate_all(found, profiles, skip_impossible=True, sure=sure)
     changes = list(changes_between(own, profiles))
     changed = {change.hardware for change in changes}
     as_they_are = [profile for profile in own if profile.name in changed]
     before = estimate_all(found, as_they_are, skip_impossible=True, least=0).estimates
     base_made = None
-    if held_against is not None:
+    if base is not None:
         # The base is mostly among the machines, and then estimated already.
         try:
-            base_made = Estimator(held_against, (*report.estimates, *before))(found)
+            base_made = Estimator(base, (*report.estimates, *before))(found)
         except ImpossibleError as error:
             raise ImpossibleError(f"base {error}") from error
     if requests is not None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from typing import cast
 from urllib.parse import parse_qsl, quote
 
-from fhecost.circuits.description import SCOPES, Scope
+from fhecost.circuits.description import SCOPES
 from fhecost.errors import FieldError
 from fhecost.explore.state import Offer, State, first_state, settled
 
@@ -66,7 +65,7 @@ def state_of(query: str, offer: Offer) -> State:
     state = replace(
         first,
         model=said.get("model", first.model),
-        scope=cast("Scope", scope),
+        scope=scope,
         seq_len=_whole(said, "seq-len", first.seq_len),
         bits=_whole(said, "bits", first.bits),
         variant=said.get("variant", first.variant),

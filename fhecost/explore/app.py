@@ -100,12 +100,12 @@ def _add_callbacks(app: Dash, offer: Offer, numbers: Callable[[Picked], Numbers]
     dials = ({FIGURE: ALL, "of": ALL}, "value")
     picked = {name: Input(name, "value") for name in PICKED}
 
-    @app.callback(Output("form", "children"), Input("address", "search"))  # type: ignore[misc]
+    @app.callback(Output("form", "children"), Input("address", "search"))  # type: ignore[untyped-decorator]
     def _show_form(search: str | None) -> Any:
         # The server has refused an address that isn't one.
         return form_of(state_of(search or "", offer), offer)
 
-    @app.callback(  # type: ignore[misc]
+    @app.callback(  # type: ignore[untyped-decorator]
         output={
             "closely": Output("closely", "children"),
             "results": Output("results", "children"),
@@ -116,7 +116,7 @@ def _add_callbacks(app: Dash, offer: Offer, numbers: Callable[[Picked], Numbers]
     def _show_numbers(values: dict[str, Any], figures: list[Any]) -> dict[str, Any]:
         return shown(values, figures, _ids(1), offer, numbers)
 
-    @app.callback(  # type: ignore[misc]
+    @app.callback(  # type: ignore[untyped-decorator]
         Output("figures", "children"),
         inputs={
             "machine": Input("machine", "value"),
@@ -130,7 +130,7 @@ def _add_callbacks(app: Dash, offer: Offer, numbers: Callable[[Picked], Numbers]
         except FhecostError:
             return no_update
 
-    @app.callback(  # type: ignore[misc]
+    @app.callback(  # type: ignore[untyped-decorator]
         output={
             "seq_len": (Output("seq_len", "stops"), Output("seq_len", "words")),
             "heads": (Output("heads", "stops"), Output("heads", "words")),

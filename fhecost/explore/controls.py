@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from dash.development.base_component import Component
 
-_NAMESPACE = "fhecost_explore"
+_NAMESPACE = "fhecost"
+"""Of the script's components; Dash imports a module of that name at each of them."""
 
 
 class Pick(Component):  # type: ignore[misc]

@@ -6,26 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from fhecost.circuit_request import find_circuit
+from fhecost.circuit_request import PredictedShape, find_circuit, sure_circuit
+from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import FhecostError, ImpossibleError
 from fhecost.explore.accuracy import KnownAccuracy, accuracy_of, load_known
-from fhecost.explore.state import (
-    Offer,
-    State,
-    changed_machines,
-    circuit_of,
-    machines_of,
-    what_if_of,
-)
+from fhecost.explore.state import Offer, State, changed_machines, circuit_of, machines_of
 from fhecost.full_report import FullReport, make_report
 from fhecost.hardware.comparison import ComparisonReport
 from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.sensitivity import sensitivity
-from fhecost.pipeline import compare_circuit
+from fhecost.pipeline import compare_found
 
-_REMEMBERED = 256
-"""States whose numbers are kept: dragging there and back costs nothing."""
+_REMEMBERED, _CIRCUITS = 256, 32
+"""States whose numbers are kept, and circuits: dragging there and back costs nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +45,25 @@ def numbers_by(offer: Offer) -> Callable[[State], Numbers]:
 
     @lru_cache(_REMEMBERED)
     def numbers(state: State) -> Numbers:
-        asked = circuit_of(state)
-        comparison = compare_circuit(
-            asked, machines_of(state, offer), what_if=what_if_of(state) or None
-        )
+        changed = changed_machines(state, offer)
+        found, sure = _circuits(circuit_of(state))
+        comparison = compare_found(found, sure, machines_of(state, offer), changed)
         closely, refusal = None, None
-        (machine,) = (one for one in changed_machines(state, offer) if one.name == state.machine)
+        (machine,) = (one for one in changed if one.name == state.machine)
         try:
-            closely = Estimator(machine)(find_circuit(asked))
+            closely = Estimator(machine)(found)
         except ImpossibleError as error:
             refusal = str(error)
         return Numbers(comparison, closely, refusal, accuracy_of(state, known))
 
     return numbers
+
+
+@lru_cache(_CIRCUITS)
+def _circuits(asked: PredictedShape) -> tuple[CircuitProfile, CircuitProfile | str | None]:
+    """A circuit, and the same without errors: what stays where only machines change."""
+    found = find_circuit(asked)
+    return found, sure_circuit(asked, found)
 
 
 def full_report(state: State, offer: Offer) -> FullReport:
@@ -84,7 +84,8 @@ def strongest_first(state: State, offer: Offer) -> list[str]:
     Nothing where there is no such circuit, or it can't run it.
     """
     try:
-        found = sensitivity(find_circuit(circuit_of(state)), offer.by_name[state.machine])
+        found, _ = _circuits(circuit_of(state))
+        figures = sensitivity(found, offer.by_name[state.machine]).figures
     except FhecostError:
         return []
-    return [one.figure for one in found.figures]
+    return [one.figure for one in figures]

@@ -113,7 +113,7 @@
         whole ? "must be a whole number from 1" : "must be a positive number"));
   }
 
-  window.fhecost_explore = {Pick, Checks, Slide};
+  window.fhecost = {Pick, Checks, Slide};
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     fhecost_explore: {
       // The address always shows what is picked, without a step of the browser's history for each.
