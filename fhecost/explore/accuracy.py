@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD, SOURCE
-from fhecost.accuracy.records import AccuracyReport, AccuracyRow, load_accuracy
+from fhecost.accuracy.records import AccuracyReport, AccuracyRow, known_accuracy, load_accuracy
 from fhecost.explore.state import ONE_HEAD, State
-from fhecost.full_report import known_accuracy
 from fhecost.models.shape import find_shape
 from fhecost.units import share
 

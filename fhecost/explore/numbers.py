@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from fhecost.circuit_request import PredictedShape, find_circuit, sure_circuit
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.errors import FhecostError, ImpossibleError
 from fhecost.explore.accuracy import KnownAccuracy, accuracy_of, load_known
 from fhecost.explore.state import Offer, State, changed_machines, circuit_of, machines_of
-from fhecost.full_report import FullReport, make_report
 from fhecost.hardware.comparison import ComparisonReport
 from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.sensitivity import sensitivity
 from fhecost.pipeline import compare_found
+
+if TYPE_CHECKING:
+    from fhecost.full_report import FullReport
 
 _REMEMBERED, _CIRCUITS = 256, 32
 """States whose numbers are kept, and circuits: dragging there and back costs nothing."""
@@ -73,6 +76,8 @@ def full_report(state: State, offer: Offer) -> FullReport:
         UsageError: what is picked is out of range.
         ImpossibleError: no machine can run it.
     """
+    from fhecost.full_report import make_report
+
     return make_report(
         circuit_of(state), changed_machines(state, offer), hardware_path=offer.hardware_path
     )

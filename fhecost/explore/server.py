@@ -22,7 +22,6 @@ from fhecost.explore.numbers import full_report, numbers_by
 from fhecost.explore.state import Offer, State
 from fhecost.report.comparison_document import comparison_document
 from fhecost.report.render import RENDERERS, Format
-from fhecost.report.report_page import report_page
 
 HOST = "127.0.0.1"
 PORT = 8321
@@ -103,6 +102,8 @@ def make_server_app(offer: Offer) -> Any:
         return line(f"unexpected {type(error).__name__}: {text}", 500)
 
     def report(state: State) -> str:
+        from fhecost.report.report_page import report_page
+
         return report_page(full_report(state, offer), command=report_command(state, offer))
 
     # What Dash has the browser run in the page itself, by its hash.
@@ -191,8 +192,8 @@ def _no_address(why: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<title>fhecost explorer: no such address</title><link rel="stylesheet" '
-        'href="/explore.css"></head>\n<body><main><h1>No such address</h1>\n'
+        '<title>fhecost explorer: no such address</title><link rel="icon" href="/_favicon.ico">'
+        '<link rel="stylesheet" href="/explore.css"></head>\n<body><main><h1>No such address</h1>\n'
         f'<p role="alert">{escape(why)}</p>\n<p><a href="/">Begin anew</a></p></main>'
         "</body></html>\n"
     )
