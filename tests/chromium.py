@@ -99,13 +99,13 @@ class Page:
         assert "exceptionDetails" not in got, got["exceptionDetails"]
         return got["result"].get("value")
 
-    def wait_for(self, expression, seconds=20):
+    def wait_for(self, expression, seconds=60):
         """The value of ``expression`` as soon as it is something."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if found := self.value(expression):
                 return found
-            time.sleep(0.02)
+            time.sleep(0.05)
         raise AssertionError(f"{expression} did not come about; console: {self.console}")
 
     def press(self, key, code=None, text=None, times=1):

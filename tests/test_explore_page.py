@@ -80,6 +80,13 @@ def test_on_every_screen(page, address, tmp_path, width, dark):
     assert asked <= {urlsplit(address).netloc, ""}
 
 
+def test_axe_minds_what_it_should(page, address):
+    """Or the other tests would say nothing."""
+    opened(page, address)
+    page.value("document.getElementById('form').append(document.createElement('input')); 0")
+    assert [(rule, impact) for rule, impact, _ in axe_faults(page)] == [("label", "critical")]
+
+
 def axe_faults(page):
     """What axe-core calls serious or worse: the rule, and what it is about."""
     script = files("axe_core_python") / "axe.min.js"

@@ -10,7 +10,7 @@ from dash import html
 
 from fhecost.errors import FhecostError, FieldError
 from fhecost.explore.accuracy import KnownAccuracy
-from fhecost.explore.address import query_of, what_if_text
+from fhecost.explore.address import query_of
 from fhecost.explore.blocks import figure, folded, parts
 from fhecost.explore.command import command_of
 from fhecost.explore.numbers import Numbers
@@ -43,8 +43,9 @@ def closely_view(state: State, numbers: Numbers) -> list[Any]:
     title: list[Any] = [state.machine]
     if state.what_if:
         own = query_of(replace(state, what_if=()))
-        title = [f"{state.machine}, {what_if_text(state.what_if).replace(',', ', ')} ("]
-        title += [html.A("back to its own figures", href=f"/?{own}"), ")"]
+        count = len(state.what_if)
+        title = [f"{state.machine}, {count} {'figures' if count > 1 else 'figure'} set ("]
+        title += [html.A("back to its own", href=f"/?{own}"), ")"]
     return [html.P(title, className="closely-title"), _cards(cards)]
 
 
