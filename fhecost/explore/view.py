@@ -51,12 +51,12 @@ def closely_view(state: State, numbers: Numbers) -> list[Any]:
 
 def _cost_cards(made: Estimate) -> Iterator[tuple[str, str, str]]:
     yield "Latency", latency_words(made), span(made.low_s, made.high_s)
-    for label, value, words in (
-        ("Price of a run", made.price_usd, price),
-        ("Energy of a run", made.energy_j, energy),
+    for label, value, words, lacking in (
+        ("Price of a run", made.price_usd, price, "price"),
+        ("Energy of a run", made.energy_j, energy, "power"),
     ):
         if value is None:
-            yield label, "unknown", "the machine's file doesn't say it"
+            yield label, "unknown", f"no {lacking} of this machine is known"
         else:
             low, high = (value * end / made.latency_s for end in (made.low_s, made.high_s))
             yield label, words(value), f"{words(low)} to {words(high)}"
