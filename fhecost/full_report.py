@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow, load_accuracy
+from fhecost.accuracy.records import known_accuracy as known_accuracy
 from fhecost.circuit_request import (
     CircuitRequest,
     CompiledHeads,
@@ -18,7 +19,6 @@ from fhecost.circuit_request import (
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest
-from fhecost.data import data_folder
 from fhecost.errors import FhecostError, UsageError
 from fhecost.files import AnyPath
 from fhecost.hardware.comparison import ComparisonReport, compare
@@ -142,11 +142,6 @@ def make_report(
         bits=by_bits,
         missing=missing,
     )
-
-
-def known_accuracy() -> list[Path]:
-    """The accuracy reports that come with fhecost."""
-    return sorted(data_folder("experiments/accuracy").glob("*.json"))
 
 
 def matching_accuracy(
