@@ -163,11 +163,11 @@ def test_each_token_has_a_circuit_of_its_own(simulated):
     clear = generate("The ship", bits=3, heads=(0,), tokens=2, hardware="all")
     for compiled, predicted in zip(simulated.tokens, clear.tokens, strict=True):
         assert compiled.token_id == predicted.token_id
-        # By closed form too, its parameter sets solved.
+        # By closed form too, its parameter sets solved: near, not equal, on every machine.
         assert compiled.pbs_count == predicted.pbs_count
         assert compiled.global_p_error == pytest.approx(predicted.global_p_error, rel=0.02)
         for one, other in zip(compiled.estimates, predicted.estimates, strict=True):
-            assert one.latency_s == pytest.approx(other.latency_s, rel=0.02)
+            assert one.latency_s == pytest.approx(other.latency_s, rel=0.1)
     model = MultiHeadsQGPT2Model.from_pretrained(n_bits=3, heads=(0,), calibration_length=3)
     for token in simulated.tokens:
         model.compile([[0] * token.seq_len])
