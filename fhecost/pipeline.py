@@ -33,7 +33,7 @@ from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.sensitivity import sensitivity
 from fhecost.hardware.throughput import throughputs
 from fhecost.hardware.what_if import changes_between, with_figures_where_known
-from fhecost.models.shape import ModelShape
+from fhecost.models.model_shape import ModelShape
 from fhecost.progress import Progress, silent
 
 if TYPE_CHECKING:

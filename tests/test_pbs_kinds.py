@@ -33,6 +33,7 @@ from fhecost.pipeline import compare_circuit, estimate_circuit
 from fhecost.provenance import CountFigure, Figure
 from fhecost.report.comparison_document import comparison_document
 from fhecost.report.estimate_document import estimate_document
+from fhecost.report.hardware_document import list_document, machine_document
 from fhecost.report.render import RENDERERS
 from tests.conftest import SAVED_PROFILE
 from tests.drawn import profiles
@@ -95,6 +96,31 @@ def test_multi_bit_work_is_what_tfhe_rs_states(bootstrap, of_switch, grouping, m
     )
     units = multi_bit(grouping).units(parameters) + key_switch_units(switch)
     assert round(units / 1e6) == millions
+
+
+def test_sets_solved_for_multi_bit_are_near_the_classic_ones():
+    """What an estimate with the circuit's own sets says of those: 2_2 and 3_3 of tfhe-rs 1.7."""
+    classic, grouped = (
+        {one.parameters.polynomial_size: one.parameters for one in ALGORITHMS[kind].sets}
+        for kind in ("classic", "multi-bit")
+    )
+    for size in (2048, 8192):
+        ratio = grouped[size].lwe_dimension / classic[size].lwe_dimension
+        assert abs(ratio - 1) < 0.04
+    # Levels of the key switches of these sets, classic and multi-bit.
+    for size, before, after in ((2048, 4, 5), (8192, 5, 6)):
+        work = [
+            key_switch_units(
+                KeySwitchParameters(
+                    input_lwe_dimension=size,
+                    output_lwe_dimension=one.lwe_dimension,
+                    level_count=levels,
+                    base_log=3,
+                )
+            )
+            for one, levels in ((classic[size], before), (grouped[size], after))
+        ]
+        assert 1.1 < work[1] / work[0] < 1.26
 
 
 def test_multi_bit_keys_hold_a_ciphertext_for_each_value_of_a_group():
@@ -235,7 +261,7 @@ def test_hypothetical_is_said_in_every_output(form, saved_profile):
 
 def test_the_command_line_marks_each_row(run_fhecost):
     finished = run_fhecost(
-        *("estimate", "--profile", SAVED_PROFILE, "--hardware", "h100,strix,epyc-zen4-2"),
+        *("estimate", "--profile", SAVED_PROFILE, "--hardware", "a100,strix,epyc-zen4-2"),
         *("--pbs", "many-table", "--format", "csv"),
     )
     rows = list(csv.DictReader(io.StringIO(finished.stdout)))
@@ -243,7 +269,7 @@ def test_the_command_line_marks_each_row(run_fhecost):
         ("many-table", "hypothetical")
     ]
     on_paper = run_fhecost(
-        *("project", "--seq-len", "1", "--hardware", "h100,strix", "--pbs", "multi-bit"),
+        *("project", "--seq-len", "1", "--hardware", "strix,cascade", "--pbs", "multi-bit"),
         *("--format", "csv"),
     )
     for row in csv.DictReader(io.StringIO(on_paper.stdout)):
@@ -253,7 +279,7 @@ def test_the_command_line_marks_each_row(run_fhecost):
         *("--pbs", "best", "--requests", "4", "--format", "csv"),
     )
     for row in csv.DictReader(io.StringIO(projected.stdout)):
-        assert (row["pbs_kind"], row["requests"]) == ("classic", "4")
+        assert (row["availability"], row["requests"]) == ("available", "4")
         assert float(row["per_second"]) >= 0.999 / float(row["latency_s"])
         tokens = int(row["seq_len"])
         assert float(row["energy_j_of_token"]) == pytest.approx(float(row["energy_j"]) / tokens)
@@ -356,8 +382,17 @@ def test_figures_of_a_kind_take_the_place_of_the_machines_own(tmp_path, saved_pr
     assert again.latency_s == fhecost.estimate(saved_profile, machine).latency_s
 
 
+def test_a_machine_shows_the_kinds_that_it_has():
+    machine = with_all_kinds(MACHINES["h100"].changed(pbs=None))
+    (row,) = csv.DictReader(io.StringIO(RENDERERS["csv"](list_document([machine]))))
+    assert row["pbs_kinds"] == "classic multi-bit many-table"
+    text = RENDERERS["table"](machine_document(machine))
+    assert "also multi-bit, many-table PBS" in text
+    assert "grouping_factor = 4" in text
+
+
 def test_one_lookup_on_a_gpu_waits_for_a_step_a_group(saved_profile):
-    machine = with_all_kinds(MACHINES["h100"])
+    machine = with_all_kinds(MACHINES["h100"].changed(pbs=None))
     parameters = max(
         (use.parameters for stage in saved_profile.stages for use in stage.pbs),
         key=lambda one: one.lwe_dimension,
@@ -495,7 +530,7 @@ def test_a_stated_figure_of_a_kind_is_set_where_the_best_is_asked_for(saved_prof
 
 
 def test_a_supposed_figure_can_be_set(saved_profile):
-    machines = ["h100", "strix"]
+    machines = [MACHINES[name].changed(pbs=None) for name in ("h100", "strix")]
     four, two = (
         compare_circuit(saved_profile, machines, pbs="multi-bit", what_if=what_if)
         for what_if in (None, {"grouping_factor": 2})

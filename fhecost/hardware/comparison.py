@@ -14,6 +14,7 @@ from fhecost.hardware.estimate import (
     EstimateReport,
     LatencyRange,
     MemoryUse,
+    Operation,
     Ranged,
     Refusal,
     Throughput,
@@ -22,6 +23,7 @@ from fhecost.hardware.estimate import (
 from fhecost.hardware.names import PbsChoice, SortKey
 from fhecost.hardware.other_ways import OtherWay
 from fhecost.hardware.profile import Availability, HardwareProfile, Kind, PbsKind
+from fhecost.hardware.roof import Roof
 from fhecost.hardware.sensitivity import Sensitivity
 from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
@@ -31,7 +33,8 @@ from fhecost.version import VERSION
 class ComparisonRow(Ranged):
     """One machine. ``energy_j`` and ``price_usd`` are None where power or price is unknown.
 
-    ``speed_up`` is the base's latency over this one. ``sources`` says which share of the latency
+    ``speed_up`` is the base's latency over this one. ``by_operation_s`` and ``roof`` are as in
+    :class:`~fhecost.hardware.estimate.Estimate`. ``sources`` says which share of the latency
     rests on which kind of number. ``before`` is the latency of the machine as it is, None where no
     figure was set on it, or where as it is it can't run the circuit. ``p_error_at_most`` is the
     error of a lookup with PBS of ``pbs_kind``, None where that isn't known.
@@ -55,6 +58,8 @@ class ComparisonRow(Ranged):
     price_usd: float | None
     sources: Mapping[Source, float]
     memory: MemoryUse | None = None
+    by_operation_s: Mapping[Operation, float | None] = {}
+    roof: Roof | None = None
     before: LatencyRange | None = None
 
 

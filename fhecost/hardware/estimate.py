@@ -14,7 +14,8 @@ from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
 from fhecost.hardware.names import PbsChoice, PbsKind
-from fhecost.hardware.profile import Availability
+from fhecost.hardware.profile import Availability, Kind
+from fhecost.hardware.roof import Roof
 from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
 from fhecost.units import duration
@@ -138,12 +139,14 @@ class Estimate(Ranged):
     where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
     kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out.
     ``preparation`` is what comes before a warm run, None where the model says nothing of it,
-    ``memory`` what must be there at once and what is streamed, None likewise. ``p_error_at_most``
-    is the error of a lookup where its PBS is of ``pbs_kind``, None where that isn't known.
+    ``memory`` what must be there at once and what is streamed, ``roof`` what bounds its lookups
+    from above, None likewise. ``p_error_at_most`` is the error of a lookup where its PBS is of
+    ``pbs_kind``, None where that isn't known.
     """
 
     hardware: str
     title: str
+    kind: Kind | None = None
     availability: Availability | None = None
     pbs_kind: PbsKind = "classic"
     p_error_at_most: float | None = None
@@ -163,6 +166,7 @@ class Estimate(Ranged):
     circuit_hash: str
     preparation: Preparation | None = None
     memory: MemoryUse | None = None
+    roof: Roof | None = None
     energy_j: FiniteNonNegative | None = None
     price_usd: FiniteNonNegative | None = None
 

@@ -86,6 +86,11 @@ class HardwareFile(Frozen):
         default=None, description="the machine that raw times were measured on"
     )
     calibrated: str | None = Field(default=None, description="when, ISO 8601 in UTC")
+    calibrated_thread_share: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
+        default=None,
+        description="the part of itself that each thread had under a quota meanwhile; all of it "
+        "when left out",
+    )
     assumptions: tuple[str, ...] = ()
     references: Annotated[tuple[str, ...], Field(min_length=1)]
 

@@ -36,7 +36,7 @@ def hardware_template(hardware: HardwareProfile) -> str:
     content: dict[str, Any] = hardware.model_dump(mode="json", exclude_none=True)
     known = content.pop("figures")
     # Another machine was calibrated on nothing yet, and no record is about it.
-    for name in ("name", "published", "calibrated_on", "calibrated"):
+    for name in ("name", "published", "calibrated_on", "calibrated", "calibrated_thread_share"):
         content.pop(name, None)
     for further in content.get("pbs", {}).values():
         further.pop("published", None)

@@ -134,8 +134,9 @@ class MultiBitPbs(PbsAlgorithm):
         return grouped / pbs_variance(parameters, CLASSIC_TRANSFORM)
 
     def notes(self, circuit: Workload) -> tuple[str, ...]:
-        """That the sets are the classic ones."""
+        """That the sets are the classic ones, and how far the published pairs are apart."""
         return (
-            f"multi-bit PBS of {self.grouping} bits a step, with the circuit's own sets: those "
-            "solved for multi-bit differ a little",
+            f"multi-bit PBS of {self.grouping} bits a step, with the circuit's own sets; those "
+            "that tfhe-rs solved for multi-bit take up to a quarter more key-switch work than its "
+            "classic ones, and as many steps within 4 %",
         )
