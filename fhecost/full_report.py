@@ -151,7 +151,8 @@ def _elsewhere(
     circuit: CircuitProfile, machines: Iterable[HardwareProfile], report: EstimateReport
 ) -> tuple[Estimate, ...]:
     """The circuit's estimates on those of ``machines`` that the report says nothing of."""
-    judged = {one.hardware for one in (*report.estimates, *report.refusals)}
+    judged = {made.hardware for made in report.estimates}
+    judged |= {refusal.hardware for refusal in report.refusals}
     others = {one.name: Estimator(one) for one in machines if one.name not in judged}
     return tuple(estimates_or_refusals(circuit, others)[0].values())
 
