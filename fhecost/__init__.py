@@ -81,16 +81,21 @@ if TYPE_CHECKING:
     from fhecost.measurement.timed_run import measure_heads as measure_heads
     from fhecost.models.listing import ModelList as ModelList
     from fhecost.models.listing import list_models as list_models
-    from fhecost.models.shape import ModelShape as ModelShape
+    from fhecost.models.model_shape import ModelShape as ModelShape
     from fhecost.models.shape import find_shape as find_shape
     from fhecost.pipeline import compare_circuit as compare_circuit
     from fhecost.pipeline import diff_circuits as diff_circuits
     from fhecost.pipeline import estimate_calls as estimate_calls
     from fhecost.pipeline import estimate_circuit as estimate_circuit
     from fhecost.pipeline import write_report as write_report
+    from fhecost.projection.bits import AccuracyCosts as AccuracyCosts
+    from fhecost.projection.bits import BitsReport as BitsReport
+    from fhecost.projection.bits import project_bits as project_bits
+    from fhecost.projection.bits import with_costs as with_costs
     from fhecost.projection.lengths import spread_lengths as spread_lengths
     from fhecost.projection.projection import ProjectionReport as ProjectionReport
     from fhecost.projection.projection import project as project
+    from fhecost.report.plots import write_plot as write_plot
     from fhecost.search.optimize import optimize as optimize
     from fhecost.search.records import OptimizationReport as OptimizationReport
     from fhecost.sweep.experiment import Experiment as Experiment
@@ -111,6 +116,8 @@ PUBLIC = {
     "full_report": "FullReport make_report",
     "projection.projection": "ProjectionReport project",
     "projection.lengths": "spread_lengths",
+    "projection.bits": "BitsReport AccuracyCosts project_bits with_costs",
+    "report.plots": "write_plot",
     "accuracy.sweep": "measure_accuracy",
     "accuracy.records": "AccuracyReport load_accuracy",
     "search.optimize": "optimize",
@@ -134,7 +141,8 @@ PUBLIC = {
     "gpt2.head_circuit": "HeadRequest compile_heads profile_heads",
     "gpt2.hybrid": "MultiHeadsQGPT2Model SingleHeadQGPT2Model",
     "closed_form.scopes": "ShapeRequest",
-    "models.shape": "ModelShape find_shape",
+    "models.model_shape": "ModelShape",
+    "models.shape": "find_shape",
     "models.listing": "ModelList list_models",
     "heads.variants": "Variant register",
     "circuits.description": "CircuitDescription",

@@ -16,9 +16,7 @@ import numpy as np
 
 from fhecost.circuits.description import FheMode
 from fhecost.circuits.profile import CircuitProfile
-from fhecost.closed_form.circuit import PlannedCircuit, predicted_profiles
-from fhecost.closed_form.held import Sampled
-from fhecost.closed_form.plan_operators import plan_of
+from fhecost.closed_form.requests import predict_lengths
 from fhecost.errors import FieldError, ImpossibleError, UsageError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
@@ -297,20 +295,11 @@ def _prices(
     model: MultiHeadsQGPT2Model, lengths: Iterable[int], hardware: Sequence[HardwareProfile]
 ) -> dict[int, _Price]:
     """What the next token costs after so many, by closed form."""
-    planned = {
-        length: PlannedCircuit(
-            plan_of(model.quantized.run, Sampled(np.stack(model.inputset(length)))),
-            f"{model.variant} heads",
-            model.description(length).changed(widths="calibrated"),
-            rules=model.quantized.rules,
-        )
-        for length in lengths
-        if length >= LEAST_LENGTH
-    }
-    profiles = predicted_profiles([*planned.values()], solve=True)
+    wanted = [length for length in lengths if length >= LEAST_LENGTH]
+    profiles = predict_lengths(model, wanted)
     return {
         length: _price(profile, hardware, least=0)
-        for length, profile in zip(planned, profiles, strict=True)
+        for length, profile in zip(wanted, profiles, strict=True)
     }
 
 

@@ -251,7 +251,7 @@ CITED = re.compile(rf"(?<![\w./@:-])(?:{FOLDERS})/[\w./*-]*[\w*]")
 """A path of this repository in a text; one of another repository has its name in front."""
 LINKED = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 PAGES = sorted(
-    [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     + [path for folder in ("experiments", "models") for path in (ROOT / folder).rglob("*.md")]
 )
 

@@ -19,10 +19,14 @@ from fhecost.cli.options import (
     HardwarePathOption,
     HeadsOption,
     KindOption,
+    PbsOption,
+    PlotOption,
     RequestsOption,
     VariantOption,
+    check_plot,
     command_line,
     deliver,
+    draw,
     prints,
     refuse_options,
     takes_circuit,
@@ -38,14 +42,14 @@ from fhecost.cli.parsing import (
     parse_years,
 )
 from fhecost.cli.progress import timed_progress
-from fhecost.files import check_can_write, write_result
+from fhecost.files import check_can_write
 from fhecost.hardware.names import SortKey
 from fhecost.plain import plain_line
 from fhecost.report.document import Document
 
 
 @takes_circuit
-@prints("save_profile")
+@prints("save_profile", "plot")
 def estimate(
     circuit: CircuitOptions,
     hardware: DefaultHardwareOption = "default",
@@ -60,6 +64,8 @@ def estimate(
         ),
     ] = None,
     requests: RequestsOption = None,
+    pbs: PbsOption = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Estimate how long an encrypted attention head, layer or model takes, on each machine."""
     from fhecost.circuit_request import expected_seconds
@@ -68,7 +74,7 @@ def estimate(
     from fhecost.report.estimate_document import estimate_document
 
     if calls is not None:
-        module = circuit.module_file(refused=["save_profile"])
+        module = circuit.module_file(refused=["save_profile", "requests", "pbs", "plot"])
         machines = parse_hardware(hardware)
         yield calls_document(
             estimate_calls(module, parse_calls(calls), machines, hardware_path or ())
@@ -83,7 +89,9 @@ def estimate(
             progress,
             keep_profile=save_profile,
             requests=requests,
+            pbs=pbs,
         )
+    draw(report, plot)
     yield estimate_document(report)
 
 
@@ -110,6 +118,7 @@ def compare(
         ),
     ] = None,
     requests: RequestsOption = None,
+    pbs: PbsOption = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Also which figure of each machine matters.")
     ] = False,
@@ -117,14 +126,12 @@ def compare(
         bool,
         typer.Option("--with-published", help="Also other ways to run a model encrypted."),
     ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw latencies and their ranges.")
-    ] = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Hold machines against each other: latency, utilization, energy, price, sources."""
     from fhecost.circuit_request import expected_seconds
     from fhecost.pipeline import compare_circuit
-    from fhecost.report.comparison_document import comparison_document, comparison_page
+    from fhecost.report.comparison_document import comparison_document
 
     request = circuit.request()
     with timed_progress(expected_seconds(request)) as progress:
@@ -138,11 +145,11 @@ def compare(
             sort=sort,
             what_if=parse_what_if(",".join(what_if)) if what_if else None,
             requests=requests,
+            pbs=pbs,
             sensitive=sensitivity,
             with_published=with_published,
         )
-    if plot is not None:
-        write_result(plot, comparison_page(report))
+    draw(report, plot)
     yield comparison_document(report)
 
 
@@ -172,6 +179,8 @@ def project(
         str | None,
         typer.Option(metavar="TIME", help="Up to which length, and when: 100ms, 2s, 5min."),
     ] = None,
+    requests: RequestsOption = None,
+    pbs: PbsOption = None,
     format: FormatOption = "table",
     output: Annotated[
         Path | None,
@@ -179,13 +188,15 @@ def project(
             "-o", "--output", metavar="FILE", help="Write there; a FILE.html gets the figures."
         ),
     ] = None,
+    plot: PlotOption = None,
 ) -> None:
     """Project PBS and latency to longer sequences, larger scopes and later years."""
     from fhecost.closed_form.requests import shape_request
     from fhecost.projection.projection import project as project_circuit
-    from fhecost.report.projection_document import projection_document, projection_page
+    from fhecost.report.projection_document import projection_document
 
-    check_can_write(output)
+    check_can_write(output, plot)
+    check_plot(plot)
     if scope != "head":
         refuse_options(context, ("heads", "variant"), f"--scope {scope} has all heads, compact")
     report = project_circuit(
@@ -195,10 +206,13 @@ def project(
         hardware_path or (),
         years=parse_years(years) if years else (),
         target_s=parse_duration("--target", target) if target else None,
+        requests=requests,
+        pbs=pbs,
     )
     if output is not None and output.suffix == ".html":
-        write_result(output, projection_page(report))
+        draw(report, output)
         output = None
+    draw(report, plot)
     deliver(projection_document(report), format, output)
 
 
@@ -268,7 +282,7 @@ def report(
             output,
             figures_folder=save_figures,
             figure_format=figure_format,
-            command=command_line(circuit.context),
+            command=command_line(),
             progress=progress,
         )
     for path in (output, *written):

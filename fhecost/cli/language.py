@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhecost.circuits.description import FheMode, KeylessMode
+from fhecost.cli import completion
 from fhecost.cli.options import (
     BitsOption,
     DefaultHardwareOption,
@@ -20,15 +21,17 @@ from fhecost.cli.options import (
     LayerOption,
     ModelOption,
     OutputOption,
+    PlotOption,
     VariantOption,
     deliver,
+    draw,
     prints,
     refuse_options,
 )
 from fhecost.cli.parsing import parse_hardware, parse_heads, parse_numbers
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.errors import ImpossibleError
-from fhecost.files import check_can_write, write_result
+from fhecost.files import check_can_write
 from fhecost.interrupts import say_kept
 from fhecost.plain import plain, plain_line
 from fhecost.report.document import Document
@@ -57,14 +60,22 @@ def accuracy(
     sentences: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sentences to judge on, one a line.")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw the figures there.")
-    ] = None,
+    hardware: Annotated[
+        str,
+        typer.Option(
+            help="With --plot: the machines that latencies are of.",
+            autocompletion=completion.machines,
+        ),
+    ] = "default",
+    hardware_path: HardwarePathOption = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Measure how much of the float model's behaviour quantized heads keep."""
     from fhecost.accuracy.sweep import measure_accuracy
-    from fhecost.report.accuracy_document import accuracy_document, accuracy_page
+    from fhecost.report.accuracy_document import accuracy_document
 
+    if plot is None:
+        refuse_options(context, ("hardware", "hardware_path"), "go with --plot")
     if sweep_heads:
         why = "--sweep-heads takes every one; leave it out"
         refuse_options(context, ("layer", "heads"), why)
@@ -90,7 +101,10 @@ def accuracy(
             expect=progress.expect,
         )
     if plot is not None:
-        write_result(plot, accuracy_page(report))
+        from fhecost.projection.bits import with_costs
+
+        machines = parse_hardware(hardware)
+        draw(with_costs(report, model, variant, machines, hardware_path or ()), plot)
     yield accuracy_document(report)
 
 
@@ -142,6 +156,14 @@ def generate(
             typer.echo(plain(token.text if shown else text + token.text), nl=False)
         shown = True
 
+    def begin(step: str) -> None:
+        nonlocal shown
+        if shown and not in_lines:
+            # A bar stands apart from the text that was streamed, too.
+            typer.echo("\n")
+            shown = False
+        bar(step)
+
     try:
         with timed_progress(one_wait) as bar:
             report = generate_tokens(
@@ -155,7 +177,7 @@ def generate(
                 tokens=tokens,
                 hardware=parse_hardware(hardware),
                 hardware_path=hardware_path or (),
-                progress=bar,
+                progress=begin,
                 on_token=show,
             )
     finally:

@@ -14,15 +14,17 @@ from fhecost.hardware.estimate import (
     EstimateReport,
     LatencyRange,
     MemoryUse,
+    Operation,
     Ranged,
     Refusal,
     Throughput,
     TokenCost,
     UnsureCircuit,
 )
-from fhecost.hardware.names import SortKey
+from fhecost.hardware.names import PbsChoice, SortKey
 from fhecost.hardware.other_ways import OtherWay
-from fhecost.hardware.profile import Availability, HardwareProfile, Kind
+from fhecost.hardware.profile import Availability, HardwareProfile, Kind, PbsKind
+from fhecost.hardware.roof import Roof
 from fhecost.hardware.sensitivity import Sensitivity
 from fhecost.hardware.token_costs import token_costs
 from fhecost.hardware.what_if import FigureChange
@@ -34,10 +36,12 @@ class ComparisonRow(Ranged):
     """One machine. ``energy_j`` and ``price_usd`` are None where power or price is unknown.
 
     ``speed_up`` is the base's latency over this one. ``pbs_per_s`` are those of the circuit over
-    its latency; by watt and mm² they are None where power or area is unknown. ``sources`` says
-    which share of the latency rests on which kind of number. ``before`` is the latency of the
-    machine as it is, None where no figure was set on it, or where as it is it can't run the
-    circuit.
+    its latency; by watt and mm² they are None where power or area is unknown. ``by_operation_s``
+    and ``roof`` are as in :class:`~fhecost.hardware.estimate.Estimate`. ``sources`` says which
+    share of the latency rests on which kind of number. ``before`` is the latency of the machine as
+    it is, None where no figure was set on it, or where as it is it can't run the circuit.
+    ``p_error_at_most`` is the error of a lookup with PBS of ``pbs_kind``, None where that isn't
+    known.
     """
 
     hardware: str
@@ -45,6 +49,8 @@ class ComparisonRow(Ranged):
     kind: Kind
     year: int | None
     availability: Availability | None = None
+    pbs_kind: PbsKind = "classic"
+    p_error_at_most: float | None = None
     latency_s: float
     low_s: float
     high_s: float
@@ -59,6 +65,8 @@ class ComparisonRow(Ranged):
     price_usd: float | None
     sources: Mapping[Source, float]
     memory: MemoryUse | None = None
+    by_operation_s: Mapping[Operation, float | None] = {}
+    roof: Roof | None = None
     before: LatencyRange | None = None
 
 
@@ -69,7 +77,7 @@ class ComparisonReport(Frozen):
     each machine. ``unsure`` is there where some lookup is likely to go wrong, ``throughputs`` where
     many requests were asked for, ``sensitivities`` where it was asked which figures matter,
     ``published`` where other ways to run a model encrypted were, and ``token_costs`` where the
-    circuit makes or reads tokens.
+    circuit makes or reads tokens. ``pbs`` is the kind of PBS that was asked for.
     """
 
     schema_version: Literal[2] = 2
@@ -84,6 +92,7 @@ class ComparisonReport(Frozen):
     throughputs: tuple[Throughput, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
     published: tuple[OtherWay, ...] = ()
+    pbs: PbsChoice | None = None
     token_costs: tuple[TokenCost, ...] = ()
 
 
@@ -142,6 +151,7 @@ def compare(
         rows=tuple(rows),
         refusals=report.refusals,
         unsure=report.unsure,
+        pbs=report.pbs,
         throughputs=tuple(
             sorted(report.throughputs, key=lambda one: (one.latency_s, one.hardware))
         ),

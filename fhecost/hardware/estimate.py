@@ -13,7 +13,9 @@ from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
-from fhecost.hardware.profile import Availability
+from fhecost.hardware.names import PbsChoice, PbsKind
+from fhecost.hardware.profile import Availability, Kind
+from fhecost.hardware.roof import Roof
 from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
 from fhecost.units import duration
@@ -137,12 +139,17 @@ class Estimate(Ranged):
     where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
     kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out.
     ``preparation`` is what comes before a warm run, None where the model says nothing of it,
-    ``memory`` what must be there at once and what is streamed, None likewise.
+    ``memory`` what must be there at once and what is streamed, ``roof`` what bounds its lookups
+    from above, None likewise. ``p_error_at_most`` is the error of a lookup where its PBS is of
+    ``pbs_kind``, None where that isn't known.
     """
 
     hardware: str
     title: str
+    kind: Kind | None = None
     availability: Availability | None = None
+    pbs_kind: PbsKind = "classic"
+    p_error_at_most: float | None = None
     latency_model: str
     latency_s: FiniteNonNegative
     low_s: FiniteNonNegative
@@ -159,8 +166,17 @@ class Estimate(Ranged):
     circuit_hash: str
     preparation: Preparation | None = None
     memory: MemoryUse | None = None
+    roof: Roof | None = None
     energy_j: FiniteNonNegative | None = None
     price_usd: FiniteNonNegative | None = None
+
+    @property
+    def named(self) -> str:
+        """The machine's name, with the kind of PBS where it isn't the classic one."""
+        if self.pbs_kind == "classic":
+            return self.hardware
+        supposed = ", hypothetical" if self.availability == "hypothetical" else ""
+        return f"{self.hardware} ({self.pbs_kind}{supposed})"
 
     @property
     def utilization(self) -> float:
@@ -177,7 +193,7 @@ class Estimate(Ranged):
     @property
     def _title(self) -> str:
         time = headline(self.latency_s, self.low_s, self.high_s, self.bottleneck)
-        return f"{self.hardware}: {time}\n{self.title}; {grounds(self.sources)}"
+        return f"{self.named}: {time}\n{self.title}; {grounds(self.sources)}"
 
 
 class Refusal(Frozen):
@@ -239,6 +255,7 @@ class CircuitSummary(Frozen):
     output_bytes: int
     widest_stage_bytes: int
     compressed_key_bytes: int | None = None
+    compressed_input_bytes: int | None = None
     versions: Mapping[str, str]
     stages: tuple[Stage, ...]
 
@@ -250,6 +267,9 @@ class Throughput(Ranged):
     ``per_second`` what it keeps up with batches of at most ``requests``, at its likely latency.
     ``full_at`` is the batch from which on it gains next to nothing; None where memory or the search
     ends before. Energy and price are of one request, None where power or price is unknown.
+    ``pbs_kind`` and ``availability`` are those of the estimate that these and ``per_second`` rest
+    on. ``tokens`` is how many a request makes, or reads; None for parts of a model, which have no
+    price and no energy of tokens either.
     """
 
     hardware: str
@@ -262,6 +282,11 @@ class Throughput(Ranged):
     full_at: int | None
     energy_j: float | None
     price_usd: float | None
+    pbs_kind: PbsKind = "classic"
+    availability: Availability | None = None
+    tokens: int | None = None
+    price_usd_of_1000_tokens: float | None = None
+    energy_j_of_token: float | None = None
 
     def price_of(self, many: int) -> float | None:
         """Dollars that so many requests cost, one after the other in batches that suit."""
@@ -317,7 +342,8 @@ class EstimateReport(Frozen):
     ``beside`` holds the same of the published head of that shape, for comparison,
     ``unsure`` what is to be known where some lookup is likely to go wrong, ``throughputs`` what
     the machines make of many requests where these were asked for, ``token_costs`` what a token and
-    a thousand cost where the circuit makes or reads them.
+    a thousand cost where the circuit makes or reads them. ``pbs`` is the kind of PBS that was asked
+    for, None where none was.
     """
 
     schema_version: Literal[2] = 2
@@ -328,6 +354,7 @@ class EstimateReport(Frozen):
     beside: EstimateReport | None = None
     unsure: UnsureCircuit | None = None
     throughputs: tuple[Throughput, ...] = ()
+    pbs: PbsChoice | None = None
     token_costs: tuple[TokenCost, ...] = ()
 
     def __str__(self) -> str:
@@ -351,7 +378,7 @@ class EstimateReport(Frozen):
     def _rows(self) -> list[list[str]]:
         return [
             [
-                *(made.hardware, duration(made.latency_s), duration(made.low_s)),
+                *(made.named, duration(made.latency_s), duration(made.low_s)),
                 *(duration(made.high_s), str(made.bottleneck)),
             ]
             for made in self.estimates

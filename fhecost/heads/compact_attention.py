@@ -277,7 +277,7 @@ def quantize_projected(
         scales = [least_error_scales(one.reshape(-1, one.shape[-1]), output_bits) for one in values]
         output = Quantizer(1.0, output_bits)
         quantized = output.quantize(attended / np.concatenate(scales))
-        bases = [head.value_basis for head in compact.heads]
+        bases = [basis for head in compact.heads if (basis := head.value_basis) is not None]
         before = block_diagonal(*bases) @ weight
         weight = refit(quantized, wanted, np.concatenate(scales)[:, None] * before)
         with_scales = [

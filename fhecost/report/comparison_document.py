@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fhecost.hardware.answer import NOT_HAD, Contender
+from fhecost.hardware.answer import Contender
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.hardware.estimate import LatencyRange
 from fhecost.hardware.memory import memory_assumptions
@@ -14,8 +14,9 @@ from fhecost.report.answer_lines import answer_lines
 from fhecost.report.columns import Column, Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.machine_figures import machine_figures
 from fhecost.report.other_ways_blocks import other_ways_blocks
-from fhecost.report.pages import figure_page
+from fhecost.report.pbs_words import pbs_blocks, pbs_columns, pbs_sentence
 from fhecost.report.refusal_lines import refused
 from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
 from fhecost.report.throughput_blocks import throughput_blocks
@@ -23,8 +24,6 @@ from fhecost.report.token_blocks import TOKEN_FIELDS, token_blocks, token_record
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import duration, energy, price, share, span, times
 
-OPEN = "circle-open"
-"""The mark of a machine that can't be had."""
 _LEGEND = Note(
     "utilization: what the machine would need were it always full, over what it needs; energy: at "
     "full power all the time; PBS/s: of this circuit; -: unknown; m/p/a: share of the latency that "
@@ -52,6 +51,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
     yield Table(
         names("machine", (row.hardware for row in rows)),
         column("kind", (row.kind for row in rows)),
+        *pbs_columns(rows, report.pbs),
         numbers("latency", map(latency_words, rows)),
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
         numbers("speed-up", speed_ups, times),
@@ -63,11 +63,13 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
         numbers("m/p/a %", (_grounds(row) for row in rows)),
         fixed=1,
     )
+    grown = (row.p_error_at_most for row in rows if row.p_error_at_most is not None)
+    yield from pbs_blocks(rows, report.pbs, circuit.p_error, grown)
     unknown = not_known_lines((row.hardware, row) for row in rows)
     yield Note(*unknown, *_alike(rows), *_streamed(rows))
     yield refused(report.refusals, "no estimate: ")
     yield _LEGEND
-    yield from throughput_blocks(report.throughputs)
+    yield from throughput_blocks(report.throughputs, report.pbs)
     yield from sensitivity_blocks(report.sensitivities)
     yield from other_ways_blocks(report.published, circuit.description.model)
     yield from token_blocks(circuit.description, report.token_costs)
@@ -155,8 +157,8 @@ def _records(report: ComparisonReport) -> Table:
     tokens = token_records(report.token_costs)
     shares = {f"share_{source.value}": source for source in Source}
     fields = (
-        "hardware", "kind", "year", "latency_s", "low_s", "high_s", "utilization",
-        "critical_path_s", "bottleneck", "speed_up", "pbs_per_s", "pbs_per_s_per_w",
+        "hardware", "kind", "year", "availability", "pbs_kind", "latency_s", "low_s", "high_s",
+        "utilization", "critical_path_s", "bottleneck", "speed_up", "pbs_per_s", "pbs_per_s_per_w",
         "pbs_per_s_per_mm2", "energy_j", "price_usd", *TOKEN_FIELDS, *shares,
         *(f"before_{name}" for name in LatencyRange.model_fields),
     )  # fmt: skip
@@ -174,8 +176,8 @@ def _records(report: ComparisonReport) -> Table:
     )
 
 
-def comparison_page(report: ComparisonReport) -> str:
-    """One HTML page: every machine's latency with its range, on a log axis.
+def comparison_plot(report: ComparisonReport) -> drawing.Plot:
+    """What is drawn: each machine's latency with its range, and all that it consists of.
 
     Raises:
         UsageError: plotly isn't installed.
@@ -184,45 +186,11 @@ def comparison_page(report: ComparisonReport) -> str:
     note = (
         f"{circuit.name}: {circuit.pbs_count:,} PBS. The bars are the ranges of the estimates. "
         f"fhecost {report.fhecost_version}, circuit {circuit.hash[:12]}."
+        f"{pbs_sentence(report.rows, report.pbs)}"
     )
-    return figure_page("Latency on each machine", note, comparison_figures(report))
+    return drawing.Plot("Latency on each machine", note, comparison_figures(report))
 
 
 def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
-    """Latencies and their ranges."""
-    figure = drawing.new_figure()
-    for kind, color in drawing.KIND_COLORS.items():
-        rows = [row for row in report.rows if row.kind == kind]
-        latencies = [row.latency_s for row in rows]
-        lows, highs = [row.low_s for row in rows], [row.high_s for row in rows]
-        texts = [
-            f"{row.title}<br>{duration(row.latency_s)}, {span(row.low_s, row.high_s)}"
-            f"<br>utilization {row.utilization:.0%}, {row.bottleneck}"
-            for row in rows
-        ]
-        symbols = [OPEN if row.availability in NOT_HAD else "circle" for row in rows]
-        if rows:
-            figure.add_scatter(
-                x=latencies,
-                y=[row.hardware for row in rows],
-                error_x=drawing.error_bars(lows, latencies, highs),
-                mode="markers",
-                marker={"color": color, "size": 10, "symbol": symbols},
-                name=f"{kind.upper()} (open: not to be had)" if OPEN in symbols else kind.upper(),
-                text=texts,
-                hoverinfo="text",
-            )
-    ends = [end for row in report.rows for end in (row.low_s, row.high_s)]
-    names = [row.hardware for row in reversed(report.rows)]
-    machines = {"categoryorder": "array", "categoryarray": names, "automargin": True}
-    drawing.finish(
-        figure,
-        drawing.time_axis("latency", ends),
-        machines,
-        1.08,
-        margin={"l": 20, "t": 40, "b": 50},
-    )
-    return [
-        ("Latency and its range, by machine", figure),
-        *sensitivity_figures(report.sensitivities),
-    ]
+    """Latencies with what they consist of, roofs, utilization, and which figures matter."""
+    return [*machine_figures(report.rows), *sensitivity_figures(report.sensitivities)]

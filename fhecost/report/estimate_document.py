@@ -15,6 +15,8 @@ from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.machine_figures import machine_figures, stage_utilization
+from fhecost.report.pbs_words import pbs_blocks, pbs_columns
 from fhecost.report.refusal_lines import refused
 from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.token_blocks import TOKEN_FIELDS, token_blocks, token_records
@@ -24,6 +26,8 @@ from fhecost.units import duration, share
 _NO_STAGE = "without PBS, and transfer"
 MOST_STAGES = 24
 """More bars than these can't be told apart; the largest are drawn."""
+_MOST_COLUMNS = 8
+"""So many machines have their columns side by side on a small screen."""
 
 
 def estimate_document(report: EstimateReport) -> Document:
@@ -35,12 +39,13 @@ def estimate_document(report: EstimateReport) -> Document:
             Heading("Circuit"),
             *circuit_blocks(report),
             Heading("Latency"),
-            _latency_table(report.estimates),
+            _latency_table(report),
+            *pbs_blocks_of(report),
             Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             refused(report.refusals, "no estimate: "),
             *token_blocks(report.circuit.description, report.token_costs),
             *_beside(report),
-            *throughput_blocks(report.throughputs),
+            *throughput_blocks(report.throughputs, report.pbs),
             *sure_blocks(report.unsure),
             Heading("How sure"),
             grounds(report.estimates),
@@ -96,10 +101,19 @@ def grounds(estimates: Sequence[Estimate]) -> Text:
     return Text(*listings)
 
 
-def _latency_table(estimates: Sequence[Estimate]) -> Table:
+def pbs_blocks_of(report: EstimateReport) -> Iterator[Block]:
+    """Of which kinds of PBS the estimates are."""
+    grown = [made.p_error_at_most for made in report.estimates]
+    known = (one for one in grown if one is not None)
+    yield from pbs_blocks(report.estimates, report.pbs, report.circuit.p_error, known)
+
+
+def _latency_table(report: EstimateReport) -> Table:
+    estimates = report.estimates
     largest = [max(made.sources.items(), key=itemgetter(1)) for made in estimates]
     return Table(
         names("machine", (made.hardware for made in estimates)),
+        *pbs_columns(estimates, report.pbs),
         numbers("latency", map(latency_words, estimates)),
         numbers("from", (made.low_s for made in estimates), duration),
         numbers("to", (made.high_s for made in estimates), duration),
@@ -145,7 +159,7 @@ def _records(report: EstimateReport) -> Table:
     """One row a machine; one that can't run it has a reason instead."""
     circuit = report.circuit
     fields = [
-        "hardware", "latency_s", "low_s", "high_s", "bottleneck",
+        "hardware", "pbs_kind", "availability", "latency_s", "low_s", "high_s", "bottleneck",
         *(f"{operation}_s" for operation in OPERATIONS), *TOKEN_FIELDS,
         "pbs_count", "key_switch_count", "global_p_error",
         "circuit_hash", "hardware_hash", "refused_because",
@@ -167,11 +181,12 @@ def _records(report: EstimateReport) -> Table:
 
 
 def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
-    """Each stage's share of all PBS, and of all work."""
+    """Each stage's share of all PBS, and of all work; none where nothing is looked up."""
     work = {stage.name: stage_units(stage) for stage in circuit.stages if stage.pbs}
-    largest = sorted(work, key=work.__getitem__, reverse=True)[:MOST_STAGES]
+    if not work:
+        return []
     # In the order of the circuit, the first on top.
-    drawn = [stage for stage in reversed(circuit.stages) if stage.name in largest]
+    drawn = _largest(circuit)[::-1]
     total = sum(work.values())
     figure = drawing.new_figure()
     for label, color, shares in (
@@ -191,9 +206,41 @@ def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
         figure,
         {"tickformat": ".0%", "rangemode": "tozero"},
         {"automargin": True},
-        legend_y=1.1,
+        legend_y=1.02,
         legend={"traceorder": "reversed"},
         margin={"l": 20, "t": 30, "b": 40},
         **bars,
     )
     return [("Where the PBS and the work go", figure)]
+
+
+def estimate_plot(report: EstimateReport) -> drawing.Plot:
+    """What is drawn: the circuit's stages, and the machines with what their time consists of.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    circuit = report.circuit
+    note = (
+        f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS. Bars of "
+        f"latencies are the ranges of the estimates. fhecost {report.fhecost_version}, circuit "
+        f"{circuit.hash[:12]}."
+    )
+    return drawing.Plot("How long the circuit takes, and why", note, estimate_figures(report))
+
+
+def estimate_figures(report: EstimateReport) -> list[drawing.Drawn]:
+    """The machines, the stages, and how full each machine is in each of them."""
+    drawn = [*machine_figures(report.estimates), *circuit_figures(report.circuit)]
+    stages = [stage.name for stage in _largest(report.circuit)]
+    if stages and len(report.estimates) <= _MOST_COLUMNS:
+        figure = stage_utilization(report.estimates, stages)
+        drawn.append(("Utilization, by stage and machine", figure))
+    return drawn
+
+
+def _largest(circuit: CircuitSummary) -> list[Stage]:
+    """The stages with the most work, in the order of the circuit."""
+    work = {stage.name: stage_units(stage) for stage in circuit.stages if stage.pbs}
+    largest = sorted(work, key=work.__getitem__, reverse=True)[:MOST_STAGES]
+    return [stage for stage in circuit.stages if stage.name in largest]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
+from fhecost.hardware.pbs_choice import kinds_of
 from fhecost.hardware.profile import HardwareList, HardwareProfile
-from fhecost.provenance import Figure
-from fhecost.report.columns import Table, column, names, records
-from fhecost.report.document import Document, Listing, Text
+from fhecost.provenance import Figure, Source
+from fhecost.report.columns import Table, column, names, numbers, records
+from fhecost.report.document import Document, Listing, Note, Text
 
 
 def list_document(machines: Sequence[HardwareProfile]) -> Document:
-    """A line a machine."""
+    """A line a machine, with how many of its figures are of which trust."""
     fields = (
-        "name", "kind", "year", "availability", "latency_model", "pbs_kind", "title",
-        "hardware_hash",
+        "name", "kind", "year", "availability", "latency_model", "pbs_kind", "pbs_kinds", "title",
+        "hardware_hash", *(f"{source.value}_figures" for source in Source),
     )  # fmt: skip
+    counts = [Counter(one.source for one in machine.figures.values()) for machine in machines]
     return Document(
         blocks=(
             Table(
@@ -23,13 +26,36 @@ def list_document(machines: Sequence[HardwareProfile]) -> Document:
                 column("kind", (machine.kind for machine in machines)),
                 column("year", (machine.year for machine in machines)),
                 column("to be had", (machine.availability for machine in machines)),
+                numbers("m/p/a", map(_trust, counts)),
                 column("title", (machine.title for machine in machines), least=12),
             ),
+            Note(
+                "m/p/a: figures that were measured or calibrated, that are published, and that are "
+                "modelled or assumed; hardware show names the source of each"
+            ),
         ),
-        records=records(fields, ({**dict(m), "hardware_hash": m.hash} for m in machines)),
+        records=records(
+            fields,
+            (
+                {
+                    **dict(machine),
+                    "hardware_hash": machine.hash,
+                    "pbs_kinds": " ".join(kinds_of(machine)),
+                    **{f"{source.value}_figures": count[source] for source in Source},
+                }
+                for machine, count in zip(machines, counts, strict=True)
+            ),
+        ),
         report=HardwareList(machines=tuple(machines)),
         omits_unknown=True,
     )
+
+
+def _trust(count: Mapping[Source, int]) -> str:
+    """Figures of each trust, the best first."""
+    measured = count[Source.MEASURED] + count[Source.CALIBRATED]
+    supposed = count[Source.MODELLED] + count[Source.ASSUMED]
+    return f"{measured}/{count[Source.PUBLISHED]}/{supposed}"
 
 
 def machine_document(machine: HardwareProfile) -> Document:
@@ -42,6 +68,13 @@ def machine_document(machine: HardwareProfile) -> Document:
         f"{machine.kind}, {machine.pbs_kind} PBS, latency model {machine.latency_model}{year}",
         machine.summary,
     ]
+    further = machine.pbs or {}
+    if further:
+        kinds = ", ".join(
+            kind if stated.availability is None else f"{kind} ({stated.availability})"
+            for kind, stated in further.items()
+        )
+        about.append(f"also {kinds} PBS: --pbs of estimate, compare and project")
     if machine.log2_p_fail is not None:
         about.append(f"for an error of 2^{machine.log2_p_fail:g} a lookup")
     if machine.published is not None and machine.published.fitted_to:
@@ -49,6 +82,12 @@ def machine_document(machine: HardwareProfile) -> Document:
         about.append(f"fitted to these published records: {fitted}")
     lists = {
         "figures (SI units)": tuple(map(_line, machine.figures, machine.figures.values())),
+        **{
+            f"figures of {kind} PBS, in place of its own": tuple(
+                map(_line, stated.figures, stated.figures.values())
+            )
+            for kind, stated in further.items()
+        },
         "assumptions": machine.assumptions,
         "references": machine.references,
     }
