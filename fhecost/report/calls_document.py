@@ -81,6 +81,7 @@ def _contender(report: CallsReport, made: CallsEstimate) -> Contender:
     return Contender.like(
         made,
         availability=longest.availability,
+        pbs_kind=longest.pbs_kind,
         bottleneck=longest.bottleneck,
         critical_path_s=None,
         price_usd=None if longest.price_usd is None else sum(prices),
