@@ -44,6 +44,7 @@ needs_dash = pytest.mark.skipif(
     importlib.util.find_spec("dash") is None, reason="needs fhecost[explore]"
 )
 OFFER = make_offer()
+PICKED = ("model", "scope", "seq_len", "bits", "variant", "heads", "hardware", "machine")
 POSITIVE = st.floats(1e-12, 1e12, allow_subnormal=False)
 
 
@@ -128,8 +129,8 @@ def test_the_controls_show_the_state(monkeypatch, state):
 
     monkeypatch.setattr(form, "strongest_first", lambda state, offer: [])
     controls = list(components(form.form_of(state, OFFER)))
-    picked = {one.id: one.value for one in controls if one.id in form.PICKED}
-    assert set(picked) == set(form.PICKED)
+    picked = {one.id: one.value for one in controls if one.id in PICKED}
+    assert set(picked) == set(PICKED)
     dials = [(one.id["of"], one.id["figure"], one.value) for one in controls if is_dial(one)]
     assert {name for _, name, _ in dials} == set(known_figures(OFFER.by_name[state.machine]))
     assert form.state_of_form(picked, dials, OFFER) == state
@@ -259,7 +260,7 @@ def test_the_command_prints_the_same_numbers(client, tmp_path, query):
 def shown(query, numbers=None):
     """What the page shows of an address, as texts."""
     from fhecost.explore.app import shown as shown_of
-    from fhecost.explore.form import PICKED, form_of
+    from fhecost.explore.form import form_of
 
     state = state_of(query, OFFER)
     controls = list(components(form_of(state, OFFER)))
@@ -300,6 +301,50 @@ def test_everything_moves_at_once(query):
     assert drawn == {row.hardware: row.latency_s for row in found.comparison.rows}
     # Bars are the shares of all stages, and the stages are all of the time.
     assert sum(sum(trace.x) for trace in stages.data) == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_browser_is_answered(client):
+    """As Dash's script asks, when the form is there: first for the form, then for the numbers."""
+    host = {"Host": "127.0.0.1:8321"}
+    query = "?bits=2&hardware=h100&machine=strix&what-if=devices=2"
+
+    def call(output, inputs):
+        callbacks = client.get("/_dash-dependencies", headers=host).get_json()
+        (one,) = [one for one in callbacks if output in one["output"]]
+        several = one["output"].startswith("..")
+        outputs = [
+            dict(zip(("id", "property"), part.rsplit(".", 1), strict=True))
+            for part in one["output"].strip(".").split("...")
+        ]
+        got = client.post(
+            "/_dash-update-component",
+            headers=host,
+            json={
+                "output": one["output"], "outputs": outputs if several else outputs[0],
+                "inputs": inputs, "changedPropIds": [], "state": [],
+            },
+        )  # fmt: skip
+        assert got.status_code == 200, got.get_data(as_text=True)
+        return got.get_json()["response"]
+
+    form = call("form.children", [{"id": "address", "property": "search", "value": query}])
+    drawn = list(named(form["form"]["children"]))
+    plain = {one["id"]: one["value"] for one in drawn if one["id"] in PICKED}
+    inputs = [{"id": id, "property": "value", "value": plain[id]} for id in PICKED]
+    dials = [one for one in drawn if isinstance(one["id"], dict)]
+    inputs.append([{"id": one["id"], "property": "value", "value": one["value"]} for one in dials])
+    shown = call("results.children", inputs)
+    assert shown["query"]["data"] == query_of(state_of(query, OFFER))
+    assert command_of(state_of(query, OFFER), OFFER) in json.dumps(shown["results"])
+
+
+def named(tree):
+    """The properties of all parts of a page, as the browser gets it, that have an id."""
+    for part in tree if isinstance(tree, list) else [tree]:
+        if isinstance(part, dict):
+            if "id" in part["props"]:
+                yield part["props"]
+            yield from named(part["props"].get("children") or [])
 
 
 @needs_dash

@@ -134,9 +134,10 @@ def _by_machine(
     profiles = {profile.name: profile for profile in hardware}
     asked_of: dict[str, dict[str, float]] = {}
     for asked, value in values.items():
-        name, of_one, figure = asked.partition(ON_ONE)
+        said, of_one, figure = asked.partition(ON_ONE)
         if not of_one:
             continue
+        name = said if said in profiles else said.lower()
         if name not in profiles:
             raise FieldError("what_if", f"is none of these machines: {', '.join(profiles)}", asked)
         known = known_figures(profiles[name])
