@@ -29,8 +29,10 @@ def stopwatch():
 def test_what_was_measured_is_within_what_is_promised(stopwatch):
     content = json.loads(stopwatch.RESULTS.read_text())
     speeds = {one["command"]: stopwatch.Speed(**one) for one in content["speeds"]}
-    assert set(speeds) == {one.command for one in stopwatch.COMMANDS}
-    for one in stopwatch.COMMANDS:
+    assert set(speeds) <= {one.command for one in stopwatch.COMMANDS}
+    promised = [one for one in stopwatch.COMMANDS if one.cold_within_s or one.warm_within_s]
+    assert len(promised) >= 8
+    for one in promised:
         found = speeds[one.command]
         assert one.cold_within_s is None or found.cold_s <= one.cold_within_s, found
         assert one.warm_within_s is None or found.warm_s <= one.warm_within_s, found
