@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str | None] = {
     "project --seq-len 2..64 --years 2023..2030": None,
     "project --seq-len 2..64 -o projection.html": "plot",
     "report --profile head.json": "plot",
+    "explore": "explore",
     "profile script.py:circuit": "concrete",
     "accuracy --bits 4": "gpt2",
     "generate Hello": "gpt2",

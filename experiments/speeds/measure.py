@@ -3,7 +3,8 @@
 python experiments/speeds/measure.py, some minutes. Seconds are user and system time of the process
 and its children, so that other programs bear little on them. Cold is with empty folders of cache
 and settings, warm the same command once more; short commands are timed several times, and the
-median is told. What takes as long as it is told to (calibrate, optimize, measure pbs) isn't timed.
+median is told. What takes as long as it is told to (calibrate, measure, optimize, sweep) isn't
+timed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _HEAD = """\
 Written by `python experiments/speeds/measure.py`: CPU seconds, user and system time of a command
 and of all that it starts, on {machine}.
 Cold is with an empty cache, warm the same command once more; in brackets what is promised. What
-takes as long as it is told to (`calibrate`, `optimize`, `measure pbs`) isn't here.
+takes as long as it is told to (`calibrate`, `measure`, `optimize`, `sweep`) isn't here.
 
 | command | cold | warm |
 | --- | ---: | ---: |
@@ -73,14 +74,12 @@ COMMANDS = (
     Timed("fhecost project"),
     Timed("fhecost project --scope layer --years 2023..2035"),
     Timed("fhecost report", None, None, 4.0),
-    Timed("fhecost report --profile head.json", _SAVED, 4.0),
+    Timed("fhecost report --profile head.json", _SAVED),
     Timed("fhecost diff head.json other.json", f"{_SAVED} && cp head.json other.json"),
     Timed("fhecost profile examples/my_script.py:circuit"),
     Timed("fhecost accuracy --bits 3 --heads 0 --seq-len 16"),
     Timed('fhecost generate "Cryptography is a" --tokens 8'),
     Timed('fhecost generate "Cryptography is a" --tokens 8 --mode simulate', None, 120.0, 120.0),
-    Timed("fhecost sweep experiments/lengths.yaml -o sweep.jsonl", "rm -f sweep.jsonl"),
-    Timed("fhecost measure head"),
     Timed("fhecost validate"),
     Timed("fhecost backtest"),
     Timed("fhecost hardware list"),

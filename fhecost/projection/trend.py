@@ -23,10 +23,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from scipy.stats import linregress
 
 from fhecost.frozen import Frozen
 from fhecost.hardware.library import find_hardware
@@ -38,7 +36,7 @@ from fhecost.projection.dated import (
     machines_of,
     read_dated,
 )
-from fhecost.projection.trend_fit import Term, TermFit, fit_terms, make_term
+from fhecost.projection.trend_fit import Line, Term, TermFit, fit_terms, line_through, make_term
 
 _YEARS, _P_FAIL = "years", "p_fail"
 _FEWEST_GENERATIONS = 3
@@ -227,7 +225,7 @@ def _release(figure: DatedFigure) -> str:
 
 def _generation_line(
     rates: TermFit, machines: Mapping[str, float]
-) -> tuple[Any | None, dict[str, float]]:
+) -> tuple[Line | None, dict[str, float]]:
     """The line through the generations, and how each counts in its slope."""
     if len(machines) < _FEWEST_GENERATIONS:
         return None, {}
@@ -236,7 +234,7 @@ def _generation_line(
     counts = dict(zip(machines, (centred / (centred @ centred)).tolist(), strict=True))
     # The first generation is what the others are relative to: it has no term.
     counts.pop(next(iter(machines)))
-    return linregress(dates, [rates.value(name) for name in machines]), counts
+    return line_through(dates, [rates.value(name) for name in machines]), counts
 
 
 def _steps(rates: TermFit, machines: Sequence[str]) -> list[GenerationStep]:
@@ -270,8 +268,8 @@ def _price_rate(machines: Mapping[str, float], hardware: Mapping[str, str]) -> T
             priced.append((machines[name], math.log(figure.value)))
     if len(priced) < _FEWEST_GENERATIONS:
         return None
-    line = linregress(*np.transpose(priced))
-    return make_term(float(line.slope), float(line.stderr), len(priced) - 2, len(priced))
+    line = line_through(*np.transpose(priced))
+    return make_term(line.slope, line.stderr, len(priced) - 2, len(priced))
 
 
 def _history(

@@ -16,11 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from fhecost.frozen import Frozen
 from fhecost.quantization.quantizer import FloatArray
@@ -29,6 +29,29 @@ CONFIDENCE = 0.9
 """How often an interval holds the true value, if the model does."""
 
 _LEAST_VARIANCE = 1e-24
+
+
+class Line(NamedTuple):
+    """A straight line through points, and the standard error of its slope."""
+
+    slope: float
+    intercept: float
+    stderr: float
+
+
+def line_through(x: Sequence[float] | FloatArray, y: Sequence[float] | FloatArray) -> Line:
+    """The line of the least squares; as SciPy's ``linregress``, whose home takes long to load.
+
+    Args:
+        x: at least two, not all the same.
+        y: one for each.
+    """
+    own, own_x_y, _, own_y = np.cov(x, y, bias=True).flat
+    slope = own_x_y / own
+    correlation = float(np.clip(own_x_y / math.sqrt(own * own_y), -1, 1)) if own_y else 0.0
+    degrees = len(x) - 2
+    stderr = math.sqrt((1 - correlation**2) * own_y / own / degrees) if degrees else 0.0
+    return Line(float(slope), float(np.mean(y) - slope * np.mean(x)), stderr)
 
 
 class Band(Frozen):
@@ -109,7 +132,7 @@ def make_term(estimate: float, standard_error: float, degrees: int, figures: int
     """A term with its interval; None without a degree of freedom, since its error is unknown."""
     if degrees < 1:
         return None
-    reach = float(student_t.ppf((1 + CONFIDENCE) / 2, degrees)) * standard_error
+    reach = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * standard_error
     return Term(
         estimate=estimate,
         standard_error=standard_error,
