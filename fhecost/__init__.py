@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from fhecost.measurement.timed_run import measure_heads as measure_heads
     from fhecost.models.listing import ModelList as ModelList
     from fhecost.models.listing import list_models as list_models
-    from fhecost.models.shape import ModelShape as ModelShape
+    from fhecost.models.model_shape import ModelShape as ModelShape
     from fhecost.models.shape import find_shape as find_shape
     from fhecost.pipeline import compare_circuit as compare_circuit
     from fhecost.pipeline import diff_circuits as diff_circuits
@@ -134,7 +134,8 @@ PUBLIC = {
     "gpt2.head_circuit": "HeadRequest compile_heads profile_heads",
     "gpt2.hybrid": "MultiHeadsQGPT2Model SingleHeadQGPT2Model",
     "closed_form.scopes": "ShapeRequest",
-    "models.shape": "ModelShape find_shape",
+    "models.model_shape": "ModelShape",
+    "models.shape": "find_shape",
     "models.listing": "ModelList list_models",
     "heads.variants": "Variant register",
     "circuits.description": "CircuitDescription",

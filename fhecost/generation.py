@@ -14,6 +14,7 @@ import numpy as np
 
 from fhecost.circuits.description import FheMode
 from fhecost.circuits.profile import CircuitProfile
+from fhecost.closed_form.requests import predict_lengths
 from fhecost.errors import FieldError, ImpossibleError, UsageError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
@@ -54,8 +55,9 @@ class TokenEstimate(Frozen):
 class GeneratedToken(Token):
     """A token of the quantized model, and the encrypted heads that it took.
 
-    The heads saw ``seq_len`` tokens. Without a compiled circuit all else is None or empty;
-    ``measured_s`` holds encryption, run and decryption, ``keys_s`` the circuit's new keys.
+    The heads saw ``seq_len`` tokens. In mode disable no circuit is compiled: the closed form says
+    what each would cost, and nothing of a single token, which no circuit takes. ``measured_s``
+    holds encryption, run and decryption, ``keys_s`` the circuit's new keys.
     """
 
     seq_len: int
@@ -125,13 +127,14 @@ def generate(
         heads: which heads of the layer, from 0, or ``all``.
         variant: which quantized circuit.
         mode: in the clear, simulated, or encrypted. In every mode but ``disable`` a circuit is
-            compiled for each token.
+            compiled for each token; there, what it would cost is told by closed form, at the end.
         tokens: how many to generate.
         hardware: where to estimate each token's circuit: names of machines or hardware profiles,
             ``all``, or ``default``. One that can't run it is a refusal.
         hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
-        on_token: called with each token of the quantized model when it is there.
+        on_token: called with each token of the quantized model when it is there; in mode
+            ``disable`` before it is known what it costs.
 
     After an interrupt the report has the tokens that were there, if there were any.
 
@@ -189,6 +192,12 @@ def generate(
         if not generated:
             raise
         interrupted, stopped = True, f"interrupted at token {len(generated) + 1} of {tokens}"
+    if mode == "disable" and not interrupted:
+        try:
+            progress("estimating the circuits")
+            generated = _with_costs(quantized, generated, profiles)
+        except KeyboardInterrupt:
+            interrupted, stopped = True, "interrupted before it was known what the tokens cost"
     ids = [token.token_id for token in generated]
     float_ids = [token.token_id for token in float_tokens]
     return GenerationReport(
@@ -199,8 +208,8 @@ def generate(
         prompt_tokens=len(prompt),
         layer=layer,
         heads=quantized.heads,
-        bits=bits,
-        variant=variant,
+        bits=quantized.n_bits,
+        variant=quantized.variant,
         mode=mode,
         tokens=tuple(generated),
         text=_decoded(gpt2, ids),
@@ -261,6 +270,26 @@ def _continuation(
         yield GeneratedToken(token_id=new[-1], text=added, seq_len=len(ids), **costs)
         if last:
             return
+
+
+def _with_costs(
+    model: MultiHeadsQGPT2Model,
+    tokens: Sequence[GeneratedToken],
+    hardware: Sequence[HardwareProfile],
+) -> list[GeneratedToken]:
+    """``tokens`` with what their circuits would cost, or why there are none."""
+    # No circuit takes a single token.
+    lengths = [token.seq_len for token in tokens if token.seq_len > 1]
+    found = dict(zip(lengths, predict_lengths(model, lengths), strict=True))
+    costs: dict[int, dict[str, Any]] = {}
+    for length, predicted in found.items():
+        if isinstance(predicted, ImpossibleError):
+            reason = str(predicted)
+            refusals = [Refusal(hardware=machine.name, reason=reason) for machine in hardware]
+            costs[length] = {"refusals": tuple(refusals)}
+        else:
+            costs[length] = _costs(predicted, hardware)
+    return [token.model_copy(update=costs.get(token.seq_len)) for token in tokens]
 
 
 def _costs(profile: CircuitProfile, hardware: Sequence[HardwareProfile]) -> dict[str, Any]:

@@ -24,15 +24,16 @@ from fhecost.hardware.calls import CallsReport, estimate_calls_on
 from fhecost.hardware.comparison import ComparisonReport, check_sort, compare
 from fhecost.hardware.difference import DifferenceReport, difference
 from fhecost.hardware.estimate import EstimateReport
-from fhecost.hardware.estimator import Estimator, estimate_all
+from fhecost.hardware.estimator import ChosenEstimator, estimate_all
 from fhecost.hardware.library import HardwareNames, find_hardware, load_hardware, of_kinds
 from fhecost.hardware.names import ALL, DEFAULT, SortKey
 from fhecost.hardware.other_ways import nearest_first, read_other_ways
+from fhecost.hardware.pbs_choice import PbsChoice, check_choice, of_kind_if_known, with_pbs
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.sensitivity import sensitivity
 from fhecost.hardware.throughput import throughputs
 from fhecost.hardware.what_if import changes_between, with_figures_where_known
-from fhecost.models.shape import ModelShape
+from fhecost.models.model_shape import ModelShape
 from fhecost.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def estimate_circuit(
     *,
     keep_profile: AnyPath | None = None,
     requests: int | None = None,
+    pbs: PbsChoice | None = None,
 ) -> EstimateReport:
     """What ``fhecost estimate`` does: find the circuit, and estimate it on each machine.
 
@@ -61,6 +63,8 @@ def estimate_circuit(
         keep_profile: where to write the circuit profile, when all went well.
         requests: also so many independent inputs under one key: when all are done, what a machine
             keeps up, and the batch from which on it is full.
+        pbs: the kind of PBS; ``best`` takes the fastest of those that a machine has, None that of
+            its own figures. Of a kind that a machine doesn't state, the estimate is hypothetical.
 
     Raises:
         UsageError: the request, a machine or a path is wrong.
@@ -69,6 +73,7 @@ def estimate_circuit(
     # What fails at once comes before what takes long.
     kept = None if keep_profile is None else Path(keep_profile)
     check_can_write(kept)
+    check_choice(pbs)
     profiles = load_hardware(hardware, hardware_path)
     found = find_circuit(circuit, progress)
     report = estimate_all(
@@ -76,16 +81,17 @@ def estimate_circuit(
         profiles,
         skip_impossible=hardware in (ALL, DEFAULT),
         sure=sure_circuit(circuit, found, progress),
+        pbs=pbs,
     )
     if requests is not None:
         report = report.changed(
-            throughputs=throughputs(found, profiles, requests, report.estimates)
+            throughputs=throughputs(found, profiles, requests, report.estimates, pbs=pbs)
         )
     # A comparison that can't be made is no reason to give up what was asked for.
     with suppress(FhecostError):
         published = published_head(circuit, found.description, progress)
         if published is not None:
-            beside = estimate_all(published, profiles, skip_impossible=True, least=0)
+            beside = estimate_all(published, profiles, skip_impossible=True, least=0, pbs=pbs)
             report = report.changed(beside=beside)
     if kept is not None:
         save_profile(found, kept)
@@ -187,6 +193,7 @@ def compare_circuit(
     sort: SortKey = "latency",
     what_if: Mapping[str, float] | None = None,
     requests: int | None = None,
+    pbs: PbsChoice | None = None,
     sensitive: bool = False,
     with_published: bool = False,
 ) -> ComparisonReport:
@@ -206,6 +213,8 @@ def compare_circuit(
             latency before is in the report too.
         requests: also so many independent inputs under one key: when all are done, what a machine
             keeps up, and the batch from which on it is full.
+        pbs: the kind of PBS; ``best`` takes the fastest of those that a machine has, None that of
+            its own figures. Of a kind that a machine doesn't state, the estimate is hypothetical.
         sensitive: also what each figure of a machine does to its latency.
         with_published: also what is published of other ways to run a language model encrypted.
 
@@ -214,35 +223,39 @@ def compare_circuit(
         ImpossibleError: there is no such circuit, or no machine can run it.
     """
     check_sort(sort)
+    check_choice(pbs)
     profiles = load_hardware(hardware, hardware_path)
     profiles = of_kinds(profiles, kinds)
     # The base keeps its own figures: it is what the others are held against.
     held_against = None if base is None else find_hardware(base, hardware_path)
     own = profiles
     if what_if:
+        # Figures of a kind that a machine doesn't state can be set where that kind is asked for.
+        own = [of_kind_if_known(profile, pbs) for profile in profiles]
         profiles = with_figures_where_known(own, what_if)
     found = find_circuit(circuit, progress)
     sure = sure_circuit(circuit, found, progress)
-    report = estimate_all(found, profiles, skip_impossible=True, sure=sure)
+    report = estimate_all(found, profiles, skip_impossible=True, sure=sure, pbs=pbs)
     changes = list(changes_between(own, profiles))
     changed = {change.hardware for change in changes}
     as_they_are = [profile for profile in own if profile.name in changed]
-    before = estimate_all(found, as_they_are, skip_impossible=True, least=0).estimates
+    before = estimate_all(found, as_they_are, skip_impossible=True, least=0, pbs=pbs).estimates
     base_made = None
     if held_against is not None:
         # The base is mostly among the machines, and then estimated already.
         try:
-            base_made = Estimator(held_against, (*report.estimates, *before))(found)
+            known = (*report.estimates, *before)
+            base_made = ChosenEstimator(held_against, pbs, known)(found)
         except ImpossibleError as error:
             raise ImpossibleError(f"base {error}") from error
     if requests is not None:
         report = report.changed(
-            throughputs=throughputs(found, profiles, requests, report.estimates)
+            throughputs=throughputs(found, profiles, requests, report.estimates, pbs=pbs)
         )
     made = compare(report, profiles, base_made, sort=sort, changes=changes, before=before)
     if sensitive:
         by_name = {profile.name: profile for profile in profiles}
-        machines = (by_name[row.hardware] for row in made.rows)
+        machines = (with_pbs(by_name[row.hardware], row.pbs_kind) for row in made.rows)
         made = made.changed(
             sensitivities=tuple(
                 sensitivity(found, machine, report.estimates) for machine in machines

@@ -26,7 +26,12 @@ _WEAKNESS = {source: rank for rank, source in enumerate(Source)}
 
 def weakest(*figures: Figure) -> Source:
     """The weakest source among ``figures``: that of a result that rests on all of them."""
-    return max([figure.source for figure in figures], key=_WEAKNESS.__getitem__)
+    return weaker(*[figure.source for figure in figures])
+
+
+def weaker(*sources: Source) -> Source:
+    """The weakest of some sources."""
+    return max(sources, key=_WEAKNESS.__getitem__)
 
 
 class Figure(BaseModel):
@@ -72,7 +77,7 @@ class Figure(BaseModel):
             pydantic.ValidationError: ``value`` is negative or no number.
         """
         low, high = (
-            None if end is None else self.nearest(value * end / self.value if self.value else end)
+            None if end is None else self.nearest(end * (value / self.value) if self.value else end)
             for end in (self.low, self.high)
         )
         return Figure(

@@ -248,7 +248,7 @@ def test_a_new_machine_step_by_step(run_fhecost, profile, tmp_path):
     again = run_fhecost("hardware", "new", path)
     assert again.returncode == 2
     assert "is already there" in again.stderr
-    path.write_text(path.read_text().replace("value: 350.0", "value: 700.0"))
+    path.write_text(path.read_text().replace("value: 700.0", "value: 1400.0"))
     given = ("--hardware", "h100,mine", "--hardware-path", tmp_path, "--format", "json")
     finished = run_fhecost("compare", "--profile", profile, *given)
     assert finished.returncode == 0, finished.stderr
@@ -280,7 +280,7 @@ def test_a_chain_takes_an_a100_longer_than_an_h100_and_eight_as_long_as_one(save
 
 
 def test_what_is_the_same_to_the_digit_is_said(saved_profile):
-    names = ["h100", "h100-tfhe-rs-1.4"]
+    names = ["h100-tfhe-rs-1.4", "h100-tfhe-rs-1.5"]
     wide = " ".join(as_table(comparison_document(compare_circuit(saved_profile, names))).split())
     assert "the same to the digit" not in wide
     circuit = unchecked(
@@ -296,7 +296,7 @@ def test_what_is_the_same_to_the_digit_is_said(saved_profile):
     report = compare_circuit(circuit, names)
     assert report.rows[0].latency_s == report.rows[1].latency_s
     said = " ".join(as_table(comparison_document(report)).split())
-    assert "h100, h100-tfhe-rs-1.4: the same to the digit, since all figures" in said
+    assert "h100-tfhe-rs-1.4, h100-tfhe-rs-1.5: the same to the digit, since all figures" in said
     by_name = {row.hardware: row.sources for row in report.rows}
     assert Source.PUBLISHED not in by_name["h100-tfhe-rs-1.4"]
 

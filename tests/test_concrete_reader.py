@@ -5,7 +5,12 @@ import pytest
 
 import fhecost
 from fhecost.circuits.profile import LINEAR_OPERATIONS
-from fhecost.circuits.work import compressed_key_bytes, key_switch_units, pbs_units
+from fhecost.circuits.work import (
+    compressed_input_bytes,
+    compressed_key_bytes,
+    key_switch_units,
+    pbs_units,
+)
 from fhecost.concrete.compilation import compile_circuit, import_concrete
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
 
@@ -219,6 +224,20 @@ def test_a_tag_with_a_plus_is_no_stage_of_two_tags():
     assert last.predecessors == (merged.name,)
 
 
+def test_tables_of_one_value_are_told_from_those_of_several():
+    """Two tables of each of eight values, one of them negated for a third that shares nothing."""
+    first, second = (fhe.LookupTable([(f * i + 1) % 16 for i in range(16)]) for f in (3, 7))
+
+    def three_tables(values, _):
+        with fhe.tag("tables"):
+            return first[values] + second[values] + first[15 - values]
+
+    inputset = [np.arange(8), np.arange(8)[::-1] + 8]
+    profile = fhecost.profile_circuit(compile_circuit(three_tables, inputset))
+    (stage,) = (stage for stage in profile.stages if stage.pbs)
+    assert (stage.pbs_count, stage.distinct_values) == (24, 16)
+
+
 def test_a_circuit_without_cost_is_refused():
     circuit = compile_circuit(lambda values, _: values, [np.arange(4)])
     with pytest.raises(fhecost.ImpossibleError, match="no operation on encrypted data"):
@@ -263,5 +282,8 @@ def test_compressed_keys_are_seeds_and_bodies():
     assert compressed_key_bytes((), 8, 0) is None
     # Inputs go over the line as a seed of 16 bytes and a body of 8 each; a run holds them whole.
     assert circuit.size_of_inputs == 4 * 24
+    assert compressed_input_bytes(profile.stages, profile.input_bytes) == circuit.size_of_inputs
+    assert compressed_input_bytes((), 0) == 0
+    assert compressed_input_bytes((), 24) is None
     (dimension,) = {use.parameters.input_lwe_dimension for use in profile.stages[0].key_switches}
     assert profile.input_bytes == 4 * (dimension + 1) * 8 == circuit.size_of_outputs

@@ -13,7 +13,7 @@ from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.gpt2.model import load_gpt2
 from fhecost.models.configuration import SPELLINGS
 from fhecost.models.llama_configuration import LLAMA_TYPES
-from fhecost.models.shape import ModelShape
+from fhecost.models.model_shape import ModelShape
 from tests.damaged_models import config_case, folder_case
 
 ASKED = ("--seq-len", "4", "--bits", "4", "--hardware", "h100", "--format", "json")

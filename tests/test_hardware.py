@@ -139,10 +139,21 @@ def test_counts_keep_their_value_and_bounds():
 def test_a_multi_bit_machine_is_not_costed_as_a_classic_one(tmp_path, saved_profile):
     import fhecost
 
+    classic = fhecost.estimate(saved_profile, load_hardware("strix")[0])
     broken(tmp_path, lambda c: c.update(pbs_kind="multi-bit"))
+    with pytest.raises(UsageError, match=r"mine\.yaml: figures\.grouping_factor: field required"):
+        load_hardware("mine", [tmp_path])
+    grouping = {"value": 4, "source": "published", "ref": "made up for the test"}
+
+    def multi_bit(content):
+        content.update(pbs_kind="multi-bit")
+        content["figures"]["grouping_factor"] = grouping
+
+    broken(tmp_path, multi_bit)
     (machine,) = load_hardware("mine", [tmp_path])
-    with pytest.raises(fhecost.ImpossibleError, match="mine: its PBS is multi-bit"):
-        fhecost.estimate(saved_profile, machine)
+    made = fhecost.estimate(saved_profile, machine)
+    assert (made.pbs_kind, classic.pbs_kind) == ("multi-bit", "classic")
+    assert made.latency_s != classic.latency_s
 
 
 def test_an_efficiency_above_one_is_refused(tmp_path):

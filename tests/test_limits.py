@@ -129,6 +129,26 @@ def test_a_quota_between_processors_slows_threads_that_work_together(machine, sa
     assert two_s < some_s < one_s
 
 
+@pytest.mark.parametrize(("quota", "threads"), [(0.5, 1), (1.5, 2), (3.0, 2)])
+def test_a_quota_at_the_calibration_is_not_taken_twice(machine, quota, threads):
+    limits = Limits(threads=2, quota_cpus=quota)
+    share = limits.thread_share
+    figures = {**machine.figures, "threads": machine.figures["threads"].set_to(threads, "a test")}
+    under = machine.changed(figures=figures, calibrated_thread_share=share if share < 1 else None)
+    assert within(under, limits) is under
+
+
+def test_a_calibration_under_a_quota_serves_without_it(machine):
+    figures = {**machine.figures, "threads": machine.figures["threads"].set_to(1.0, "a test")}
+    half = machine.changed(figures=figures, calibrated_thread_share=0.5)
+    free = within(half, Limits(threads=1))
+    assert free.figures["run_s"].value == pytest.approx(0.5 * machine.figures["run_s"].value)
+    assert "50% of a thread at the calibration" in free.assumptions[-1]
+    most = machine.changed(calibrated_thread_share=0.75)
+    efficiency = within(most, Limits(threads=2)).figures["thread_efficiency"]
+    assert machine.figures["thread_efficiency"].value < efficiency.value <= 1
+
+
 def test_more_threads_than_were_calibrated_are_said(machine):
     more = within(machine, Limits(threads=8))
     assert more.figures == machine.figures

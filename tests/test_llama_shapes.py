@@ -11,10 +11,60 @@ import fhecost
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import UsageError
 from fhecost.models.shape import SHAPES, find_shape
+from tests.conftest import ROOT
 
-LLAMAS = ("smollm2", "tinyllama", "llama-2-7b", "llama-3-8b", "mistral-7b", "qwen2.5-0.5b")
-TYPES = {"mistral-7b": "mistral", "qwen2.5-0.5b": "qwen2"}
 TIED = ("smollm2", "qwen2.5-0.5b")
+
+PUBLISHED = {
+    "smollm2": {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 576,
+        "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
+        "num_key_value_heads": 3, "vocab_size": 49152, "max_position_embeddings": 8192,
+        "attention_bias": False, "mlp_bias": False, "rope_interleaved": False,
+        "rope_scaling": None, "rope_theta": 100000, "tie_word_embeddings": True,
+    },
+    "tinyllama": {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 2048,
+        "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32,
+        "num_key_value_heads": 4, "vocab_size": 32000, "max_position_embeddings": 2048,
+        "attention_bias": False, "rope_scaling": None, "rope_theta": 10000.0,
+        "tie_word_embeddings": False, "pretraining_tp": 1,
+    },
+    "llama-2-7b": {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096,
+        "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 32, "vocab_size": 32000, "max_position_embeddings": 4096,
+        "rope_scaling": None, "tie_word_embeddings": False, "pretraining_tp": 1,
+    },
+    "llama-3-8b": {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096,
+        "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
+        "attention_bias": False, "rope_scaling": None, "rope_theta": 500000.0,
+        "tie_word_embeddings": False,
+    },
+    "mistral-7b": {
+        "model_type": "mistral", "architectures": ["MistralForCausalLM"], "hidden_size": 4096,
+        "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "vocab_size": 32000, "max_position_embeddings": 32768,
+        "rope_theta": 10000.0, "sliding_window": 4096, "tie_word_embeddings": False,
+    },
+    "qwen2.5-0.5b": {
+        "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": 896,
+        "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14,
+        "num_key_value_heads": 2, "vocab_size": 151936, "max_position_embeddings": 32768,
+        "max_window_layers": 24, "rope_theta": 1000000.0, "sliding_window": 32768,
+        "tie_word_embeddings": True, "use_mrope": False, "use_sliding_window": False,
+    },
+}  # fmt: skip
+"""What the ``config.json`` of each says of its shape, by public copies; see ``SHAPES``."""
+
+
+LLAMA_31 = {
+    "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}  # fmt: skip
+"""The RoPE scaling of Llama 3.1."""
 
 
 def configuration(tmp_path, **content):
@@ -25,20 +75,7 @@ def configuration(tmp_path, **content):
 
 def content_of(name, **changed):
     """What a ``config.json`` says of a shape that is known by name."""
-    shape = SHAPES[name]
-    kind = TYPES.get(name, "llama")
-    return {
-        "model_type": kind,
-        "hidden_size": shape.width,
-        "intermediate_size": shape.inner,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
-        "vocab_size": shape.vocabulary,
-        "max_position_embeddings": shape.context,
-        **({} if shape.window is None else {"sliding_window": shape.window}),
-        **changed,
-    }
+    return {**PUBLISHED[name], **changed}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +94,7 @@ def test_shapes_have_the_published_number_of_parameters(name, parameters):
     assert total == pytest.approx(parameters, rel=0.005)
 
 
-@pytest.mark.parametrize("name", LLAMAS)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_a_configuration_gives_the_shape_that_has_its_name(name, tmp_path):
     found = find_shape(configuration(tmp_path, **content_of(name)))
     assert replace(found, name=name, reference=SHAPES[name].reference) == SHAPES[name]
@@ -87,7 +124,19 @@ def test_transformers_own_configuration_is_read(kind, tmp_path):
          "rope_scaling: RoPE scaling of the kind 'dynamic' isn't honoured; default, linear, ll"),
         ("smollm2", {"rope_parameters": {"rope_type": "yarn", "factor": 2.0}},
          "rope_parameters: RoPE scaling of the kind 'yarn' isn't honoured"),
+        ("smollm2", {"rope_scaling": {"rope_type": "longrope"}}, "kind 'longrope' isn't honoured"),
         ("smollm2", {"rope_scaling": "linear"}, "rope_scaling: must be an object, not 'linear'"),
+        ("smollm2", {"rope_scaling": {"type": "linear"}}, "rope_scaling.factor: must be a number"),
+        ("llama-3-8b", {"rope_scaling": {**LLAMA_31, "low_freq_factor": None}},
+         "rope_scaling.low_freq_factor: must be a number above 0, not None"),
+        ("llama-3-8b", {"rope_scaling": {**LLAMA_31, "high_freq_factor": 1.0}},
+         "rope_scaling.high_freq_factor: 1.0 must be above low_freq_factor, 1.0"),
+        ("smollm2", {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.25}},
+         "rope_parameters.partial_rotary_factor: isn't honoured"),
+        ("smollm2", {"rope_parameters": {"sliding_attention": {"rope_type": "default"}}},
+         "rope_parameters.sliding_attention: angles of some layers alone aren't honoured"),
+        ("smollm2", {"rope_theta": "big"}, "rope_theta: must be a number above 0, not 'big'"),
+        ("smollm2", {"rope_interleaved": True}, "rope_interleaved: True makes it another model"),
         ("smollm2", {"partial_rotary_factor": 0.5}, "partial_rotary_factor: 0.5 isn't honoured"),
         ("smollm2", {"attn_logit_softcapping": 50.0},
          "attn_logit_softcapping: a soft cap of 50.0 isn't honoured"),
@@ -105,6 +154,10 @@ def test_transformers_own_configuration_is_read(kind, tmp_path):
         ("smollm2", {"attention_bias": "no"}, "attention_bias: must be true or false, not 'no'"),
         ("smollm2", {"layer_types": ["sliding_attention"]}, "layer_types: 'sliding_attention' isn"),
         ("qwen2.5-0.5b", {"layer_types": ["linear_attention"]}, "layer_types: 'linear_attention'"),
+        ("qwen2.5-0.5b", {"layer_types": ["sliding_attention"]}, "layer_types: 'sliding_attention"),
+        ("qwen2.5-0.5b", {"use_sliding_window": True, "sliding_window": "all"},
+         "sliding_window: must be a whole number above 0, not 'all'"),
+        ("qwen2.5-0.5b", {"tie_word_embeddings": 1}, "tie_word_embeddings: must be true or false"),
         ("mistral-7b", {"sliding_window": 0}, "sliding_window: must be a whole number above 0"),
     ],
 )  # fmt: skip
@@ -120,7 +173,9 @@ def test_what_is_not_honoured_is_refused_by_name(name, changed, named, tmp_path)
     [
         {"rope_scaling": None},
         {"rope_scaling": {"type": "linear", "factor": 2.0}},
-        {"rope_parameters": {"rope_type": "llama3", "factor": 8.0, "rope_theta": 5e5}},
+        {"rope_scaling": LLAMA_31},
+        {"rope_parameters": {**LLAMA_31, "rope_theta": 5e5}},
+        {"tie_word_embeddings": True},
         {"attention_bias": True, "mlp_bias": True},
     ],
 )
@@ -220,6 +275,35 @@ def test_a_layer_has_the_lookups_that_its_documentation_counts():
         assert stages[name].pbs_count == inner * stages[name].depth
     assert stages["mlp.product"].pbs_count == 2 * inner
     assert "mlp.gelu" not in stages
+
+
+PARTS = {
+    "RMSNorm, twice": ("norm1", "norm2"),
+    "queries": ("query",),
+    "keys and values, with their squares": ("key", "value"),
+    "scores": ("scores",),
+    "softmax": ("softmax",),
+    "weighted values": ("weighted_values", "output"),
+    "gate and up, with SiLU": ("mlp.silu", "mlp.up"),
+    "their product": ("mlp.product",),
+    "attention and MLP to the residual stream": ("attention", "mlp.requantize"),
+}
+"""What the documentation calls stages that begin so."""
+
+
+@pytest.mark.parametrize(("name", "column"), [("smollm2", 0), ("llama-3-8b", 2)])
+def test_the_documentation_says_what_a_layer_takes(name, column):
+    stages = profile_of_shape(ShapeRequest(SHAPES[name], "layer", 16, 4)).stages
+    lines = (ROOT / "docs" / "closed_form.md").read_text(encoding="utf-8").splitlines()
+    rows = {line.split(" | ")[0][2:]: line.rstrip(" |").split(" | ")[1:] for line in lines}
+    for part, begins in PARTS.items():
+        of_part = [
+            stage.pbs_count
+            for stage in stages
+            if any(stage.name == one or stage.name.startswith(f"{one}.") for one in begins)
+        ]
+        assert f"{sum(of_part):,}" == rows[part][column], part
+    assert f"{sum(stage.pbs_count for stage in stages):,}" == rows["all"][column]
 
 
 def test_every_weight_is_multiplied_with_once():

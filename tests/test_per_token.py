@@ -6,12 +6,12 @@ import pytest
 
 from fhecost.circuit_request import PredictedShape
 from fhecost.closed_form.scopes import ShapeRequest
+from fhecost.hardware.estimate import MANY_TOKENS as MANY
 from fhecost.models.shape import SHAPES
 from fhecost.pipeline import compare_circuit, estimate_circuit
 from fhecost.report.comparison_document import comparison_document
 from fhecost.report.estimate_document import estimate_document
 from fhecost.report.render import as_table
-from fhecost.report.token_blocks import MANY, tokens_of_run
 from fhecost.units import amount, duration, price
 
 MACHINES = ["h100", "strix"]
@@ -24,7 +24,7 @@ def asked(scope):
 @pytest.mark.parametrize(("scope", "tokens"), [("cached-token", 1), ("token", 1), ("model", 4)])
 def test_a_thousand_cost_a_thousand_times_one(scope, tokens):
     report = estimate_circuit(asked(scope), MACHINES)
-    assert tokens_of_run(report.circuit.description) == tokens
+    assert report.circuit.description.tokens_of_run == tokens
     text = as_table(estimate_document(report))
     _, _, below = text.partition("PER TOKEN")
     one, thousand = below.split(f"{MANY:,} tokens:")[:2]
@@ -47,5 +47,5 @@ def test_a_thousand_cost_a_thousand_times_one(scope, tokens):
 @pytest.mark.parametrize("scope", ["head", "block", "layer"])
 def test_parts_of_a_model_make_no_token(scope):
     report = estimate_circuit(asked(scope), ["epyc-zen4-2"])
-    assert tokens_of_run(report.circuit.description) is None
+    assert report.circuit.description.tokens_of_run is None
     assert "PER TOKEN" not in as_table(estimate_document(report))

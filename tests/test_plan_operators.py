@@ -1,17 +1,17 @@
 """Small programs: what is written down of each is what Concrete compiles it to."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
+from fhecost.circuits.description import CircuitDescription
+from fhecost.closed_form.circuit import predicted_profile
 from fhecost.closed_form.held import Sampled, Stated
-from fhecost.closed_form.partitions import partition
 from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest, plan_of_shape
 from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
 from fhecost.models.shape import SHAPES
+from tests.test_closed_form import operations
 
 
 def halved(values):
@@ -43,6 +43,28 @@ def exceeded_hint(x, o):
     return o.lookup(o.accumulator("sum", np.sum(x, axis=1) - 3, 3, 2), halved)
 
 
+def exceeded_hint_alone(x, o):
+    """So does a lookup without rounding: it reads 3 bits, and gives nonsense."""
+    sums = o.narrow(np.sum(x, axis=1) - 3, 3)
+    return o.lookup(sums, halved) + o.lookup(sums, three)
+
+
+def few_of_many_bits(x, o):
+    """Sums of 6 bits where 8 of 9 are kept, looked up twice."""
+    sums = o.accumulator("sum", np.sum(x, axis=1) - 10, 9, 8)
+    return o.lookup(sums, halved) + o.lookup(sums, lambda v: v // 4.0)
+
+
+def few_of_many_bits_above_zero(x, o):
+    sums = o.accumulator("sum", np.sum(x, axis=1), 10, 7, signed=False)
+    return o.lookup(sums, halved)
+
+
+def hardly_negative(x, o):
+    """Rounding leaves no negative value."""
+    return o.lookup(o.accumulator("sum", np.sum(x, axis=1) - 1, 6, 3), halved)
+
+
 def two_tables_of_a_constant(x, o):
     constant = o.lookup(x, three)
     return o.lookup(constant, halved) + o.lookup(constant, lambda v: v * 0.5 + 1.0) + x
@@ -66,6 +88,7 @@ def known_after_rounding(x, o):
 PROGRAMS = [
     negative_sum, negative_concatenation, sum_by_position, constant_row, exceeded_hint,
     two_tables_of_a_constant, products_of_a_constant, wide_constant, known_after_rounding,
+    exceeded_hint_alone, few_of_many_bits, few_of_many_bits_above_zero, hardly_negative,
 ]  # fmt: skip
 
 
@@ -80,10 +103,15 @@ def test_a_plan_has_the_lookups_of_what_is_compiled(program):
 
     compiled = profile_circuit(compile_circuit(run, list(sentences)))
     plan = plan_of(run, Sampled(sentences))
-    found = Counter()
-    for lookup in partition(plan).lookups:
-        found[lookup.wire.stage] += lookup.wire.integers
-    assert found == {stage.name: stage.pbs_count for stage in compiled.stages if stage.pbs_count}
+    found = predicted_profile(plan, "program", CircuitDescription(), solve=True)
+    assert counts(found) == counts(compiled)
+    assert found.pbs_count == compiled.pbs_count
+
+
+def counts(profile):
+    """By stage, the operations that there are."""
+    (stage,) = profile.stages
+    return {name: count for name, count in operations(stage)["linear"].items() if count}
 
 
 def test_what_is_stated_has_the_shape_of_what_is_seen():

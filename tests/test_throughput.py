@@ -6,8 +6,13 @@ from hypothesis import strategies as st
 
 import fhecost
 from fhecost.circuits.requests import of_requests
+from fhecost.closed_form.requests import shape_request
+from fhecost.closed_form.scopes import profile_of_shape
 from fhecost.hardware.library import load_hardware
 from fhecost.hardware.throughput import FULL, batch_sizes, throughput, throughputs
+from fhecost.pipeline import estimate_circuit
+from fhecost.report.estimate_document import estimate_document
+from fhecost.report.render import as_table
 from tests.drawn import profiles
 
 MACHINES = load_hardware("all")
@@ -36,8 +41,9 @@ def test_a_batch_has_more_of_all_but_steps_and_keys(saved_profile):
         of_requests(saved_profile, 0)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
-@given(circuit=profiles(), machine=st.sampled_from(MACHINES), more=st.integers(4, 40))
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+@settings(deadline=None, max_examples=2, suppress_health_check=[HealthCheck.too_slow])
+@given(circuit=profiles(), more=st.integers(4, 40))
 def test_one_request_is_the_estimate_and_more_never_lower_the_throughput(circuit, machine, more):
     alone = estimated(circuit, machine)
     if alone is None:
@@ -77,3 +83,25 @@ def test_machines_that_cant_run_one_request_are_left_out(saved_profile):
     rows = throughputs(saved_profile, MACHINES, 8)
     assert 0 < len(rows) < len(MACHINES)
     assert all(made.requests == 8 for made in rows)
+
+
+@pytest.mark.parametrize(("scope", "tokens"), [("cached-token", 1), ("model", 5), ("layer", None)])
+def test_tokens_of_many_requests_have_a_price_and_an_energy(scope, tokens):
+    machine = fhecost.find_hardware("h100")
+    circuit = profile_of_shape(shape_request("gpt2", scope, seq_len=5))
+    made = throughput(circuit, machine, 8)
+    alone = fhecost.estimate(circuit, machine)
+    assert made.tokens == tokens
+    if tokens is None:
+        assert (made.price_usd_of_1000_tokens, made.energy_j_of_token) == (None, None)
+        return
+    # No dearer than one request after the other, and the same per second of the machine.
+    assert made.energy_j_of_token <= alone.energy_j / tokens * (1 + 1e-9)
+    assert made.price_usd_of_1000_tokens <= 1000 * alone.price_usd / tokens * (1 + 1e-9)
+    power, price = machine.figures["power_w"].value, machine.figures["price_usd_per_hour"].value
+    a_second = tokens * made.per_second
+    assert made.energy_j_of_token == pytest.approx(power / a_second)
+    assert made.price_usd_of_1000_tokens == pytest.approx(1000 * price / 3600 / a_second)
+    text = as_table(estimate_document(estimate_circuit(circuit, ["h100"], requests=8)))
+    assert "1,000 tokens cost" in text
+    assert "energy a token" in text

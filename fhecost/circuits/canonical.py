@@ -26,10 +26,11 @@ def canonical(fields: Mapping[str, Any], stages: Iterable[Stage]) -> str:
 
 def _stage(stage: Stage) -> str:
     bit_width = "null" if stage.bit_width is None else stage.bit_width
-    # Profiles keep the hash that they had before there were loops.
+    # Profiles keep the hash that they had before there were loops, and values that lookups share.
     loops = f'"loops":[{",".join(map(_loop, stage.loops))}],' if stage.loops else ""
+    distinct = f'"distinct_values":{stage.distinct_values},' if stage.distinct_values else ""
     return (
-        f'{{"bit_width":{bit_width},"depth":{stage.depth},'
+        f'{{"bit_width":{bit_width},"depth":{stage.depth},{distinct}'
         f'"key_switches":[{",".join(map(_key_switch, stage.key_switches))}],'
         f'"linear":[{",".join(map(_linear, stage.linear))}],{loops}"name":{quoted(stage.name)},'
         f'"parallel_width":{stage.parallel_width},"pbs":[{",".join(map(_pbs, stage.pbs))}],'

@@ -61,6 +61,13 @@ class CircuitDescription(Frozen):
         """Whether it says that the circuit is a part of a language model, which has settings."""
         return self.scope is not None or self.variant is not None
 
+    @property
+    def tokens_of_run(self) -> int | None:
+        """How many tokens a run makes, or reads in one go; None for parts of a model."""
+        if self.scope in ("token", "cached-token"):
+            return 1
+        return self.seq_len if self.scope == "model" else None
+
     @classmethod
     def of(cls, said: Mapping[str, str | int | float]) -> CircuitDescription:
         """The description that ``said`` gives as profiles of version 1 did."""

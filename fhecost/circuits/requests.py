@@ -45,4 +45,5 @@ def _repeated(stage: Stage, requests: int) -> Stage:
         linear=tuple(use.changed(count=requests * use.count) for use in stage.linear),
         parallel_width=requests * stage.parallel_width,
         loops=tuple(loop.changed(width=requests * loop.width) for loop in stage.loops),
+        distinct_values=None if stage.distinct_values is None else requests * stage.distinct_values,
     )

@@ -143,6 +143,11 @@ class Stage(Frozen):
         description="the loops over lookups that Concrete compiled the stage to; empty where "
         "unknown: one for each step then",
     )
+    distinct_values: Positive | None = Field(
+        default=None,
+        description="how many values its PBS read, where several read the same; None where each "
+        "reads its own, or that isn't known",
+    )
 
     @cached_property
     def pbs_count(self) -> int:
@@ -177,6 +182,10 @@ class Stage(Frozen):
                 raise inconsistent(
                     "loops", f"loops over {in_loops} lookups aren't those of {count} PBS"
                 )
+        if self.distinct_values is not None and self.distinct_values >= count:
+            raise inconsistent(
+                "distinct_values", f"{self.distinct_values} values of {count} PBS: none is shared"
+            )
         # Without lookups both are those of the largest tensor, whatever is done with it.
         if self.pbs:
             for field, value in (("depth", self.depth), ("parallel_width", self.parallel_width)):

@@ -49,6 +49,7 @@ class StageCounts:
         largest_tensor: int,
         predecessors: Sequence[str],
         loops: Mapping[int, int] | None = None,
+        repeated: int = 0,
     ) -> Stage:
         """The stage of these operations; the arguments are those of :meth:`fields`."""
         return Stage.model_validate(
@@ -58,6 +59,7 @@ class StageCounts:
                 largest_tensor=largest_tensor,
                 predecessors=predecessors,
                 loops=loops,
+                repeated=repeated,
             )
         )
 
@@ -69,6 +71,7 @@ class StageCounts:
         largest_tensor: int,
         predecessors: Sequence[str],
         loops: Mapping[int, int] | None = None,
+        repeated: int = 0,
     ) -> dict[str, Any]:
         """The fields of the stage of these operations, which still have to be checked.
 
@@ -81,6 +84,7 @@ class StageCounts:
             largest_tensor: its elements are the width of a stage without lookups.
             predecessors: the stages that this one waits for.
             loops: how many loops over its lookups there are, by their width; None if unknown.
+            repeated: lookups that read a value which another of the stage reads too.
         """
         pbs_count = self.pbs_count
         depth = min(steps, pbs_count) if pbs_count else steps
@@ -102,4 +106,5 @@ class StageCounts:
                 {"width": width, "times": times}
                 for width, times in sorted((loops or {}).items(), reverse=True)
             ],
+            "distinct_values": pbs_count - repeated if 0 < repeated < pbs_count else None,
         }

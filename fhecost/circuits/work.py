@@ -24,6 +24,9 @@ K = TypeVar("K", bound=Hashable)
 TORUS_BYTES = 8
 """Bytes of one torus element: Concrete computes modulo 2^64."""
 
+SEEDED_CIPHERTEXT_BYTES = 24
+"""A ciphertext whose mask is made anew from a seed: the seed's 16 bytes and the body's 8."""
+
 
 def fourier_transform_units(polynomial_size: int) -> float:
     """Work of one forward or inverse transform of a polynomial of ``polynomial_size``."""
@@ -117,6 +120,25 @@ def _bodies(key_bytes: Mapping[K, int], parts: Mapping[K, int], whole: int) -> i
     return sum(size // parts[key] for key, size in key_bytes.items()) + math.ceil(
         further / min(parts.values())
     )
+
+
+def compressed_input_bytes(stages: Sequence[Stage], input_bytes: int) -> int | None:
+    """Bytes of all inputs as Concrete sends them with ``compress_input_ciphertexts``.
+
+    Each ciphertext is a seed and a body. How many there are follows from the dimension that stages
+    read which wait for nothing, the smallest of several. None where no stage tells any. Concrete
+    compresses no outputs.
+    """
+    if not input_bytes:
+        return 0
+    first = [stage for stage in stages if not stage.predecessors]
+    read = {use.lwe_dimension for stage in first for use in stage.linear}
+    read |= {use.parameters.input_lwe_dimension for stage in first for use in stage.key_switches}
+    # Inputs are a whole number of ciphertexts.
+    whole = {one for one in read if input_bytes % ciphertext_bytes(one) == 0} or read
+    if not whole:
+        return None
+    return math.ceil(input_bytes / ciphertext_bytes(min(whole))) * SEEDED_CIPHERTEXT_BYTES
 
 
 def key_product_units(parameters: PbsParameters) -> float:

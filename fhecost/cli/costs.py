@@ -19,6 +19,7 @@ from fhecost.cli.options import (
     HardwarePathOption,
     HeadsOption,
     KindOption,
+    PbsOption,
     RequestsOption,
     VariantOption,
     command_line,
@@ -60,6 +61,7 @@ def estimate(
         ),
     ] = None,
     requests: RequestsOption = None,
+    pbs: PbsOption = None,
 ) -> Iterator[Document]:
     """Estimate how long an encrypted attention head, layer or model takes, on each machine."""
     from fhecost.circuit_request import expected_seconds
@@ -68,7 +70,7 @@ def estimate(
     from fhecost.report.estimate_document import estimate_document
 
     if calls is not None:
-        module = circuit.module_file(refused=["save_profile"])
+        module = circuit.module_file(refused=["save_profile", "requests", "pbs"])
         machines = parse_hardware(hardware)
         yield calls_document(
             estimate_calls(module, parse_calls(calls), machines, hardware_path or ())
@@ -83,6 +85,7 @@ def estimate(
             progress,
             keep_profile=save_profile,
             requests=requests,
+            pbs=pbs,
         )
     yield estimate_document(report)
 
@@ -110,6 +113,7 @@ def compare(
         ),
     ] = None,
     requests: RequestsOption = None,
+    pbs: PbsOption = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Also which figure of each machine matters.")
     ] = False,
@@ -138,6 +142,7 @@ def compare(
             sort=sort,
             what_if=parse_what_if(",".join(what_if)) if what_if else None,
             requests=requests,
+            pbs=pbs,
             sensitive=sensitivity,
             with_published=with_published,
         )
@@ -172,6 +177,8 @@ def project(
         str | None,
         typer.Option(metavar="TIME", help="Up to which length, and when: 100ms, 2s, 5min."),
     ] = None,
+    requests: RequestsOption = None,
+    pbs: PbsOption = None,
     format: FormatOption = "table",
     output: Annotated[
         Path | None,
@@ -195,6 +202,8 @@ def project(
         hardware_path or (),
         years=parse_years(years) if years else (),
         target_s=parse_duration("--target", target) if target else None,
+        requests=requests,
+        pbs=pbs,
     )
     if output is not None and output.suffix == ".html":
         write_result(output, projection_page(report))

@@ -140,6 +140,14 @@ def generate(
             typer.echo(plain(token.text if shown else text + token.text), nl=False)
         shown = True
 
+    def begin(step: str) -> None:
+        nonlocal shown
+        if shown and not in_lines:
+            # A bar stands apart from the text that was streamed, too.
+            typer.echo("\n")
+            shown = False
+        bar(step)
+
     try:
         with timed_progress(one_wait) as bar:
             report = generate_tokens(
@@ -153,7 +161,7 @@ def generate(
                 tokens=tokens,
                 hardware=parse_hardware(hardware),
                 hardware_path=hardware_path or (),
-                progress=bar,
+                progress=begin,
                 on_token=show,
             )
     finally:

@@ -26,6 +26,7 @@ from fhecost.cli.encodings import escaped, terminal_width
 from fhecost.cli.parsing import parse_heads
 from fhecost.errors import UsageError
 from fhecost.files import check_can_write, write_result
+from fhecost.hardware.names import PbsChoice
 from fhecost.plain import plain_line
 from fhecost.report.document import Document
 from fhecost.report.render import RENDERERS, Format, as_table
@@ -78,6 +79,13 @@ BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.
 RequestsOption = Annotated[
     int | None,
     typer.Option(min=1, help="Also so many independent inputs at once, under one key."),
+]
+PbsOption = Annotated[
+    PbsChoice | None,
+    typer.Option(
+        "--pbs",
+        help="The kind of PBS; best is the fastest that a machine has. Its own when left out.",
+    ),
 ]
 VariantOption = Annotated[
     str,

@@ -181,6 +181,7 @@ def circuit_profile(
     of_key = [parameters.sets[p].output_lwe_dimension for p in partitions.precisions]
     dimension = [of_key[key] for key in partitions.of_wire]
     counts = _counts(plan, partitions, parameters, dimension)
+    repeated = _repeated(partitions)
     pbs_count = sum(stage.pbs_count for stage in counts.values())
     of_pbs, of_switch = cache(pbs_units), cache(key_switch_units)
     complexity = sum(
@@ -206,6 +207,7 @@ def circuit_profile(
                     steps=shape.depth,
                     largest_tensor=shape.largest_tensor,
                     predecessors=tuple(shape.predecessors),
+                    repeated=repeated.get(stage, 0),
                 )
                 for stage, shape in plan.stages.items()
             ],
@@ -269,6 +271,19 @@ def _counts(
             if count := work.counts.get(operation, 0):
                 count_up(of_stage.linear, (operation, of_wire), count * work.times)
     return counts
+
+
+def _repeated(partitions: Partitions) -> dict[str, int]:
+    """By stage, the lookups of a wire that another lookup of the stage has looked up before."""
+    seen: set[tuple[str, int, int]] = set()
+    repeated: dict[str, int] = {}
+    for lookup in partitions.lookups:
+        wire = lookup.wire
+        key = wire.stage, wire.sources[0], lookup.own
+        if key in seen:
+            count_up(repeated, wire.stage, wire.integers)
+        seen.add(key)
+    return repeated
 
 
 def ciphertext_dimension(parameters: ParameterSets, partitions: Partitions, wire: Wire) -> int:

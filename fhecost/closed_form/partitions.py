@@ -60,17 +60,11 @@ def partition(plan: Plan) -> Partitions:
     Raises:
         ImpossibleError: the plan has no lookup.
     """
-    block = blocks_of(plan.wires)
-    width = [0] * len(block)
-    for wire, of_wire in zip(plan.wires, block, strict=True):
-        if wire.width > width[of_wire]:
-            width[of_wire] = wire.width
+    block, width = blocks_of(plan.wires), plan.widths
     wires = [wire for wire in plan.wires if wire.kind == "lookup"]
     if not wires:
         raise ImpossibleError("the circuit has no table lookup: no parameter set to predict")
-    reads = [
-        width[block[wire.sources[0]]] if wire.reads is None else wire.reads for wire in wires
-    ]  # fmt: skip
+    reads = [width[wire.sources[0]] if wire.reads is None else wire.reads for wire in wires]
     precisions = tuple(sorted(set(reads)))
     own = [precisions.index(precision) for precision in reads]
     filled_by: dict[int, set[int]] = defaultdict(set)
@@ -91,7 +85,7 @@ def partition(plan: Plan) -> Partitions:
     lookups = []
     for wire, of_lookup in zip(wires, own, strict=True):
         source = plan.wires[wire.sources[0]]
-        narrowed = wire.shiftable and source.width < width[block[source.number]]
+        narrowed = wire.shiftable and source.width < width[source.number]
         lookups.append(
             Lookups(
                 wire,
@@ -104,4 +98,4 @@ def partition(plan: Plan) -> Partitions:
         )
         if narrowed:
             shared.add(source.aligned_by)
-    return Partitions(precisions, tuple(lookups), keys, tuple([width[index] for index in block]))
+    return Partitions(precisions, tuple(lookups), keys, width)

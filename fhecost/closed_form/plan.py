@@ -12,7 +12,11 @@ makes of a circuit follows from that:
 * a product of two ciphertexts is two lookups, of (a+b)^2/4 and (a-b)^2/4;
 * exact rounding takes one lookup on one bit for each bit dropped;
 * approximate rounding takes none: what follows reads the kept bits. Where it could overflow, one
-  more lookup, on a bit less than is kept, sees that it doesn't.
+  more lookup, on a bit less than is kept, sees that it doesn't;
+* a lookup of rounded integers that need fewer bits than are kept reads so few, after one
+  multiplication;
+* a hint of fewer bits than the integers need makes lookups read so few, and the circuit compute
+  nonsense: what is too wide is for those who compute in the clear to see.
 
 These rules are what compiled circuits show; ``tests/test_closed_form.py`` holds them to Concrete.
 """
@@ -43,12 +47,12 @@ class Wire(NamedTuple):
 
     It is there ``times`` side by side, in ``turns`` one after the other: ``integers`` in all.
 
-    ``width`` is what they need at least, ``norm2`` the largest sum of squared coefficients that one
-    of them has of lookups' results: its noise in units of theirs. A lookup has its one source in
-    ``sources``; ``reads`` is the precision at which it reads it, None for the whole width of the
-    source's block; ``shiftable`` is whether it reads a source narrower than its block after one
-    multiplication, which all lookups of wires with the same ``aligned_by`` share. One that
-    ``rounds`` what it reads leaves that multiplication to its source's stage.
+    ``width`` is what they need at least, or what a hint says; ``norm2`` the largest sum of squared
+    coefficients that one of them has of lookups' results: its noise in units of theirs. A lookup
+    has its one source in ``sources``; ``reads`` is the precision at which it reads it, None for the
+    whole width of the source's block; ``shiftable`` is whether it reads a source narrower than its
+    block after one multiplication, which all lookups of wires with the same ``aligned_by`` share.
+    One that ``rounds`` what it reads leaves that multiplication to its source's stage.
 
     A wire that costs something has the largest ``tensor`` of its operations, above 0, and
     ``steps``: its lookups that wait for each other. ``awaits`` are the wires that it comes after.
@@ -110,9 +114,14 @@ class StageShape:
 
 @dataclass(frozen=True)
 class Plan:
-    """A circuit: its wires after those that they come from, and what else it is counted by."""
+    """A circuit: its wires after those that they come from, and what else it is counted by.
+
+    ``widths`` are by wire that of its block, as wide as its widest wire, be it one that is left
+    out.
+    """
 
     wires: tuple[Wire, ...]
+    widths: tuple[int, ...]
     linear_work: tuple[LinearWork, ...]
     stages: dict[str, StageShape]
     output: Wire

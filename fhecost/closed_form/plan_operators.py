@@ -221,8 +221,7 @@ class PlanOperators(DirectOperators):
                 write.rounded(hinted.wire, dropped) if exact else write.nearly_rounded(hinted.wire)
             )
             held = hinted.held.rounded(dropped)
-            # More is kept of a sum that calibration didn't foresee.
-            return PlanTensor(self, wire, held, kept=wire.width - dropped, exact=exact)
+            return PlanTensor(self, wire, held, kept=kept_bits, exact=exact)
 
         return self.merged(("rounded", hinted.wire.number, dropped, exact), rounded)
 
@@ -284,11 +283,11 @@ class PlanOperators(DirectOperators):
         source, result = values.wire, held.range
         if values.dropped:
             wire = self.plan.nearly_rounded_lookup(source, result, values.dropped)
-        elif values.kept and not values.exact:
+        elif values.kept:
             kept, rounded = values.kept, values.held.range
-            wire = self.plan.rounding_lookup(source, result, kept, rounded)
+            wire = self.plan.rounding_lookup(source, result, kept, rounded, exact=values.exact)
         else:
-            wire = self.plan.lookup(source, result, kept=values.kept)
+            wire = self.plan.lookup(source, result)
         return PlanTensor(self, wire, held, fixed=values.fixed)
 
     def take(self, values: PlanTensor, rows: Rows) -> PlanTensor:

@@ -37,6 +37,7 @@ class PlanWriter:
         self._wires: list[Wire] = []
         self._work: list[LinearWork] = []
         self._times, self._turns = 1, 1
+        self._known: dict[tuple[int, int], Wire] = {}
 
     @contextmanager
     def repeated(self, *, times: int = 1, turns: int = 1) -> Iterator[None]:
@@ -54,9 +55,10 @@ class PlanWriter:
             if wire.number in needed:
                 needed.update(wire.sources)
         # What the compiler drops is left out; what comes after it still waits for what was before.
-        stages = stages_of(self._wires, needed)
+        stages, widths = stages_of(self._wires, needed), self.block_widths()
         if len(needed) == len(self._wires):
-            return Plan(tuple(self._wires), tuple(self._work), stages, self._wires[output.number])
+            last = self._wires[output.number]
+            return Plan(tuple(self._wires), tuple(widths), tuple(self._work), stages, last)
         new = {old: position for position, old in enumerate(sorted(needed))}
         wires = tuple(
             self._wires[old]._replace(
@@ -72,7 +74,9 @@ class PlanWriter:
             for one in self._work
             if one.done_for in needed
         )
-        return Plan(wires, work, stages, wires[new[output.number]])
+        # Widths were given before anything was dropped.
+        kept_widths = tuple(widths[old] for old in new)
+        return Plan(wires, kept_widths, work, stages, wires[new[output.number]])
 
     def block_widths(self) -> list[int]:
         """By wire, the width of its block, as far as it is written."""
@@ -107,7 +111,7 @@ class PlanWriter:
             values: their range.
             norm2: their noise, see :class:`Wire`.
             counts: how many of each linear operation; none, and it costs nothing.
-            width: what a hint makes of their width, where it is more than the range needs.
+            width: what a hint makes of their width; without, as much as the range needs.
             tensor: the largest tensor besides the result, such as a matrix of weights.
             awaits: what it comes after besides, though nothing of it goes in.
         """
@@ -131,16 +135,10 @@ class PlanWriter:
             self._wires[wire.number] = wire
         return wire
 
-    def lookup(self, source: Wire, values: Range, *, kept: int | None = None) -> Wire:
-        """A table lookup of each integer of ``source``, with results within ``values``.
-
-        Args:
-            source: what is looked up.
-            values: the range of the results.
-            kept: bits that a rounding before it left; without, the source's own width is read.
-        """
-        own = kept is None and source.width <= NARROWED_UP_TO
-        return self._read(source, values, source.width if own else kept, shiftable=own)
+    def lookup(self, source: Wire, values: Range) -> Wire:
+        """A table lookup of each integer of ``source``, with results within ``values``."""
+        own = source.width <= NARROWED_UP_TO
+        return self._read(source, values, source.width if own else None, shiftable=own)
 
     def product(
         self, first: Wire, second: Wire, size: int, values: Range, terms: int | None = None
@@ -202,19 +200,33 @@ class PlanWriter:
         counts: LinearCounts = {"clear_addition": n}
         return self.linear((source,), n, source.range, source.norm2, counts, width=source.width)
 
-    def rounding_lookup(self, source: Wire, values: Range, kept: int, rounded: Range) -> Wire:
-        """A lookup that reads, nearly, the ``kept`` top bits of ``source``.
+    def rounding_lookup(
+        self, source: Wire, values: Range, kept: int, rounded: Range, *, exact: bool
+    ) -> Wire:
+        """A lookup that reads the ``kept`` top bits of ``source``, nearly unless ``exact``.
 
         They hold ``rounded``; where that needs fewer bits, the lookup narrows to them first.
         """
-        narrowed_by = max(0, kept - rounded.bits)
-        if narrowed_by:
-            n, norm2 = source.size, source.norm2 * 4.0**narrowed_by
-            counts: LinearCounts = {"clear_multiplication": n}
-            source = self.linear((source,), n, source.range, norm2, counts, width=source.width)
+        if (narrowed_by := max(0, kept - rounded.bits)) > 0:
+            source = self._narrowed(source, narrowed_by)
         return self._read(
-            source, values, kept - narrowed_by, shiftable=True, rounds=True, signed=rounded.low < 0
+            source,
+            values,
+            kept - narrowed_by,
+            shiftable=not exact,
+            rounds=not exact,
+            signed=rounded.low < 0,
         )
+
+    def _narrowed(self, source: Wire, bits: int) -> Wire:
+        """``source`` times 2^``bits``, once for all lookups of it."""
+        key = source.number, bits
+        if key not in self._known:
+            n, norm2 = source.size, source.norm2 * 4.0**bits
+            counts: LinearCounts = {"clear_multiplication": n}
+            made = self.linear((source,), n, source.range, norm2, counts, width=source.width)
+            self._known[key] = made
+        return self._known[key]
 
     def nearly_rounded_lookup(self, source: Wire, values: Range, dropped: int) -> Wire:
         """A lookup of ``source`` after an approximate rounding took away ``dropped`` bits of it.
@@ -312,14 +324,13 @@ class PlanWriter:
             origins: tuple[int, ...] = (sources[0].number,)
         else:
             origins = tuple(dict.fromkeys([source.number for source in sources]))
-        bits = values.bits
         wire = Wire(
             number,
             kind,
             self.stage,
             size,
             values,
-            bits if width < bits else width,
+            width or values.bits,
             norm2,
             origins,
             reads,

@@ -16,6 +16,7 @@ from fhecost.closed_form.plan_operators import plan_of
 from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.gpt2.head_circuit import HeadCircuit, HeadRequest, locate, quantize_heads
+from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model
 from fhecost.gpt2.weights import holds_weights
 from fhecost.heads.parameter_rules import ParameterRules
 from fhecost.heads.variants import Variant
@@ -101,6 +102,29 @@ def predict_planned(
     description = located.description.changed(widths="calibrated")
     planned = [PlannedCircuit(plan, located.circuit_name, description, rules=one) for one in rules]
     return predicted_profiles(planned, solve=True, global_p_error=global_p_error)
+
+
+def predict_lengths(
+    model: MultiHeadsQGPT2Model, lengths: Iterable[int]
+) -> list[CircuitProfile | ImpossibleError]:
+    """The circuit profiles that compiling ``model`` for sentences of these lengths would give.
+
+    Or that no parameters keep the noise low enough.
+
+    Raises:
+        UsageError: a length doesn't fit the model.
+    """
+    quantized = model.quantized
+    planned = [
+        PlannedCircuit(
+            plan_of(quantized.run, Sampled(np.stack(model.inputset(length)))),
+            f"{model.variant} heads",
+            model.description(length).changed(widths="calibrated"),
+            rules=quantized.rules,
+        )
+        for length in lengths
+    ]
+    return predicted_profiles(planned, solve=True)
 
 
 def profile_of_weights(

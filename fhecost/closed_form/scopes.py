@@ -19,7 +19,7 @@ from fhecost.heads.layer import state_block, state_layer, state_model
 from fhecost.heads.parameter_rules import USUAL
 from fhecost.heads.stated import StatedHeads, StatedShape
 from fhecost.heads.variants import Variant, variant_named
-from fhecost.models.shape import ModelShape
+from fhecost.models.model_shape import ModelShape
 from fhecost.quantization import check_bits, largest_integer
 from fhecost.quantization.ranges import Range
 

@@ -46,7 +46,8 @@ class Operation:
     operations before it whose ciphertexts it reads, by their place in the sequence. It takes
     ``lookups`` PBS, ``steps`` of them one after the other: ``times`` loops, each over ``width``
     values. ``bit_width`` is of the integers that they read, None without lookups; ``elements`` are
-    those of its largest tensor, clear ones that it adds or multiplies with included.
+    those of its largest tensor, clear ones that it adds or multiplies with included. Table lookups
+    of one tensor have the same ``looked_up``; None is no table lookup.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Operation:
     times: int
     bit_width: int | None
     elements: int
+    looked_up: int | None = None
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,11 @@ def read_operations(module: Any, function: str, *, fuse_lookups: bool) -> tuple[
         for node in live:
             node.operands = [_resolved(operand) for operand in node.operands]
         results = [_resolved(result) for result in results]
-    done = [node for node in _live(nodes, results) if node.encrypted and node.name != "input"]
+    live = _live(nodes, results)
+    done = [node for node in live if node.encrypted and node.name != "input"]
     index = {id(node): position for position, node in enumerate(done)}
-    return tuple(_operation(node, index) for node in done)
+    tensors = {id(node): position for position, node in enumerate(live)}
+    return tuple(_operation(node, index, tensors) for node in done)
 
 
 def _read_nodes(module: Any, function: str) -> tuple[list[_Node], list[_Node]]:
@@ -303,7 +307,7 @@ def _becomes_one(before: _Node, node: _Node, users: Mapping[int, int]) -> bool:
     return users[id(before)] == 1 or narrower
 
 
-def _operation(node: _Node, index: Mapping[int, int]) -> Operation:
+def _operation(node: _Node, index: Mapping[int, int], tensors: Mapping[int, int]) -> Operation:
     width, times, steps, bit_width = _LOWERED.get(node.kind, _no_lookups)(node)
     reads = (index[id(operand)] for operand in node.operands if id(operand) in index)
     # Of the other operations' clear operands, tables and indices, nothing is computed with.
@@ -319,6 +323,7 @@ def _operation(node: _Node, index: Mapping[int, int]) -> Operation:
         times=times,
         bit_width=bit_width if times else None,
         elements=max(node.type.elements, *(clear if with_clear else ()), 1),
+        looked_up=tensors[id(node.operands[0])] if node.name in _LOOKUPS else None,
     )
 
 

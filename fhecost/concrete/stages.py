@@ -101,6 +101,7 @@ def read_stages(
             largest_tensor=max(operation.elements for operation in members),
             predecessors=predecessors,
             loops=_loops(members, loops_of) if loops_of else None,
+            repeated=_repeated(members),
         )
         stages.append(stage)
         waits_for[group] = (stage.name,)
@@ -192,6 +193,17 @@ def _loops(
     for width, times in (loops_of(operation) for operation in members if operation.lookups):
         loops[width] += times
     return loops
+
+
+def _repeated(operations: Sequence[Operation]) -> int:
+    """How many of their table lookups read a value that another one before has read."""
+    seen: dict[int, int] = {}
+    repeated = 0
+    for one in operations:
+        if one.looked_up is not None:
+            repeated += min(one.lookups, seen.get(one.looked_up, 0))
+            seen[one.looked_up] = max(one.lookups, seen.get(one.looked_up, 0))
+    return repeated
 
 
 def _widest(operations: Sequence[Operation]) -> int | None:

@@ -135,9 +135,9 @@ def _convert(path: Path, folder: Path, progress: Progress) -> None:
     from transformers.utils import logging
 
     content = read_gguf_configuration(path)
-    sizes = read_llama_configuration(path, content)
+    said = read_llama_configuration(path, content)
     progress(f"reading the weights in {path.name}")
-    weights = read_gguf_weights(path, content["model_type"], sizes)
+    weights = read_gguf_weights(path, content["model_type"], said.shape)
     progress(f"reading the tokenizer in {path.name}")
     told = logging.get_verbosity()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -153,7 +153,7 @@ def _convert(path: Path, folder: Path, progress: Progress) -> None:
         logging.set_verbosity(told)
     (folder / "config.json").write_text(json.dumps(content, indent=1) + "\n")
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    check_weights(folder, llama_tensors(sizes), sizes.tied)
+    check_weights(folder, llama_tensors(said), said.tied)
 
 
 def _keep(folder: Path, write: Callable[[Path], None]) -> None:

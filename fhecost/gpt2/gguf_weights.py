@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fhecost.errors import UsageError
 from fhecost.gpt2.one_line import reason_of
-from fhecost.models.llama_configuration import LlamaSizes
+from fhecost.models.model_shape import ModelShape
 
 _ENDS: Mapping[str, str] = {
     "token_embd": "model.embed_tokens",
@@ -36,7 +36,7 @@ _PARTS: Mapping[str, str] = {
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
-def read_gguf_weights(path: Path, kind: str, sizes: LlamaSizes) -> Weights:
+def read_gguf_weights(path: Path, kind: str, shape: ModelShape) -> Weights:
     """All weights of the model in ``path``.
 
     llama.cpp has the rows of a Llama's queries and keys in another order than transformers: those
@@ -45,7 +45,7 @@ def read_gguf_weights(path: Path, kind: str, sizes: LlamaSizes) -> Weights:
     Args:
         path: the GGUF file.
         kind: its architecture: ``llama``, or ``qwen2``, whose rows are in transformers' order.
-        sizes: what its metadata say.
+        shape: what its metadata say.
 
     Raises:
         UsageError: it can't be read, or has a tensor that no such model has.
@@ -62,7 +62,7 @@ def read_gguf_weights(path: Path, kind: str, sizes: LlamaSizes) -> Weights:
                 raise UsageError(f"{path}: {tensor.name}: no tensor of a {kind}")
             values = np.asarray(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
             if kind == "llama" and ("q_proj" in name or "k_proj" in name):
-                heads = sizes.heads if "q_proj" in name else sizes.kv_heads
+                heads = shape.heads if "q_proj" in name else shape.kv_heads
                 values = _halves_apart(values, heads)
             weights[name] = np.ascontiguousarray(values)
     except UsageError:

@@ -27,7 +27,8 @@ from fhecost.gpt2.model import (
 )
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.variants import QuantizedHeads, Variant, variant_named
-from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
+from fhecost.models.model_shape import ModelShape
+from fhecost.models.shape import EMBEDDED, Heads, head_numbers
 from fhecost.progress import Progress, silent
 from fhecost.quantization import FloatArray, IntArray, check_bits
 

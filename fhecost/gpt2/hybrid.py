@@ -161,17 +161,40 @@ class MultiHeadsQGPT2Model:
             ImpossibleError: Concrete can't compile the heads at these widths.
         """
         length = int(np.shape(input_ids)[-1])
-        check_seq_len(self.gpt2.shape, length)
-        windows = calibration_windows(self.gpt2, length)
-        # In the chosen mode they would run on the old circuit, and count as usage.
-        with attention_interface.floating_point(self.model):
-            hidden = self.gpt2.hidden_states(windows, self.layer)
-        inputset = [self.quantized.quantize_input(sentence) for sentence in hidden]
+        inputset = self.inputset(length)
         self._circuit = compile_circuit(
             self.quantized.run, inputset, self.quantized.rules, global_p_error=global_p_error
         )
         self._circuit_length = length
         return self._circuit
+
+    def inputset(self, length: int) -> list[IntArray]:
+        """What enters the heads of calibration sentences of ``length`` tokens: it sets bit widths.
+
+        Raises:
+            UsageError: the length doesn't fit the model.
+        """
+        check_seq_len(self.gpt2.shape, length)
+        windows = calibration_windows(self.gpt2, length)
+        # In the chosen mode they would run on the old circuit, and count as usage.
+        with attention_interface.floating_point(self.model):
+            hidden = self.gpt2.hidden_states(windows, self.layer)
+        return [self.quantized.quantize_input(sentence) for sentence in hidden]
+
+    def description(self, length: int) -> CircuitDescription:
+        """What a circuit profile says of the heads on ``length`` tokens."""
+        shape = self.gpt2.shape
+        return CircuitDescription(
+            model=shape.name,
+            scope="head",
+            variant=self.variant,
+            layer=self.layer,
+            heads=self.heads,
+            seq_len=length,
+            bits=self.n_bits,
+            width=shape.width,
+            head_dimension=shape.dimension,
+        )
 
     def profile(self) -> CircuitProfile:
         """The circuit profile of the compiled heads: what an estimate needs.
@@ -186,17 +209,7 @@ class MultiHeadsQGPT2Model:
         return profile_circuit(
             self._circuit,
             name=f"{self.variant} heads",
-            description=CircuitDescription(
-                model=self.gpt2.shape.name,
-                scope="head",
-                variant=self.variant,
-                layer=self.layer,
-                heads=self.heads,
-                seq_len=self._circuit_length,
-                bits=self.n_bits,
-                width=self.gpt2.shape.width,
-                head_dimension=self.gpt2.shape.dimension,
-            ),
+            description=self.description(self._circuit_length),
         )
 
     def save_quantization(self, path: AnyPath) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.rotary import Rotary
-from fhecost.models.shape import Family, ModelShape, check_head
+from fhecost.models.model_shape import Family, ModelShape
+from fhecost.models.shape import check_head
 from fhecost.quantization import FloatArray
 
 

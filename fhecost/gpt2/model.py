@@ -30,7 +30,8 @@ from fhecost.models.configuration import read_configuration
 from fhecost.models.gguf_file import is_gguf
 from fhecost.models.kept import folder_at_hand, refuse_shape_alone
 from fhecost.models.llama_configuration import LLAMA_TYPES, read_llama_configuration
-from fhecost.models.shape import EMBEDDED, SHAPES, ModelShape, read_shape, shape_of
+from fhecost.models.model_shape import ModelShape
+from fhecost.models.shape import EMBEDDED, SHAPES, read_shape, shape_of
 from fhecost.quantization import FloatArray
 
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.tiktoken")
@@ -311,8 +312,8 @@ def load_gpt2(folder: Path) -> GPT2:
         kind, model_class = "GPT2", "GPT2LMHeadModel"
         names, tied = gpt2_tensors(shape), content.get("tie_word_embeddings", True)
     else:
-        kind, sizes = LLAMA_TYPES[content["model_type"]], read_llama_configuration(path, content)
-        names, tied, model_class = llama_tensors(sizes), sizes.tied, f"{kind}ForCausalLM"
+        kind, said = LLAMA_TYPES[content["model_type"]], read_llama_configuration(path, content)
+        names, tied, model_class = llama_tensors(said), said.tied, f"{kind}ForCausalLM"
     for name in ("quantization_config", "transformers_weights"):
         if content.get(name):
             raise UsageError(f"{path}: {name}: only plain float weights in {SINGLE} are loaded")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fhecost.models.llama_configuration import LlamaSizes
-from fhecost.models.shape import ModelShape
+from fhecost.models.llama_configuration import LlamaConfiguration
+from fhecost.models.model_shape import ModelShape
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -66,36 +66,37 @@ def gpt2_tensors(shape: ModelShape) -> TensorNames:
     )
 
 
-def llama_tensors(sizes: LlamaSizes) -> TensorNames:
+def llama_tensors(configuration: LlamaConfiguration) -> TensorNames:
     """Those of a Llama, Mistral or Qwen2, as torch's ``Linear`` stores them: outputs first."""
-    width, inner = sizes.width, sizes.inner
-    queries, values = sizes.heads * sizes.dimension, sizes.kv_heads * sizes.dimension
+    shape, biased = configuration.shape, configuration.attention_bias
+    width, inner = shape.width, shape.inner
+    queries, values = shape.heads * shape.dimension, shape.kv_heads * shape.dimension
     block: dict[str, tuple[int, ...]] = {
         "input_layernorm.weight": (width,),
         "post_attention_layernorm.weight": (width,),
     }
-    for name, outputs, inputs, biased in (
-        ("self_attn.q_proj", queries, width, sizes.attention_bias),
-        ("self_attn.k_proj", values, width, sizes.attention_bias),
-        ("self_attn.v_proj", values, width, sizes.attention_bias),
-        ("self_attn.o_proj", width, queries, sizes.output_bias),
-        ("mlp.gate_proj", inner, width, sizes.mlp_bias),
-        ("mlp.up_proj", inner, width, sizes.mlp_bias),
-        ("mlp.down_proj", width, inner, sizes.mlp_bias),
+    for name, outputs, inputs, has_bias in (
+        ("self_attn.q_proj", queries, width, biased),
+        ("self_attn.k_proj", values, width, biased),
+        ("self_attn.v_proj", values, width, biased),
+        ("self_attn.o_proj", width, queries, configuration.output_bias),
+        ("mlp.gate_proj", inner, width, configuration.mlp_bias),
+        ("mlp.up_proj", inner, width, configuration.mlp_bias),
+        ("mlp.down_proj", width, inner, configuration.mlp_bias),
     ):
         block[f"{name}.weight"] = (outputs, inputs)
-        if biased:
+        if has_bias:
             block[f"{name}.bias"] = (outputs,)
     return TensorNames(
-        layers=sizes.layers,
+        layers=shape.layers,
         prefix="model.",
         decoder=re.compile(r"(embed_tokens|layers|norm)\."),
         # Angles, which the configuration tells.
         spare=re.compile(r"(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq"),
         embedding="embed_tokens.weight",
         expected={
-            "embed_tokens.weight": (sizes.vocabulary, width),
-            **_blocks("layers", sizes.layers, block),
+            "embed_tokens.weight": (shape.vocabulary, width),
+            **_blocks("layers", shape.layers, block),
             "norm.weight": (width,),
         },
     )

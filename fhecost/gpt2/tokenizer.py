@@ -7,7 +7,7 @@ from typing import Any
 
 from fhecost.errors import UsageError
 from fhecost.gpt2.one_line import reason_of
-from fhecost.models.shape import ModelShape
+from fhecost.models.model_shape import ModelShape
 
 _TOO_LARGE_TO_PAD = 1_000_000
 _PROBE = " The clerk who keeps the books of the bank"

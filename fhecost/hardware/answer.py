@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Bottleneck, Ranged, is_known
+from fhecost.hardware.names import PbsKind
 from fhecost.hardware.profile import Availability
 from fhecost.provenance import Source
 
@@ -28,6 +29,8 @@ class Contender(Ranged):
 
     hardware: str
     availability: Availability | None
+    pbs_kind: PbsKind = "classic"
+    p_error_at_most: float | None = None
     latency_s: FiniteNonNegative
     low_s: FiniteNonNegative
     high_s: FiniteNonNegative

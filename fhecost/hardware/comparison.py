@@ -19,9 +19,9 @@ from fhecost.hardware.estimate import (
     Throughput,
     UnsureCircuit,
 )
-from fhecost.hardware.names import SortKey
+from fhecost.hardware.names import PbsChoice, SortKey
 from fhecost.hardware.other_ways import OtherWay
-from fhecost.hardware.profile import Availability, HardwareProfile, Kind
+from fhecost.hardware.profile import Availability, HardwareProfile, Kind, PbsKind
 from fhecost.hardware.sensitivity import Sensitivity
 from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
@@ -33,7 +33,8 @@ class ComparisonRow(Ranged):
 
     ``speed_up`` is the base's latency over this one. ``sources`` says which share of the latency
     rests on which kind of number. ``before`` is the latency of the machine as it is, None where no
-    figure was set on it, or where as it is it can't run the circuit.
+    figure was set on it, or where as it is it can't run the circuit. ``p_error_at_most`` is the
+    error of a lookup with PBS of ``pbs_kind``, None where that isn't known.
     """
 
     hardware: str
@@ -41,6 +42,8 @@ class ComparisonRow(Ranged):
     kind: Kind
     year: int | None
     availability: Availability | None = None
+    pbs_kind: PbsKind = "classic"
+    p_error_at_most: float | None = None
     latency_s: float
     low_s: float
     high_s: float
@@ -61,7 +64,8 @@ class ComparisonReport(Frozen):
     ``what_if`` are the figures that were set, by their own names, ``changes`` what they were on
     each machine. ``unsure`` is there where some lookup is likely to go wrong, ``throughputs`` where
     many requests were asked for, ``sensitivities`` where it was asked which figures matter, and
-    ``published`` where other ways to run a model encrypted were.
+    ``published`` where other ways to run a model encrypted were. ``pbs`` is the kind of PBS that
+    was asked for.
     """
 
     schema_version: Literal[2] = 2
@@ -76,6 +80,7 @@ class ComparisonReport(Frozen):
     throughputs: tuple[Throughput, ...] = ()
     sensitivities: tuple[Sensitivity, ...] = ()
     published: tuple[OtherWay, ...] = ()
+    pbs: PbsChoice | None = None
 
 
 def check_sort(sort: str) -> None:
@@ -131,6 +136,7 @@ def compare(
         rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
         refusals=report.refusals,
         unsure=report.unsure,
+        pbs=report.pbs,
         throughputs=tuple(
             sorted(report.throughputs, key=lambda one: (one.latency_s, one.hardware))
         ),

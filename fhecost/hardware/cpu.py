@@ -10,15 +10,13 @@ from pydantic import Field
 
 from fhecost.circuits.profile import Stage
 from fhecost.circuits.work import (
-    bootstrap_key_bytes,
-    external_product_units,
-    fourier_units,
     key_conversion_units,
     key_product_units,
     key_switch_units,
     linear_elements,
 )
 from fhecost.circuits.workload import Workload
+from fhecost.hardware.bootstraps import PbsAlgorithm
 from fhecost.hardware.estimate import Bottleneck, Operation, Preparation
 from fhecost.hardware.latency_model import (
     ALL_KEYS,
@@ -27,11 +25,12 @@ from fhecost.hardware.latency_model import (
     Case,
     Cost,
     ExtrapolatedFigures,
+    Lanes,
     LatencyModel,
     optional,
 )
 from fhecost.hardware.memory import Held
-from fhecost.hardware.profile import Kind
+from fhecost.hardware.profile import PBS_KINDS, Kind, PbsKind
 from fhecost.hardware.refusals import largest_size, memory_refusal
 from fhecost.hardware.run_memory import run_memory
 from fhecost.provenance import CountFigure, Figure, FractionFigure, PositiveFigure, weakest
@@ -135,6 +134,7 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
     )
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"cpu"})
+    pbs_kinds: ClassVar[frozenset[PbsKind]] = frozenset(PBS_KINDS)
 
     def leaves_out(self, figures: CpuFigures) -> frozenset[Operation]:
         """A run's own cost, where it isn't known."""
@@ -149,6 +149,10 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         data = max(0.0, beside - circuit.bsk_bytes)
         what = "keys, inputs and outputs"
         return memory_refusal(keys + beside, figures.memory_bytes, what, data)
+
+    def lanes(self, figures: CpuFigures) -> Lanes:
+        """A batch of PBS on each thread."""
+        return Lanes(figures.threads, figures.thread_efficiency)
 
     def held(self, circuit: Workload, figures: CpuFigures) -> Held:
         """The bootstrap key as generated and in the Fourier domain; a lookup a thread."""
@@ -187,13 +191,13 @@ class CpuLatencyModel(LatencyModel[CpuFigures]):
         count = _lookups(stage, loops)
         if not count:
             return 0.0
-        seconds = sum(_Threads(figures, Case.LIKELY).one_s(stage))
+        seconds = sum(_Threads(figures, Case.LIKELY, self.pbs).one_s(stage))
         return sum([times for _, times in loops]) * seconds / count
 
     def costs(self, circuit: Workload, figures: CpuFigures, case: Case) -> list[Cost]:
         """Costs by stage, in the order in which Concrete runs them."""
         costs: list[Cost] = []
-        threads = _Threads(figures, case)
+        threads = _Threads(figures, case, self.pbs)
         for stage in circuit.stages:
             costs += threads.costs(stage)
             elements = linear_elements(stage)
@@ -252,8 +256,8 @@ def _lookups(stage: Stage, loops: Sequence[tuple[int, int]]) -> int:
 class _Threads:
     """The threads in one case of the figures, which are the same for all stages."""
 
-    def __init__(self, figures: CpuFigures, case: Case) -> None:
-        self.figures, self.case = figures, case
+    def __init__(self, figures: CpuFigures, case: Case, pbs: PbsAlgorithm) -> None:
+        self.figures, self.case, self.algorithm = figures, case, pbs
         self.fourier_unit_s = case.cost(figures.fourier_unit_s)
         self.product_unit_s = case.cost(figures.external_product_unit_s)
         self.switch_unit_s = case.cost(figures.key_switch_unit_s)
@@ -266,8 +270,8 @@ class _Threads:
         pbs_s = 0.0
         for use in stage.pbs:
             parameters = use.parameters
-            one_s = self.fourier_unit_s * fourier_units(parameters)
-            one_s += self.product_unit_s * external_product_units(parameters)
+            one_s = self.fourier_unit_s * self.algorithm.fourier_units(parameters)
+            one_s += self.product_unit_s * self.algorithm.product_units(parameters)
             stretch = self.figures.stretch(parameters.polynomial_size, self.case)
             pbs_s += use.count * (one_s * stretch)
         switch_s = 0.0
@@ -316,7 +320,8 @@ class _Threads:
         """The PBS of ``stage``; the memory may bound them, whatever the threads do."""
         figures, bandwidth, least_s = self.figures, self.figures.memory_bandwidth_bytes_per_s, 0.0
         if bandwidth is not None:
-            moved = sum(use.count * bootstrap_key_bytes(use.parameters) for use in stage.pbs)
+            key_bytes = self.algorithm.key_bytes
+            moved = sum(use.count * key_bytes(use.parameters) for use in stage.pbs)
             least_s = moved / self.case.rate(bandwidth)
         if bandwidth is not None and least_s > pbs_s * share:
             bound_by, source = Bottleneck.MEMORY_BANDWIDTH, bandwidth.source

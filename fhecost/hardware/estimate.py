@@ -13,6 +13,7 @@ from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
+from fhecost.hardware.names import PbsChoice, PbsKind
 from fhecost.hardware.profile import Availability
 from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
@@ -27,6 +28,9 @@ take: to a device over the host link, on a CPU with what a run costs whatever it
 SURE = 1e-3
 """The error in all that an unsure circuit is held against."""
 
+
+MANY_TOKENS = 1000
+"""Tokens whose cost is told: prices of language models are of so many."""
 
 WIDEST = 30.0
 """How many times its low end the high end of a range may be: beyond, the latency isn't known."""
@@ -134,12 +138,15 @@ class Estimate(Ranged):
     where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
     kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out.
     ``preparation`` is what comes before a warm run, None where the model says nothing of it,
-    ``memory`` what must be there at once and what is streamed, None likewise.
+    ``memory`` what must be there at once and what is streamed, None likewise. ``p_error_at_most``
+    is the error of a lookup where its PBS is of ``pbs_kind``, None where that isn't known.
     """
 
     hardware: str
     title: str
     availability: Availability | None = None
+    pbs_kind: PbsKind = "classic"
+    p_error_at_most: float | None = None
     latency_model: str
     latency_s: FiniteNonNegative
     low_s: FiniteNonNegative
@@ -160,6 +167,14 @@ class Estimate(Ranged):
     price_usd: FiniteNonNegative | None = None
 
     @property
+    def named(self) -> str:
+        """The machine's name, with the kind of PBS where it isn't the classic one."""
+        if self.pbs_kind == "classic":
+            return self.hardware
+        supposed = ", hypothetical" if self.availability == "hypothetical" else ""
+        return f"{self.hardware} ({self.pbs_kind}{supposed})"
+
+    @property
     def utilization(self) -> float:
         """The share of the time in which the machine would be at work were it always full."""
         return 1 - self.idle_s / self.latency_s
@@ -174,7 +189,7 @@ class Estimate(Ranged):
     @property
     def _title(self) -> str:
         time = headline(self.latency_s, self.low_s, self.high_s, self.bottleneck)
-        return f"{self.hardware}: {time}\n{self.title}; {grounds(self.sources)}"
+        return f"{self.named}: {time}\n{self.title}; {grounds(self.sources)}"
 
 
 class Refusal(Frozen):
@@ -236,6 +251,7 @@ class CircuitSummary(Frozen):
     output_bytes: int
     widest_stage_bytes: int
     compressed_key_bytes: int | None = None
+    compressed_input_bytes: int | None = None
     versions: Mapping[str, str]
     stages: tuple[Stage, ...]
 
@@ -247,6 +263,9 @@ class Throughput(Ranged):
     ``per_second`` what it keeps up with batches of at most ``requests``, at its likely latency.
     ``full_at`` is the batch from which on it gains next to nothing; None where memory or the search
     ends before. Energy and price are of one request, None where power or price is unknown.
+    ``pbs_kind`` and ``availability`` are those of the estimate that these and ``per_second`` rest
+    on. ``tokens`` is how many a request makes, or reads; None for parts of a model, which have no
+    price and no energy of tokens either.
     """
 
     hardware: str
@@ -259,6 +278,11 @@ class Throughput(Ranged):
     full_at: int | None
     energy_j: float | None
     price_usd: float | None
+    pbs_kind: PbsKind = "classic"
+    availability: Availability | None = None
+    tokens: int | None = None
+    price_usd_of_1000_tokens: float | None = None
+    energy_j_of_token: float | None = None
 
     def price_of(self, many: int) -> float | None:
         """Dollars that so many requests cost, one after the other in batches that suit."""
@@ -270,7 +294,8 @@ class EstimateReport(Frozen):
 
     ``beside`` holds the same of the published head of that shape, for comparison,
     ``unsure`` what is to be known where some lookup is likely to go wrong, ``throughputs`` what
-    the machines make of many requests where these were asked for.
+    the machines make of many requests where these were asked for. ``pbs`` is the kind of PBS that
+    was asked for, None where none was.
     """
 
     schema_version: Literal[2] = 2
@@ -281,6 +306,7 @@ class EstimateReport(Frozen):
     beside: EstimateReport | None = None
     unsure: UnsureCircuit | None = None
     throughputs: tuple[Throughput, ...] = ()
+    pbs: PbsChoice | None = None
 
     def __str__(self) -> str:
         rows = [[name, latency, f"({low} to {high})"] for name, latency, low, high, _ in self._rows]
@@ -303,7 +329,7 @@ class EstimateReport(Frozen):
     def _rows(self) -> list[list[str]]:
         return [
             [
-                *(made.hardware, duration(made.latency_s), duration(made.low_s)),
+                *(made.named, duration(made.latency_s), duration(made.low_s)),
                 *(duration(made.high_s), str(made.bottleneck)),
             ]
             for made in self.estimates

@@ -7,9 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydantic import ValidationError
 
 from fhecost.circuits.profile import LINEAR_OPERATIONS, CircuitProfile
-from fhecost.circuits.work import compressed_key_bytes, widest_stage_bytes
+from fhecost.circuits.work import (
+    compressed_input_bytes,
+    compressed_key_bytes,
+    widest_stage_bytes,
+)
 from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, all_validation_errors, first_of
+from fhecost.hardware.bootstraps import algorithm_of
 from fhecost.hardware.estimate import (
     CircuitSummary,
     Estimate,
@@ -19,6 +24,7 @@ from fhecost.hardware.estimate import (
     Refusal,
 )
 from fhecost.hardware.latency_model import Case, by_operation
+from fhecost.hardware.pbs_choice import PbsChoice, kinds_asked, with_pbs
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.hardware.unsure import unsure_circuit
@@ -45,8 +51,9 @@ class Estimator:
 
     def __init__(self, hardware: HardwareProfile, known: Iterable[Estimate] = ()) -> None:
         self._hardware = hardware
-        self._model = latency_model_named(hardware.latency_model)
-        self._figures = self._model.read_figures(hardware)
+        model = latency_model_named(hardware.latency_model)
+        self._figures = model.read_figures(hardware)
+        self._model = model.of_kind(algorithm_of(hardware))
         self._hash = hardware.hash
         self._made = {made.circuit_hash: made for made in known if made.hardware_hash == self._hash}
 
@@ -81,6 +88,8 @@ class Estimator:
             ImpossibleError: the machine can't run it.
         """
         made = self(circuit)
+        if made.preparation is None:
+            return None
         warm_s = {Case.LIKELY: made.latency_s, Case.FAST: made.low_s, Case.SLOW: made.high_s}
         found = {
             case: self._model.preparation(circuit, self._figures, seconds, case)
@@ -101,18 +110,69 @@ class Estimator:
         return by_operation(costs, self._model.leaves_out(self._figures))
 
 
-def estimate(circuit: CircuitProfile, hardware: HardwareProfile) -> Estimate:
+class ChosenEstimator:
+    """Estimates on one machine with the PBS that was asked for.
+
+    Args:
+        hardware: the machine.
+        pbs: the kind; ``best`` takes for each circuit the fastest of those that the machine has,
+            and None the one that its own figures are for.
+        known: estimates made before, of any circuits on any machines.
+
+    Raises:
+        UsageError: there is no such kind, or the hardware profile is incomplete.
+    """
+
+    def __init__(
+        self,
+        hardware: HardwareProfile,
+        pbs: PbsChoice | None = None,
+        known: Iterable[Estimate] = (),
+    ) -> None:
+        made = tuple(known)
+        self._estimators: list[Estimator] = []
+        self._refusal: ImpossibleError | None = None
+        try:
+            for kind in kinds_asked(hardware, pbs):
+                self._estimators.append(Estimator(with_pbs(hardware, kind), made))
+        except ImpossibleError as error:
+            # A machine that can't do it is refused when it is asked for an estimate, as any other.
+            self._refusal = error
+
+    def __call__(self, circuit: CircuitProfile) -> Estimate:
+        """The estimate for ``circuit``.
+
+        Raises:
+            ImpossibleError: the machine can't run it with such PBS.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        found, refusals = [], []
+        for estimator in self._estimators:
+            try:
+                found.append(estimator(circuit))
+            except ImpossibleError as error:
+                refusals.append(error)
+        if not found:
+            raise refusals[0]
+        return min(found, key=lambda made: made.latency_s)
+
+
+def estimate(
+    circuit: CircuitProfile, hardware: HardwareProfile, *, pbs: PbsChoice | None = None
+) -> Estimate:
     """The estimate for one circuit on one machine.
 
     Args:
         circuit: what runs.
         hardware: where it runs.
+        pbs: the kind of PBS, or ``best``; that of the machine's own figures when None.
 
     Raises:
-        ImpossibleError: the machine can't run the circuit.
-        UsageError: the hardware profile is incomplete.
+        ImpossibleError: the machine can't run the circuit, or not with such PBS.
+        UsageError: the hardware profile is incomplete, or there is no such kind.
     """
-    return Estimator(hardware)(circuit)
+    return ChosenEstimator(hardware, pbs)(circuit)
 
 
 def _widened(made: Estimate, cost_error: float) -> Estimate:
@@ -135,6 +195,7 @@ def estimate_all(
     skip_impossible: bool = False,
     least: int = 1,
     sure: CircuitProfile | str | None = None,
+    pbs: PbsChoice | None = None,
 ) -> EstimateReport:
     """Estimates for several machines.
 
@@ -145,6 +206,7 @@ def estimate_all(
         least: so many machines must be left.
         sure: where some lookup is likely to go wrong, the same circuit with parameter sets that
             make it unlikely, or why there is none; see :mod:`fhecost.hardware.unsure`.
+        pbs: the kind of PBS, or ``best``; that of a machine's own figures when None.
 
     Raises:
         ImpossibleError: a machine can't run the circuit and ``skip_impossible`` is false, or too
@@ -152,7 +214,7 @@ def estimate_all(
     """
     estimates: list[Estimate] = []
     refusals: list[Refusal] = []
-    estimators = {profile.name: Estimator(profile) for profile in hardware}
+    estimators = {profile.name: ChosenEstimator(profile, pbs) for profile in hardware}
     for profile in hardware:
         try:
             estimates.append(estimators[profile.name](circuit))
@@ -170,6 +232,7 @@ def estimate_all(
         estimates=tuple(estimates),
         refusals=tuple(refusals),
         unsure=unsure_circuit(circuit, estimators, sure),
+        pbs=pbs,
     )
 
 
@@ -182,4 +245,5 @@ def summarize(circuit: CircuitProfile) -> CircuitSummary:
         compressed_key_bytes=compressed_key_bytes(
             circuit.stages, circuit.bsk_bytes, circuit.ksk_bytes
         ),
+        compressed_input_bytes=compressed_input_bytes(circuit.stages, circuit.input_bytes),
     )

@@ -1,4 +1,4 @@
-"""Latency on one GPU or several that run classic PBS in batches."""
+"""Latency on one GPU or several that run PBS in batches."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fhecost.circuits.profile import Stage
-from fhecost.circuits.work import TORUS_BYTES, bootstrap_key_bytes, key_switch_units, pbs_units
+from fhecost.circuits.profile import PbsParameters, Stage
+from fhecost.circuits.work import TORUS_BYTES, key_switch_units
 from fhecost.circuits.workload import Workload
+from fhecost.hardware.bootstraps import PbsAlgorithm
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
     Case,
     Cost,
     ExtrapolatedFigures,
+    Lanes,
     LatencyModel,
     optional,
     streamed_linear_cost,
     transfer_cost,
 )
 from fhecost.hardware.memory import Held
-from fhecost.hardware.profile import Kind
+from fhecost.hardware.profile import PBS_KINDS, Kind, PbsKind
 from fhecost.hardware.refusals import key_refusal, largest_size
 from fhecost.provenance import (
     CountFigure,
@@ -59,17 +61,57 @@ class GpuFigures(ExtrapolatedFigures):
     memory_bandwidth_bytes_per_s: PositiveFigure = Field(description="bandwidth of that memory")
     host_link_bytes_per_s: PositiveFigure = Field(description="bandwidth between host and devices")
     launch_s: PositiveFigure | None = optional("starting a kernel behind others")
+    tuned_glwe_dimension: CountFigure | None = optional(
+        "k of the sets that the backend has a kernel of its own for"
+    )
+    tuned_polynomial_size: PowerOfTwoFigure | None = optional("N of those sets")
+    tuned_level_count: CountFigure | None = optional("levels l of those sets")
+    tuned_lwe_dimension: CountFigure | None = optional("the largest n of those sets")
+    tuned_rate_units_per_s: PositiveFigure | None = optional(
+        "PBS work of a full device with those sets; as with any other when left out"
+    )
+    tuned_step_s: PositiveFigure | None = optional(
+        "a step of one PBS alone with those sets; by the rates for any other when left out"
+    )
+
+    @model_validator(mode="after")
+    def _whole_tuned_set(self) -> GpuFigures:
+        shape = (
+            self.tuned_glwe_dimension,
+            self.tuned_polynomial_size,
+            self.tuned_level_count,
+            self.tuned_lwe_dimension,
+        )
+        if (self.tuned_rate_units_per_s or self.tuned_step_s) and None in shape:
+            raise ValueError(
+                "tuned_rate_units_per_s and tuned_step_s need tuned_glwe_dimension, "
+                "tuned_polynomial_size, tuned_level_count and tuned_lwe_dimension"
+            )
+        return self
+
+    def tuned_for(self, parameters: PbsParameters) -> bool:
+        """Whether the backend has a kernel of its own for the set."""
+        return (
+            self.tuned_glwe_dimension is not None
+            and self.tuned_polynomial_size is not None
+            and self.tuned_level_count is not None
+            and self.tuned_lwe_dimension is not None
+            and parameters.glwe_dimension == self.tuned_glwe_dimension.value
+            and parameters.polynomial_size == self.tuned_polynomial_size.value
+            and parameters.level_count == self.tuned_level_count.value
+            and parameters.lwe_dimension <= self.tuned_lwe_dimension.value
+        )
 
 
 class GpuLatencyModel(LatencyModel[GpuFigures]):
     """Stages that wait for nobody run together; a level is bound by work or by its longest chain.
 
     Published batches give the rate R at which a full device does PBS work. One PBS alone is a chain
-    of n dependent steps (external products), each a fixed overhead t0 for its launches and barriers
-    and its work u at a rate r; where the polynomials of a step outgrow the shared memory of a
-    multiprocessor, r falls to a share s of itself::
+    of dependent steps (n external products of a classic one), each a fixed overhead t0 for its
+    launches and barriers and its work u at a rate r; where the polynomials of a step outgrow the
+    shared memory of a multiprocessor, r falls to a share s of itself::
 
-        one PBS = n * (t0 + u / (r or s*r)),    one KS = its units / r'
+        one PBS = steps * (t0 + u / (r or s*r)),    one KS = its units / r'
 
     Stages are taken level by level of their dependencies. On D devices, each with its own copy of
     the keys, a level with stages i takes::
@@ -82,6 +124,9 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
     cross the memory twice a step. The second one waits for a chain of lookups: wide stages are
     bound by compute or memory, narrow ones by their parallel width. Linear operations stream their
     ciphertexts through device memory; inputs and outputs cross the host link once.
+
+    Where the backend has a kernel of its own for sets of one k, N and l (``tuned_for``), it has its
+    own R, and its own time of a step: they say nothing of other sets.
 
     R is that of one published batch of a backend, t0, r and s come from three published
     single operations of one release (``hardware/*.yaml`` names them); the optimizer's units are
@@ -102,11 +147,16 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys"})
     kinds: ClassVar[frozenset[Kind]] = frozenset({"gpu"})
+    pbs_kinds: ClassVar[frozenset[PbsKind]] = frozenset(PBS_KINDS)
 
     def refusal(self, circuit: Workload, figures: GpuFigures) -> str | None:
         """A set beyond the backend's largest N, or keys beyond the memory, can't be run."""
         limit = figures.largest_polynomial_size.value
         return key_refusal(circuit, limit, figures.memory_bytes)
+
+    def lanes(self, figures: GpuFigures) -> Lanes:
+        """A batch of PBS on each device."""
+        return Lanes(figures.devices)
 
     def held(self, circuit: Workload, figures: GpuFigures) -> Held:
         """All keys on every device; a lookup a multiprocessor."""
@@ -115,7 +165,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
 
     def alone_s(self, stage: Stage, figures: GpuFigures) -> float:
         """Seconds of the stage's chain of lookups."""
-        return _load(stage, figures, Case.LIKELY).chain_s
+        return _load(stage, figures, Case.LIKELY, self.pbs).chain_s
 
     def costs(self, circuit: Workload, figures: GpuFigures, case: Case) -> list[Cost]:
         """Costs by stage; a level's time is shared out by the time its stages would take alone."""
@@ -123,7 +173,7 @@ class GpuLatencyModel(LatencyModel[GpuFigures]):
         passes, devices = figures.ciphertext_passes_per_linear_operation, figures.devices
         bandwidth = figures.memory_bandwidth_bytes_per_s
         for level in _levels(circuit):
-            costs += _level_costs(level, figures, case)
+            costs += _level_costs(level, figures, case, self.pbs)
             costs += [streamed_linear_cost(s, passes, bandwidth, case, devices) for s in level]
             costs += _launch_costs(level, figures, case)
         link, start = figures.host_link_bytes_per_s, figures.host_link_start_s
@@ -188,26 +238,52 @@ class _Load:
         return max(self.busy_s, self.chain_s)
 
 
-def _load(stage: Stage, figures: GpuFigures, case: Case) -> _Load:
-    work = moved = one_pbs_s = 0.0
+def _alone(
+    parameters: PbsParameters, figures: GpuFigures, case: Case, pbs: PbsAlgorithm
+) -> tuple[float, tuple[Figure, ...]]:
+    """Seconds of one PBS alone, and the figures that they rest on."""
+    steps, step_s = pbs.steps(parameters), figures.tuned_step_s
+    if step_s is not None and figures.tuned_for(parameters):
+        return steps * case.cost(step_s), (step_s,)
+    rate, on = case.rate(figures.single_pbs_rate_units_per_s), _spills_on(parameters, figures)
+    if on:
+        rate *= case.rate(figures.spilled_rate_share)
+    seconds = steps * case.cost(figures.step_overhead_s) + pbs.units(parameters) / rate
+    return seconds, (figures.step_overhead_s, figures.single_pbs_rate_units_per_s, *on)
+
+
+def _step_bytes(parameters: PbsParameters) -> int:
+    """The Fourier digits and the accumulator of one step."""
+    polynomials = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
+    return polynomials * parameters.polynomial_size * TORUS_BYTES
+
+
+def _spills_on(parameters: PbsParameters, figures: GpuFigures) -> tuple[Figure, ...]:
+    """The figures that tell what a step loses that outgrows the shared memory; none if it fits."""
+    if _step_bytes(parameters) <= figures.shared_memory_bytes.value:
+        return ()
+    return figures.spilled_rate_share, figures.shared_memory_bytes
+
+
+def _load(stage: Stage, figures: GpuFigures, case: Case, pbs: PbsAlgorithm) -> _Load:
+    compute_s = moved = one_pbs_s = 0.0
     spilled: tuple[Figure, ...] = ()
+    alone_on: tuple[Figure, ...] = ()
+    rates: list[Figure] = []
     for use in stage.pbs:
         parameters = use.parameters
         stretch = figures.stretch(parameters.polynomial_size, case)
-        units = pbs_units(parameters)
-        work += use.count * units * stretch
-        moved += use.count / figures.concurrent_pbs.value * bootstrap_key_bytes(parameters)
-        single_rate = case.rate(figures.single_pbs_rate_units_per_s)
-        # The Fourier digits and the accumulator of one step.
-        polynomials = (parameters.glwe_dimension + 1) * (parameters.level_count + 1)
-        step_bytes = polynomials * parameters.polynomial_size * TORUS_BYTES
-        if step_bytes > figures.shared_memory_bytes.value:
-            spilled = (figures.spilled_rate_share, figures.shared_memory_bytes)
-            moved += use.count * parameters.lwe_dimension * 2 * step_bytes
-            single_rate *= case.rate(figures.spilled_rate_share)
-        overhead_s = parameters.lwe_dimension * case.cost(figures.step_overhead_s)
-        one_pbs_s = max(one_pbs_s, stretch * (overhead_s + units / single_rate))
-    compute_s = work / case.rate(figures.saturated_rate_units_per_s)
+        rate = figures.saturated_rate_units_per_s
+        if figures.tuned_rate_units_per_s is not None and figures.tuned_for(parameters):
+            rate = figures.tuned_rate_units_per_s
+        rates.append(rate)
+        compute_s += use.count * pbs.units(parameters) * stretch / case.rate(rate)
+        moved += use.count / figures.concurrent_pbs.value * pbs.key_bytes(parameters)
+        if on := _spills_on(parameters, figures):
+            spilled = on
+            moved += use.count * pbs.steps(parameters) * 2 * _step_bytes(parameters)
+        alone_s, rests_on = _alone(parameters, figures, case, pbs)
+        one_pbs_s, alone_on = max(one_pbs_s, stretch * alone_s), (*alone_on, *rests_on)
     stream_s = moved / case.rate(figures.memory_bandwidth_bytes_per_s)
     switches = [(use.count, key_switch_units(use.parameters)) for use in stage.key_switches]
     switch_s = sum(count * units for count, units in switches) / case.rate(
@@ -224,14 +300,17 @@ def _load(stage: Stage, figures: GpuFigures, case: Case) -> _Load:
         streamed=stream_s > compute_s,
         full_on=(figures.memory_bandwidth_bytes_per_s, figures.concurrent_pbs, *spilled[1:])
         if stream_s > compute_s
-        else (figures.saturated_rate_units_per_s,),
-        chain_on=(figures.step_overhead_s, figures.single_pbs_rate_units_per_s, *spilled),
+        else tuple(rates) or (figures.saturated_rate_units_per_s,),
+        chain_on=alone_on or (figures.step_overhead_s, figures.single_pbs_rate_units_per_s),
     )
 
 
-def _level_costs(level: tuple[Stage, ...], figures: GpuFigures, case: Case) -> list[Cost]:
+def _level_costs(
+    level: tuple[Stage, ...], figures: GpuFigures, case: Case, pbs: PbsAlgorithm
+) -> list[Cost]:
     """Costs of the lookups of stages that run together."""
-    loads = [_load(stage, figures, case) for stage in level if stage.pbs or stage.key_switches]
+    working = [stage for stage in level if stage.pbs or stage.key_switches]
+    loads = [_load(stage, figures, case, pbs) for stage in working]
     if not loads:
         return []
     busy_s = sum(load.busy_s for load in loads)

@@ -11,18 +11,24 @@ import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
-from enum import Enum
+from copy import copy
 from operator import attrgetter
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import ciphertext_bytes
 from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import checked
-from fhecost.frozen import Frozen
+from fhecost.hardware.bootstraps import CLASSIC, PbsAlgorithm, figure_names
+from fhecost.hardware.bootstraps.batched import BatchedPbs
+from fhecost.hardware.cost import NARROW as NARROW
+from fhecost.hardware.cost import Case as Case
+from fhecost.hardware.cost import Cost as Cost
+from fhecost.hardware.cost import Lanes as Lanes
+from fhecost.hardware.cost import batched_costs
 from fhecost.hardware.estimate import (
     OPERATIONS,
     Bottleneck,
@@ -33,7 +39,7 @@ from fhecost.hardware.estimate import (
     StageEstimate,
 )
 from fhecost.hardware.memory import Held, memory_assumptions, memory_use, spill_s
-from fhecost.hardware.plausible import implausible
+from fhecost.hardware.plausible import PlausibleFigures
 from fhecost.hardware.profile import KINDS, HardwareProfile, Kind, PbsKind
 from fhecost.provenance import (
     AtLeastOneFigure,
@@ -41,32 +47,9 @@ from fhecost.provenance import (
     PositiveFigure,
     PowerOfTwoFigure,
     Source,
+    weaker,
     weakest,
 )
-
-NARROW = 0.5
-"""At or below this share of busy lanes, a stage's parallel width bounds it rather than compute."""
-
-
-class Case(Enum):
-    """Which end of the figures' ranges a calculation uses."""
-
-    LIKELY = "likely"
-    FAST = "fast"
-    SLOW = "slow"
-
-    def rate(self, figure: Figure) -> float:
-        """A figure of which more is faster."""
-        if self is Case.LIKELY:
-            return figure.value
-        return figure.highest if self is Case.FAST else figure.lowest
-
-    def cost(self, figure: Figure) -> float:
-        """A figure of which more is slower."""
-        if self is Case.LIKELY:
-            return figure.value
-        return figure.lowest if self is Case.FAST else figure.highest
-
 
 ALL_KEYS = "(all keys)"
 HOST_TRANSFER = "(host transfer)"
@@ -79,7 +62,7 @@ def optional(description: str) -> Any:
     return Field(default=None, description=description)
 
 
-class Figures(Frozen):
+class Figures(PlausibleFigures):
     """Base of the figures that a latency model needs, by name; all in SI units.
 
     Those here describe a machine of any kind; a model that computes with one asks for it anew.
@@ -99,14 +82,6 @@ class Figures(Frozen):
     price_usd_per_hour: PositiveFigure | None = optional(
         "what an hour of the machine costs to rent"
     )
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _is_plausible(cls, figure: Any, info: ValidationInfo) -> Any:
-        fault = implausible(info.field_name or "", figure) if isinstance(figure, Figure) else None
-        if fault is not None:
-            raise ValueError(fault)
-        return figure
 
 
 class ExtrapolatedFigures(Figures):
@@ -142,26 +117,6 @@ class ExtrapolatedFigures(Figures):
         return math.log2(beyond) if beyond > 1 else 0.0
 
 
-class Cost(NamedTuple):
-    """Seconds that one operation of one stage adds to the total, and the number they rest on.
-
-    ``busy_s`` is what the same work would take with all of the machine at work on it; all of
-    ``latency_s`` when left out.
-    """
-
-    stage: str
-    operation: Operation
-    latency_s: float
-    bottleneck: Bottleneck
-    source: Source
-    busy_s: float | None = None
-
-    @property
-    def at_work_s(self) -> float:
-        """``busy_s``, at most the latency."""
-        return self.latency_s if self.busy_s is None else min(self.busy_s, self.latency_s)
-
-
 _ONLY_TRANSFER = (
     "unknown: what starting a run and moving its inputs and outputs takes; of a circuit without "
     "lookups that is nearly all, so a run takes longer than the range says"
@@ -178,7 +133,10 @@ class LatencyModel(ABC, Generic[F]):
     assumptions: ClassVar[tuple[str, ...]]
     left_out: ClassVar[frozenset[Operation]] = frozenset()
     """Operations that the model says nothing of: unknown in the estimate, not zero."""
-    pbs_kind: ClassVar[PbsKind] = "classic"
+    pbs_kinds: ClassVar[frozenset[PbsKind]] = frozenset({"classic"})
+    """The kinds of PBS that the model can cost: those whose steps, work and keys it asks of
+    ``pbs``."""
+    pbs: PbsAlgorithm = CLASSIC
     kinds: ClassVar[frozenset[Kind]] = KINDS
     """The kinds of machines that the model describes."""
 
@@ -189,6 +147,16 @@ class LatencyModel(ABC, Generic[F]):
     @abstractmethod
     def costs(self, circuit: Workload, figures: F, case: Case) -> list[Cost]:
         """The costs of ``circuit``; they add up to its latency. What takes no time may be there."""
+
+    def of_kind(self, pbs: PbsAlgorithm) -> Self:
+        """This model with another kind of PBS."""
+        made = copy(self)
+        made.pbs = pbs
+        return made
+
+    def lanes(self, figures: F) -> Lanes | None:
+        """What batches of PBS run on side by side; None where the model knows no batches."""
+        return None
 
     def alone_s(self, stage: Stage, figures: F) -> float | None:
         """Seconds of the lookups of ``stage`` with nothing else to do and no lack of lanes.
@@ -234,7 +202,10 @@ class LatencyModel(ABC, Generic[F]):
         fault = self.kind_fault(hardware.kind)
         if fault is not None:
             raise UsageError(f"{hardware.name}: {fault}")
-        content = {name: vars(figure) for name, figure in hardware.figures.items()}
+        of_pbs = figure_names(hardware.pbs_kind)
+        content = {
+            name: vars(figure) for name, figure in hardware.figures.items() if name not in of_pbs
+        }
         figures = checked(self.figures_type, content, f"{hardware.name}: figures.")
         return cast("F", figures)
 
@@ -247,12 +218,13 @@ class LatencyModel(ABC, Generic[F]):
             ImpossibleError: the machine can't run the circuit.
         """
         costs = self.likely_costs(circuit, hardware, figures)
-        left_out, memory = self.leaves_out(figures), self._memory(circuit, figures)
+        seen, left_out = self.pbs.seen(circuit), self._unknown(figures)
+        memory = self._memory(seen, figures) if self.pbs.own_keys else None
         if isinstance(memory, str):
             raise ImpossibleError(f"{hardware.name}: {memory}")
         total = sum(cost.latency_s for cost in costs)
         low, high = (
-            sum(cost.latency_s for cost in self.costs(circuit, figures, case))
+            sum(cost.latency_s for cost in self._all_costs(circuit, figures, case))
             for case in (Case.FAST, Case.SLOW)
         )
         by_source = _seconds_by(costs, attrgetter("source"))
@@ -260,6 +232,8 @@ class LatencyModel(ABC, Generic[F]):
             hardware=hardware.name,
             title=hardware.title,
             availability=hardware.availability,
+            pbs_kind=self.pbs.name,
+            p_error_at_most=self.pbs.p_error_at_most(circuit.p_error, circuit),
             latency_model=hardware.latency_model,
             latency_s=total,
             low_s=low,
@@ -267,12 +241,15 @@ class LatencyModel(ABC, Generic[F]):
             bottleneck=_largest(costs),
             by_stage=_by_stage(costs, left_out),
             idle_s=sum(cost.latency_s - cost.at_work_s for cost in costs),
-            critical_path_s=_critical_path(circuit, lambda stage: self.alone_s(stage, figures)),
+            critical_path_s=_critical_path(seen, lambda stage: self.alone_s(stage, figures))
+            if self.pbs.own_keys
+            else None,
             by_operation_s=by_operation(costs, left_out),
             sources={source: by_source[source] / total for source in Source if source in by_source},
             assumptions=(
                 *self.assumptions,
                 *hardware.assumptions,
+                *self.pbs.notes(circuit),
                 *self.notes(figures),
                 *((_ONLY_TRANSFER,) if "transfer" in left_out and not circuit.pbs_count else ()),
                 *(memory_assumptions(memory) if memory else ()),
@@ -281,7 +258,7 @@ class LatencyModel(ABC, Generic[F]):
             references=hardware.references,
             hardware_hash=hardware_hash,
             circuit_hash=circuit.hash,
-            preparation=self.preparation(circuit, figures, total),
+            preparation=self.preparation(seen, figures, total) if self.pbs.classic_keys else None,
             energy_j=_times(total, figures.power_w),
             price_usd=_times(total / 3600, figures.price_usd_per_hour),
         )
@@ -298,19 +275,40 @@ class LatencyModel(ABC, Generic[F]):
         Raises:
             ImpossibleError: the machine can't run it.
         """
-        if hardware.pbs_kind != self.pbs_kind:
+        kind = self.pbs.name
+        if kind not in self.pbs_kinds or (not self.pbs.own_keys and self.lanes(figures) is None):
             raise ImpossibleError(
-                f"{hardware.name}: its PBS is {hardware.pbs_kind}, the latency model "
-                f"{hardware.latency_model} costs {self.pbs_kind} PBS"
+                f"{hardware.name}: its latency model {hardware.latency_model} can't cost {kind} PBS"
             )
-        reason = self.refusal(circuit, figures)
+        reason = self.pbs.refusal(circuit) or self.refusal(self.pbs.seen(circuit), figures)
         if reason is not None:
             raise ImpossibleError(f"{hardware.name}: {reason}")
-        every = self.costs(circuit, figures, Case.LIKELY)
+        every = self._all_costs(circuit, figures, Case.LIKELY)
         costs = [cost for cost in every if cost.latency_s > 0]
         if not costs:
             raise ImpossibleError(f"{hardware.name}: the circuit has no operation with a cost")
         return costs
+
+    def _all_costs(self, circuit: Workload, figures: F, case: Case) -> list[Cost]:
+        """Those of the circuit as the kind of PBS has it run, and of its batches if it has any."""
+        own = self.costs(self.pbs.seen(circuit), figures, case)
+        costs = [self._resting_on_kind(cost) for cost in own]
+        lanes = self.lanes(figures)
+        if isinstance(self.pbs, BatchedPbs) and lanes is not None:
+            costs = [*costs, *batched_costs(circuit, self.pbs, lanes, case)]
+        return costs
+
+    def _resting_on_kind(self, cost: Cost) -> Cost:
+        """A cost of PBS rests on what is known of the kind too."""
+        of_kind = [figure.source for _, figure in self.pbs.figures]
+        if cost.operation != "pbs" or not of_kind:
+            return cost
+        return cost._replace(source=weaker(cost.source, *of_kind))
+
+    def _unknown(self, figures: F) -> frozenset[Operation]:
+        """What the model says nothing of, the keys too where the kind of PBS has others."""
+        left_out = self.leaves_out(figures)
+        return left_out if self.pbs.own_keys else left_out | {"keys"}
 
 
 def _times(quantity: float, figure: Figure | None) -> float | None:

@@ -113,7 +113,8 @@ def within(hardware: HardwareProfile, limits: Limits) -> HardwareProfile:
     """``hardware``, a CPU, with what ``limits`` leave of it, and words of what they took.
 
     Fewer threads run at least as fast each as all together did. A quota that is no whole number of
-    processors slows all threads when they work together, one below 1 whatever is done.
+    processors slows all threads when they work together, one below 1 whatever is done. What a quota
+    took at the calibration already is in the figures, and isn't taken twice.
     """
     figures, said = dict(hardware.figures), []
     threads, available = figures.get("threads"), limits.available
@@ -131,16 +132,19 @@ def within(hardware: HardwareProfile, limits: Limits) -> HardwareProfile:
             said.append(why)
             if "thread_efficiency" in figures:
                 figures["thread_efficiency"] = _changed(figures["thread_efficiency"], high=1.0)
-    share, quota = limits.thread_share, f"a quota of {_processors(limits)}"
-    if share < 1 and available == 1:
-        slower = 1 / share
+    slower, fuller = _by_quotas(hardware, limits)
+    quota = "no quota" if limits.quota_cpus is None else f"a quota of {_processors(limits)}"
+    if hardware.calibrated_thread_share is not None:
+        quota += f", {hardware.calibrated_thread_share:.0%} of a thread at the calibration"
+    if slower != 1:
         for name, figure in hardware.figures.items():
             if name.endswith("_s") and not name.endswith("_per_s"):
                 figures[name] = _times(figure, slower)
         said.append(f"{quota}: everything takes {slower:.3g} times as long")
-    elif share < 1 and "thread_efficiency" in figures:
-        figures["thread_efficiency"] = _times(figures["thread_efficiency"], share)
-        said.append(f"{quota}: {available} threads at work have {share:.0%} of one each")
+    if fuller != 1 and "thread_efficiency" in figures:
+        figures["thread_efficiency"] = _times(figures["thread_efficiency"], fuller, most=1.0)
+        of_each = f"{fuller:.0%} of one each" if fuller < 1 else f"{fuller:.3g} times as much each"
+        said.append(f"{quota}: {available} threads at work have {of_each}")
     memory, limit = figures.get("memory_bytes"), limits.memory_bytes
     if limit is not None and (memory is None or limit < memory.value):
         of = "" if memory is None else f"of {amount(memory.value, 'B')} of memory "
@@ -150,6 +154,30 @@ def within(hardware: HardwareProfile, limits: Limits) -> HardwareProfile:
     if not said:
         return hardware
     return hardware.changed(figures=figures, assumptions=(*hardware.assumptions, *said))
+
+
+def _by_quotas(hardware: HardwareProfile, limits: Limits) -> tuple[float, float]:
+    """By what quotas multiply all times, and what threads that work together have of one each.
+
+    One thread alone is held back by a quota below one processor only, whatever it does; several
+    are held back when all work.
+    """
+    slower = fuller = 1.0
+    before, threads = hardware.calibrated_thread_share, hardware.figures.get("threads")
+    if before is not None and threads is not None and threads.value == 1:
+        slower *= before
+    elif before is not None:
+        fuller /= before
+    if limits.available == 1:
+        slower /= limits.thread_share
+    else:
+        fuller *= limits.thread_share
+    return _not_one(slower), _not_one(fuller)
+
+
+def _not_one(factor: float) -> float:
+    """``factor``, or just 1 where it is so by all but rounding."""
+    return 1.0 if math.isclose(factor, 1.0, rel_tol=0.01) else factor
 
 
 def _processors(limits: Limits) -> str:
@@ -196,7 +224,8 @@ def _changed(figure: Figure, **fields: float | None) -> Figure:
     return Figure(**{**dict(figure), **fields})
 
 
-def _times(figure: Figure, factor: float) -> Figure:
+def _times(figure: Figure, factor: float, *, most: float = math.inf) -> Figure:
     ends = {"low": figure.low, "high": figure.high}
-    known = {name: end * factor for name, end in ends.items() if end is not None}
-    return _changed(figure, value=figure.value * factor, standard_error=None, **known)
+    known = {name: min(most, end * factor) for name, end in ends.items() if end is not None}
+    value = min(most, figure.value * factor)
+    return _changed(figure, value=value, standard_error=None, **known)

@@ -1,6 +1,6 @@
 """Names that stand for machines and orders; the command line reads them before it needs more."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 ALL = "all"
 """Stands for every known machine where names of machines are asked for."""
@@ -19,3 +19,10 @@ MEASURED = "epyc-zen4-2"
 
 SortKey = Literal["latency", "energy", "price", "utilization", "name"]
 """What machines beside each other are sorted by."""
+
+PbsKind = Literal["classic", "multi-bit", "batched", "many-table"]
+PBS_KINDS: tuple[PbsKind, ...] = get_args(PbsKind)
+"""The ways to bootstrap that :mod:`fhecost.hardware.bootstraps` describes."""
+
+PbsChoice = Literal["classic", "multi-bit", "batched", "many-table", "best"]
+"""A kind of PBS, or the one of those that a machine has that is fastest for a circuit."""

@@ -11,27 +11,26 @@ from pydantic import Field, model_validator
 
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters, Stage
 from fhecost.circuits.work import (
-    bootstrap_key_bytes,
-    butterflies,
     key_switch_key_bytes,
     key_switch_multiplications,
     key_switch_units,
-    pbs_units,
 )
 from fhecost.circuits.workload import Workload
+from fhecost.hardware.bootstraps import PbsAlgorithm
 from fhecost.hardware.estimate import Bottleneck, Operation
 from fhecost.hardware.latency_model import (
     NARROW,
     Case,
     Cost,
     ExtrapolatedFigures,
+    Lanes,
     LatencyModel,
     optional,
     streamed_linear_cost,
     transfer_cost,
 )
 from fhecost.hardware.memory import Held
-from fhecost.hardware.profile import Kind
+from fhecost.hardware.profile import PBS_KINDS, Kind, PbsKind
 from fhecost.hardware.refusals import key_refusal
 from fhecost.provenance import (
     CountFigure,
@@ -123,10 +122,15 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
 
     left_out: ClassVar[frozenset[Operation]] = frozenset({"keys", "transfer"})
     kinds: ClassVar[frozenset[Kind]] = frozenset({"fpga", "asic"})
+    pbs_kinds: ClassVar[frozenset[PbsKind]] = frozenset(PBS_KINDS)
 
     def refusal(self, circuit: Workload, figures: PipelinedFigures) -> str | None:
         """A set with a larger N than the hardware's, or keys beyond its memory, can't be run."""
         return key_refusal(circuit, figures.largest_polynomial_size.value, figures.memory_bytes)
+
+    def lanes(self, figures: PipelinedFigures) -> Lanes:
+        """A batch of PBS on each device."""
+        return Lanes(figures.devices)
 
     def held(self, circuit: Workload, figures: PipelinedFigures) -> Held:
         """All keys on every device, and a batch."""
@@ -140,7 +144,7 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
 
     def alone_s(self, stage: Stage, figures: PipelinedFigures) -> float:
         """Seconds of the shortest batch step, as often as the stage's steps wait for each other."""
-        steps = _Steps(figures, Case.LIKELY)
+        steps = _Steps(figures, Case.LIKELY, self.pbs)
         pbs_s = max((steps.pbs(use.parameters)[0] for use in stage.pbs), default=0.0)
         switches = (steps.key_switch(use.parameters)[0] for use in stage.key_switches)
         switch_s = steps.exposed(stage) * max(switches, default=0.0)
@@ -148,7 +152,7 @@ class PipelinedLatencyModel(LatencyModel[PipelinedFigures]):
 
     def costs(self, circuit: Workload, figures: PipelinedFigures, case: Case) -> list[Cost]:
         """Costs by stage, one stage after the other."""
-        steps = _Steps(figures, case)
+        steps = _Steps(figures, case, self.pbs)
         costs = [cost for stage in circuit.stages for cost in steps.costs(stage)]
         if figures.host_link_bytes_per_s is not None:
             link, start = figures.host_link_bytes_per_s, figures.host_link_start_s
@@ -171,8 +175,8 @@ class _Steps:
     the key, ``source`` what the time of batch steps rests on.
     """
 
-    def __init__(self, figures: PipelinedFigures, case: Case) -> None:
-        self.figures, self.case = figures, case
+    def __init__(self, figures: PipelinedFigures, case: Case, pbs: PbsAlgorithm) -> None:
+        self.figures, self.case, self.algorithm = figures, case, pbs
         self.batch, self.devices = figures.batch.value, figures.devices.value
         shortest = figures.shortest_step_share
         # Relative to a full step, what a single ciphertext takes.
@@ -182,9 +186,12 @@ class _Steps:
         self.source = cache(self._source)
 
     def _pbs(self, parameters: PbsParameters) -> tuple[float, float]:
-        one_s = self._seconds(pbs_units(parameters), butterflies(parameters))
+        one_s = self._seconds(
+            self.algorithm.units(parameters), self.algorithm.butterflies(parameters)
+        )
         stretch = self.figures.stretch(parameters.polynomial_size, self.case)
-        key_bytes, kept = bootstrap_key_bytes(parameters), self.figures.on_chip_key_bytes
+        key_bytes = self.algorithm.key_bytes(parameters)
+        kept = self.figures.on_chip_key_bytes
         stays = kept is not None and key_bytes <= kept.value
         return stretch * self.batch * one_s, 0.0 if stays else key_bytes / self.bandwidth
 

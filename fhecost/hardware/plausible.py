@@ -8,8 +8,11 @@ figure's range as for its value, and for the figures of latency models that othe
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from pydantic import ValidationInfo, field_validator
+
+from fhecost.frozen import Frozen
 from fhecost.provenance import Figure
 
 
@@ -67,3 +70,15 @@ def implausible_value(name: str, value: float) -> str | None:
 @lru_cache(maxsize=1024)
 def _bounds(name: str) -> _Bounds:
     return next((bounds for ending, bounds in _BY_ENDING if name.endswith(ending)), _ANY)
+
+
+class PlausibleFigures(Frozen):
+    """Base of figures by name, each of which must be plausible for its unit."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_plausible(cls, figure: Any, info: ValidationInfo) -> Any:
+        fault = implausible(info.field_name or "", figure) if isinstance(figure, Figure) else None
+        if fault is not None:
+            raise ValueError(fault)
+        return figure

@@ -6,18 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fhecost.fields import VersionOne
+from fhecost.fields import VersionOne, inconsistent
 from fhecost.frozen import Frozen
+from fhecost.hardware.names import PBS_KINDS as PBS_KINDS
+from fhecost.hardware.names import PbsKind as PbsKind
 from fhecost.hardware.processor import Processor
 from fhecost.provenance import Figure
 
 Kind = Literal["cpu", "gpu", "fpga", "asic"]
 KINDS: frozenset[Kind] = frozenset(get_args(Kind))
-PbsKind = Literal["classic", "multi-bit"]
 Availability = Literal["available", "prototype", "simulated", "hypothetical"]
 """Whether a machine can be had: bought or rented, with the software of its figures; a prototype ran
 in its authors' hands; one was simulated by its authors; a hypothetical one is on paper alone."""
@@ -36,11 +37,31 @@ class PublishedRecords(Frozen):
     fitted_to: tuple[str, ...] = ()
 
 
+class FurtherPbs(Frozen):
+    """A kind of PBS that a machine has beside that of its own figures.
+
+    ``figures`` holds those of the kind, such as a grouping factor, and those of the machine's
+    latency model that differ for it: these take the place of the machine's own, all others stay.
+    """
+
+    figures: Mapping[str, Figure]
+    log2_p_fail: Annotated[float, Field(strict=True, ge=-1000, lt=0)] | None = Field(
+        default=None, description="error probability of a lookup that the figures are for"
+    )
+    availability: Availability | None = Field(
+        default=None, description="whether it can be had; as the machine when left out"
+    )
+    published: PublishedRecords | None = None
+    assumptions: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+
 class HardwareFile(Frozen):
     """What the YAML file of a machine holds; the file's stem is the machine's name.
 
     ``figures`` holds the numbers that the machine's latency model asks for, in SI units named by
-    the field. What is unknown is left out, never zero.
+    the field. What is unknown is left out, never zero. They are for PBS of ``pbs_kind``; ``pbs``
+    has further kinds.
     """
 
     schema_version: VersionOne
@@ -58,12 +79,28 @@ class HardwareFile(Frozen):
         default=None, description="error probability of a lookup that the figures are for"
     )
     published: PublishedRecords | None = None
+    pbs: Mapping[PbsKind, FurtherPbs] | None = Field(
+        default=None, description="further kinds of PBS that the machine has; none when left out"
+    )
     calibrated_on: Processor | None = Field(
         default=None, description="the machine that raw times were measured on"
     )
     calibrated: str | None = Field(default=None, description="when, ISO 8601 in UTC")
+    calibrated_thread_share: Annotated[float, Field(strict=True, gt=0, le=1)] | None = Field(
+        default=None,
+        description="the part of itself that each thread had under a quota meanwhile; all of it "
+        "when left out",
+    )
     assumptions: tuple[str, ...] = ()
     references: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _kinds_are_further_ones(self) -> Self:
+        if self.pbs is not None and self.pbs_kind in self.pbs:
+            raise inconsistent(
+                f"pbs.{self.pbs_kind}", "is the kind that the machine's own figures are for"
+            )
+        return self
 
 
 class HardwareProfile(HardwareFile):

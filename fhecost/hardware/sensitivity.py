@@ -10,8 +10,7 @@ from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Estimate
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.profile import HardwareProfile
-from fhecost.hardware.registry import latency_model_named
-from fhecost.hardware.what_if import with_figures
+from fhecost.hardware.what_if import checked_figures, with_figures
 from fhecost.provenance import Figure, Source
 
 _LESS, _MORE = (0.9, 0.5), (1.1, 1.5, 2.0)
@@ -85,9 +84,11 @@ def sensitivity(
 
 
 def _figures(circuit: CircuitProfile, hardware: HardwareProfile) -> Iterator[FigureSensitivity]:
-    known = latency_model_named(hardware.latency_model).read_figures(hardware)
+    known = checked_figures(hardware)
     for name in hardware.figures:
-        figure: Figure = getattr(known, name)
+        figure = known[name]
+        if figure is None:
+            continue
 
         def changed(value: float | None, name: str = name, own: Figure = figure) -> Changed | None:
             if value is None or value == own.value:

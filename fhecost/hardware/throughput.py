@@ -13,8 +13,9 @@ from contextlib import suppress
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.circuits.requests import of_requests
 from fhecost.errors import ImpossibleError
-from fhecost.hardware.estimate import Estimate, Ranged, Throughput
-from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.estimate import MANY_TOKENS, Estimate, Ranged, Throughput
+from fhecost.hardware.estimator import ChosenEstimator
+from fhecost.hardware.pbs_choice import PbsChoice
 from fhecost.hardware.profile import HardwareProfile
 
 SINGLY = 16
@@ -30,6 +31,8 @@ def throughput(
     hardware: HardwareProfile,
     requests: int,
     known: Iterable[Estimate] = (),
+    *,
+    pbs: PbsChoice | None = None,
 ) -> Throughput:
     """What ``hardware`` makes of so many requests to run ``circuit``.
 
@@ -38,21 +41,34 @@ def throughput(
         hardware: where.
         requests: how many there are at once.
         known: estimates made before, of any circuits on any machines.
+        pbs: the kind of PBS, or ``best``, batch by batch; that of the machine's own figures when
+            None.
 
     Raises:
         ImpossibleError: the machine can't run it even once.
         FieldError: fewer than one request.
         UsageError: the hardware profile is incomplete.
     """
-    batches = _Batches(circuit, Estimator(hardware, known))
+    return throughput_by(circuit, ChosenEstimator(hardware, pbs, known), requests)
+
+
+def throughput_by(circuit: CircuitProfile, estimator: ChosenEstimator, requests: int) -> Throughput:
+    """As :func:`throughput`, on the machine of ``estimator`` and with the PBS that it chooses.
+
+    Raises:
+        ImpossibleError: the machine can't run it even once.
+        FieldError: fewer than one request.
+    """
+    batches = _Batches(circuit, estimator)
     # First, since it refuses a number that is none.
     batches(requests)
     sizes = [size for size in batch_sizes(requests) if batches(size) is not None]
     best = max(sizes, key=lambda size: (batches.rate(size), -size))
     last, batch = batches.last_answer(requests, sizes)
-    one = batches.known(best)
+    one, tokens = batches.known(best), circuit.description.tokens_of_run
+    of_token = None if tokens is None else 1 / best / tokens
     return Throughput(
-        hardware=hardware.name,
+        hardware=one.hardware,
         requests=requests,
         batch=batch,
         latency_s=last.latency_s,
@@ -60,9 +76,19 @@ def throughput(
         high_s=last.high_s,
         per_second=batches.rate(best),
         full_at=batches.full_at(),
+        pbs_kind=one.pbs_kind,
+        availability=one.availability,
+        tokens=tokens,
+        price_usd_of_1000_tokens=_times(MANY_TOKENS, of_token, one.price_usd),
+        energy_j_of_token=_times(1, of_token, one.energy_j),
         energy_j=None if one.energy_j is None else one.energy_j / best,
         price_usd=None if one.price_usd is None else one.price_usd / best,
     )
+
+
+def _times(many: int, share: float | None, quantity: float | None) -> float | None:
+    """So many times a share of a quantity; None where one of them is unknown."""
+    return None if share is None or quantity is None else many * share * quantity
 
 
 def throughputs(
@@ -70,6 +96,8 @@ def throughputs(
     hardware: Sequence[HardwareProfile],
     requests: int,
     known: Iterable[Estimate] = (),
+    *,
+    pbs: PbsChoice | None = None,
 ) -> tuple[Throughput, ...]:
     """Those of the machines that can run the circuit; the arguments are as above.
 
@@ -80,7 +108,7 @@ def throughputs(
     made, rows = tuple(known), []
     for machine in hardware:
         with suppress(ImpossibleError):
-            rows.append(throughput(circuit, machine, requests, made))
+            rows.append(throughput(circuit, machine, requests, made, pbs=pbs))
     return tuple(rows)
 
 
@@ -94,7 +122,7 @@ def batch_sizes(requests: int) -> list[int]:
 class _Batches:
     """Estimates of one circuit's batches on one machine, each made once."""
 
-    def __init__(self, circuit: CircuitProfile, estimator: Estimator) -> None:
+    def __init__(self, circuit: CircuitProfile, estimator: ChosenEstimator) -> None:
         self._circuit, self._estimator = circuit, estimator
         self._made: dict[int, Estimate | None] = {}
         # That one request can't be run is the caller's to know.

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fhecost.errors import FieldError, UsageError
 from fhecost.frozen import Frozen
+from fhecost.hardware.bootstraps import algorithm_of, figure_names
+from fhecost.hardware.pbs_choice import kinds_of, with_pbs
 from fhecost.hardware.plausible import implausible_value
-from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.profile import FurtherPbs, HardwareProfile, PbsKind
 from fhecost.hardware.registry import latency_model_named
 from fhecost.provenance import Figure, Source
 
@@ -42,21 +44,43 @@ def with_figures(hardware: HardwareProfile, values: Mapping[str, float]) -> Hard
             or a value isn't plausible for its unit.
     """
     known = known_figures(hardware)
-    figures = latency_model_named(hardware.latency_model).read_figures(hardware)
-    changed = dict(hardware.figures)
-    for name, value in _named(values, known).items():
+    named = _named(values, known)
+    for name in named:
         if name not in known:
             raise UsageError(f"{hardware.name}: has no figure {name}; there is {', '.join(known)}")
-        own: Figure | None = getattr(figures, name)
-        changed[name] = (
-            Figure(value=value, source=Source.ASSUMED, rationale=_RATIONALE)
-            if own is None
-            else own.set_to(value, _RATIONALE)
-        )
+    figures = checked_figures(hardware)
+    changed = dict(hardware.figures)
+    for name, value in named.items():
+        if name in figures:
+            changed[name] = _set_to(figures[name], value)
     # No such machine can be had, whatever it was made of.
     supposed = hardware.changed(figures=changed, availability="hypothetical")
-    latency_model_named(hardware.latency_model).read_figures(supposed)
+    if hardware.pbs is not None:
+        supposed = supposed.changed(pbs=dict(_further(hardware, hardware.pbs, named)))
+        for kind in hardware.pbs:
+            checked_figures(with_pbs(supposed, kind))
+    checked_figures(supposed)
     return supposed
+
+
+def _set_to(own: Figure | None, value: float) -> Figure:
+    if own is None:
+        return Figure(value=value, source=Source.ASSUMED, rationale=_RATIONALE)
+    return own.set_to(value, _RATIONALE)
+
+
+def _further(
+    hardware: HardwareProfile, pbs: Mapping[PbsKind, FurtherPbs], values: Mapping[str, float]
+) -> Iterator[tuple[PbsKind, FurtherPbs]]:
+    """The further kinds of PBS with those of ``values`` that they have figures of their own for."""
+    for kind, stated in pbs.items():
+        own = checked_figures(with_pbs(hardware, kind))
+        changed = {
+            name: _set_to(own[name], value)
+            for name, value in values.items()
+            if name in stated.figures
+        }
+        yield kind, stated.changed(figures={**stated.figures, **changed})
 
 
 def with_figures_where_known(
@@ -111,15 +135,23 @@ def changes_between(
 ) -> Iterator[FigureChange]:
     """What was set on the machines ``own`` to make ``changed`` of them, machine by machine."""
     for before, after in zip(own, changed, strict=True):
-        for name, figure in after.figures.items():
+        known = _every_figure(before)
+        for name, figure in _every_figure(after).items():
             # One that is set to what it was is an assumption now, so it differs too.
-            if figure != before.figures.get(name):
+            if figure != known.get(name):
                 yield FigureChange(
-                    hardware=after.name,
-                    figure=name,
-                    before=before.figures.get(name),
-                    after=figure,
+                    hardware=after.name, figure=name, before=known.get(name), after=figure
                 )
+
+
+def _every_figure(hardware: HardwareProfile) -> dict[str, Figure]:
+    """The machine's figures by name, those of its further kinds of PBS by the path to them."""
+    further = {
+        f"pbs.{kind}.figures.{name}": figure
+        for kind, stated in (hardware.pbs or {}).items()
+        for name, figure in stated.figures.items()
+    }
+    return {**hardware.figures, **further}
 
 
 def _named(values: Mapping[str, float], known: Sequence[str]) -> dict[str, float]:
@@ -140,5 +172,17 @@ def _figure_meant(asked: str, known: Sequence[str]) -> str:
 
 
 def known_figures(hardware: HardwareProfile) -> list[str]:
-    """The names of all figures that the machine's latency model can use."""
-    return list(latency_model_named(hardware.latency_model).figures_type.model_fields)
+    """The names of all figures that the machine's latency model and its kinds of PBS can use."""
+    of_model = latency_model_named(hardware.latency_model).figures_type.model_fields
+    of_kinds = [name for kind in kinds_of(hardware) for name in sorted(figure_names(kind))]
+    return [*of_model, *of_kinds]
+
+
+def checked_figures(hardware: HardwareProfile) -> dict[str, Figure | None]:
+    """The machine's figures by name, those of its PBS too; None for one that it lacks.
+
+    Raises:
+        UsageError: one that is needed is missing, or one is unknown or out of range.
+    """
+    of_model = latency_model_named(hardware.latency_model).read_figures(hardware)
+    return {**dict(of_model), **dict(algorithm_of(hardware).figures)}

@@ -14,8 +14,10 @@ residual stream holds n + 2 bits, and:
   attention) have them projected, requantized and squared once. Rotary positions are in the clear
   weights of each token.
 * **MLP**: the product with the first matrix goes through GELU and requantization in one table.
-  **SwiGLU** is silu(x G) (x U) of two matrices G and U, both requantized; a product of two
-  ciphertexts is 4 a b = (a + b)^2 - (a - b)^2, and requantized before the last matrix.
+  **SwiGLU** is silu(x G) (x U) of two matrices G and U, both requantized. Their product is a
+  difference of quarter squares, ab = floor((a + b)^2 / 4) - floor((a - b)^2 / 4), which is exact
+  since a + b and a - b are both even or both odd; it is requantized before the last matrix. Whole
+  squares would give 4 ab: two bits more to round away.
 * **residuals**: additions only. The stream's scale leaves room for what layers add.
 * **logits**: a model ends in one more LayerNorm, of the last token alone, and its product with the
   clear embedding: no lookup.
@@ -138,8 +140,8 @@ class GatedMlp:
         with operators.tag("mlp.up.requantize"):
             inner = self.linear.run(inner, operators, "mlp.up")
         with operators.tag("mlp.product"):
-            of_sums = operators.lookup(inner + gate, lambda z: z**2)
-            product = of_sums - operators.lookup(inner - gate, lambda z: z**2)
+            of_sums = operators.lookup(inner + gate, quarter_square)
+            product = of_sums - operators.lookup(inner - gate, quarter_square)
         with operators.tag("mlp.product.requantize"):
             product = self.product.run(product, operators, "mlp.product")
         with operators.tag("mlp.down"):
@@ -174,7 +176,7 @@ class DecoderLayer:
         with operators.tag(f"{name}.requantize"):
             update = to.run(product, operators, name)
         with operators.tag(f"{name}.residual"):
-            return operators.narrow(hidden + update, self.residual_bits)
+            return operators.accumulator(f"{name}.residual", hidden + update, self.residual_bits)
 
 
 @dataclass(frozen=True)
@@ -238,9 +240,9 @@ def _state_mlp(shape: StatedShape, inner: int, kept: int, down: Any) -> Mlp | Ga
     up: Any = weight
     if shape.family == "gpt2":
         return Mlp(up, _requantized(bits, kept, n_bits + 1, gelu), down)
-    # Each factor has n + 1 bits, and the difference of two squares is four times their product.
-    product_bits = signed_bits((2 * largest_integer(n_bits + 1)) ** 2)
-    deviation = 4 * SILU_SIZE * least_error_spread(n_bits + 1) ** 2
+    # Each factor has n + 1 bits.
+    product_bits = signed_bits(largest_integer(n_bits + 1) ** 2)
+    deviation = SILU_SIZE * least_error_spread(n_bits + 1) ** 2
     return GatedMlp(
         gate=up,
         silu=_requantized(bits, kept, n_bits + 1, silu),
@@ -249,6 +251,12 @@ def _state_mlp(shape: StatedShape, inner: int, kept: int, down: Any) -> Mlp | Ga
         product=_requantized(product_bits, kept, n_bits + 1, deviation=deviation),
         down=down,
     )
+
+
+def quarter_square(integers: Any) -> Any:
+    """A fourth of the square, rounded down."""
+    # A product of integers would be a table of its own for Concrete.
+    return np.floor((integers * 1.0) ** 2 / 4)
 
 
 def silu(real: Any) -> Any:
@@ -266,8 +274,8 @@ def _state_norm(shape: StatedShape, kept: int) -> Norm:
     width, n_bits = shape.width, shape.n_bits
     residual, narrow = (largest_integer(n_bits + wider) for wider in (RESIDUAL_WIDER, 1))
     spread, most_inverse = least_error_spread(n_bits + 1), 2**n_bits - 1
-    # The mean square of normal values is some ninth of the largest one's.
-    variance_bits = int(width * narrow**2 // 9).bit_length()
+    # E squares of normal values: E s^2 in the mean, with a deviation of sqrt(2 E) s^2.
+    variance_bits = int((width + REACH * math.sqrt(2 * width)) * spread**2).bit_length()
 
     def inverse_of(sums: Any) -> Any:
         # The middle of its integers stands for the inverse of the usual deviation.

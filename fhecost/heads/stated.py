@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fhecost.errors import FieldError
-from fhecost.models.shape import Family
+from fhecost.models.model_shape import Family
 from fhecost.quantization import largest_integer
 
 REACH = 4.5

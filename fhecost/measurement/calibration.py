@@ -18,6 +18,7 @@ from fhecost.hardware.profile import NAME_PATTERN, HardwareFile, HardwareProfile
 from fhecost.hardware.reading import read_hardware
 from fhecost.measurement.calibration_run import measure_for_calibration
 from fhecost.measurement.fit import CpuFit, KeyFit, fit_cpu, fit_keys
+from fhecost.measurement.machine import Machine
 from fhecost.measurement.noise import noise_of
 from fhecost.measurement.records import Microbenchmark, load_microbenchmark
 from fhecost.measurement.transfer_fit import TransferFit, fit_transfers
@@ -237,6 +238,7 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         "figures": figures,
         "calibrated_on": machine.identity(),
         "calibrated": microbenchmark.started,
+        "calibrated_thread_share": _thread_share(machine),
         "assumptions": [] if noise is None or noise.alone else [noise.not_alone()],
         "references": [
             f"{ref}, concrete-python {microbenchmark.versions.get('concrete-python', '?')}, "
@@ -244,6 +246,11 @@ def calibrated_profile(microbenchmark: Microbenchmark, ref: str) -> HardwareFile
         ],
     }
     return checked(HardwareFile, content, "these times make no usable machine: ")
+
+
+def _thread_share(machine: Machine) -> float | None:
+    share = 1.0 if machine.limits is None else machine.limits.thread_share
+    return share if share < 1 else None
 
 
 def as_yaml(profile: HardwareFile) -> str:

@@ -64,17 +64,9 @@ def known_model(name: str) -> KnownModel:
         weights = "to fetch"
     elif name.startswith("gpt2"):
         weights = "hub"
-    return KnownModel(
-        name=name,
-        family=shape.family,
-        layers=shape.layers,
-        heads=shape.heads,
-        kv_heads=shape.kv_heads,
+    return KnownModel.like(
+        shape,
         head_dimension=shape.dimension,
-        width=shape.width,
-        vocabulary=shape.vocabulary,
-        context=shape.context,
-        reference=shape.reference,
         weights=weights,
         folder=None if folder is None else str(folder),
         package=source and source.requirement,

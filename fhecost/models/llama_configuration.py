@@ -7,6 +7,7 @@ the text is no longer than it. What changes the layers beyond that is refused by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,21 @@ from typing import Any
 
 from fhecost.errors import UsageError
 from fhecost.models.configuration import ACTIVATIONS
+from fhecost.models.model_shape import ModelShape
 
 LLAMA_TYPES: Mapping[str, str] = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2"}
 """By ``model_type``, how transformers' classes of it begin."""
 
-STATIC_ROPE = ("default", "linear", "llama3")
-"""Kinds of rotary positions whose angles are a constant a token: what is in clear weights."""
+STATIC_ROPE: Mapping[str, tuple[str, ...]] = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": (
+        *("factor", "low_freq_factor", "high_freq_factor"),
+        "original_max_position_embeddings",
+    ),
+}
+"""Kinds of rotary positions whose angles are a constant a token, as clear weights need them, and
+the numbers that they take."""
 
 _MOST: Mapping[str, int] = {
     "num_hidden_layers": 10**4,
@@ -41,7 +51,8 @@ _FOREIGN = (
     *("is_encoder_decoder", "kv_lora_rank", "logits_scaling", "moe_intermediate_size"),
     *("n_routed_experts", "no_rope_layers", "no_rope_layer_interval", "num_experts"),
     *("num_local_experts", "pruned_heads", "q_lora_rank", "qk_layernorm", "qk_norm"),
-    *("query_pre_attn_scalar", "residual_multiplier", "use_qk_norm", "use_parallel_residual"),
+    *("query_pre_attn_scalar", "residual_multiplier", "rope_interleaved", "use_qk_norm"),
+    "use_parallel_residual",
 )
 """Fields that none of the three has, unless they say nothing."""
 
@@ -51,31 +62,25 @@ _SWITCHES = ("attention_bias", "mlp_bias", "tie_word_embeddings", "use_sliding_w
 
 
 @dataclass(frozen=True)
-class LlamaSizes:
-    """What a configuration says of a model's shape, see :class:`fhecost.models.shape.ModelShape`.
+class LlamaConfiguration:
+    """What a configuration says: a model's ``shape``, and which weights it has besides.
 
     ``attention_bias`` is whether queries, keys and values have one, ``output_bias`` whether the
     projection behind the heads has, ``mlp_bias`` whether the MLP's matrices have; ``tied`` is
     whether logits come from the embedding.
     """
 
-    layers: int
-    heads: int
-    kv_heads: int
-    dimension: int
-    width: int
-    inner: int
-    vocabulary: int
-    context: int
-    window: int | None
+    shape: ModelShape
     attention_bias: bool
     output_bias: bool
     mlp_bias: bool
     tied: bool
 
 
-def read_llama_configuration(path: Path, content: Mapping[str, Any]) -> LlamaSizes:
-    """What ``content``, the JSON in ``path``, says of a Llama, Mistral or Qwen2.
+def read_llama_configuration(
+    path: Path, content: Mapping[str, Any], name: str = "", reference: str = "its config.json"
+) -> LlamaConfiguration:
+    """What ``content``, the JSON in ``path``, says of a Llama, Mistral or Qwen2 called ``name``.
 
     Raises:
         UsageError: a size is missing or none, or a field makes it another model's.
@@ -109,7 +114,8 @@ def read_llama_configuration(path: Path, content: Mapping[str, Any]) -> LlamaSiz
     if dimension % 2:
         raise UsageError(f"{path}: head_dim: {dimension} must be even: its halves turn together")
     biased = kind == "llama" and bool(content.get("attention_bias"))
-    return LlamaSizes(
+    shape = ModelShape(
+        name=name,
         layers=_size(path, content, "num_hidden_layers"),
         heads=heads,
         kv_heads=kv_heads,
@@ -118,7 +124,12 @@ def read_llama_configuration(path: Path, content: Mapping[str, Any]) -> LlamaSiz
         inner=_size(path, content, "intermediate_size"),
         vocabulary=_size(path, content, "vocab_size"),
         context=_size(path, content, "max_position_embeddings"),
+        reference=reference,
+        family="llama",
         window=_window(path, content),
+    )
+    return LlamaConfiguration(
+        shape=shape,
         attention_bias=biased or kind == "qwen2",
         output_bias=biased,
         mlp_bias=kind == "llama" and bool(content.get("mlp_bias")),
@@ -165,7 +176,9 @@ def _check_foreign(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _check_rope(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse rotary positions whose angles aren't a constant a token."""
+    """Refuse rotary positions whose angles aren't a constant a token, or aren't said."""
+    if content.get("rope_theta") is not None:
+        _check_number(path, content, "rope_theta")
     if content.get("partial_rotary_factor") not in (None, 1, 1.0):
         raise UsageError(
             f"{path}: partial_rotary_factor: {short(content['partial_rotary_factor'])} isn't "
@@ -177,8 +190,12 @@ def _check_rope(path: Path, content: Mapping[str, Any]) -> None:
             continue
         if not isinstance(said, dict):
             raise UsageError(f"{path}: {name}: must be an object, not {short(said)}")
+        if of_layers := [each for each in said if each.endswith("_attention")]:
+            raise UsageError(
+                f"{path}: {name}.{of_layers[0]}: angles of some layers alone aren't honoured"
+            )
         kind = said.get("rope_type", said.get("type", "default"))
-        if kind not in STATIC_ROPE or "full_attention" in said:
+        if kind not in tuple(STATIC_ROPE):
             raise UsageError(
                 f"{path}: {name}: RoPE scaling of the kind {short(kind)} isn't honoured; "
                 f"{', '.join(STATIC_ROPE)} are"
@@ -188,6 +205,19 @@ def _check_rope(path: Path, content: Mapping[str, Any]) -> None:
                 f"{path}: {name}.partial_rotary_factor: isn't honoured: all of a head's dimensions "
                 "turn"
             )
+        for needed in STATIC_ROPE[kind]:
+            _check_number(path, said, needed, f"{name}.")
+        if kind == "llama3" and said["high_freq_factor"] <= said["low_freq_factor"]:
+            high, low = said["high_freq_factor"], said["low_freq_factor"]
+            raise UsageError(
+                f"{path}: {name}.high_freq_factor: {high} must be above low_freq_factor, {low}"
+            )
+
+
+def _check_number(path: Path, content: Mapping[str, Any], name: str, inside: str = "") -> None:
+    value = content.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UsageError(f"{path}: {inside}{name}: must be a number above 0, not {short(value)}")
 
 
 def _window(path: Path, content: Mapping[str, Any]) -> int | None:

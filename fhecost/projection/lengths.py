@@ -14,9 +14,12 @@ import numpy as np
 from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_shape
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import Estimate
-from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.estimate import Estimate, Throughput
+from fhecost.hardware.estimator import ChosenEstimator
+from fhecost.hardware.names import PbsKind
+from fhecost.hardware.profile import Availability
 from fhecost.hardware.refusals import estimates_or_refusals
+from fhecost.hardware.throughput import throughput_by
 from fhecost.projection.trend_fit import Band
 from fhecost.quantization.quantizer import FloatArray
 
@@ -37,7 +40,9 @@ class LengthPoint(Frozen):
 
     ``latency_s`` by machine; ``refusals`` says of the others why not. Where there is no circuit,
     ``reason`` says why, and all else is None or empty. ``cost_error`` is what the predicted
-    circuit's cost may be off, inside the bands already.
+    circuit's cost may be off, inside the bands already. ``pbs_kinds`` is by machine the kind of PBS
+    that its latency is for, ``availability`` whether that can be had, ``throughputs`` what it makes
+    of many requests, where these were asked for.
     """
 
     seq_len: int
@@ -49,6 +54,9 @@ class LengthPoint(Frozen):
     parameter_sets: str | None = None
     cost_error: float | None = None
     latency_s: Mapping[str, Band] = {}
+    pbs_kinds: Mapping[str, PbsKind] = {}
+    availability: Mapping[str, Availability | None] = {}
+    throughputs: Mapping[str, Throughput] = {}
     refusals: Mapping[str, str] = {}
     reason: str | None = None
 
@@ -97,9 +105,14 @@ def spread_lengths(first: int, last: int) -> tuple[int, ...]:
 
 
 def project_lengths(
-    request: ShapeRequest, lengths: Iterable[int], estimators: Mapping[str, Estimator]
+    request: ShapeRequest,
+    lengths: Iterable[int],
+    estimators: Mapping[str, ChosenEstimator],
+    requests: int | None = None,
 ) -> LengthProjection:
     """Estimate ``request`` at each of ``lengths`` on each machine, by name in ``estimators``.
+
+    With ``requests`` also so many independent inputs at once.
 
     Raises:
         UsageError: the request or a length is out of range for the model.
@@ -111,7 +124,9 @@ def project_lengths(
     if wanted[0] < 1:
         raise FieldError("lengths", "a sequence has at least one token", wanted[0])
     check_request(replace(request, seq_len=wanted[-1]))
-    points = tuple(_point(replace(request, seq_len=length), estimators) for length in wanted)
+    points = tuple(
+        _point(replace(request, seq_len=length), estimators, requests) for length in wanted
+    )
     if all(point.reason is not None for point in points):
         raise ImpossibleError(str(points[0].reason))
     return LengthProjection(points=points, laws=tuple(_laws(points, estimators)))
@@ -127,7 +142,9 @@ def longest_within(projection: LengthProjection, hardware: str, target_s: float)
     return max(met, default=None)
 
 
-def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> LengthPoint:
+def _point(
+    request: ShapeRequest, estimators: Mapping[str, ChosenEstimator], requests: int | None
+) -> LengthPoint:
     try:
         circuit = profile_of_shape(request)
     except ImpossibleError as error:
@@ -143,6 +160,11 @@ def _point(request: ShapeRequest, estimators: Mapping[str, Estimator]) -> Length
         parameter_sets=circuit.description.parameter_sets,
         cost_error=circuit.cost_error,
         latency_s={name: latency_of(made) for name, made in estimates.items()},
+        pbs_kinds={name: made.pbs_kind for name, made in estimates.items()},
+        availability={name: made.availability for name, made in estimates.items()},
+        throughputs={}
+        if requests is None
+        else {name: throughput_by(circuit, estimators[name], requests) for name in estimates},
         refusals=refusals,
     )
 

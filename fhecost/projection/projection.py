@@ -16,9 +16,10 @@ from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.answer import Contender
 from fhecost.hardware.estimate import Estimate, UnsureCircuit
-from fhecost.hardware.estimator import Estimator
+from fhecost.hardware.estimator import ChosenEstimator
 from fhecost.hardware.library import HardwareNames, load_hardware
 from fhecost.hardware.names import ALL, DEFAULT
+from fhecost.hardware.pbs_choice import PbsChoice
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.hardware.refusals import estimates_or_refusals
 from fhecost.hardware.unsure import UNSURE, unsure_circuit
@@ -41,7 +42,7 @@ class ProjectionReport(Frozen):
     length, or none over the years. ``longest`` is the longest of the estimated lengths that meets
     the target, None where none does. ``unsure`` is of the longest length where some lookup is
     likely to go wrong, None where there is none. ``at_longest`` is of the longest that has a
-    circuit, on each machine that can run it.
+    circuit, on each machine that can run it. ``requests`` and ``pbs`` are what was asked for.
     """
 
     schema_version: Literal[2] = 2
@@ -56,6 +57,8 @@ class ProjectionReport(Frozen):
     refusals: Mapping[str, str]
     unsure: UnsureCircuit | None = None
     at_longest: tuple[Contender, ...] = ()
+    requests: int | None = None
+    pbs: PbsChoice | None = None
 
 
 def project(
@@ -66,6 +69,8 @@ def project(
     *,
     years: Iterable[int] = (),
     target_s: float | None = None,
+    requests: int | None = None,
+    pbs: PbsChoice | None = None,
     years_circuit: CircuitProfile | None = None,
     known: Sequence[Estimate] = (),
 ) -> ProjectionReport:
@@ -81,6 +86,9 @@ def project(
         hardware_path: folders of further machines.
         years: to project to.
         target_s: up to which length, and in which year, this many seconds are met.
+        requests: at each length also so many independent inputs under one key.
+        pbs: the kind of PBS; ``best`` takes the fastest of those that a machine has, None that of
+            its own figures. Of a kind that a machine doesn't state, the estimate is hypothetical.
         years_circuit: what the years start from; the longest of ``lengths`` when None.
         known: estimates made before, of any circuits on any machines; they aren't made again.
 
@@ -90,8 +98,8 @@ def project(
     """
     wanted_years = check_years(years)
     profiles = load_hardware(hardware, hardware_path)
-    estimators = {profile.name: Estimator(profile, known) for profile in profiles}
-    projected = project_lengths(circuit, lengths, estimators)
+    estimators = {profile.name: ChosenEstimator(profile, pbs, known) for profile in profiles}
+    projected = project_lengths(circuit, lengths, estimators, requests)
     # Machines that run no length, by name.
     refusals = {
         name: next(point.refusals[name] for point in projected.points if name in point.refusals)
@@ -131,6 +139,8 @@ def project(
         if target_s is None
         else {one.name: longest_within(projected, one.name, target_s) for one in left},
         refusals=refusals,
+        requests=requests,
+        pbs=pbs,
         unsure=_unsure(replace(circuit, seq_len=unsure[-1]), estimators) if unsure else None,
         at_longest=tuple(
             map(Contender.like, estimates_or_refusals(longest, estimators)[0].values())
@@ -138,7 +148,9 @@ def project(
     )
 
 
-def _unsure(circuit: ShapeRequest, estimators: Mapping[str, Estimator]) -> UnsureCircuit | None:
+def _unsure(
+    circuit: ShapeRequest, estimators: Mapping[str, ChosenEstimator]
+) -> UnsureCircuit | None:
     found, request = profile_of_shape(circuit), PredictedShape(circuit)
     return unsure_circuit(found, estimators, sure_circuit(request, found))
 
@@ -146,7 +158,7 @@ def _unsure(circuit: ShapeRequest, estimators: Mapping[str, Estimator]) -> Unsur
 def _years(
     circuit: CircuitProfile,
     hardware: Sequence[HardwareProfile],
-    estimators: Mapping[str, Estimator],
+    estimators: Mapping[str, ChosenEstimator],
     years: tuple[int, ...],
     target_s: float | None,
 ) -> tuple[YearsReport, dict[str, str]]:

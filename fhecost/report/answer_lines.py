@@ -45,7 +45,8 @@ def answer_lines(
     if not among:
         return
     answer = answer_of(list(among.values()))
-    yield _fastest(answer, len(among), at)
+    supposed = any(one.pbs_kind != "classic" for one in among.values())
+    yield _fastest(answer, len(among), at, " with this PBS" if supposed else "")
     if answer.cheapest is not None and len(among) > 1:
         yield _cheapest(answer.cheapest, answer)
     lead = answer.fastest or min(answer.on_paper, key=lambda one: one.value, default=None)
@@ -55,11 +56,12 @@ def answer_lines(
         yield _held_back(machine, largest(lead.hardware))
 
 
-def _fastest(answer: Answer, count: int, at: str) -> str:
+def _fastest(answer: Answer, count: int, at: str, how: str) -> str:
+    """Who is fastest; ``how`` says what can't be had of machines that can."""
     on_paper = "; ".join(map(_timed, answer.on_paper))
     if answer.fastest is None:
         if on_paper:
-            none = "" if answer.had else "None of these machines can be had. "
+            none = "" if answer.had else f"None of these machines can be had{how}. "
             return f"{none}On paper{at}: {on_paper}."
         return (
             f"Which machine is fastest{at} isn't known: the ends of each range are more than a "

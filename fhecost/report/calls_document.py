@@ -81,6 +81,8 @@ def _contender(report: CallsReport, made: CallsEstimate) -> Contender:
     return Contender.like(
         made,
         availability=longest.availability,
+        pbs_kind=longest.pbs_kind,
+        p_error_at_most=longest.p_error_at_most,
         bottleneck=longest.bottleneck,
         critical_path_s=None,
         price_usd=None if longest.price_usd is None else sum(prices),

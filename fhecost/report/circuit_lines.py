@@ -24,17 +24,16 @@ def circuit_lines(circuit: CircuitSummary) -> list[str]:
         f"at most {circuit.max_bit_width} bits; p_error {of_lookup}"
         f"{circuit.global_p_error:.1e} for the circuit",
         f"keys: BSK {amount(circuit.bsk_bytes, 'B')}, KSK {amount(circuit.ksk_bytes, 'B')}"
-        f"{_sent(circuit)}; complexity {circuit.complexity:.3g}",
-        f"ciphertexts: in {amount(circuit.input_bytes, 'B')}, out "
+        f"{_sent(circuit.compressed_key_bytes)}; complexity {circuit.complexity:.3g}",
+        f"ciphertexts: in {amount(circuit.input_bytes, 'B')}"
+        f"{_sent(circuit.compressed_input_bytes)}, out "
         f"{amount(circuit.output_bytes, 'B')}{widest}",
     ]
 
 
-def _sent(circuit: CircuitSummary) -> str:
-    """What goes over the line where keys are sent as seeds and bodies."""
-    if not circuit.compressed_key_bytes:
-        return ""
-    return f", compressed to send {amount(circuit.compressed_key_bytes, 'B')}"
+def _sent(compressed_bytes: int | None) -> str:
+    """What goes over the line where masks are sent as seeds."""
+    return f", compressed to send {amount(compressed_bytes, 'B')}" if compressed_bytes else ""
 
 
 def described(description: CircuitDescription) -> str:

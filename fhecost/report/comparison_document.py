@@ -16,6 +16,7 @@ from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.other_ways_blocks import other_ways_blocks
 from fhecost.report.pages import figure_page
+from fhecost.report.pbs_words import pbs_blocks, pbs_columns, pbs_sentence, pbs_words
 from fhecost.report.refusal_lines import refused
 from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
 from fhecost.report.throughput_blocks import throughput_blocks
@@ -52,6 +53,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
     yield Table(
         names("machine", (row.hardware for row in rows)),
         column("kind", (row.kind for row in rows)),
+        *pbs_columns(rows, report.pbs),
         numbers("latency", map(latency_words, rows)),
         numbers("range", (span(row.low_s, row.high_s) for row in rows)),
         numbers("speed-up", speed_ups, times),
@@ -62,11 +64,13 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
         numbers("m/p/a %", (_grounds(row) for row in rows)),
         fixed=1,
     )
+    grown = (row.p_error_at_most for row in rows if row.p_error_at_most is not None)
+    yield from pbs_blocks(rows, report.pbs, circuit.p_error, grown)
     unknown = not_known_lines((row.hardware, row) for row in rows)
     yield Note(*unknown, *_alike(rows), *_streamed(rows))
     yield refused(report.refusals, "no estimate: ")
     yield _LEGEND
-    yield from throughput_blocks(report.throughputs)
+    yield from throughput_blocks(report.throughputs, report.pbs)
     yield from sensitivity_blocks(report.sensitivities)
     yield from other_ways_blocks(report.published, circuit.description.model)
     yield from token_blocks(circuit.description, rows)
@@ -143,7 +147,8 @@ def _records(rows: Sequence[ComparisonRow]) -> Table:
     """One row a machine; the shares of its sources are fields of their own."""
     shares = {f"share_{source.value}": source for source in Source}
     fields = (
-        "hardware", "kind", "year", "latency_s", "low_s", "high_s", "utilization",
+        "hardware", "kind", "year", "availability", "pbs_kind", "latency_s", "low_s", "high_s",
+        "utilization",
         "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd", *shares,
         *(f"before_{name}" for name in LatencyRange.model_fields),
     )  # fmt: skip
@@ -170,6 +175,7 @@ def comparison_page(report: ComparisonReport) -> str:
     note = (
         f"{circuit.name}: {circuit.pbs_count:,} PBS. The bars are the ranges of the estimates. "
         f"fhecost {report.fhecost_version}, circuit {circuit.hash[:12]}."
+        f"{pbs_sentence(report.rows, report.pbs)}"
     )
     return figure_page("Latency on each machine", note, comparison_figures(report))
 
@@ -184,6 +190,7 @@ def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
         texts = [
             f"{row.title}<br>{duration(row.latency_s)}, {span(row.low_s, row.high_s)}"
             f"<br>utilization {row.utilization:.0%}, {row.bottleneck}"
+            f"<br>PBS: {pbs_words(row)}"
             for row in rows
         ]
         symbols = [OPEN if row.availability in NOT_HAD else "circle" for row in rows]

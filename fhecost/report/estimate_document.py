@@ -15,6 +15,7 @@ from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.pbs_words import pbs_blocks, pbs_columns
 from fhecost.report.refusal_lines import refused
 from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.token_blocks import token_blocks
@@ -35,12 +36,13 @@ def estimate_document(report: EstimateReport) -> Document:
             Heading("Circuit"),
             *circuit_blocks(report),
             Heading("Latency"),
-            _latency_table(report.estimates),
+            _latency_table(report),
+            *pbs_blocks_of(report),
             Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             refused(report.refusals, "no estimate: "),
             *token_blocks(report.circuit.description, report.estimates),
             *_beside(report),
-            *throughput_blocks(report.throughputs),
+            *throughput_blocks(report.throughputs, report.pbs),
             *sure_blocks(report.unsure),
             Heading("How sure"),
             grounds(report.estimates),
@@ -96,10 +98,19 @@ def grounds(estimates: Sequence[Estimate]) -> Text:
     return Text(*listings)
 
 
-def _latency_table(estimates: Sequence[Estimate]) -> Table:
+def pbs_blocks_of(report: EstimateReport) -> Iterator[Block]:
+    """Of which kinds of PBS the estimates are."""
+    grown = [made.p_error_at_most for made in report.estimates]
+    known = (one for one in grown if one is not None)
+    yield from pbs_blocks(report.estimates, report.pbs, report.circuit.p_error, known)
+
+
+def _latency_table(report: EstimateReport) -> Table:
+    estimates = report.estimates
     largest = [max(made.sources.items(), key=itemgetter(1)) for made in estimates]
     return Table(
         names("machine", (made.hardware for made in estimates)),
+        *pbs_columns(estimates, report.pbs),
         numbers("latency", map(latency_words, estimates)),
         numbers("from", (made.low_s for made in estimates), duration),
         numbers("to", (made.high_s for made in estimates), duration),
@@ -145,7 +156,7 @@ def _records(report: EstimateReport) -> Table:
     """One row a machine; one that can't run it has a reason instead."""
     circuit = report.circuit
     fields = [
-        "hardware", "latency_s", "low_s", "high_s", "bottleneck",
+        "hardware", "pbs_kind", "availability", "latency_s", "low_s", "high_s", "bottleneck",
         *(f"{operation}_s" for operation in OPERATIONS),
         "pbs_count", "key_switch_count", "global_p_error",
         "circuit_hash", "hardware_hash", "refused_because",

@@ -11,8 +11,9 @@ from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.units import duration, share
 
 _LONGEST_TOKEN = 16
-NOT_ESTIMATED = "not estimated: --mode simulate compiles the circuits"
 _NOTES = {
+    "disable": "Seconds are of the quantized heads alone, warm, their circuits by closed form; all "
+    "else runs in the clear.",
     "simulate": "Seconds are of the quantized heads alone, warm; all else runs in the clear.",
     "execute": "Measured: encryption, run and decryption of the quantized heads, without keys; all "
     "else runs in the clear.",
@@ -45,18 +46,15 @@ def _blocks(report: GenerationReport) -> Iterator[Block]:
             f"they part at token {index + 1}: {tokens[index].text!r}, in floating point "
             f"{floats[index].text!r}"
         )
-    if report.mode == "disable":
-        yield Note(NOT_ESTIMATED)
-    else:
-        yield _token_table(report)
-        yield Note(_NOTES[report.mode])
-        # The first reason of each machine, and from which length on.
-        refusals: dict[str, str] = {}
-        for token in tokens:
-            for no in token.refusals:
-                line = f"{no.hardware}: no estimate at {token.seq_len} tokens: {no.reason}."
-                refusals.setdefault(no.hardware, line)
-        yield Refusals(*refusals.values())
+    yield _token_table(report)
+    yield Note(_NOTES[report.mode])
+    # The first reason of each machine, and from which length on.
+    refusals: dict[str, str] = {}
+    for token in tokens:
+        for no in token.refusals:
+            line = f"{no.hardware}: no estimate at {token.seq_len} tokens: {no.reason}."
+            refusals.setdefault(no.hardware, line)
+    yield Refusals(*refusals.values())
     if report.saturated:
         clipped = share(report.saturated / report.inputs)
         yield Note(

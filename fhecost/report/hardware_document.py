@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhecost.hardware.pbs_choice import kinds_of
 from fhecost.hardware.profile import HardwareList, HardwareProfile
 from fhecost.provenance import Figure
 from fhecost.report.columns import Table, column, names, records
@@ -13,7 +14,7 @@ from fhecost.report.document import Document, Listing, Text
 def list_document(machines: Sequence[HardwareProfile]) -> Document:
     """A line a machine."""
     fields = (
-        "name", "kind", "year", "availability", "latency_model", "pbs_kind", "title",
+        "name", "kind", "year", "availability", "latency_model", "pbs_kind", "pbs_kinds", "title",
         "hardware_hash",
     )  # fmt: skip
     return Document(
@@ -26,7 +27,13 @@ def list_document(machines: Sequence[HardwareProfile]) -> Document:
                 column("title", (machine.title for machine in machines), least=12),
             ),
         ),
-        records=records(fields, ({**dict(m), "hardware_hash": m.hash} for m in machines)),
+        records=records(
+            fields,
+            (
+                {**dict(m), "hardware_hash": m.hash, "pbs_kinds": " ".join(kinds_of(m))}
+                for m in machines
+            ),
+        ),
         report=HardwareList(machines=tuple(machines)),
         omits_unknown=True,
     )
@@ -42,6 +49,13 @@ def machine_document(machine: HardwareProfile) -> Document:
         f"{machine.kind}, {machine.pbs_kind} PBS, latency model {machine.latency_model}{year}",
         machine.summary,
     ]
+    further = machine.pbs or {}
+    if further:
+        kinds = ", ".join(
+            kind if stated.availability is None else f"{kind} ({stated.availability})"
+            for kind, stated in further.items()
+        )
+        about.append(f"also {kinds} PBS: --pbs of estimate, compare and project")
     if machine.log2_p_fail is not None:
         about.append(f"for an error of 2^{machine.log2_p_fail:g} a lookup")
     if machine.published is not None and machine.published.fitted_to:
@@ -49,6 +63,12 @@ def machine_document(machine: HardwareProfile) -> Document:
         about.append(f"fitted to these published records: {fitted}")
     lists = {
         "figures (SI units)": tuple(map(_line, machine.figures, machine.figures.values())),
+        **{
+            f"figures of {kind} PBS, in place of its own": tuple(
+                map(_line, stated.figures, stated.figures.values())
+            )
+            for kind, stated in further.items()
+        },
         "assumptions": machine.assumptions,
         "references": machine.references,
     }

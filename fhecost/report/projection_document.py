@@ -18,13 +18,19 @@ from fhecost.report.columns import Table, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
 from fhecost.report.pages import figure_page
+from fhecost.report.pbs_words import pbs_blocks, pbs_sentence
+from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.report.years_document import target_line, years_blocks, years_figures
 from fhecost.units import duration, share, span, times
 
+_OF_REQUESTS = (
+    "pbs_kind", "availability", "requests", "batch", "per_second", "full_at", "energy_j",
+    "price_usd", "price_usd_of_1000_tokens", "energy_j_of_token",
+)  # fmt: skip
 _FIELDS = (
     "seq_len", "pbs_count", "complexity", "max_bit_width", "global_p_error", "hardware",
-    "latency_s", "low_s", "high_s", "reason",
+    "latency_s", "low_s", "high_s", *_OF_REQUESTS, "reason",
 )  # fmt: skip
 _TOKENS = drawing.log_axis("tokens", fine=True)
 
@@ -53,6 +59,7 @@ def projection_blocks(report: ProjectionReport) -> Iterator[Block]:
         *(numbers(name, values) for name, values in latencies.items()),
         fixed=2,
     )
+    yield from _kinds_of_pbs(report)
     yield Note(*_not_known(shown))
     if len(shown) < len(points):
         yield Note(f"{len(shown)} of {len(points)} lengths; `project --format csv` has them all")
@@ -68,10 +75,42 @@ def projection_blocks(report: ProjectionReport) -> Iterator[Block]:
             f"{most if least == most else f'{least} to {most}'}, which the ranges include"
         )
     yield Text(*_target_lines(report, report.longest))
+    yield from _throughputs(report, shown)
     yield from sure_blocks(report.unsure)
     if report.years is not None:
         yield Heading(f"Over the years, at {report.years_seq_len:,} tokens")
         yield from years_blocks(report.years)
+
+
+def _kinds_of_pbs(report: ProjectionReport) -> Iterator[Block]:
+    """Of which kinds of PBS the estimates are, at the longest length."""
+    machines = report.at_longest
+    grown = (one.p_error_at_most for one in machines if one.p_error_at_most is not None)
+    yield from pbs_blocks(machines, report.pbs, None, grown)
+
+
+def _throughputs(report: ProjectionReport, points: Sequence[LengthPoint]) -> Iterator[Block]:
+    """What the machines keep up over the lengths, then all that is known of the longest."""
+    known = [point for point in points if point.throughputs]
+    if not known:
+        return
+    yield Heading(f"{report.requests:,} requests at once, over the lengths")
+    by_machine = {
+        name: [
+            point.throughputs[name].per_second if name in point.throughputs else None
+            for point in known
+        ]
+        for name in machines_of(report)
+    }
+    yield Table(
+        numbers("tokens", (point.seq_len for point in known)),
+        *(numbers(name, rates, "{:.3g}".format) for name, rates in by_machine.items()),
+        title="requests a second:",
+        fixed=1,
+    )
+    yield from throughput_blocks(
+        tuple(known[-1].throughputs.values()), report.pbs, at=f", of {_tokens(known[-1].seq_len)}"
+    )
 
 
 def _latency(band: Band | None) -> str | None:
@@ -194,10 +233,14 @@ def _records(report: ProjectionReport) -> Iterator[dict[str, object]]:
         about = dict(point)
         if point.reason is not None:
             yield about
-        del about["latency_s"], about["reason"]
+        for name in ("latency_s", "reason", "throughputs", "pbs_kinds", "availability"):
+            del about[name]
         for name, band in point.latency_s.items():
             latency = {"latency_s": band.value, "low_s": band.low, "high_s": band.high}
-            yield {**about, "hardware": name, **latency}
+            many = point.throughputs.get(name)
+            of_many = {} if many is None else {one: getattr(many, one) for one in _OF_REQUESTS}
+            kind = {"pbs_kind": point.pbs_kinds[name], "availability": point.availability[name]}
+            yield {**about, "hardware": name, **latency, **kind, **of_many}
         for name, reason in point.refusals.items():
             yield {**about, "hardware": name, "reason": reason}
 
@@ -217,6 +260,7 @@ def projection_page(report: ProjectionReport) -> str:
             " Over the years, marks are releases by their distance from the trend, scaled to the "
             "estimate of the machine that their legend names: no time of those machines."
         )
+    note += pbs_sentence(report.at_longest, report.pbs)
     missing = "".join(f" {name}: {reason}." for name, reason in report.refusals.items())
     return figure_page("What longer sequences cost", note + missing, projection_figures(report))
 

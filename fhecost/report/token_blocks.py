@@ -6,32 +6,22 @@ from collections.abc import Iterator, Sequence
 
 from fhecost.circuits.description import CircuitDescription
 from fhecost.hardware.comparison import ComparisonRow
-from fhecost.hardware.estimate import Estimate
+from fhecost.hardware.estimate import MANY_TOKENS, Estimate
 from fhecost.report.columns import Table, names, numbers
 from fhecost.report.document import Block, Heading, Note
 from fhecost.units import duration, energy, price, span
-
-MANY = 1000
-"""Tokens of which the cost is told too: prices of language models are of so many."""
-
-
-def tokens_of_run(said: CircuitDescription) -> int | None:
-    """How many tokens a run of the circuit makes, or reads in one go; None for parts of a model."""
-    if said.scope in ("token", "cached-token"):
-        return 1
-    return said.seq_len if said.scope == "model" else None
 
 
 def token_blocks(
     said: CircuitDescription, machines: Sequence[Estimate] | Sequence[ComparisonRow]
 ) -> Iterator[Block]:
     """Time, money and energy of a token and of a thousand, by machine; nothing for other scopes."""
-    tokens = tokens_of_run(said)
+    tokens = said.tokens_of_run
     if tokens is None or not machines:
         return
     yield Heading("Per token")
     yield _costs("a token:", machines, 1 / tokens)
-    yield _costs(f"{MANY:,} tokens:", machines, MANY / tokens)
+    yield _costs(f"{MANY_TOKENS:,} tokens:", machines, MANY_TOKENS / tokens)
     what = "makes one token" if tokens == 1 else f"reads {tokens:,} tokens in one go"
     yield Note(
         f"a run {what}; one run after the other, each as long as this one; energy: at full power "

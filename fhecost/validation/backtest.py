@@ -14,6 +14,7 @@ from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.latency_model import Case
 from fhecost.hardware.library import HardwareNames, load_hardware
 from fhecost.hardware.names import ALL
+from fhecost.hardware.pbs_choice import kinds_of, with_pbs
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.validation.published import (
     NotJudged,
@@ -85,7 +86,11 @@ def backtest(
         UsageError: a record that can be predicted is about none of the machines, all of them.
     """
     records = read_records(facts)
-    machines = load_hardware(hardware, hardware_path)
+    machines = [
+        with_pbs(machine, kind)
+        for machine in load_hardware(hardware, hardware_path)
+        for kind in kinds_of(machine)
+    ]
     reasons: dict[str, list[str]] = defaultdict(list)
     rows: list[BacktestRow] = []
     for machine in machines:
@@ -115,7 +120,7 @@ def _machine_rows(
     records: Sequence[PublishedRecord], machine: HardwareProfile, reasons: dict[str, list[str]]
 ) -> list[BacktestRow]:
     """Whole circuits, then single operations; ``reasons`` gets the names of what isn't judged."""
-    fitted_to = machine.published.fitted_to if machine.published is not None else ()
+    fitted_to = _fitted_to(machine)
     rows: list[BacktestRow] = []
     told: set[tuple[object, ...]] = set()
     operations: list[PublishedOperation] = []
@@ -156,7 +161,7 @@ def _machine_rows(
         predicted = seconds if timed else operation.count / seconds
         row = _row(machine, record, operation.quantity, predicted, operation.value)
         baseline = None if rate is None else operation.work / rate / operation.seconds - 1
-        rows.append(row.changed(fitted=record.name in fitted_to, baseline_error=baseline))
+        rows.append(row.changed(baseline_error=baseline))
     return rows
 
 
@@ -177,11 +182,18 @@ def _row(
         predicted=predicted,
         published=published,
         error=ratio - 1,
-        fitted=False,
+        fitted=record.name in _fitted_to(machine),
     )
 
 
+def _fitted_to(machine: HardwareProfile) -> tuple[str, ...]:
+    return machine.published.fitted_to if machine.published is not None else ()
+
+
 def _about(record: PublishedRecord, machine: HardwareProfile) -> bool:
+    """Whether it is of this machine with its kind of PBS."""
+    if record.pbs_kind != machine.pbs_kind:
+        return False
     mentions = machine.published.mentions if machine.published is not None else ()
     return any(all(word in record.text for word in words) for words in mentions)
 

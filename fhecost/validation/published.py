@@ -21,6 +21,7 @@ from fhecost.data import data_folder
 from fhecost.errors import UsageError
 from fhecost.files import AnyPath, checked, read_json
 from fhecost.frozen import Frozen
+from fhecost.hardware.profile import PbsKind
 
 PUBLISHED_FOLDER = "experiments/published"
 
@@ -32,8 +33,10 @@ _LEAST, _MOST = 1e-18, 1e18
 class PublishedRecord(Frozen, extra="ignore"):
     """One published figure: what ``metric`` says of ``name``, with its parameter set.
 
-    ``params`` may hold n, k, N, pbs_level, ks_level and log2_p_fail. ``notes`` say on which
-    machine, ``source`` where it is to be read. Other fields of a record are not looked at.
+    ``params`` may hold n, k, N, pbs_level, ks_level and log2_p_fail; of an operation that is made
+    of lookups also how many ``lookups`` it has, and how many such operations run ``side_by_side``
+    where they don't fill the machine. ``notes`` say on which machine, ``source`` where it is to be
+    read, ``doubt`` why nothing is held against it. Other fields of a record are not looked at.
     """
 
     name: str
@@ -43,12 +46,18 @@ class PublishedRecord(Frozen, extra="ignore"):
     params: Mapping[str, Any] | None = Field(default_factory=dict)
     notes: str | None = ""
     source: str = ""
+    doubt: str = ""
     kind: str = "published"
 
     @property
     def text(self) -> str:
         """All words in which a machine may be named."""
         return f"{self.name} {self.notes or ''} {self.source}"
+
+    @property
+    def pbs_kind(self) -> PbsKind:
+        """Which kind of PBS it is of: classic where nothing else is said."""
+        return "multi-bit" if "MB-PBS" in self.name + self.metric else "classic"
 
     @property
     def number(self) -> float | None:
@@ -128,11 +137,14 @@ class NotJudged(Frozen):
 
 _SECONDS: Mapping[str, float] = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _RATES = frozenset({"PBS/s", "bootstraps/s", "ops/s", "1/s"})
+_OPERATIONS = re.compile(r"(?:integer op|transfer) throughput: .+")
 _ANY_BASE_LOG = 1
 """Stands for the base of a decomposition that a record leaves out, as most do.
 
 The base decides the noise of an operation, not its work: no latency model looks at it.
 """
+
+_MOST_LOOKUPS = 10**9
 
 _BATCH = re.compile(r"(?:latency of a batch|throughput): ([1-9]\d{0,11}) KS ?- ?PBS")
 _SATURATED = re.compile(r"PBS throughput \(batch ([1-9]\d{0,11})\)")
@@ -181,9 +193,15 @@ def read_operation(record: PublishedRecord) -> PublishedOperation | str:
     """What ``record`` timed, or why fhecost can't predict it."""
     if record.kind != "published":
         return "derived by others from a figure that is published, not published itself"
-    if "MB-PBS" in record.metric:
-        return "multi-bit PBS, which no latency model here describes"
-    meant = _meaning(record.metric)
+    if record.doubt:
+        return f"in doubt: {record.doubt}"
+    lookups, side_by_side = 1, 0
+    if _OPERATIONS.fullmatch(record.metric):
+        params = record.params or {}
+        lookups, side_by_side = params.get("lookups", 0), params.get("side_by_side", 0)
+        if not _is_count(lookups) or not (side_by_side == 0 or _is_count(side_by_side)):
+            return "how many lookups it has is not known"
+    meant = _meaning(record.metric, lookups * side_by_side)
     if meant is None:
         return "no time or throughput of PBS"
     quantity, count, with_key_switch = meant
@@ -197,15 +215,26 @@ def read_operation(record: PublishedRecord) -> PublishedOperation | str:
     return PublishedOperation(
         record=record,
         quantity=quantity,
-        value=record.number * units[record.unit],
+        value=record.number * units[record.unit] * lookups,
         count=count,
         pbs=pbs,
         key_switch=key_switch,
     )
 
 
-def _meaning(metric: str) -> tuple[Quantity, int, bool] | None:
-    """Quantity, lookups at the same time, and whether each has its key switch."""
+def _is_count(told: object) -> bool:
+    return isinstance(told, int) and not isinstance(told, bool) and 0 < told <= _MOST_LOOKUPS
+
+
+def _meaning(metric: str, at_once: int) -> tuple[Quantity, int, bool] | None:
+    """Quantity, lookups at the same time, and whether each has its key switch.
+
+    ``at_once`` is how many an operation made of lookups has at the same time, 0 for enough to fill
+    any machine.
+    """
+    if _OPERATIONS.fullmatch(metric):
+        return Quantity.PER_SECOND, at_once or _FULL, True
+    metric = metric.replace("MB-PBS", "PBS")
     batch, saturated = _BATCH.fullmatch(metric), _SATURATED.fullmatch(metric)
     if batch:
         rate = metric.startswith("throughput")

@@ -1,0 +1,85 @@
+"""Seconds that a latency model adds up, and the three cases of the figures that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from fhecost.circuits.workload import Workload
+from fhecost.hardware.bootstraps.batched import BatchedPbs
+from fhecost.hardware.estimate import Bottleneck, Operation
+from fhecost.provenance import Figure, Source, weakest
+
+NARROW = 0.5
+"""At or below this share of busy lanes, a stage's parallel width bounds it rather than compute."""
+
+
+class Case(Enum):
+    """Which end of the figures' ranges a calculation uses."""
+
+    LIKELY = "likely"
+    FAST = "fast"
+    SLOW = "slow"
+
+    def rate(self, figure: Figure) -> float:
+        """A figure of which more is faster."""
+        if self is Case.LIKELY:
+            return figure.value
+        return figure.highest if self is Case.FAST else figure.lowest
+
+    def cost(self, figure: Figure) -> float:
+        """A figure of which more is slower."""
+        if self is Case.LIKELY:
+            return figure.value
+        return figure.lowest if self is Case.FAST else figure.highest
+
+
+class Cost(NamedTuple):
+    """Seconds that one operation of one stage adds to the total, and the number they rest on.
+
+    ``busy_s`` is what the same work would take with all of the machine at work on it; all of
+    ``latency_s`` when left out.
+    """
+
+    stage: str
+    operation: Operation
+    latency_s: float
+    bottleneck: Bottleneck
+    source: Source
+    busy_s: float | None = None
+
+    @property
+    def at_work_s(self) -> float:
+        """``busy_s``, at most the latency."""
+        return self.latency_s if self.busy_s is None else min(self.busy_s, self.latency_s)
+
+
+class Lanes(NamedTuple):
+    """What batches of PBS run on side by side, and how fast each is when all do."""
+
+    side_by_side: Figure
+    together: Figure | None = None
+
+
+def batched_costs(circuit: Workload, pbs: BatchedPbs, lanes: Lanes, case: Case) -> Iterator[Cost]:
+    """The lookups of ``circuit`` in batches, which hold its key switches too."""
+    one, count = pbs.stated.bootstrap_batch_s, int(lanes.side_by_side.value)
+    together = lanes.together
+    for stage in circuit.stages:
+        waited = pbs.batches(stage, count)
+        if not waited:
+            continue
+        several = together is not None and pbs.batches(stage, 1) > waited
+        slower = case.rate(together) if several and together is not None else 1.0
+        a_batch_s = case.cost(one) / slower
+        rests_on = (one, pbs.stated.bootstrap_batch, lanes.side_by_side)
+        share = pbs.busy_batches(stage, count) / waited
+        yield Cost(
+            stage.name,
+            "pbs",
+            waited * a_batch_s,
+            Bottleneck.COMPUTE if share > NARROW else Bottleneck.PARALLEL_WIDTH,
+            weakest(*rests_on, *((together,) if several and together is not None else ())),
+            pbs.busy_batches(stage, count) * a_batch_s,
+        )
