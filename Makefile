@@ -3,9 +3,9 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: estimate test test-slow docs pages lint install model clean
+.PHONY: estimate test test-slow docs pages release lint install model clean
 
-# The fast head, on a machine of each kind, beside the published one.
+# The fast head on this machine, a CPU, a GPU, an FPGA and an ASIC, beside the published one.
 estimate: $(STAMP)
 	@$(BIN)/fhecost estimate
 
@@ -30,6 +30,9 @@ pages: $(STAMP)
 	$(BIN)/python docs/make_formulas.py
 	$(BIN)/python docs/make_outputs.py $(SLOW)
 	$(BIN)/python docs/make_notebooks.py
+# Wheel and source distribution, tried in an empty environment; CONTRIBUTING.md says what comes next.
+release: $(STAMP)
+	$(BIN)/python release/check.py
 
 install: $(STAMP)
 

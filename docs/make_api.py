@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, str] = {
     "profile": "profile_script, save_profile",
     "diff": "diff_circuits",
     "accuracy": "measure_accuracy",
+    "accuracy --plot": "with_costs, write_plot",
+    "any other --plot": "write_plot",
     "generate": "generate",
     "optimize": "optimize",
     "sweep": "run_sweep, load_experiment, load_results, write_parquet",
@@ -59,6 +61,7 @@ _TYPES: Mapping[str, str] = {
     "Expect": "fhecost.progress",
     "HardwareNames": "fhecost.hardware.library",
     "Heads": "fhecost.models.shape",
+    "PlottedReport": "fhecost.report.plots",
     "Progress": "fhecost.progress",
 }
 

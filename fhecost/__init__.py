@@ -88,9 +88,14 @@ if TYPE_CHECKING:
     from fhecost.pipeline import estimate_calls as estimate_calls
     from fhecost.pipeline import estimate_circuit as estimate_circuit
     from fhecost.pipeline import write_report as write_report
+    from fhecost.projection.bits import AccuracyCosts as AccuracyCosts
+    from fhecost.projection.bits import BitsReport as BitsReport
+    from fhecost.projection.bits import project_bits as project_bits
+    from fhecost.projection.bits import with_costs as with_costs
     from fhecost.projection.lengths import spread_lengths as spread_lengths
     from fhecost.projection.projection import ProjectionReport as ProjectionReport
     from fhecost.projection.projection import project as project
+    from fhecost.report.plots import write_plot as write_plot
     from fhecost.search.optimize import optimize as optimize
     from fhecost.search.records import OptimizationReport as OptimizationReport
     from fhecost.sweep.experiment import Experiment as Experiment
@@ -111,6 +116,8 @@ PUBLIC = {
     "full_report": "FullReport make_report",
     "projection.projection": "ProjectionReport project",
     "projection.lengths": "spread_lengths",
+    "projection.bits": "BitsReport AccuracyCosts project_bits with_costs",
+    "report.plots": "write_plot",
     "accuracy.sweep": "measure_accuracy",
     "accuracy.records": "AccuracyReport load_accuracy",
     "search.optimize": "optimize",

@@ -159,8 +159,12 @@ class Cache:
                 path.unlink()
 
 
-CACHES = (Cache("circuits", 250_000_000), Cache("accuracy", 30_000_000))
-"""All caches: circuit profiles of compiled circuits, and rows of accuracy."""
+CACHES = (
+    Cache("circuits", 250_000_000),
+    Cache("accuracy", 30_000_000),
+    Cache("calibration", 100_000_000),
+)
+"""All caches: circuit profiles, rows of accuracy, and what heads are quantized from."""
 
 
 def cache_named(name: str) -> Cache:

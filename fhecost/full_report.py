@@ -29,6 +29,7 @@ from fhecost.hardware.names import ALL, DEFAULT
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.models.shape import find_shape
 from fhecost.progress import Progress, silent
+from fhecost.projection.bits import BitsReport, project_bits, rows_about
 from fhecost.projection.lengths import spread_lengths
 from fhecost.projection.projection import ProjectionReport, project
 from fhecost.validation.comparison import ValidationReport, validate
@@ -44,6 +45,7 @@ class FullReport:
     accuracy: AccuracyReport | None
     validation: ValidationReport | None
     projection: ProjectionReport | None
+    bits: BitsReport | None
     missing: Mapping[str, str]
     fhecost_version: str = VERSION
 
@@ -98,7 +100,7 @@ def make_report(
             if found.description.of_model
             else "the circuit is no head of a language model; what it should give is not known"
         )
-    validation = projection = None
+    validation = projection = by_bits = None
     try:
         validation = validate(runs or None, validated, hardware_path)
     except FhecostError as error:
@@ -120,12 +122,24 @@ def make_report(
         )
     except FhecostError as error:
         missing["projection"] = str(error)
+    progress("other widths")
+    try:
+        by_bits = project_bits(
+            _shape_of(circuit, found.description),
+            load_hardware(projected, hardware_path),
+            rows_about(found.description, accuracies),
+            known=estimates.estimates,
+            said=found.description,
+        )
+    except FhecostError as error:
+        missing["bits"] = str(error)
     return FullReport(
         estimates=estimates,
         comparison=compare(estimates, profiles),
         accuracy=matching,
         validation=validation,
         projection=projection,
+        bits=by_bits,
         missing=missing,
     )
 

@@ -1,13 +1,15 @@
 """Greedy generation with quantized heads, beside the float model's own, and what each token costs.
 
 A token more is a sequence one longer, and a circuit of its own: nothing of the encrypted part is
-kept from token to token, so each takes the heads over the whole sequence.
+kept from token to token, so each takes the heads over the whole sequence. What that costs is told
+by closed form, or by the compiled circuit where the heads really run. A simulation compiles once,
+for the longest sequence: no token sees those after it, so shorter ones give the same in it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +34,12 @@ from fhecost.progress import Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
 
+LEAST_LENGTH = 2
+"""Tokens of the shortest circuit."""
+
+_Price = dict[str, Any]
+"""Fields of a :class:`GeneratedToken` that say what it costs."""
+
 
 class Token(Frozen):
     """A token and the text that it adds; a part of a character adds none until the rest is there.
@@ -53,11 +61,11 @@ class TokenEstimate(Frozen):
 
 
 class GeneratedToken(Token):
-    """A token of the quantized model, and the encrypted heads that it took.
+    """A token of the quantized model, and the encrypted heads that it takes.
 
-    The heads saw ``seq_len`` tokens. In mode disable no circuit is compiled: the closed form says
-    what each would cost, and nothing of a single token, which no circuit takes. ``measured_s``
-    holds encryption, run and decryption, ``keys_s`` the circuit's new keys.
+    The heads saw ``seq_len`` tokens; counts and errors are those of a circuit of that length, None
+    where there is none, and each machine's refusal then says why. ``measured_s`` holds encryption,
+    run and decryption, ``keys_s`` the circuit's new keys; both are None unless it really ran.
     """
 
     seq_len: int
@@ -73,6 +81,7 @@ class GeneratedToken(Token):
 class GenerationReport(Frozen):
     """What ``fhecost generate`` prints.
 
+    ``compiled_for`` is the length of the circuit that was simulated, None in other modes.
     ``parted_at`` is the index of the first token that the float model chose otherwise, None where
     it never did. ``stopped`` says why tokens are missing at the end, ``interrupted`` whether an
     interrupt is why. ``exceeded`` sums did not fit their accumulator; they are counted in mode
@@ -90,6 +99,7 @@ class GenerationReport(Frozen):
     bits: int
     variant: str
     mode: FheMode
+    compiled_for: int | None = None
     tokens: tuple[GeneratedToken, ...]
     text: str
     float_tokens: tuple[Token, ...]
@@ -106,10 +116,10 @@ def generate(
     text: str,
     model: str = EMBEDDED,
     *,
-    bits: int = 4,
+    bits: int | None = None,
     layer: int = 0,
     heads: Heads = "all",
-    variant: str = "compact",
+    variant: str = "fast",
     mode: FheMode = "disable",
     tokens: int = 12,
     hardware: HardwareNames = DEFAULT,
@@ -122,33 +132,32 @@ def generate(
     Args:
         text: what to go on from.
         model: ``embedded``, a folder, or a Hugging Face name.
-        bits: width of the quantized tensors.
+        bits: width of the quantized tensors; what the variant usually has when None.
         layer: from 0.
         heads: which heads of the layer, from 0, or ``all``.
         variant: which quantized circuit.
-        mode: in the clear, simulated, or encrypted. In every mode but ``disable`` a circuit is
-            compiled for each token; there, what it would cost is told by closed form, at the end.
+        mode: in the clear, simulated in one circuit for the longest sequence, or encrypted, for
+            which a circuit is compiled for each token.
         tokens: how many to generate.
         hardware: where to estimate each token's circuit: names of machines or hardware profiles,
             ``all``, or ``default``. One that can't run it is a refusal.
         hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
-        on_token: called with each token of the quantized model when it is there; in mode
-            ``disable`` before it is known what it costs.
+        on_token: called with each token of the quantized model when it is there.
 
     After an interrupt the report has the tokens that were there, if there were any.
 
     Raises:
         UsageError: the request doesn't fit the model.
-        ImpossibleError: the heads of the first token can't be compiled, or run on no machine. A
-            later one that can't is said in the report, after the tokens that were there.
+        ImpossibleError: heads that are to be simulated or run can't be compiled, or those of the
+            first token run on no machine. A later one that can't is said in the report, after the
+            tokens that were there.
     """
     profiles = load_hardware(hardware, hardware_path)
     folder = find_model(model)
     shape = model_shape(folder)
-    check_bits(bits)
+    check_bits(variant_named(variant).width(bits))
     check_layer(shape, layer)
-    variant_named(variant)
     if tokens < 1:
         raise FieldError("tokens", "must be at least 1", tokens)
     if not text:
@@ -158,7 +167,7 @@ def generate(
     prompt = gpt2.tokens(text)
     if not prompt:
         raise UsageError("the text holds no token; give one to go on from")
-    if len(prompt) < 2 and mode != "disable":
+    if len(prompt) < LEAST_LENGTH and mode != "disable":
         raise UsageError("the text has one token; a circuit needs at least 2")
     if len(prompt) + tokens > shape.context:
         raise FieldError(
@@ -167,21 +176,31 @@ def generate(
             tokens,
         )
     progress("calibrating the heads")
+    # The longest sentence that the heads will see.
+    longest = max(LEAST_LENGTH, len(prompt) + tokens - 1)
     quantized = MultiHeadsQGPT2Model(
         gpt2,
         n_bits=bits,
         layer=layer,
         heads=heads,
         variant=variant,
-        # The longest sentence that the heads will see.
-        calibration_length=max(2, len(prompt) + tokens - 1),
+        calibration_length=longest,
     )
     with attention_interface.floating_point(quantized.model):
         float_tokens = [Token.like(token) for token in _continuation(quantized, prompt, tokens)]
+    prices: Mapping[int, _Price] = {}
+    if mode != "execute":
+        progress("pricing the tokens")
+        prices = _prices(quantized, range(len(prompt), len(prompt) + tokens), profiles)
+    if mode == "simulate":
+        _check_runs(prices[len(prompt)])
+        progress("compiling the circuit")
+        quantized.compile([[0] * longest], simulation_only=True)
+        quantized.set_fhe_mode(mode)
     generated: list[GeneratedToken] = []
     stopped, interrupted = None, False
     try:
-        for token in _continuation(quantized, prompt, tokens, mode, profiles, progress):
+        for token in _continuation(quantized, prompt, tokens, mode, profiles, progress, prices):
             generated.append(token)
             on_token(token)
     except ImpossibleError as error:
@@ -192,12 +211,6 @@ def generate(
         if not generated:
             raise
         interrupted, stopped = True, f"interrupted at token {len(generated) + 1} of {tokens}"
-    if mode == "disable" and not interrupted:
-        try:
-            progress("estimating the circuits")
-            generated = _with_costs(quantized, generated, profiles)
-        except KeyboardInterrupt:
-            interrupted, stopped = True, "interrupted before it was known what the tokens cost"
     ids = [token.token_id for token in generated]
     float_ids = [token.token_id for token in float_tokens]
     return GenerationReport(
@@ -211,6 +224,7 @@ def generate(
         bits=quantized.n_bits,
         variant=quantized.variant,
         mode=mode,
+        compiled_for=longest if mode == "simulate" else None,
         tokens=tuple(generated),
         text=_decoded(gpt2, ids),
         float_tokens=tuple(float_tokens),
@@ -240,24 +254,29 @@ def _continuation(
     mode: FheMode = "disable",
     hardware: Sequence[HardwareProfile] = (),
     progress: Progress = silent,
+    prices: Mapping[int, _Price] | None = None,
 ) -> Iterator[GeneratedToken]:
     new: list[int] = []
     shown = ""
     for number in range(1, tokens + 1):
         ids = [*prompt, *new]
+        at = f"token {number} of {tokens}"
         costs: dict[str, Any] = {}
-        if mode != "disable":
-            at = f"token {number} of {tokens}"
+        if mode == "execute":
             progress(f"{at}: compiling")
             circuit = model.compile([ids])
-            costs = _costs(model.profile(), hardware)
-            if mode == "execute":
-                progress(f"{at}: generating keys")
-                start = time.perf_counter()
-                circuit.keygen()
-                costs["keys_s"] = time.perf_counter() - start
-                progress(f"{at}: running encrypted")
+            costs = _price(model.profile(), hardware)
+            progress(f"{at}: generating keys")
+            start = time.perf_counter()
+            circuit.keygen()
+            costs["keys_s"] = time.perf_counter() - start
+            progress(f"{at}: running encrypted")
             model.set_fhe_mode(mode)
+        elif prices:
+            costs = prices.get(len(ids), {})
+        if mode == "simulate":
+            _check_runs(costs)
+            progress(f"{at}: simulating")
         new.append(_next_token(model, ids))
         if mode == "execute":
             costs["measured_s"] = model.last_run_s
@@ -272,38 +291,41 @@ def _continuation(
             return
 
 
-def _with_costs(
-    model: MultiHeadsQGPT2Model,
-    tokens: Sequence[GeneratedToken],
-    hardware: Sequence[HardwareProfile],
-) -> list[GeneratedToken]:
-    """``tokens`` with what their circuits would cost, or why there are none."""
-    # No circuit takes a single token.
-    lengths = [token.seq_len for token in tokens if token.seq_len > 1]
-    found = dict(zip(lengths, predict_lengths(model, lengths), strict=True))
-    costs: dict[int, dict[str, Any]] = {}
-    for length, predicted in found.items():
-        if isinstance(predicted, ImpossibleError):
-            reason = str(predicted)
-            refusals = [Refusal(hardware=machine.name, reason=reason) for machine in hardware]
-            costs[length] = {"refusals": tuple(refusals)}
-        else:
-            costs[length] = _costs(predicted, hardware)
-    return [token.model_copy(update=costs.get(token.seq_len)) for token in tokens]
+def _prices(
+    model: MultiHeadsQGPT2Model, lengths: Iterable[int], hardware: Sequence[HardwareProfile]
+) -> dict[int, _Price]:
+    """What the next token costs after so many, by closed form."""
+    wanted = [length for length in lengths if length >= LEAST_LENGTH]
+    profiles = predict_lengths(model, wanted)
+    return {
+        length: _price(profile, hardware, least=0)
+        for length, profile in zip(wanted, profiles, strict=True)
+    }
 
 
-def _costs(profile: CircuitProfile, hardware: Sequence[HardwareProfile]) -> dict[str, Any]:
-    """What a circuit profile and the machines say of a token."""
-    costs: dict[str, Any] = {
+def _price(
+    profile: CircuitProfile | ImpossibleError, hardware: Sequence[HardwareProfile], least: int = 1
+) -> _Price:
+    """What a circuit profile and the machines say of a token, or why there is no circuit."""
+    if isinstance(profile, ImpossibleError):
+        return {
+            "refusals": tuple(Refusal(hardware=one.name, reason=str(profile)) for one in hardware)
+        }
+    report = estimate_all(profile, hardware, skip_impossible=True, least=least)
+    return {
         "pbs_count": profile.pbs_count,
         "p_error": profile.p_error,
         "global_p_error": profile.global_p_error,
+        "estimates": tuple(TokenEstimate.like(each) for each in report.estimates),
+        "refusals": report.refusals,
     }
-    if hardware:
-        report = estimate_all(profile, hardware, skip_impossible=True)
-        costs["estimates"] = tuple(TokenEstimate.like(each) for each in report.estimates)
-        costs["refusals"] = report.refusals
-    return costs
+
+
+def _check_runs(price: _Price) -> None:
+    """Raise an ImpossibleError unless a machine can run what the price is of."""
+    if not price.get("estimates"):
+        reasons = "; ".join(f"{no.hardware}: {no.reason}" for no in price["refusals"])
+        raise ImpossibleError(f"no machine can run the circuit: {reasons}")
 
 
 def _next_token(model: MultiHeadsQGPT2Model, ids: Sequence[int]) -> int:

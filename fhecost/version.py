@@ -1,3 +1,9 @@
-"""The version of fhecost."""
+"""The version of fhecost, as it was installed: that of its tag, see ``release/version.py``."""
 
-VERSION = "0.1.0"
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    VERSION = version("fhecost")
+except PackageNotFoundError:
+    # Its folder alone, which nobody installed.
+    VERSION = "0+unknown"

@@ -84,7 +84,9 @@ def test_published_shares_are_those_of_the_facts(facts):
 def goals():
     """Layer 0 of the embedded model at 4 and 6 bits, in the clear and simulated."""
     return {
-        mode: measure_accuracy(heads=heads, bits=[4, 6], seq_lens=seq_lens, mode=mode)
+        mode: measure_accuracy(
+            heads=heads, bits=[4, 6], seq_lens=seq_lens, variant="compact", mode=mode
+        )
         for mode, seq_lens, heads in (
             ("disable", [16, 32], [0, 1, 2, 3, "all"]),
             ("simulate", [8], [0, "all"]),

@@ -162,7 +162,7 @@ def test_info_verify_and_clear(run_fhecost, folder, saved_profile):
     info = json.loads(told.stdout)
     jsonschema.validate(info, json.loads(schema_path("cache").read_text()))
     assert [(one["name"], one["entries"]) for one in info["caches"]] == [
-        ("circuits", 1), ("accuracy", 1),
+        ("circuits", 1), ("accuracy", 1), ("calibration", 0),
     ]  # fmt: skip
     assert [one["most_bytes"] for one in info["caches"]] == [one.most_bytes for one in CACHES]
     assert str(folder) in ran("info").stdout

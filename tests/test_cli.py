@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import jsonschema
 import pytest
 
 from fhecost.schemas import schema_path
+from fhecost.version import VERSION
 from tests.conftest import SAVED_PROFILE
 
 FROM_PROFILE = ("estimate", "--profile", SAVED_PROFILE)
@@ -25,6 +25,12 @@ def assert_fails(finished, status, message):
     assert len(lines) == 1, finished.stderr
     assert lines[0].startswith("fhecost: ")
     assert message in lines[0]
+
+
+def children_s():
+    """CPU seconds of all processes that have ended."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def test_json_of_an_estimate_has_what_it_promises(run_fhecost):
@@ -64,12 +70,12 @@ def test_an_estimate_from_a_profile_imports_neither_torch_nor_concrete():
 
 @pytest.mark.parametrize("arguments", [("--help",), (*FROM_PROFILE, "--format", "json")])
 def test_start_up_takes_less_than_a_second(run_fhecost, arguments):
-    """The best of several: the promise is about fhecost, not about what else the machine does."""
+    """Of CPU, the best of several: the promise is about fhecost, not about what else runs."""
     times = []
-    for _ in range(5):
-        start = time.perf_counter()
+    for _ in range(3):
+        start = children_s()
         assert run_fhecost(*arguments).returncode == 0
-        times.append(time.perf_counter() - start)
+        times.append(children_s() - start)
     assert min(times) < 1.0
 
 
@@ -82,8 +88,10 @@ def test_the_table_fits_80_columns_and_names_every_machine(run_fhecost):
 
 
 def test_csv_and_markdown(run_fhecost):
-    rows = list(csv.DictReader(io.StringIO(run_fhecost(*FROM_PROFILE, "--format", "csv").stdout)))
+    read = list(csv.DictReader(io.StringIO(run_fhecost(*FROM_PROFILE, "--format", "csv").stdout)))
+    rows = [row for row in read if not row["refused_because"]]
     assert [row["hardware"] for row in rows] == ["here", "epyc-zen4-2", "h100", "strix"]
+    assert [row["hardware"] for row in read[len(rows) :]] == ["hpu-v80"]
     report = json.loads(run_fhecost(*FROM_PROFILE, "--format", "json").stdout)
     assert [float(row["latency_s"]) for row in rows] == [
         estimate["latency_s"] for estimate in report["estimates"]
@@ -303,7 +311,7 @@ def test_the_main_job_end_to_end_then_without_compiling(run_fhecost, tmp_path):
 
 
 def test_version(run_fhecost):
-    assert run_fhecost("--version").stdout == "fhecost 0.1.0\n"
+    assert run_fhecost("--version").stdout == f"fhecost {VERSION}\n"
 
 
 @pytest.mark.parametrize("columns", [80, 100, 200])

@@ -137,8 +137,14 @@ def generated():
     latency = TokenEstimate(hardware="h100", latency_s=1.0, low_s=0.5, high_s=2.0)
     first, second = made.tokens
     tokens = (
-        first.model_copy(update={"pbs_count": 10, "estimates": (latency,)}),
-        second.model_copy(update={"refusals": (Refusal(hardware="h100", reason="too wide"),)}),
+        first.model_copy(update={"pbs_count": 10, "estimates": (latency,), "refusals": ()}),
+        second.model_copy(
+            update={
+                "pbs_count": None,
+                "estimates": (),
+                "refusals": (Refusal(hardware="h100", reason="too wide"),),
+            }
+        ),
     )
     return made.model_copy(update={"mode": "simulate", "tokens": tokens})
 

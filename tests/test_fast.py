@@ -314,9 +314,7 @@ def test_a_saved_attention_goes_through_the_projection():
     usual = fhecost.HeadRequest(**asked, bits=4, variant="compact-attention")
     assert sum(stage.name.endswith("output_projection") for stage in profile.stages) == 4
     assert profile.complexity < profile_of_weights(usual).complexity / 4
-    report = fhecost.measure_accuracy(
-        heads=["all"], bits=[4], seq_lens=[32], variant=str(ATTENTION)
-    )
+    report = fhecost.measure_accuracy(heads=["all"], seq_lens=[32], variant=str(ATTENTION))
     (row,) = report.rows
     assert row.top1 >= 0.95
 
@@ -336,3 +334,36 @@ def test_accuracy_takes_a_saved_setting(tmp_path):
     saved = fhecost.measure_accuracy(heads=[0], seq_lens=[2], variant=str(path))
     shipped = fhecost.measure_accuracy(heads=[0], bits=[2], seq_lens=[2], variant="fast")
     assert saved.rows[0].top1 == shipped.rows[0].top1
+    assert (
+        saved.rows
+        == fhecost.measure_accuracy(
+            heads=[0], bits=[SHIPPED[2][0].value_bits], seq_lens=[2], variant=str(path)
+        ).rows
+    )
+
+
+def test_widths_beside_a_saved_setting_are_refused(tmp_path, run_fhecost):
+    """They would have no effect; they were ignored without a word."""
+    pytest.importorskip("transformers", reason="needs the extra [gpt2]")
+    save_setting(SavedSetting(settings=SHIPPED[2][:1], rules=SHIPPED[2][1]), tmp_path / "head.json")
+    path, message = str(tmp_path / "head.json"), "bits 7: fast-[0-9a-f]{8} has widths of its own"
+    for refused in (
+        lambda: profile_of_weights(fhecost.HeadRequest(bits=7, variant=path)),
+        lambda: fhecost.ShapeRequest(fhecost.find_shape("gpt2"), bits=7, variant=path).width,
+        lambda: fhecost.measure_accuracy(heads=[0], bits=[7], seq_lens=[2], variant=path),
+        lambda: fhecost.generate("The ship", heads=[0], bits=7, tokens=1, variant=path),
+    ):
+        with pytest.raises(FieldError, match=message):
+            refused()
+    finished = run_fhecost("estimate", "--no-compile", "--variant", "head.json", "--bits", "7")
+    assert finished.returncode == 2
+    assert "--bits 7: fast-" in finished.stderr
+    assert "has widths of its own; leave this out" in finished.stderr
+
+
+@pytest.mark.parametrize(("variant", "bits"), [("fast", 3), ("compact", 4), ("reference", 4)])
+def test_what_nobody_chose_is_the_usual_width(variant, bits):
+    assert fhecost.ShapeRequest(fhecost.find_shape("gpt2"), variant=variant).width == bits
+    assert fhecost.ShapeRequest(fhecost.find_shape("gpt2"), variant=variant, bits=6).width == 6
+    layer = fhecost.ShapeRequest(fhecost.find_shape("gpt2"), "layer", variant=variant)
+    assert layer.width == 4

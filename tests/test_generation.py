@@ -2,7 +2,6 @@
 
 import csv
 import io
-import itertools
 import json
 from types import SimpleNamespace
 
@@ -19,7 +18,6 @@ from fhecost.hardware.library import load_hardware
 from fhecost.heads.operators import ClearOperators
 from fhecost.report.generation_document import generation_document
 from fhecost.report.render import RENDERERS
-from tests.llama_folders import write_llama
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
 
@@ -39,14 +37,14 @@ def greedy(model, ids, tokens):
 
 @pytest.fixture(scope="module")
 def report():
-    return generate(PROMPT, heads=(0, 1, 2, 3), tokens=6, hardware=["epyc-zen4-2", "h100"])
+    return generate(PROMPT, heads=(0, 1, 2, 3), tokens=6)
 
 
 def test_tokens_are_those_of_greedy_generation(report):
     gpt2 = load_gpt2(find_model("embedded"))
     ids = gpt2.tokens(PROMPT)
     assert [token.token_id for token in report.float_tokens] == greedy(gpt2.model, ids, 6)
-    model = MultiHeadsQGPT2Model(gpt2, calibration_length=len(ids) + 5)
+    model = MultiHeadsQGPT2Model(gpt2, variant="fast", calibration_length=len(ids) + 5)
     assert [token.token_id for token in report.tokens] == greedy(model, ids, 6)
 
 
@@ -68,62 +66,46 @@ def test_the_report_knows_where_they_part(report):
     assert first_difference([], [1]) is None
 
 
-def test_without_a_circuit_the_closed_form_says_what_tokens_cost(report):
+def test_each_token_is_priced_without_a_circuit(report):
     assert [token.seq_len for token in report.tokens] == [
         report.prompt_tokens + index for index in range(6)
     ]
-    for one, other in itertools.pairwise(report.tokens):
-        assert 0 < one.pbs_count < other.pbs_count
-        assert [each.hardware for each in one.estimates] == ["epyc-zen4-2", "h100"]
-        for before, after in zip(one.estimates, other.estimates, strict=True):
-            assert before.low_s < before.latency_s < min(before.high_s, after.latency_s)
-        assert one.measured_s is one.keys_s is None
-    # They are no run of the heads.
+    counts = [token.pbs_count for token in report.tokens]
+    assert counts == sorted(set(counts))
+    for token in report.tokens:
+        assert token.measured_s is None
+        known = {each.hardware for each in token.estimates} | {no.hardware for no in token.refusals}
+        assert known == {machine.name for machine in load_hardware("default")}
+        assert {"epyc-zen4-2", "h100", "strix"} <= {each.hardware for each in token.estimates}
+    assert (report.bits, report.variant, report.compiled_for) == (3, "fast", None)
     assert report.inputs == 256 * sum(token.seq_len for token in report.tokens)
-    assert report.exceeded == 0
     text = RENDERERS["table"](generation_document(report))
-    assert "their circuits by closed form" in text
-    assert f"{sum(token.pbs_count for token in report.tokens):,}" in text
+    assert f"{sum(counts):,}" in text
+    assert "by closed form" in text
 
 
-def test_a_single_token_is_no_circuit():
-    finished = generate("a", heads=[0], tokens=2, hardware=["h100"])
-    assert [token.seq_len for token in finished.tokens] == [1, 2]
-    alone, two = finished.tokens
-    assert (alone.pbs_count, alone.estimates) == (None, ())
-    assert two.pbs_count > 0
+def test_a_token_after_one_has_no_circuit():
+    finished = generate("a", heads=[0], tokens=2, hardware=["h100", "strix"])
+    assert finished.prompt_tokens == 1
+    first, second = finished.tokens
+    assert (first.pbs_count, first.estimates, first.refusals) == (None, (), ())
+    assert second.pbs_count > 0
 
 
-def test_circuits_that_are_none_are_said_and_stop_nothing(monkeypatch):
-    monkeypatch.setattr(
-        "fhecost.generation.predict_lengths",
-        lambda _, lengths: [ImpossibleError("no parameters")] * len(lengths),
-    )
-    finished = generate(PROMPT, heads=[0], tokens=2, hardware=["h100", "strix"])
-    assert len(finished.tokens) == 2
-    assert finished.stopped is None
-    text = RENDERERS["table"](generation_document(finished))
-    assert "strix: no estimate at 7 tokens: no parameters." in text
-
-
-def test_an_interrupt_leaves_what_was_written(monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("fhecost.generation.predict_lengths", interrupted)
-    finished = generate(PROMPT, heads=[0], tokens=2)
-    assert finished.interrupted
-    assert len(finished.tokens) == 2
-    assert finished.stopped == "interrupted before it was known what the tokens cost"
+def test_a_token_that_no_machine_runs_is_there_all_the_same(monkeypatch):
+    """In the clear: text is what was asked for."""
+    finished = generate("The ship", heads=[0], bits=8, tokens=1, hardware=["strix"])
+    (token,) = finished.tokens
+    assert token.estimates == ()
+    assert [no.hardware for no in token.refusals] == ["strix"]
+    assert "strix: no estimate at 2 tokens: " in RENDERERS["table"](generation_document(finished))
 
 
 def test_tokens_are_told_as_they_come():
     told, steps = [], []
     finished = generate(PROMPT, heads=[0], tokens=2, progress=steps.append, on_token=told.append)
-    # What they cost is known last: nobody waits for a text's second word because of it.
-    assert [token.text for token in told] == [token.text for token in finished.tokens]
-    assert {token.pbs_count for token in told} == {None}
-    assert steps == ["loading the model", "calibrating the heads", "estimating the circuits"]
+    assert tuple(told) == finished.tokens
+    assert steps == ["loading the model", "calibrating the heads", "pricing the tokens"]
 
 
 def test_generation_ends_with_the_text(monkeypatch, report):
@@ -156,27 +138,43 @@ def test_a_character_of_several_tokens_comes_whole(monkeypatch):
 @pytest.fixture(scope="module")
 def simulated():
     pytest.importorskip("concrete", reason="needs the extra [concrete]")
-    return generate("The ship", bits=3, heads=[0], mode="simulate", tokens=2, hardware="all")
+    asked = {"bits": 3, "heads": [0], "variant": "compact", "tokens": 2, "hardware": "all"}
+    return generate("The ship", mode="simulate", **asked)
 
 
-def test_each_token_has_a_circuit_of_its_own(simulated):
-    clear = generate("The ship", bits=3, heads=(0,), tokens=2, hardware="all")
-    for compiled, predicted in zip(simulated.tokens, clear.tokens, strict=True):
-        assert compiled.token_id == predicted.token_id
-        # By closed form too, its parameter sets solved.
-        assert compiled.pbs_count == predicted.pbs_count
-        assert compiled.global_p_error == pytest.approx(predicted.global_p_error, rel=0.02)
-        for one, other in zip(compiled.estimates, predicted.estimates, strict=True):
-            assert one.latency_s == pytest.approx(other.latency_s, rel=0.02)
+def test_a_simulation_compiles_once_for_the_longest(monkeypatch):
+    pytest.importorskip("concrete", reason="needs the extra [concrete]")
+    lengths, compile_heads = [], MultiHeadsQGPT2Model.compile
+
+    def compiling(self, input_ids, **options):
+        lengths.append(len(input_ids[0]))
+        return compile_heads(self, input_ids, **options)
+
+    monkeypatch.setattr(MultiHeadsQGPT2Model, "compile", compiling)
+    finished = generate("The ship", heads=[0], bits=2, mode="simulate", tokens=3)
+    assert lengths == [finished.compiled_for] == [4]
+    assert len(finished.tokens) == 3
+    assert "one circuit for 4 tokens" in RENDERERS["table"](generation_document(finished))
+
+
+def test_each_token_costs_what_a_circuit_of_its_own_does(simulated):
+    clear = generate("The ship", bits=3, heads=(0,), variant="compact", tokens=2)
+    assert [token.token_id for token in simulated.tokens] == [
+        token.token_id for token in clear.tokens
+    ]
     model = MultiHeadsQGPT2Model.from_pretrained(n_bits=3, heads=(0,), calibration_length=3)
+    assert simulated.compiled_for == 3
     for token in simulated.tokens:
         model.compile([[0] * token.seq_len])
         profile = model.profile()
         assert token.pbs_count == profile.pbs_count
         wanted = estimate_all(profile, load_hardware("all"), skip_impossible=True)
+        # Counts and sets are the same; what loops and tensors do to many threads is near.
         assert [(each.hardware, each.latency_s) for each in token.estimates] == [
-            (each.hardware, pytest.approx(each.latency_s)) for each in wanted.estimates
+            (each.hardware, pytest.approx(each.latency_s, rel=0.05)) for each in wanted.estimates
         ]
+        for each, exact in zip(token.estimates, wanted.estimates, strict=True):
+            assert each.low_s <= exact.latency_s <= each.high_s
     first, second = simulated.tokens
     assert second.seq_len == first.seq_len + 1
     assert second.pbs_count > first.pbs_count
@@ -192,7 +190,6 @@ def test_a_report_shows_each_machine(simulated, format):
     assert max(map(len, text.splitlines())) <= 80 or format == "markdown"
     for machine in ("epyc-zen4-2", "h100", "strix"):
         assert machine in text
-    assert "closed form" not in text
     assert f"{sum(token.pbs_count for token in simulated.tokens):,}" in text
 
 
@@ -218,8 +215,8 @@ def test_csv_has_a_line_for_each_token_and_machine(simulated, report):
     assert len(rows) == sum(len(token.estimates) + len(token.refusals) for token in tokens)
     assert float(rows[0]["latency_s"]) == simulated.tokens[0].estimates[0].latency_s
     clear = list(csv.DictReader(io.StringIO(RENDERERS["csv"](generation_document(report)))))
-    assert [row["text"] for row in clear[::2]] == [token.text for token in report.tokens]
-    assert {row["hardware"] for row in clear} == {"epyc-zen4-2", "h100"}
+    texts = list(dict.fromkeys((row["number"], row["text"]) for row in clear))
+    assert [text for _, text in texts] == [token.text for token in report.tokens]
 
 
 def test_json_can_be_read_again(simulated, report):
@@ -238,11 +235,15 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
             raise ImpossibleError("no parameters")
         clear = self.quantized.run
         self._circuit_length = lengths[0]
-        self._circuit = SimpleNamespace(simulate=lambda values: clear(values, ClearOperators()))
+        self._circuit = SimpleNamespace(
+            keygen=lambda: None,
+            encrypt_run_decrypt=lambda values: clear(values, ClearOperators()),
+        )
+        return self._circuit
 
     monkeypatch.setattr(MultiHeadsQGPT2Model, "compile", compile_once)
     monkeypatch.setattr(MultiHeadsQGPT2Model, "profile", lambda _: saved_profile)
-    asked = {"bits": 3, "heads": [0], "mode": "simulate", "tokens": 3, "hardware": "hpc7a-96xlarge"}
+    asked = {"bits": 3, "heads": [0], "mode": "execute", "tokens": 3, "hardware": "hpc7a-96xlarge"}
     finished = generate("The ship", **asked)
     assert len(finished.tokens) == 1
     assert len(finished.float_tokens) == 3
@@ -252,21 +253,6 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
     )
     with pytest.raises(ImpossibleError, match="no parameters"):
         generate("The ship", **asked)
-
-
-def test_a_llama_goes_on_too(tmp_path):
-    """Each token's circuit, of heads with rotary positions, on its own length."""
-    folder = write_llama(tmp_path / "small", "llama")
-    finished = generate(
-        PROMPT, str(folder), layer=1, heads=[0, 4], variant="fast", tokens=3, hardware=["h100"]
-    )
-    assert finished.model == "small"
-    counts = [token.pbs_count for token in finished.tokens]
-    assert counts == sorted(set(counts))
-    table = RENDERERS["table"](generation_document(finished))
-    assert "small: layer 1, heads 0, 4 at 4 bits, variant fast, mode disable" in table
-    for token in finished.tokens:
-        assert f"{token.pbs_count:,}" in table
 
 
 def test_an_interrupt_leaves_the_tokens_that_were_there():
@@ -325,7 +311,8 @@ def test_the_command_prints_both_continuations(run_fhecost, tmp_path):
     table = run_fhecost("generate", PROMPT, "--heads", "0,2", "--tokens", "3")
     assert f"quantized  “{made.text}”" in table.stdout
     assert f"float      “{made.float_text}”" in table.stdout
-    assert f"{sum(token.pbs_count for token in made.tokens):,}" in table.stdout
+    for machine in ("epyc-zen4-2", "h100", "hpu-v80", "strix"):
+        assert machine in table.stdout
     assert table.stderr == ""
 
 

@@ -11,6 +11,8 @@ from fhecost.errors import UsageError
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.hybrid import MultiHeadsQGPT2Model, SingleHeadQGPT2Model
 from fhecost.gpt2.model import find_model, load_gpt2
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.variants import VARIANTS
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
 
@@ -274,7 +276,7 @@ def test_simulated_circuits_are_the_clear_heads_bit_for_bit(variant, bits, heads
     assert np.array_equal(logits(model, rows[:1]), clear_logits)
 
 
-def test_a_circuit_is_for_one_length_and_can_be_compiled_anew():
+def test_a_circuit_is_for_sentences_up_to_its_length_and_can_be_compiled_anew():
     pytest.importorskip("concrete", reason="needs the extra [concrete]")
     model = quantized(heads=(0,), n_bits=3)
     rows = unseen(model, 1, 3)
@@ -282,13 +284,30 @@ def test_a_circuit_is_for_one_length_and_can_be_compiled_anew():
     assert model.usage.sentences == 0
     assert model.profile().description.seq_len == 3
     model.set_fhe_mode("simulate")
-    shorter = [rows[0][:2]]
-    with pytest.raises(UsageError, match="has 2 tokens, the heads are compiled for 3; compile"):
-        logits(model, shorter)
-    model.compile(shorter, global_p_error=NEARLY_SURE)
-    simulated = logits(model, shorter)
+    longer = unseen(model, 1, 4)
+    with pytest.raises(UsageError, match="has 4 tokens, the heads are compiled for 3; compile"):
+        logits(model, longer)
+    model.compile(longer, global_p_error=NEARLY_SURE, simulation_only=True)
+    simulated = logits(model, longer), logits(model, [longer[0][:2]])
+    with pytest.raises(UsageError, match="'execute': the model is compiled to be simulated only"):
+        model.set_fhe_mode("execute")
     model.set_fhe_mode("disable")
-    assert np.array_equal(simulated, logits(model, shorter))
+    assert np.array_equal(simulated[0], logits(model, longer))
+    assert np.array_equal(simulated[1], logits(model, [longer[0][:2]]))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_token_sees_those_after_it(variant):
+    """So that a sentence which is filled up gives in a longer circuit what it gives in its own."""
+    model = quantized(heads="all", n_bits=4, variant=variant)
+    (row,) = model.inputset(6)[:1]
+    whole = model.quantized.run(row, ClearOperators())
+    for length in (2, 5):
+        filled = np.pad(row[:length], ((0, 6 - length), (0, 0)), mode="edge")
+        ran = model.quantized.run(filled, ClearOperators())
+        alone = model.quantized.run(row[:length], ClearOperators())
+        assert np.array_equal(ran[:length], alone)
+        assert np.array_equal(whole[:length], alone)
 
 
 def test_a_failure_without_a_reason_is_said_in_a_line():

@@ -164,8 +164,7 @@ def test_accuracy_says_which_rows_are_kept_and_goes_on_from_them(begin, tmp_path
 def test_generate_says_the_tokens_that_were_there(begin):
     pytest.importorskip("concrete")
     process = begin(
-        "-m", "fhecost", "generate", "The clerk who", "--mode", "simulate", "--tokens", "8",
-        "--heads", "0", "--bits", "3",
+        "-m", "fhecost", "generate", "The clerk who", "--mode", "simulate", "--tokens", "40",
     )  # fmt: skip
     time.sleep(12)
     interrupted(process)

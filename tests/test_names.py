@@ -63,7 +63,9 @@ def test_the_list_shows_kind_year_and_what_can_be_had(run_fhecost):
     for machine in load_hardware("all"):
         assert machine.title.split(",")[0] in joined
         row = next(line for line in text.splitlines() if line.startswith(f"{machine.name} "))
-        assert row.split()[1:4] == [machine.kind, str(machine.year), machine.availability]
+        kind, year, availability, trust, *_ = row.split()[1:]
+        assert [kind, year, availability] == [machine.kind, str(machine.year), machine.availability]
+        assert sum(map(int, trust.split("/"))) == len(machine.figures)
     gpus = of_kinds(load_hardware("all"), ["gpu"])
     assert {one.kind for one in gpus} == {"gpu"}
 
@@ -114,4 +116,5 @@ def test_the_shell_gets_a_script_to_complete_by(run_fhecost):
 def test_models_are_proposed_by_name():
     assert completion.models("gpt2-") == [name for name in SHAPES if name.startswith("gpt2-")]
     assert completion.machines("al") == ["all"]
+    assert completion.kinds("gpu,f") == ["gpu,fpga"]
     assert "all" not in completion.machines("h100,")

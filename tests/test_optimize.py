@@ -16,7 +16,8 @@ from fhecost.heads.fast import SHIPPED
 from fhecost.heads.parameter_rules import UNRESTRICTED
 from fhecost.heads.saved_setting import SavedSetting, load_setting
 from fhecost.quantization import largest_integer
-from fhecost.report.optimization_document import optimization_document, optimization_page
+from fhecost.report.optimization_document import optimization_document, optimization_plot
+from fhecost.report.pages import figure_page
 from fhecost.report.render import RENDERERS
 from fhecost.schemas import schema_path
 from fhecost.search import optimize as search
@@ -308,8 +309,13 @@ def test_the_report_in_every_format(report):
     assert OptimizationReport.model_validate_json(text) == report
     lines = RENDERERS["csv"](document).splitlines()
     assert len(lines) == 1 + len(report.points) + len(report.marked)
-    page = optimization_page(report)
+    page = figure_page(optimization_plot(report))
     assert "shipped: compact" in page
+    ((_, figure),) = optimization_plot(report).figures
+    (star,) = [one for one in figure.data if one.marker.symbol == "star"]
+    assert star.x[0] == min(
+        latency for one in figure.data if one.name == "the front" for latency in one.x
+    )
     assert report.points[0].name in page
 
 

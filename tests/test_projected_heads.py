@@ -172,7 +172,7 @@ def test_a_shape_alone_has_the_counts_of_weights(tmp_path):
     path = tmp_path / "setting.json"
     save_setting(saved(NARROW, 4), path)
     shape = fhecost.find_shape("embedded")
-    stated = profile_of_shape(fhecost.ShapeRequest(shape, "head", L, 4, str(path), shape.heads))
+    stated = profile_of_shape(fhecost.ShapeRequest(shape, "head", L, None, str(path), shape.heads))
     weights = profile_of_weights(
         fhecost.HeadRequest(layer=0, heads="all", seq_len=L, variant=str(path))
     )

@@ -26,10 +26,11 @@ from fhecost.projection.lengths import (
 )
 from fhecost.projection.projection import project
 from fhecost.projection.trend_fit import Band
+from fhecost.report.pages import figure_page
 from fhecost.report.projection_document import (
     projection_document,
     projection_figures,
-    projection_page,
+    projection_plot,
 )
 from fhecost.report.render import as_csv, as_json, as_markdown, as_table
 from fhecost.schemas import schema_path
@@ -173,7 +174,7 @@ def test_a_machine_without_any_figure_is_refused_by_name():
     every = project(HEAD, [4, 8], "all")
     assert "matcha" in every.refusals
     assert "not matcha: can't hold" in as_table(projection_document(every))
-    assert "matcha" in projection_page(every)
+    assert "matcha" in figure_page(projection_plot(every))
 
 
 def test_a_machine_without_a_year_has_no_later_years(tmp_path):

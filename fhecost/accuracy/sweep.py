@@ -40,6 +40,9 @@ from fhecost.quantization import check_bits
 from fhecost.version import VERSION
 
 _BYTE_ORDER_MARK = "\ufeff"
+WIDTHS = tuple(range(2, 9))
+"""What is judged where no width is asked for."""
+
 
 ROW_BYTES = 0.8e9
 """Memory of a process that judges rows: torch, the embedded model and windows of 32 tokens were
@@ -119,9 +122,9 @@ def measure_accuracy(
     *,
     layer: int = 0,
     heads: Iterable[int | Heads] = (0, "all"),
-    bits: Iterable[int] = range(2, 9),
+    bits: Iterable[int] | None = None,
     seq_lens: Iterable[int] = (32,),
-    variant: str = "compact",
+    variant: str = "fast",
     mode: KeylessMode = "disable",
     sweep_heads: bool = False,
     sentences: Sequence[str] | AnyPath | None = None,
@@ -138,7 +141,7 @@ def measure_accuracy(
         model: ``embedded``, a folder, or a Hugging Face name.
         layer: from 0.
         heads: groups of heads that are quantized together, one row each: a head, several, ``all``.
-        bits: widths.
+        bits: widths; 2 to 8 when None, or the variant's own.
         seq_lens: lengths in tokens.
         variant: which quantized circuit.
         mode: in the clear, or Concrete's simulation.
@@ -163,11 +166,13 @@ def measure_accuracy(
         groups = [(layer, head_numbers(shape, one)) for one in named]
     # By what it is, not by the file that it may come from.
     chosen = variant_named(variant)
-    bits = bits if chosen.bits is None else (chosen.bits,)
+    widths = WIDTHS if bits is None else [chosen.width(width) for width in bits]
+    if bits is None and chosen.bits is not None:
+        widths = (chosen.bits,)
     # The longest last.
     wanted = [
         Setting(each, numbers, width, seq_len, mode, chosen.name)
-        for seq_len, width, (each, numbers) in itertools.product(sorted(seq_lens), bits, groups)
+        for seq_len, width, (each, numbers) in itertools.product(sorted(seq_lens), widths, groups)
     ]
     for setting in wanted:
         check_bits(setting.bits)

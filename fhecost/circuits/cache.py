@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -37,6 +37,18 @@ def code_fingerprint(others: tuple[str, ...] = ()) -> str:
     return digest.hexdigest()
 
 
+def key_of(parts: Mapping[str, str | int], packages: Iterable[str]) -> str:
+    """The key of what ``parts`` say, as fhecost's code and the installed ``packages`` make it."""
+    versions = {"code": code_fingerprint()}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "absent"
+    canonical = json.dumps({"parts": dict(parts), "versions": versions}, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
 def through_cache(
     parts: Mapping[str, str | int], make: Callable[[], CircuitProfile]
 ) -> CircuitProfile:
@@ -44,14 +56,7 @@ def through_cache(
 
     An entry that doesn't verify, and a folder that can't be written, are warnings.
     """
-    versions = {"code": code_fingerprint()}
-    for package in ("concrete-python", "numpy", "torch", "transformers"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "absent"
-    canonical = json.dumps({"parts": dict(parts), "versions": versions}, sort_keys=True)
-    key = hashlib.sha256(canonical.encode()).hexdigest()
+    key = key_of(parts, ("concrete-python", "numpy", "torch", "transformers"))
     cache = cache_named("circuits")
     kept = cache.get(key, CircuitProfile)
     if kept is not None:

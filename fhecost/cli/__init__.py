@@ -11,7 +11,7 @@ import typer
 
 from fhecost.cli import cache, circuits, costs, hardware, language, measure, models, search, sweep
 from fhecost.cli.encodings import checked_arguments, write_plainly
-from fhecost.cli.options import option_of
+from fhecost.cli.options import TYPED, option_of
 from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError, did_you_mean
 from fhecost.interrupts import INTERRUPTED, interrupted_line, said_by_parent
 from fhecost.plain import bounded_line
@@ -80,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         given = checked_arguments(given)
         # Not standalone: its usage errors would be boxes of several lines.
-        status = app(args=given, prog_name="fhecost", standalone_mode=False, obj=tuple(given))
+        TYPED.set(given)
+        status = app(args=given, prog_name="fhecost", standalone_mode=False)
     except KeyboardInterrupt:
         _interrupted()
     except BrokenPipeError:

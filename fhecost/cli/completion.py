@@ -18,6 +18,14 @@ def machines(incomplete: str) -> list[str]:
     return _proposed([*([] if comma else [ALL, DEFAULT]), *names], begun, before + comma)
 
 
+def kinds(incomplete: str) -> list[str]:
+    """Kinds of machines, of which several may be named with commas."""
+    from fhecost.hardware.profile import KINDS
+
+    before, comma, begun = incomplete.rpartition(",")
+    return _proposed(sorted(KINDS), begun, before + comma)
+
+
 def one_machine(incomplete: str) -> list[str]:
     """Machines, of which one is to be named."""
     from fhecost.hardware.library import hardware_files

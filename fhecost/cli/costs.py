@@ -20,10 +20,13 @@ from fhecost.cli.options import (
     HeadsOption,
     KindOption,
     PbsOption,
+    PlotOption,
     RequestsOption,
     VariantOption,
+    check_plot,
     command_line,
     deliver,
+    draw,
     prints,
     refuse_options,
     takes_circuit,
@@ -39,14 +42,14 @@ from fhecost.cli.parsing import (
     parse_years,
 )
 from fhecost.cli.progress import timed_progress
-from fhecost.files import check_can_write, write_result
+from fhecost.files import check_can_write
 from fhecost.hardware.names import SortKey
 from fhecost.plain import plain_line
 from fhecost.report.document import Document
 
 
 @takes_circuit
-@prints("save_profile")
+@prints("save_profile", "plot")
 def estimate(
     circuit: CircuitOptions,
     hardware: DefaultHardwareOption = "default",
@@ -62,6 +65,7 @@ def estimate(
     ] = None,
     requests: RequestsOption = None,
     pbs: PbsOption = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Estimate how long an encrypted attention head, layer or model takes, on each machine."""
     from fhecost.circuit_request import expected_seconds
@@ -70,7 +74,7 @@ def estimate(
     from fhecost.report.estimate_document import estimate_document
 
     if calls is not None:
-        module = circuit.module_file(refused=["save_profile", "requests", "pbs"])
+        module = circuit.module_file(refused=["save_profile", "requests", "pbs", "plot"])
         machines = parse_hardware(hardware)
         yield calls_document(
             estimate_calls(module, parse_calls(calls), machines, hardware_path or ())
@@ -87,6 +91,7 @@ def estimate(
             requests=requests,
             pbs=pbs,
         )
+    draw(report, plot)
     yield estimate_document(report)
 
 
@@ -121,14 +126,12 @@ def compare(
         bool,
         typer.Option("--with-published", help="Also other ways to run a model encrypted."),
     ] = False,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw latencies and their ranges.")
-    ] = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Hold machines against each other: latency, utilization, energy, price, sources."""
     from fhecost.circuit_request import expected_seconds
     from fhecost.pipeline import compare_circuit
-    from fhecost.report.comparison_document import comparison_document, comparison_page
+    from fhecost.report.comparison_document import comparison_document
 
     request = circuit.request()
     with timed_progress(expected_seconds(request)) as progress:
@@ -146,8 +149,7 @@ def compare(
             sensitive=sensitivity,
             with_published=with_published,
         )
-    if plot is not None:
-        write_result(plot, comparison_page(report))
+    draw(report, plot)
     yield comparison_document(report)
 
 
@@ -164,8 +166,8 @@ def project(
     seq_len: Annotated[
         str, typer.Option(help="Tokens: FIRST..LAST, or numbers with commas.")
     ] = "1..1024",
-    bits: BitsOption = 4,
-    variant: VariantOption = "compact",
+    bits: BitsOption = None,
+    variant: VariantOption = "fast",
     heads: HeadsOption = "0",
     hardware: DefaultHardwareOption = "default",
     hardware_path: HardwarePathOption = None,
@@ -186,13 +188,15 @@ def project(
             "-o", "--output", metavar="FILE", help="Write there; a FILE.html gets the figures."
         ),
     ] = None,
+    plot: PlotOption = None,
 ) -> None:
     """Project PBS and latency to longer sequences, larger scopes and later years."""
     from fhecost.closed_form.requests import shape_request
     from fhecost.projection.projection import project as project_circuit
-    from fhecost.report.projection_document import projection_document, projection_page
+    from fhecost.report.projection_document import projection_document
 
-    check_can_write(output)
+    check_can_write(output, plot)
+    check_plot(plot)
     if scope != "head":
         refuse_options(context, ("heads", "variant"), f"--scope {scope} has all heads, compact")
     report = project_circuit(
@@ -206,8 +210,9 @@ def project(
         pbs=pbs,
     )
     if output is not None and output.suffix == ".html":
-        write_result(output, projection_page(report))
+        draw(report, output)
         output = None
+    draw(report, plot)
     deliver(projection_document(report), format, output)
 
 
@@ -277,7 +282,7 @@ def report(
             output,
             figures_folder=save_figures,
             figure_format=figure_format,
-            command=command_line(circuit.context),
+            command=command_line(),
             progress=progress,
         )
     for path in (output, *written):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhecost.circuits.description import FheMode, KeylessMode
+from fhecost.cli import completion
 from fhecost.cli.options import (
     BitsOption,
     DefaultHardwareOption,
@@ -20,15 +21,17 @@ from fhecost.cli.options import (
     LayerOption,
     ModelOption,
     OutputOption,
+    PlotOption,
     VariantOption,
     deliver,
+    draw,
     prints,
     refuse_options,
 )
 from fhecost.cli.parsing import parse_hardware, parse_heads, parse_numbers
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.errors import ImpossibleError
-from fhecost.files import check_can_write, write_result
+from fhecost.files import check_can_write
 from fhecost.interrupts import say_kept
 from fhecost.plain import plain, plain_line
 from fhecost.report.document import Document
@@ -43,9 +46,11 @@ def accuracy(
         list[str] | None,
         typer.Option(help="Heads that are quantized together: 0, or 0,2, or all. Repeatable."),
     ] = None,
-    bits: Annotated[str, typer.Option(help="Widths, with commas between them.")] = "2,3,4,5,6,7,8",
+    bits: Annotated[
+        str | None, typer.Option(help="Widths, with commas; 2 to 8 when left out.")
+    ] = None,
     seq_len: Annotated[str, typer.Option(help="Lengths in tokens, with commas.")] = "32",
-    variant: VariantOption = "compact",
+    variant: VariantOption = "fast",
     mode: Annotated[
         KeylessMode, typer.Option(help="Clear integers, or Concrete's simulation.")
     ] = "disable",
@@ -55,14 +60,22 @@ def accuracy(
     sentences: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sentences to judge on, one a line.")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw the figures there.")
-    ] = None,
+    hardware: Annotated[
+        str,
+        typer.Option(
+            help="With --plot: the machines that latencies are of.",
+            autocompletion=completion.machines,
+        ),
+    ] = "default",
+    hardware_path: HardwarePathOption = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Measure how much of the float model's behaviour quantized heads keep."""
     from fhecost.accuracy.sweep import measure_accuracy
-    from fhecost.report.accuracy_document import accuracy_document, accuracy_page
+    from fhecost.report.accuracy_document import accuracy_document
 
+    if plot is None:
+        refuse_options(context, ("hardware", "hardware_path"), "go with --plot")
     if sweep_heads:
         why = "--sweep-heads takes every one; leave it out"
         refuse_options(context, ("layer", "heads"), why)
@@ -78,7 +91,7 @@ def accuracy(
             model,
             layer=layer,
             heads=[parse_heads(group) for group in heads or ["0", "all"]],
-            bits=parse_numbers("--bits", bits),
+            bits=parse_numbers("--bits", bits) if bits else None,
             seq_lens=parse_numbers("--seq-len", seq_len),
             variant=variant,
             mode=mode,
@@ -88,7 +101,10 @@ def accuracy(
             expect=progress.expect,
         )
     if plot is not None:
-        write_result(plot, accuracy_page(report))
+        from fhecost.projection.bits import with_costs
+
+        machines = parse_hardware(hardware)
+        draw(with_costs(report, model, variant, machines, hardware_path or ()), plot)
     yield accuracy_document(report)
 
 
@@ -99,10 +115,10 @@ if TYPE_CHECKING:
 def generate(
     text: Annotated[str, typer.Argument(help="What to go on from.")],
     model: ModelOption = "embedded",
-    bits: BitsOption = 4,
+    bits: BitsOption = None,
     layer: LayerOption = 0,
     heads: HeadsOption = "all",
-    variant: VariantOption = "compact",
+    variant: VariantOption = "fast",
     mode: Annotated[
         FheMode, typer.Option(help="Clear integers, Concrete's simulation, or really encrypted.")
     ] = "disable",

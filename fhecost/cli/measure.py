@@ -10,20 +10,19 @@ from typing import Annotated
 import typer
 
 from fhecost.cli.options import (
-    BitsOption,
     HardwareOption,
     HardwarePathOption,
     HeadOptions,
+    PlotOption,
     SeqLenOption,
-    VariantOption,
     deliver,
+    draw,
     prints,
     takes_circuit,
 )
 from fhecost.cli.parsing import parse_hardware
 from fhecost.cli.progress import counted_progress, measured_progress, timed_progress
 from fhecost.errors import UsageError
-from fhecost.files import write_result
 from fhecost.hardware.names import HERE
 from fhecost.interrupts import say_kept
 from fhecost.measurement.cases import Operation
@@ -90,8 +89,6 @@ class _MeasuredHeads(HeadOptions):
     """Small ones, unless more is asked for."""
 
     seq_len: SeqLenOption = 2
-    bits: BitsOption = 3
-    variant: VariantOption = "compact"
 
 
 @app.command()
@@ -211,24 +208,21 @@ def validate(
         float | None,
         typer.Option(help="Largest error of a warm run, such as 0.2; exit 1 beyond it."),
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw predicted against measured.")
-    ] = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Hold a machine's estimates against runs that were really measured."""
-    from fhecost.report.validation_document import validation_document, validation_page
+    from fhecost.report.validation_document import validation_document
     from fhecost.validation.comparison import check_tolerance
     from fhecost.validation.comparison import validate as validate_runs
 
     report = validate_runs(runs, hardware, hardware_path or ())
-    if plot is not None:
-        write_result(plot, validation_page(report))
+    draw(report, plot)
     yield validation_document(report)
     if tolerance is not None:
         check_tolerance(report, tolerance)
 
 
-@prints()
+@prints("plot")
 def backtest(
     facts: Annotated[
         list[Path] | None,
@@ -236,10 +230,12 @@ def backtest(
     ] = None,
     hardware: HardwareOption = "all",
     hardware_path: HardwarePathOption = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Hold the machines against published figures that they were not fitted to."""
     from fhecost.report.backtest_document import backtest_document
     from fhecost.validation.backtest import backtest as backtest_hardware
 
     report = backtest_hardware(facts, parse_hardware(hardware), hardware_path or ())
+    draw(report, plot)
     yield backtest_document(report)

@@ -6,6 +6,7 @@ import functools
 import inspect
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, fields
 from inspect import Parameter
 from pathlib import Path
@@ -33,6 +34,7 @@ from fhecost.report.render import RENDERERS, Format, as_table
 
 if TYPE_CHECKING:
     from fhecost.gpt2.head_circuit import HeadRequest
+    from fhecost.report.plots import PlottedReport
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the figures.")]
 OutputOption = Annotated[
@@ -48,7 +50,7 @@ HardwareOption = Annotated[
 DefaultHardwareOption = Annotated[
     str,
     typer.Option(
-        help="Machines with commas, all, or default: here, three kinds, your own.",
+        help="Machines with commas, all, or default: here, one of each kind, your own.",
         autocompletion=completion.machines,
     ),
 ]
@@ -56,7 +58,11 @@ OneMachineArgument = Annotated[
     str, typer.Argument(help="The machine's name.", autocompletion=completion.one_machine)
 ]
 KindOption = Annotated[
-    str | None, typer.Option(help="Only such machines: cpu, gpu, fpga, asic, with commas.")
+    str | None,
+    typer.Option(
+        help="Only such machines: cpu, gpu, fpga, asic, with commas.",
+        autocompletion=completion.kinds,
+    ),
 ]
 HardwarePathOption = Annotated[
     list[Path] | None,
@@ -75,7 +81,12 @@ HeadsOption = Annotated[
     str, typer.Option(help="Heads of the layer: numbers from 0 with commas, or all.")
 ]
 SeqLenOption = Annotated[int, typer.Option(help="Tokens that the head attends over.")]
-BitsOption = Annotated[int, typer.Option(help="Width of weights and activations.")]
+BitsOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Width of weights and activations; left out, 3 of fast heads and 4 of others."
+    ),
+]
 RequestsOption = Annotated[
     int | None,
     typer.Option(min=1, help="Also so many independent inputs at once, under one key."),
@@ -93,6 +104,13 @@ VariantOption = Annotated[
         help=f"Which quantized circuit: {', '.join(completion.VARIANTS)}, or a saved head's "
         "FILE.json.",
         autocompletion=completion.variants,
+    ),
+]
+
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.html", help="Draw the figures there: a page; .svg or .png, a file a figure."
     ),
 ]
 
@@ -151,6 +169,7 @@ def prints(
         def run(*, format: Format, output: Path | None, **values: Any) -> None:
             added = () if added_to is None else (values[added_to],)
             check_can_write(*(values[name] for name in written), output, appended=added)
+            check_plot(values.get("plot"))
             for document in command(**values):
                 deliver(document, format, output)
 
@@ -160,6 +179,14 @@ def prints(
         return with_parameters(command, run, own.values())
 
     return printing
+
+
+def check_plot(plot: Path | None) -> None:
+    """What is missing for figures shows before the work, not after it."""
+    if plot is not None:
+        from fhecost.report import plots
+
+        plots.check_plot(plot)
 
 
 def deliver(document: Document, format: Format, output: Path | None = None) -> None:
@@ -174,9 +201,23 @@ def deliver(document: Document, format: Format, output: Path | None = None) -> N
         write_result(output, text)
 
 
-def command_line(context: typer.Context) -> str | None:
-    """What was typed; None where the command line wasn't asked for by its program."""
-    typed = context.obj
+def draw(report: PlottedReport, plot: Path | None) -> None:
+    """Draw a report where that was asked for; the files of its figures are named."""
+    if plot is not None:
+        from fhecost.report.plots import write_plot
+
+        for file in write_plot(report, plot, command=command_line()):
+            if file != plot:
+                typer.echo(plain_line(f"written: {file}"), err=True)
+
+
+TYPED: ContextVar[Sequence[str]] = ContextVar("typed", default=())
+"""What stands behind ``fhecost`` on the command line that is run."""
+
+
+def command_line() -> str | None:
+    """What was typed; None where nobody typed anything."""
+    typed = TYPED.get()
     return plain_line(shlex.join(["fhecost", *typed])) if typed else None
 
 
@@ -212,7 +253,7 @@ class HeadOptions:
     layer: LayerOption = 0
     heads: HeadsOption = "0"
     seq_len: SeqLenOption = 6
-    bits: BitsOption = 4
+    bits: BitsOption = None
     variant: VariantOption = "fast"
 
     def head_request(self) -> HeadRequest:

@@ -13,12 +13,13 @@ from fhecost.cli.options import (
     HeadsOption,
     LayerOption,
     ModelOption,
+    PlotOption,
     SeqLenOption,
+    draw,
     prints,
 )
 from fhecost.cli.parsing import parse_duration, parse_heads
 from fhecost.cli.progress import timed_progress
-from fhecost.files import write_result
 from fhecost.hardware.names import HERE
 from fhecost.interrupts import say_kept
 from fhecost.report.document import Document
@@ -59,19 +60,13 @@ def optimize(
     sentences: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sentences to judge on, one a line.")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Draw top-1 against latency.")
-    ] = None,
+    plot: PlotOption = None,
 ) -> Iterator[Document]:
     """Search for head settings that keep most of the model at the least latency."""
-    from fhecost.report.drawing import new_figure
-    from fhecost.report.optimization_document import optimization_document, optimization_page
+    from fhecost.report.optimization_document import optimization_document
     from fhecost.search.optimize import optimize as search
 
     budget_s = parse_duration("--budget", budget)
-    if plot is not None:
-        # Plotly that is missing shows before the search, not after it.
-        new_figure()
     if study is not None:
         say_kept(f"all trials are kept in {study}, and the same command goes on from there")
     with timed_progress(budget_s) as progress:
@@ -94,8 +89,7 @@ def optimize(
             progress=progress,
             expect=progress.expect,
         )
-    if plot is not None:
-        write_result(plot, optimization_page(report))
+    draw(report, plot)
     yield optimization_document(report)
     if report.stopped_by == "interrupt":
         raise KeyboardInterrupt

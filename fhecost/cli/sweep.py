@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from fhecost.cli.options import deliver
+from fhecost.cli.options import PlotOption, check_plot, deliver, draw
 from fhecost.cli.progress import counted_progress
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
@@ -41,6 +41,7 @@ def sweep(
         str | None,
         typer.Option(metavar="ADDRESS", help="On a Dask cluster: tcp://10.0.0.1:8786."),
     ] = None,
+    plot: PlotOption = None,
     format: Annotated[
         Literal["table", "json", "csv", "markdown", "parquet"],
         typer.Option("--format", help="How to print the results; parquet goes to FILE.parquet."),
@@ -56,6 +57,7 @@ def sweep(
     if format == "parquet":
         check_pyarrow()
         check_can_write(table, appended=[results])
+    check_plot(plot)
     say_kept(f"all points so far are kept in {results}; --resume goes on from there")
     with counted_progress("sweep") as progress:
         report = run_sweep(
@@ -69,6 +71,7 @@ def sweep(
             progress=progress,
             expect=progress.expect,
         )
+    draw(report, plot)
     if format == "parquet":
         write_parquet(report.results, table)
         typer.echo(plain_line(f"{table}"))

@@ -53,7 +53,7 @@ def shape_request(
     scope: Scope = "head",
     *,
     seq_len: int = 6,
-    bits: int = 4,
+    bits: int | None = None,
     variant: str | Variant = "reference",
     heads: Heads = (0,),
 ) -> ShapeRequest:

@@ -43,14 +43,21 @@ class ShapeRequest:
     the last norm and the logits of the last token. ``token`` is one more token of a text of
     ``seq_len`` computed from scratch (the same work as ``model``), ``cached-token`` with the keys
     and values of the tokens before it, and their squares, kept encrypted: they are inputs.
+    ``bits`` are those that the variant usually has when None.
     """
 
     shape: ModelShape
     scope: Scope = "head"
     seq_len: int = 6
-    bits: int = 4
+    bits: int | None = None
     variant: str | Variant = "reference"
     heads: int = 1
+
+    @property
+    def width(self) -> int:
+        """Bits of its tensors: those asked for, or what its variant usually has."""
+        named = self.variant if self.scope == "head" else ATTENTION
+        return variant_named(named).width(self.bits)
 
     @property
     def stated(self) -> StatedShape:
@@ -61,7 +68,7 @@ class ShapeRequest:
             dimension=self.shape.dimension,
             heads=heads,
             seq_len=self.seq_len,
-            n_bits=self.bits,
+            n_bits=self.width,
             family=self.shape.family,
             of_layer=self.shape.heads,
             kv_heads=self.shape.kv_heads,
@@ -81,7 +88,6 @@ def profile_of_shape(
     """
     check_request(request)
     variant = variant_named(request.variant)
-    request = replace(request, bits=variant.bits or request.bits)
     shape, of_head, scope = request.shape, request.scope == "head", request.scope
     # A text in one go shares its cost among its tokens; a token of its own bears all of it.
     sharing = {"model": request.seq_len, "token": 1, "cached-token": 1}.get(scope)
@@ -93,7 +99,7 @@ def profile_of_shape(
             model=shape.name,
             scope=scope,
             seq_len=request.seq_len,
-            bits=request.bits,
+            bits=request.width,
             variant=variant.name if of_head else ATTENTION,
             heads=tuple(range(request.heads)) if of_head else None,
             width=shape.width,
@@ -181,11 +187,11 @@ def _earlier(operators: PlanOperators, head: CompactHead, tokens: int) -> Earlie
 
 def check_request(request: ShapeRequest) -> None:
     """Raise a FieldError unless ``request`` is in range and fits the shape."""
-    check_bits(request.bits)
     shape = request.shape
     if request.scope not in SCOPES:
         raise FieldError("scope", f"must be one of {', '.join(SCOPES)}", request.scope)
     variant_named(request.variant)
+    check_bits(request.width)
     if not 1 <= request.seq_len <= shape.context:
         raise FieldError("seq_len", f"{shape.name} takes 1 to {shape.context}", request.seq_len)
     if not 1 <= request.heads <= shape.heads:

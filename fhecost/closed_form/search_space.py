@@ -30,6 +30,8 @@ LEAST_N = 512
 MOST_N = 2047
 
 LEVELS = 64
+_AT_A_TIME = 32
+"""Dimensions of which all decompositions are looked at together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +147,17 @@ class SearchSpace:
         )  # fmt: skip
 
 
-@cache
 def search_space(security: int = 128, restriction: Restriction = UNRESTRICTED) -> SearchSpace:
     """What Concrete searches for circuits on CPUs: k up to 6, N from 2^8 to 2^17.
 
     A ``restriction`` leaves fewer candidates.
     """
+    # By position: a cache takes what is left out, and what is named, for something else.
+    return _search_space(security, restriction)
+
+
+@cache
+def _search_space(security: int, restriction: Restriction) -> SearchSpace:
     if restriction != UNRESTRICTED:
         whole = search_space(security)
         left = _undominated(
@@ -163,14 +170,15 @@ def search_space(security: int = 128, restriction: Restriction = UNRESTRICTED) -
     fresh = fresh_variance(k * size, security)
     transform = size * np.log2(size) + size
     levels, base_log = _grid()
+    of_step = cmux_variance(
+        k[:, None, None].astype(float),
+        size[:, None, None].astype(float),
+        levels,
+        base_log,
+        fresh[:, None, None],
+    )
     bootstraps = _decompositions(
-        cmux_variance(
-            k[:, None, None].astype(float),
-            size[:, None, None].astype(float),
-            levels,
-            base_log,
-            fresh[:, None, None],
-        ),
+        *_best_bases(of_step),
         slope=((k + 1) * transform + (k + 1) ** 2 * size).astype(float),
         constant=((k + 1) * transform).astype(float),
         bias=np.zeros(len(k)),
@@ -260,25 +268,32 @@ def _grid() -> tuple[FloatArray, FloatArray]:
 def _key_switches(lwe: IntArray, security: int) -> Decompositions:
     """Decompositions of key switches that lead to keys of ``lwe`` coefficients."""
     levels, base_log = _grid()
-    fresh = fresh_variance(lwe.astype(float), security)
-    noise = np.empty((len(lwe), LEVELS, LEVELS))
-    for row in range(len(lwe)):
-        noise[row] = key_switch_variance(levels, base_log, fresh[row])
+    fresh = fresh_variance(lwe.astype(float), security)[:, None, None]
+    # Some at a time stay in the processor's cache; all are 50 MB.
+    parts = [
+        _best_bases(key_switch_variance(levels, base_log, fresh[at : at + _AT_A_TIME]))
+        for at in range(0, len(lwe), _AT_A_TIME)
+    ]
+    best, least = map(np.concatenate, zip(*parts, strict=True))
     return _decompositions(
-        noise, slope=2.0 * lwe + 3, constant=np.zeros(len(lwe)), bias=-lwe.astype(float)
+        best, least, slope=2.0 * lwe + 3, constant=np.zeros(len(lwe)), bias=-lwe.astype(float)
     )
 
 
+def _best_bases(noise: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Of noise (…, levels, bases), by level the place of the best base, and what it adds."""
+    best = noise.argmin(axis=-1)
+    return best, np.take_along_axis(noise, best[..., None], axis=-1)[..., 0]
+
+
 def _decompositions(
-    noise: FloatArray, slope: FloatArray, constant: FloatArray, bias: FloatArray
+    best: IntArray, least: FloatArray, slope: FloatArray, constant: FloatArray, bias: FloatArray
 ) -> Decompositions:
-    """The undominated ones of ``noise``, shape (rows, levels, bases).
+    """The undominated ones of those with the ``best`` bases and ``least`` noise, (rows, levels).
 
     One of l levels costs ``constant`` + l * ``slope`` a coefficient.
     """
-    rows = len(noise)
-    best = noise.argmin(axis=2)
-    least = np.take_along_axis(noise, best[:, :, None], axis=2)[:, :, 0]
+    rows = len(least)
     before = np.minimum.accumulate(least, axis=1)
     kept = np.concatenate([np.ones((rows, 1), bool), least[:, 1:] <= before[:, :-1]], axis=1)
     # Kept ones first, in their order.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from fhecost.circuits.cache import through_cache
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.concrete.compilation import compile_circuit
-from fhecost.errors import FieldError
+from fhecost.errors import FieldError, UsageError
 from fhecost.fields import LARGEST_COUNT
+from fhecost.gpt2.kept_floats import keep_floats, kept_floats
 from fhecost.gpt2.model import (
     GPT2,
     calibration_sentences,
@@ -35,6 +37,7 @@ from fhecost.quantization import FloatArray, IntArray, check_bits
 DEFAULT_TEXT = (
     "The clerk who keeps the books of the bank need never learn what the numbers in them mean."
 )
+_EXTRAS = {"gpt2": ("torch", "transformers"), "concrete": ("concrete",)}
 _USUAL_HEADS = 4
 """As many as the embedded model's layers have."""
 
@@ -44,7 +47,8 @@ class HeadRequest:
     """Quantized heads of one layer of a GPT-2-shaped model on a sentence.
 
     ``heads`` are numbers from 0, or ``all``; ``text`` is a sentence of fhecost's own when None;
-    ``variant`` is one, its name, or a file of settings.
+    ``bits`` are those that the variant usually has when None; ``variant`` is one, its name, or a
+    file of settings.
     """
 
     model: str = EMBEDDED
@@ -52,7 +56,7 @@ class HeadRequest:
     layer: int = 0
     heads: Heads = (0,)
     seq_len: int = 6
-    bits: int = 4
+    bits: int | None = None
     variant: str | Variant = "fast"
 
 
@@ -67,20 +71,25 @@ def expected_seconds(request: HeadRequest) -> float:
 
 @dataclass(frozen=True)
 class LocatedHeads:
-    """A request for heads whose model is there and has them: its ``folder``, ``shape``, numbers."""
+    """A request for heads whose model is there and has them: its ``folder``, ``shape``, numbers.
+
+    ``bits`` is the width that the heads get.
+    """
 
     request: HeadRequest
     folder: Path
     shape: ModelShape
     numbers: tuple[int, ...]
     variant: Variant
+    bits: int
 
     def by(self, variant: Variant, bits: int) -> LocatedHeads:
         """The same heads quantized in another way; ``bits`` count where the variant has none."""
         return replace(
             self,
             variant=variant,
-            request=replace(self.request, variant=variant.name, bits=variant.bits or bits),
+            bits=variant.bits or bits,
+            request=replace(self.request, variant=variant.name),
         )
 
     @property
@@ -110,7 +119,7 @@ class LocatedHeads:
             layer=self.request.layer,
             heads=self.numbers,
             seq_len=self.request.seq_len,
-            bits=self.request.bits,
+            bits=self.bits,
             width=self.shape.width,
             head_dimension=self.shape.dimension,
             text=self.text,
@@ -135,11 +144,11 @@ def locate(request: HeadRequest) -> LocatedHeads:
     folder = find_model(request.model)
     shape = model_shape(folder)
     variant = variant_named(request.variant)
-    request = replace(request, bits=variant.bits or request.bits)
-    check_bits(request.bits)
+    bits = variant.width(request.bits)
+    check_bits(bits)
     check_layer(shape, request.layer)
     check_seq_len(shape, request.seq_len)
-    return LocatedHeads(request, folder, shape, head_numbers(shape, request.heads), variant)
+    return LocatedHeads(request, folder, shape, head_numbers(shape, request.heads), variant, bits)
 
 
 @dataclass(frozen=True)
@@ -184,12 +193,28 @@ def compile_heads(request: HeadRequest, progress: Progress = silent) -> HeadCirc
     """Quantize and compile the heads of ``request``.
 
     Raises:
-        UsageError: the request doesn't fit the model, or the text is too short.
+        UsageError: the request doesn't fit the model, the text is too short, or an extra of
+            fhecost isn't installed.
         ImpossibleError: nothing is left of the head at this width, or Concrete can't compile it.
     """
+    _check_installed()
     quantized = quantize_heads(locate(request), progress)
     progress("compiling the circuit")
     return quantized.compiled()
+
+
+def _check_installed() -> None:
+    """Raise a UsageError that names all extras at once which compiling heads of a model takes."""
+    missing = [
+        extra
+        for extra, packages in _EXTRAS.items()
+        if any(find_spec(package) is None for package in packages)
+    ]
+    if missing:
+        raise UsageError(
+            f"compiling heads of a model needs: pip install 'fhecost[{','.join(missing)}]'; the "
+            "closed form of a shape (widths stated) needs neither"
+        )
 
 
 @dataclass(frozen=True)
@@ -226,12 +251,18 @@ class FloatHeads:
             UsageError: the model can't be loaded, or the text is too short.
         """
         request = located.request
-        place = (located.folder, fingerprint(located.folder), request.layer, located.numbers)
-        asked = (*place, request.seq_len, request.text)
+        words = (fingerprint(located.folder), request.layer, located.numbers, request.seq_len)
+        asked = tuple(map(repr, (*words, request.text)))
         if asked not in _KNOWN:
-            model = load_gpt2(located.folder)
-            progress("calibrating the heads")
-            made = cls.of(located, model)
+            kept = kept_floats(asked)
+            if kept is None:
+                progress("loading the model")
+                model = load_gpt2(located.folder)
+                progress("calibrating the heads")
+                made = cls.of(located, model)
+                keep_floats(asked, made.weights, made.calibration, made.text)
+            else:
+                made = cls(*kept)
             _KNOWN.clear()
             _KNOWN[asked] = made
         return _KNOWN[asked]
@@ -242,12 +273,12 @@ class FloatHeads:
         Raises:
             ImpossibleError: nothing is left of a head at this width.
         """
-        heads = located.variant.quantize(self.weights, self.calibration, located.request.bits)
+        heads = located.variant.quantize(self.weights, self.calibration, located.bits)
         seen = [*self.calibration, self.text]
         return HeadCircuit(located, heads, tuple(map(heads.quantize_input, seen)))
 
 
-_KNOWN: dict[tuple[Any, ...], FloatHeads] = {}
+_KNOWN: dict[tuple[str, ...], FloatHeads] = {}
 """The heads that were asked for last: an estimate asks for them quantized in several ways."""
 
 
@@ -258,7 +289,6 @@ def quantize_heads(located: LocatedHeads, progress: Progress = silent) -> HeadCi
         UsageError: the text is too short.
         ImpossibleError: nothing is left of a head at this width.
     """
-    progress("loading the model")
     return FloatHeads.at(located, progress).quantized(located)
 
 

@@ -69,7 +69,7 @@ class MultiHeadsQGPT2Model:
 
     Args:
         gpt2: the loaded model; :meth:`from_pretrained` loads one by name.
-        n_bits: width of the quantized tensors.
+        n_bits: width of the quantized tensors; what the variant usually has when None.
         layer: from 0.
         heads: which heads, from 0, or ``all``; when left out all, or head 0 of a single-head model.
         variant: which quantized circuit.
@@ -82,7 +82,7 @@ class MultiHeadsQGPT2Model:
         self,
         gpt2: GPT2,
         *,
-        n_bits: int = 4,
+        n_bits: int | None = None,
         layer: int = 0,
         heads: Heads | None = None,
         variant: str = "compact",
@@ -90,7 +90,7 @@ class MultiHeadsQGPT2Model:
         quantization: AnyPath | None = None,
     ) -> None:
         chosen = variant_named(variant)
-        n_bits = chosen.bits or n_bits
+        n_bits = chosen.width(n_bits)
         check_bits(n_bits)
         check_layer(gpt2.shape, layer)
         self.heads = head_numbers(gpt2.shape, "all" if heads is None else heads)
@@ -102,6 +102,7 @@ class MultiHeadsQGPT2Model:
         self._mode: FheMode = "disable"
         self._circuit: Any = None
         self._circuit_length = 0
+        self._simulation_only = False
         if quantization is None:
             windows = calibration_windows(gpt2, calibration_length)
             floats = [gpt2.head(layer, head) for head in self.heads]
@@ -146,12 +147,39 @@ class MultiHeadsQGPT2Model:
             raise UsageError(f"FHE mode {mode!r}: must be {', '.join(get_args(FheMode))}")
         if mode != "disable" and self._circuit is None:
             raise UsageError(f"FHE mode {mode!r}: compile the model first, with compile(input_ids)")
+        if mode == "execute" and self._simulation_only:
+            raise UsageError(f"FHE mode {mode!r}: the model is compiled to be simulated only")
         self._mode = mode
 
-    def compile(self, input_ids: Any, *, global_p_error: float = GLOBAL_P_ERROR) -> Any:
+    def inputset(self, length: int) -> list[IntArray]:
+        """The calibration sentences in windows of ``length`` tokens, as the heads read them.
+
+        Raises:
+            UsageError: the length doesn't fit the model.
+        """
+        check_seq_len(self.gpt2.shape, length)
+        windows = calibration_windows(self.gpt2, length)
+        # In the chosen mode they would run on a circuit, and count as usage.
+        with attention_interface.floating_point(self.model):
+            hidden = self.gpt2.hidden_states(windows, self.layer)
+        return [self.quantized.quantize_input(sentence) for sentence in hidden]
+
+    def compile(
+        self,
+        input_ids: Any,
+        *,
+        global_p_error: float = GLOBAL_P_ERROR,
+        simulation_only: bool = False,
+    ) -> Any:
         """Compile the quantized heads for sentences as long as ``input_ids``, shape (..., L).
 
-        Only the length counts: bit widths come from the calibration sentences.
+        Only the length counts: bit widths come from the calibration sentences. A shorter sentence
+        is filled up, which changes nothing: no token sees those after it.
+
+        Args:
+            input_ids: of any sentence of that length.
+            global_p_error: how often any lookup of a run may err, where the variant leaves it open.
+            simulation_only: a circuit to be simulated and not run, which takes half of the time.
 
         Returns:
             the ``concrete.fhe.Circuit``.
@@ -161,39 +189,28 @@ class MultiHeadsQGPT2Model:
             ImpossibleError: Concrete can't compile the heads at these widths.
         """
         length = int(np.shape(input_ids)[-1])
-        inputset = self.inputset(length)
         self._circuit = compile_circuit(
-            self.quantized.run, inputset, self.quantized.rules, global_p_error=global_p_error
+            self.quantized.run,
+            self.inputset(length),
+            self.quantized.rules,
+            global_p_error=global_p_error,
+            simulation_only=simulation_only,
         )
-        self._circuit_length = length
+        self._circuit_length, self._simulation_only = length, simulation_only
         return self._circuit
 
-    def inputset(self, length: int) -> list[IntArray]:
-        """What enters the heads of calibration sentences of ``length`` tokens: it sets bit widths.
-
-        Raises:
-            UsageError: the length doesn't fit the model.
-        """
-        check_seq_len(self.gpt2.shape, length)
-        windows = calibration_windows(self.gpt2, length)
-        # In the chosen mode they would run on the old circuit, and count as usage.
-        with attention_interface.floating_point(self.model):
-            hidden = self.gpt2.hidden_states(windows, self.layer)
-        return [self.quantized.quantize_input(sentence) for sentence in hidden]
-
     def description(self, length: int) -> CircuitDescription:
-        """What a circuit profile says of the heads on ``length`` tokens."""
-        shape = self.gpt2.shape
+        """What a circuit of the heads on ``length`` tokens computes."""
         return CircuitDescription(
-            model=shape.name,
+            model=self.gpt2.shape.name,
             scope="head",
             variant=self.variant,
             layer=self.layer,
             heads=self.heads,
             seq_len=length,
             bits=self.n_bits,
-            width=shape.width,
-            head_dimension=shape.dimension,
+            width=self.gpt2.shape.width,
+            head_dimension=self.gpt2.shape.dimension,
         )
 
     def profile(self) -> CircuitProfile:
@@ -249,14 +266,21 @@ class MultiHeadsQGPT2Model:
         if self._mode == "disable":
             clear: IntArray = self.quantized.run(integers, self.usage.operators)
             return clear
-        if len(integers) != self._circuit_length:
+        length, missing = len(integers), self._circuit_length - len(integers)
+        if missing < 0:
             raise UsageError(
-                f"the sentence has {len(integers)} tokens, the heads are compiled for "
+                f"the sentence has {length} tokens, the heads are compiled for "
                 f"{self._circuit_length}; compile again with a sentence of that length"
             )
-        if self._mode == "simulate":
-            return np.asarray(self._circuit.simulate(integers))
-        return np.asarray(self._circuit.encrypt_run_decrypt(integers))
+        # Tokens that are there once more hold nothing that the circuit wasn't made for.
+        filled = np.pad(integers, ((0, missing), (0, 0)), mode="edge")
+        run = (
+            self._circuit.simulate
+            if self._mode == "simulate"
+            else self._circuit.encrypt_run_decrypt
+        )
+        outputs: IntArray = np.asarray(run(filled))
+        return outputs[:length]
 
 
 class SingleHeadQGPT2Model(MultiHeadsQGPT2Model):

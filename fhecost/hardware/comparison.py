@@ -14,15 +14,19 @@ from fhecost.hardware.estimate import (
     EstimateReport,
     LatencyRange,
     MemoryUse,
+    Operation,
     Ranged,
     Refusal,
     Throughput,
+    TokenCost,
     UnsureCircuit,
 )
 from fhecost.hardware.names import PbsChoice, SortKey
 from fhecost.hardware.other_ways import OtherWay
 from fhecost.hardware.profile import Availability, HardwareProfile, Kind, PbsKind
+from fhecost.hardware.roof import Roof
 from fhecost.hardware.sensitivity import Sensitivity
+from fhecost.hardware.token_costs import token_costs
 from fhecost.hardware.what_if import FigureChange
 from fhecost.provenance import Source
 from fhecost.version import VERSION
@@ -31,10 +35,13 @@ from fhecost.version import VERSION
 class ComparisonRow(Ranged):
     """One machine. ``energy_j`` and ``price_usd`` are None where power or price is unknown.
 
-    ``speed_up`` is the base's latency over this one. ``sources`` says which share of the latency
-    rests on which kind of number. ``before`` is the latency of the machine as it is, None where no
-    figure was set on it, or where as it is it can't run the circuit. ``p_error_at_most`` is the
-    error of a lookup with PBS of ``pbs_kind``, None where that isn't known.
+    ``speed_up`` is the base's latency over this one. ``pbs_per_s`` are those of the circuit over
+    its latency; by watt and mm² they are None where power or area is unknown. ``by_operation_s``
+    and ``roof`` are as in :class:`~fhecost.hardware.estimate.Estimate`. ``sources`` says which
+    share of the latency rests on which kind of number. ``before`` is the latency of the machine as
+    it is, None where no figure was set on it, or where as it is it can't run the circuit.
+    ``p_error_at_most`` is the error of a lookup with PBS of ``pbs_kind``, None where that isn't
+    known.
     """
 
     hardware: str
@@ -51,10 +58,15 @@ class ComparisonRow(Ranged):
     critical_path_s: float | None
     bottleneck: Bottleneck
     speed_up: float
+    pbs_per_s: float | None = None
+    pbs_per_s_per_w: float | None = None
+    pbs_per_s_per_mm2: float | None = None
     energy_j: float | None
     price_usd: float | None
     sources: Mapping[Source, float]
     memory: MemoryUse | None = None
+    by_operation_s: Mapping[Operation, float | None] = {}
+    roof: Roof | None = None
     before: LatencyRange | None = None
 
 
@@ -63,9 +75,9 @@ class ComparisonReport(Frozen):
 
     ``what_if`` are the figures that were set, by their own names, ``changes`` what they were on
     each machine. ``unsure`` is there where some lookup is likely to go wrong, ``throughputs`` where
-    many requests were asked for, ``sensitivities`` where it was asked which figures matter, and
-    ``published`` where other ways to run a model encrypted were. ``pbs`` is the kind of PBS that
-    was asked for.
+    many requests were asked for, ``sensitivities`` where it was asked which figures matter,
+    ``published`` where other ways to run a model encrypted were, and ``token_costs`` where the
+    circuit makes or reads tokens. ``pbs`` is the kind of PBS that was asked for.
     """
 
     schema_version: Literal[2] = 2
@@ -81,6 +93,7 @@ class ComparisonReport(Frozen):
     sensitivities: tuple[Sensitivity, ...] = ()
     published: tuple[OtherWay, ...] = ()
     pbs: PbsChoice | None = None
+    token_costs: tuple[TokenCost, ...] = ()
 
 
 def check_sort(sort: str) -> None:
@@ -124,23 +137,35 @@ def compare(
             year=by_name[made.hardware].year,
             speed_up=base.latency_s / made.latency_s,
             before=as_it_is.get(made.hardware),
+            **_rates(report.circuit.pbs_count / made.latency_s, by_name[made.hardware]),
         )
         for made in report.estimates
     ]
+    rows.sort(key=lambda row: _order(row, sort))
     return ComparisonReport(
         fhecost_version=VERSION,
         circuit=report.circuit,
         base=base.hardware,
         what_if={change.figure: change.after.value for change in changes},
         changes=tuple(changes),
-        rows=tuple(sorted(rows, key=lambda row: _order(row, sort))),
+        rows=tuple(rows),
         refusals=report.refusals,
         unsure=report.unsure,
         pbs=report.pbs,
         throughputs=tuple(
             sorted(report.throughputs, key=lambda one: (one.latency_s, one.hardware))
         ),
+        token_costs=token_costs(report.circuit.description, rows),
     )
+
+
+def _rates(pbs_per_s: float, machine: HardwareProfile) -> dict[str, float | None]:
+    """PBS a second, and of each watt and mm² that the machine has."""
+    found: dict[str, float | None] = {"pbs_per_s": pbs_per_s}
+    for field, name in (("pbs_per_s_per_w", "power_w"), ("pbs_per_s_per_mm2", "area_mm2")):
+        figure = machine.figures.get(name)
+        found[field] = None if figure is None else pbs_per_s / figure.value
+    return found
 
 
 def _order(row: ComparisonRow, sort: SortKey) -> tuple[float, float, str]:

@@ -39,7 +39,9 @@ class Cost(NamedTuple):
     """Seconds that one operation of one stage adds to the total, and the number they rest on.
 
     ``busy_s`` is what the same work would take with all of the machine at work on it; all of
-    ``latency_s`` when left out.
+    ``latency_s`` when left out. Of lookups, ``compute_s`` is what their arithmetic alone would take
+    then, and ``streamed_bytes`` what they read from memory meanwhile, keys above all, on all
+    devices together; a model that leaves them out has no roof.
     """
 
     stage: str
@@ -48,6 +50,8 @@ class Cost(NamedTuple):
     bottleneck: Bottleneck
     source: Source
     busy_s: float | None = None
+    compute_s: float | None = None
+    streamed_bytes: float | None = None
 
     @property
     def at_work_s(self) -> float:

@@ -307,6 +307,8 @@ class _Threads:
             bound_by,
             weakest(figures.key_switch_unit_s, *parallel),
             switch_s * self.full_share,
+            compute_s=switch_s * self.full_share,
+            streamed_bytes=0.0,
         )
 
     def _pbs_cost(
@@ -319,14 +321,15 @@ class _Threads:
     ) -> Cost:
         """The PBS of ``stage``; the memory may bound them, whatever the threads do."""
         figures, bandwidth, least_s = self.figures, self.figures.memory_bandwidth_bytes_per_s, 0.0
+        key_bytes = self.algorithm.key_bytes
+        moved = sum([use.count * key_bytes(use.parameters) for use in stage.pbs])
         if bandwidth is not None:
-            key_bytes = self.algorithm.key_bytes
-            moved = sum(use.count * key_bytes(use.parameters) for use in stage.pbs)
             least_s = moved / self.case.rate(bandwidth)
         if bandwidth is not None and least_s > pbs_s * share:
             bound_by, source = Bottleneck.MEMORY_BANDWIDTH, bandwidth.source
         else:
             units = figures.fourier_unit_s, figures.external_product_unit_s
             source = figures.source_at(largest_size(stage), *units, *parallel)
-        latency_s, busy_s = max(pbs_s * share, least_s), max(pbs_s * self.full_share, least_s)
-        return Cost(stage.name, "pbs", latency_s, bound_by, source, busy_s)
+        latency_s, compute_s = max(pbs_s * share, least_s), pbs_s * self.full_share
+        busy_s = max(compute_s, least_s)
+        return Cost(stage.name, "pbs", latency_s, bound_by, source, busy_s, compute_s, moved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from pydantic import model_validator
 
@@ -14,7 +14,8 @@ from fhecost.circuits.profile import LinearOperation, Stage
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
 from fhecost.hardware.names import PbsChoice, PbsKind
-from fhecost.hardware.profile import Availability
+from fhecost.hardware.profile import Availability, Kind
+from fhecost.hardware.roof import Roof
 from fhecost.hardware.summary import as_html, as_lines, grounds, headline, largest_parts
 from fhecost.provenance import Source
 from fhecost.units import duration
@@ -138,12 +139,14 @@ class Estimate(Ranged):
     where power or price is unknown. ``sources`` says which share of ``latency_s`` rests on which
     kind of number; ``by_operation_s`` is None for an operation that the latency model leaves out.
     ``preparation`` is what comes before a warm run, None where the model says nothing of it,
-    ``memory`` what must be there at once and what is streamed, None likewise. ``p_error_at_most``
-    is the error of a lookup where its PBS is of ``pbs_kind``, None where that isn't known.
+    ``memory`` what must be there at once and what is streamed, ``roof`` what bounds its lookups
+    from above, None likewise. ``p_error_at_most`` is the error of a lookup where its PBS is of
+    ``pbs_kind``, None where that isn't known.
     """
 
     hardware: str
     title: str
+    kind: Kind | None = None
     availability: Availability | None = None
     pbs_kind: PbsKind = "classic"
     p_error_at_most: float | None = None
@@ -163,6 +166,7 @@ class Estimate(Ranged):
     circuit_hash: str
     preparation: Preparation | None = None
     memory: MemoryUse | None = None
+    roof: Roof | None = None
     energy_j: FiniteNonNegative | None = None
     price_usd: FiniteNonNegative | None = None
 
@@ -289,13 +293,57 @@ class Throughput(Ranged):
         return None if self.price_usd is None else many * self.price_usd
 
 
+class Priced(Protocol):
+    """A machine's run: how long it takes, and what it costs as far as that is known."""
+
+    @property
+    def hardware(self) -> str:
+        """The machine."""
+
+    @property
+    def latency_s(self) -> float:
+        """How long, likely."""
+
+    @property
+    def low_s(self) -> float:
+        """How long at least."""
+
+    @property
+    def high_s(self) -> float:
+        """How long at most."""
+
+    @property
+    def energy_j(self) -> float | None:
+        """At full power all the time."""
+
+    @property
+    def price_usd(self) -> float | None:
+        """The rent."""
+
+
+class TokenCost(Ranged):
+    """What so many ``tokens`` take on one machine, one run after the other.
+
+    Energy and price are None where power or price is unknown.
+    """
+
+    hardware: str
+    tokens: int
+    latency_s: float
+    low_s: float
+    high_s: float
+    energy_j: float | None
+    price_usd: float | None
+
+
 class EstimateReport(Frozen):
     """What ``fhecost estimate`` prints: the circuit and one estimate a machine.
 
     ``beside`` holds the same of the published head of that shape, for comparison,
     ``unsure`` what is to be known where some lookup is likely to go wrong, ``throughputs`` what
-    the machines make of many requests where these were asked for. ``pbs`` is the kind of PBS that
-    was asked for, None where none was.
+    the machines make of many requests where these were asked for, ``token_costs`` what a token and
+    a thousand cost where the circuit makes or reads them. ``pbs`` is the kind of PBS that was asked
+    for, None where none was.
     """
 
     schema_version: Literal[2] = 2
@@ -307,6 +355,7 @@ class EstimateReport(Frozen):
     unsure: UnsureCircuit | None = None
     throughputs: tuple[Throughput, ...] = ()
     pbs: PbsChoice | None = None
+    token_costs: tuple[TokenCost, ...] = ()
 
     def __str__(self) -> str:
         rows = [[name, latency, f"({low} to {high})"] for name, latency, low, high, _ in self._rows]

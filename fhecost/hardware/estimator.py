@@ -27,6 +27,7 @@ from fhecost.hardware.latency_model import Case, by_operation
 from fhecost.hardware.pbs_choice import PbsChoice, kinds_asked, with_pbs
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
+from fhecost.hardware.token_costs import token_costs
 from fhecost.hardware.unsure import unsure_circuit
 from fhecost.units import share
 from fhecost.version import VERSION
@@ -233,6 +234,7 @@ def estimate_all(
         refusals=tuple(refusals),
         unsure=unsure_circuit(circuit, estimators, sure),
         pbs=pbs,
+        token_costs=token_costs(circuit.description, estimates),
     )
 
 

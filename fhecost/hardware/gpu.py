@@ -219,11 +219,14 @@ def _levels(circuit: Workload) -> list[tuple[Stage, ...]]:
 class _Load:
     """The lookups of a stage: seconds on devices that are full, and in a chain, each one alone.
 
-    ``full_on`` and ``chain_on`` are the figures that the seconds of PBS rest on.
+    ``compute_s`` is the arithmetic alone of the full ones, ``streamed_bytes`` what they read from
+    memory. ``full_on`` and ``chain_on`` are the figures that the seconds of PBS rest on.
     """
 
     stage: str
     full_s: Mapping[Operation, float]
+    compute_s: Mapping[Operation, float]
+    streamed_bytes: Mapping[Operation, float]
     chain_s: float
     streamed: bool
     full_on: tuple[Figure, ...]
@@ -296,6 +299,8 @@ def _load(stage: Stage, figures: GpuFigures, case: Case, pbs: PbsAlgorithm) -> _
     return _Load(
         stage.name,
         {"pbs": max(compute_s, stream_s) / devices, "key_switch": switch_s / devices},
+        {"pbs": compute_s / devices, "key_switch": switch_s / devices},
+        {"pbs": moved, "key_switch": 0.0},
         chain_s=stage.depth * (one_pbs_s + one_switch_s),
         streamed=stream_s > compute_s,
         full_on=(figures.memory_bandwidth_bytes_per_s, figures.concurrent_pbs, *spilled[1:])
@@ -333,6 +338,16 @@ def _level_costs(
         bound_by = work if full else Bottleneck.PARALLEL_WIDTH
         for operation, seconds in load.full_s.items():
             latency_s = load.alone_s * scale * seconds / load.busy_s
-            cost = Cost(load.stage, operation, latency_s, bound_by, source[operation], seconds)
-            costs.append(cost)
+            costs.append(
+                Cost(
+                    stage=load.stage,
+                    operation=operation,
+                    latency_s=latency_s,
+                    bottleneck=bound_by,
+                    source=source[operation],
+                    busy_s=seconds,
+                    compute_s=load.compute_s[operation],
+                    streamed_bytes=load.streamed_bytes[operation],
+                )
+            )
     return costs

@@ -41,6 +41,7 @@ from fhecost.hardware.estimate import (
 from fhecost.hardware.memory import Held, memory_assumptions, memory_use, spill_s
 from fhecost.hardware.plausible import PlausibleFigures
 from fhecost.hardware.profile import KINDS, HardwareProfile, Kind, PbsKind
+from fhecost.hardware.roof import roof_of
 from fhecost.provenance import (
     AtLeastOneFigure,
     Figure,
@@ -231,6 +232,7 @@ class LatencyModel(ABC, Generic[F]):
         return Estimate(
             hardware=hardware.name,
             title=hardware.title,
+            kind=hardware.kind,
             availability=hardware.availability,
             pbs_kind=self.pbs.name,
             p_error_at_most=self.pbs.p_error_at_most(circuit.p_error, circuit),
@@ -255,6 +257,7 @@ class LatencyModel(ABC, Generic[F]):
                 *(memory_assumptions(memory) if memory else ()),
             ),
             memory=memory,
+            roof=roof_of(circuit, costs, figures),
             references=hardware.references,
             hardware_hash=hardware_hash,
             circuit_hash=circuit.hash,

@@ -33,7 +33,7 @@ __all__ = [
     "read_hardware",
 ]
 
-_ONE_OF_EACH_KIND = frozenset({MEASURED, "h100", "strix"})
+_ONE_OF_EACH_KIND = frozenset({MEASURED, "h100", "hpu-v80", "strix"})
 
 
 def check_file_name(path: Path) -> None:

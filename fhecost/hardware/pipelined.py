@@ -262,6 +262,7 @@ class _Steps:
         at_rate_s = rest / batch * full_s
         last_s = max(self.shortest * full_s, at_rate_s) if rest else 0.0
         compute_s = full_steps * max(full_s, key_s) + (max(last_s, key_s) if rest else 0.0)
+        steps = full_steps + bool(rest)
         lanes = math.ceil(on_one / batch) * batch * devices
         if key_s > full_s:
             bottleneck = Bottleneck.MEMORY_BANDWIDTH
@@ -282,4 +283,7 @@ class _Steps:
             bottleneck=bottleneck,
             source=self.source(operation, bound_by, largest),
             busy_s=count / (batch * devices) * max(full_s, key_s),
+            compute_s=count / (batch * devices) * full_s,
+            # Each batch step streams its key, on each device that takes part.
+            streamed_bytes=stage.depth * steps * devices * key_s * self.bandwidth,
         )

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 from pydantic import ConfigDict
-from scipy.linalg import block_diag
 
 from fhecost.heads.attention_head import AttentionHead, attend, check_all_heads, output_weight
+from fhecost.heads.blocks import block_diagonal
 from fhecost.heads.compact import (
     KEPT_BITS,
     CompactHeads,
@@ -277,8 +277,8 @@ def quantize_projected(
         scales = [least_error_scales(one.reshape(-1, one.shape[-1]), output_bits) for one in values]
         output = Quantizer(1.0, output_bits)
         quantized = output.quantize(attended / np.concatenate(scales))
-        bases = [head.value_basis for head in compact.heads]
-        before = block_diag(*bases) @ weight
+        bases = [basis for head in compact.heads if (basis := head.value_basis) is not None]
+        before = block_diagonal(*bases) @ weight
         weight = refit(quantized, wanted, np.concatenate(scales)[:, None] * before)
         with_scales = [
             replace(head, output_scale=scale, attended_bits=signed_bits(SPARE * most))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import ConfigDict
-from scipy.linalg import block_diag
 
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, attend, causal_mask
+from fhecost.heads.blocks import block_diagonal
 from fhecost.heads.compact_circuit import CompactHead, HeadRun
 from fhecost.heads.low_rank import hadamard_rotation, principal_directions, reduced_scores
 from fhecost.heads.operators import ClearOperators
@@ -274,7 +274,7 @@ def _directions(projected: FloatArray, setting: HeadSetting) -> tuple[FloatArray
     if r < d:
         of_query, of_key = reduced_scores(query, key, r)
     of_value = principal_directions(value, v) if setting.value_rank else np.eye(d)
-    return block_diag(of_query, of_key, of_value), r, v
+    return block_diagonal(of_query, of_key, of_value), r, v
 
 
 def refit(

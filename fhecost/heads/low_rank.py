@@ -8,15 +8,15 @@ through a few directions that hold most of the head's output.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import block_diag, hadamard
 
+from fhecost.heads.blocks import block_diagonal, hadamard
 from fhecost.quantization import FloatArray
 
 
 def hadamard_rotation(width: int) -> FloatArray:
     """An orthogonal matrix of shape (width, width): Hadamard blocks of the largest power of two."""
     block = width & -width
-    blocks: FloatArray = block_diag(*[hadamard(block) / np.sqrt(block)] * (width // block))
+    blocks: FloatArray = block_diagonal(*[hadamard(block) / np.sqrt(block)] * (width // block))
     return blocks
 
 

@@ -72,7 +72,7 @@ class Variant:
     ``heads`` is the class of what ``quantize`` makes of float heads, hidden states and a width;
     ``parts`` are the data classes of which it consists, which a file of saved heads may hold.
     ``state`` makes heads from a shape alone; a variant without it needs weights. ``bits`` is the
-    width of one that has no other, None for most.
+    width of one that has no other, None for most; ``usual_bits`` that of one nobody chose.
     """
 
     name: str
@@ -81,6 +81,19 @@ class Variant:
     state: StateHeads | None
     parts: tuple[type, ...] = ()
     bits: int | None = None
+    usual_bits: int = 4
+
+    def width(self, asked: int | None = None) -> int:
+        """The width of heads for which ``asked`` was said; its own or the usual one for None.
+
+        Raises:
+            FieldError: it has a width of its own, and another is asked for.
+        """
+        if self.bits is None:
+            return self.usual_bits if asked is None else asked
+        if asked not in (None, self.bits):
+            raise FieldError("bits", f"{self.name} has widths of its own; leave this out", asked)
+        return self.bits
 
 
 _VARIANTS: dict[str, Variant] = {}
@@ -159,6 +172,9 @@ for _variant in (
             state_compact_attention, parts=(CompactHeads, CompactHead, TurnedWeights)),
     # Saved settings make projected heads too, which have no name of their own.
     Variant("fast", CompactHeads, quantize_fast_heads, state_fast_heads,
-            parts=(CompactHead, ProjectedHeads, ProjectedHead, TurnedWeights)),
+            parts=(CompactHead, ProjectedHeads, ProjectedHead, TurnedWeights),
+            # The narrowest that keeps what the published example promised; all kinds of machines
+            # hold it.
+            usual_bits=3),
 ):  # fmt: skip
     register(_variant)

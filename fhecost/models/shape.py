@@ -94,8 +94,8 @@ def find_shape(name: str) -> ModelShape:
         path = path / "config.json"
     if not path.is_file():
         known = [EMBEDDED, *SHAPES]
-        said = f"no shape of that name, no config.json, no GGUF file; there is {', '.join(known)}"
-        raise FieldError("model", said + did_you_mean(name, known), name)
+        why = f"no shape of that name, no config.json, no GGUF file; there is {', '.join(known)}"
+        raise FieldError("model", why + did_you_mean(name, known), name)
     return read_shape(path, name if name == EMBEDDED else None)
 
 

@@ -125,7 +125,7 @@ def project_lengths(
         raise FieldError("lengths", "a sequence has at least one token", wanted[0])
     check_request(replace(request, seq_len=wanted[-1]))
     points = tuple(
-        _point(replace(request, seq_len=length), estimators, requests) for length in wanted
+        estimate_point(replace(request, seq_len=length), estimators, requests) for length in wanted
     )
     if all(point.reason is not None for point in points):
         raise ImpossibleError(str(points[0].reason))
@@ -142,9 +142,16 @@ def longest_within(projection: LengthProjection, hardware: str, target_s: float)
     return max(met, default=None)
 
 
-def _point(
-    request: ShapeRequest, estimators: Mapping[str, ChosenEstimator], requests: int | None
+def estimate_point(
+    request: ShapeRequest,
+    estimators: Mapping[str, ChosenEstimator],
+    requests: int | None = None,
 ) -> LengthPoint:
+    """The circuit of ``request`` and its latency on each machine, or why there is none.
+
+    Raises:
+        UsageError: the request is out of range for the model.
+    """
     try:
         circuit = profile_of_shape(request)
     except ImpossibleError as error:

@@ -124,7 +124,7 @@ def project(
         description=CircuitDescription(
             model=shape.name,
             scope=circuit.scope,
-            bits=circuit.bits,
+            bits=circuit.width,
             variant=variant_named(circuit.variant).name if circuit.scope == "head" else None,
             heads=tuple(range(circuit.heads)) if circuit.scope == "head" else None,
             widths="stated",

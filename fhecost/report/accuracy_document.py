@@ -8,14 +8,17 @@ from typing import Any, Literal
 
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD, SOURCE
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
+from fhecost.projection.bits import BitsReport
 from fhecost.report import drawing
+from fhecost.report.bits_figures import bits_figures
 from fhecost.report.columns import Column, Table, column, numbers, records
 from fhecost.report.document import Document, Refusals, Text
-from fhecost.report.pages import figure_page
 
 _COLORS = {1: drawing.BLUE, 5: drawing.ORANGE, 10: drawing.GREEN}
 _SHARES = {"title": "share of positions kept", "tickformat": ".0%"}
 _MOST_LINES = 8
+_PUBLISHED_MODEL = "gpt2"
+"""What GPT-2 124M is called where its weights are named."""
 
 
 def accuracy_document(report: AccuracyReport) -> Document:
@@ -74,7 +77,14 @@ def _tables(rows: Sequence[AccuracyRow]) -> Iterator[Table]:
 
 
 def _setting(rows: Sequence[AccuracyRow]) -> list[Column]:
+    """What tells the rows apart: also their variant and mode, where there are several."""
+    more = [
+        column(field, values)
+        for field in ("variant", "mode")
+        if len(set(values := [str(getattr(row, field)) for row in rows])) > 1
+    ]
     return [
+        *more,
         numbers("layer", (row.layer for row in rows)),
         column("heads", (row.heads.replace(" ", "") for row in rows)),
         numbers("bits", (row.bits for row in rows)),
@@ -82,8 +92,8 @@ def _setting(rows: Sequence[AccuracyRow]) -> list[Column]:
     ]
 
 
-def accuracy_page(report: AccuracyReport) -> str:
-    """One HTML page with the figures that the rows allow.
+def accuracy_plot(report: AccuracyReport, costs: Sequence[BitsReport] = ()) -> drawing.Plot:
+    """What is drawn: the figures that the rows allow, and what their widths cost.
 
     Raises:
         UsageError: plotly isn't installed.
@@ -94,7 +104,9 @@ def accuracy_page(report: AccuracyReport) -> str:
         "whose float top-1 token is among the quantized top k; bars are 95 % intervals. "
         f"fhecost {report.fhecost_version}, weights {report.model_sha256[:12]}."
     )
-    return figure_page("How accurate the quantized heads stay", note, accuracy_figures(report))
+    of_costs = [drawn for one in costs for drawn in bits_figures(one, shares=False)]
+    figures = [*accuracy_figures(report), *of_costs]
+    return drawing.Plot("How accurate the quantized heads stay", note, figures)
 
 
 def accuracy_figures(report: AccuracyReport) -> list[drawing.Drawn]:
@@ -104,13 +116,14 @@ def accuracy_figures(report: AccuracyReport) -> list[drawing.Drawn]:
         return _heat_maps(rows)
     drawn = []
     if len({row.bits for row in rows}) > 1:
-        drawn.append(("Accuracy against bits", _by_bits(rows)))
+        drawn.append(("Accuracy against bits", _by_bits(rows, report.model)))
     if len({row.seq_len for row in rows}) > 1:
         drawn.append(("Accuracy against sequence length", _by_length(rows)))
-    return drawn or [("Accuracy", _by_bits(rows))]
+    return drawn or [("Accuracy", _by_bits(rows, report.model))]
 
 
-def _by_bits(rows: Sequence[AccuracyRow]) -> Any:
+def _by_bits(rows: Sequence[AccuracyRow], model: str) -> Any:
+    """By bits at the longest length, beside what was published of GPT-2 124M."""
     longest = max(row.seq_len for row in rows)
     figure = drawing.new_figure()
     _add_lines(figure, [row for row in rows if row.seq_len == longest], "bits")
@@ -122,18 +135,27 @@ def _by_bits(rows: Sequence[AccuracyRow]) -> Any:
             about = {"dash": dash, "width": 1.5, "mode": "lines+markers", "hovertext": SOURCE}
             drawing.add_line(
                 figure, shares, shares.values(), drawing.NEUTRAL,
-                name=f"published GPT-2 124M, {heads}, top-{k}",
+                name=f"published of GPT-2 124M, {heads}, top-{k}",
                 marker={"size": 5, "symbol": "diamond-open"},
                 visible=True if k == 1 else "legendonly", **about,
             )  # fmt: skip
-    return drawing.finish(figure, {"title": f"bits (L={longest})", "dtick": 1}, _SHARES, -0.25)
+    other = "other sentences" if model == _PUBLISHED_MODEL else "another model, other sentences"
+    drawing.say_on(
+        figure, f"{model}, all but the diamonds: these are GPT-2 124M as published, {other}"
+    )
+    # On a small screen each line has a line of the legend.
+    height = 380 + 18 * len(figure.data)
+    bits = {"title": f"bits (L={longest})", "dtick": 1}
+    return drawing.finish(figure, bits, _SHARES, -0.25, height=height)
 
 
 def _by_length(rows: Sequence[AccuracyRow]) -> Any:
     figure = drawing.new_figure()
     _add_lines(figure, rows, "seq_len")
     lengths = sorted({row.seq_len for row in rows})
-    ticks = [length for length in lengths if length.bit_count() == 1] or lengths
+    ticks = lengths
+    if len(lengths) > _MOST_LINES:
+        ticks = [length for length in lengths if length.bit_count() == 1] or lengths
     axis = {"title": "sequence length (tokens)", "type": "log"}
     return drawing.finish(figure, {**axis, "tickvals": ticks, "ticktext": ticks}, _SHARES, -0.25)
 
@@ -160,14 +182,15 @@ def _add_lines(figure: Any, rows: Sequence[AccuracyRow], x: Literal["bits", "seq
 
 
 def _heat_maps(rows: Sequence[AccuracyRow]) -> list[drawing.Drawn]:
+    """A map of layers and heads for each width, length, variant and mode."""
     maps = []
     # One scale for all maps: what is darker keeps more, wherever it stands.
     least = min(row.top1 for row in rows)
-    for bits, seq_len in sorted({(row.bits, row.seq_len) for row in rows}):
-        part = [row for row in rows if (row.bits, row.seq_len) == (bits, seq_len)]
-        layers = sorted({row.layer for row in part})
-        heads = sorted({row.heads for row in part}, key=lambda text: (len(text), text))
+    several = [len({getattr(row, field) for row in rows}) > 1 for field in ("variant", "mode")]
+    for setting, part in groupby(sorted(rows, key=_map_of), _map_of):
         share = {(row.layer, row.heads): row.top1 for row in part}
+        layers = sorted({layer for layer, _ in share})
+        heads = sorted({head for _, head in share}, key=lambda text: (len(text), text))
         figure = drawing.new_figure()
         figure.add_heatmap(
             z=[[share.get((layer, head)) for head in heads] for layer in layers],
@@ -180,5 +203,12 @@ def _heat_maps(rows: Sequence[AccuracyRow]) -> list[drawing.Drawn]:
             colorbar={"title": "top-1"},
         )
         figure.update_yaxes(autorange="reversed")
-        maps.append((f"Top-1 by layer and head, {bits} bits, L={seq_len}", figure))
+        bits, seq_len, *others = setting
+        words = [f"{bits} bits", f"L={seq_len}"]
+        words += [str(word) for word, differs in zip(others, several, strict=True) if differs]
+        maps.append((f"Top-1 by layer and head, {', '.join(words)}", figure))
     return maps
+
+
+def _map_of(row: AccuracyRow) -> tuple[int, int, str, str]:
+    return row.bits, row.seq_len, row.variant, row.mode

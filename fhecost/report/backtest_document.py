@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
+from fhecost.report import drawing
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Document, Listing, Note, Refusals, Text
 from fhecost.units import deviation, duration
@@ -61,3 +63,63 @@ def _tables(report: BacktestReport) -> Iterator[Table]:
 
 def _value(row: BacktestRow, value: float) -> str:
     return duration(value) if row.unit is Quantity.SECONDS else f"{value:,.0f} /s"
+
+
+def backtest_plot(report: BacktestReport) -> drawing.Plot:
+    """What is drawn: published figures against their predictions, on log axes.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    judged = sum(not row.fitted for row in report.rows)
+    note = (
+        f"{judged} published figures that no machine was fitted to, and "
+        f"{len(report.rows) - judged} that were used (open marks). fhecost "
+        f"{report.fhecost_version}."
+    )
+    return drawing.Plot("Published against predicted", note, backtest_figures(report))
+
+
+def backtest_figures(report: BacktestReport) -> list[drawing.Drawn]:
+    """Latencies and throughputs, as far as there are some."""
+    drawn = []
+    for unit, heading in (
+        (Quantity.SECONDS, "Latencies, predicted against published"),
+        (Quantity.PER_SECOND, "Bootstraps a second, predicted against published"),
+    ):
+        rows = [row for row in report.rows if row.unit is unit]
+        if rows:
+            drawn.append((heading, _scattered(rows, unit)))
+    return drawn
+
+
+def _scattered(rows: Sequence[BacktestRow], unit: Quantity) -> Any:
+    values = [value for row in rows for value in (row.published, row.predicted)]
+    ends = [0.7 * min(values), 1.4 * max(values)]
+    figure = drawing.new_figure()
+    about = {"name": "predicted = published", "hoverinfo": "skip"}
+    drawing.add_line(figure, ends, ends, drawing.NEUTRAL, width=1, **about)
+    for kind, fitted in product(drawing.KIND_COLORS, (False, True)):
+        part = [row for row in rows if (row.kind, row.fitted) == (kind, fitted)]
+        if part:
+            figure.add_scatter(
+                x=[row.published for row in part],
+                y=[row.predicted for row in part],
+                mode="markers",
+                name=f"{kind.upper()}{', fitted to' if fitted else ''}",
+                marker={
+                    "color": drawing.KIND_COLORS[kind],
+                    "symbol": "circle-open" if fitted else "circle",
+                    "size": 8,
+                },
+                text=[
+                    f"{row.hardware}: {row.name}<br>published {_value(row, row.published)}, "
+                    f"predicted {_value(row, row.predicted)}<br>time {deviation(row.error)}"
+                    for row in part
+                ],
+                hoverinfo="text",
+            )
+    axis = drawing.time_axis if unit is Quantity.SECONDS else drawing.log_axis
+    what = "" if unit is Quantity.SECONDS else ", PBS/s"
+    x, y = (axis(f"{said}{what}", values) for said in ("published", "predicted"))
+    return drawing.finish(figure, x, y)

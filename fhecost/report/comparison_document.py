@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fhecost.hardware.answer import NOT_HAD, Contender
+from fhecost.hardware.answer import Contender
 from fhecost.hardware.comparison import ComparisonReport, ComparisonRow
 from fhecost.hardware.estimate import LatencyRange
 from fhecost.hardware.memory import memory_assumptions
 from fhecost.provenance import Figure, Source
 from fhecost.report import drawing
 from fhecost.report.answer_lines import answer_lines
-from fhecost.report.columns import Table, column, names, numbers, records
+from fhecost.report.columns import Column, Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.machine_figures import machine_figures
 from fhecost.report.other_ways_blocks import other_ways_blocks
-from fhecost.report.pages import figure_page
-from fhecost.report.pbs_words import pbs_blocks, pbs_columns, pbs_sentence, pbs_words
+from fhecost.report.pbs_words import pbs_blocks, pbs_columns, pbs_sentence
 from fhecost.report.refusal_lines import refused
 from fhecost.report.sensitivity_blocks import sensitivity_blocks, sensitivity_figures
 from fhecost.report.throughput_blocks import throughput_blocks
-from fhecost.report.token_blocks import token_blocks
+from fhecost.report.token_blocks import TOKEN_FIELDS, token_blocks, token_records
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import duration, energy, price, share, span, times
 
-OPEN = "circle-open"
-"""The mark of a machine that can't be had."""
 _LEGEND = Note(
     "utilization: what the machine would need were it always full, over what it needs; energy: at "
-    "full power all the time; -: unknown; m/p/a: share of the latency that rests on numbers "
-    "measured or calibrated here, published, or modelled and assumed"
+    "full power all the time; PBS/s: of this circuit; -: unknown; m/p/a: share of the latency that "
+    "rests on numbers measured or calibrated here, published, or modelled and assumed"
 )
 
 
 def comparison_document(report: ComparisonReport) -> Document:
     """The answer, then times, costs, and the machines that can't run the circuit."""
     blocks = (*on_top(report.unsure), Text(*comparison_answer(report)), *comparison_blocks(report))
-    return Document(blocks, _records(report.rows), report)
+    return Document(blocks, _records(report), report)
 
 
 def comparison_answer(report: ComparisonReport) -> Iterator[str]:
@@ -61,6 +59,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
         column("bottleneck", (row.bottleneck for row in rows)),
         numbers("energy", (row.energy_j for row in rows), energy),
         numbers("price", (row.price_usd for row in rows), price),
+        *_efficiency(rows),
         numbers("m/p/a %", (_grounds(row) for row in rows)),
         fixed=1,
     )
@@ -73,8 +72,18 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
     yield from throughput_blocks(report.throughputs, report.pbs)
     yield from sensitivity_blocks(report.sensitivities)
     yield from other_ways_blocks(report.published, circuit.description.model)
-    yield from token_blocks(circuit.description, rows)
+    yield from token_blocks(circuit.description, report.token_costs)
     yield from sure_blocks(report.unsure)
+
+
+def _efficiency(rows: Sequence[ComparisonRow]) -> Iterator[Column]:
+    """PBS a second by watt and by mm², where any machine has these."""
+    for heading, values in (
+        ("PBS/s/W", [row.pbs_per_s_per_w for row in rows]),
+        ("PBS/s/mm²", [row.pbs_per_s_per_mm2 for row in rows]),
+    ):
+        if any(value is not None for value in values):
+            yield numbers(heading, values, "{:,.3g}".format)
 
 
 def _alike(rows: Sequence[ComparisonRow]) -> Iterator[str]:
@@ -143,13 +152,14 @@ def _grounds(row: ComparisonRow) -> str:
     return "/".join(f"{100 * part:.0f}" for part in parts)
 
 
-def _records(rows: Sequence[ComparisonRow]) -> Table:
+def _records(report: ComparisonReport) -> Table:
     """One row a machine; the shares of its sources are fields of their own."""
+    tokens = token_records(report.token_costs)
     shares = {f"share_{source.value}": source for source in Source}
     fields = (
         "hardware", "kind", "year", "availability", "pbs_kind", "latency_s", "low_s", "high_s",
-        "utilization",
-        "critical_path_s", "bottleneck", "speed_up", "energy_j", "price_usd", *shares,
+        "utilization", "critical_path_s", "bottleneck", "speed_up", "pbs_per_s", "pbs_per_s_per_w",
+        "pbs_per_s_per_mm2", "energy_j", "price_usd", *TOKEN_FIELDS, *shares,
         *(f"before_{name}" for name in LatencyRange.model_fields),
     )  # fmt: skip
     return records(
@@ -157,16 +167,17 @@ def _records(rows: Sequence[ComparisonRow]) -> Table:
         (
             {
                 **dict(row),
+                **tokens.get(row.hardware, {}),
                 **{name: row.sources.get(source, 0.0) for name, source in shares.items()},
                 **({f"before_{name}": s for name, s in row.before} if row.before else {}),
             }
-            for row in rows
+            for row in report.rows
         ),
     )
 
 
-def comparison_page(report: ComparisonReport) -> str:
-    """One HTML page: every machine's latency with its range, on a log axis.
+def comparison_plot(report: ComparisonReport) -> drawing.Plot:
+    """What is drawn: each machine's latency with its range, and all that it consists of.
 
     Raises:
         UsageError: plotly isn't installed.
@@ -177,45 +188,9 @@ def comparison_page(report: ComparisonReport) -> str:
         f"fhecost {report.fhecost_version}, circuit {circuit.hash[:12]}."
         f"{pbs_sentence(report.rows, report.pbs)}"
     )
-    return figure_page("Latency on each machine", note, comparison_figures(report))
+    return drawing.Plot("Latency on each machine", note, comparison_figures(report))
 
 
 def comparison_figures(report: ComparisonReport) -> list[drawing.Drawn]:
-    """Latencies and their ranges."""
-    figure = drawing.new_figure()
-    for kind, color in drawing.KIND_COLORS.items():
-        rows = [row for row in report.rows if row.kind == kind]
-        latencies = [row.latency_s for row in rows]
-        lows, highs = [row.low_s for row in rows], [row.high_s for row in rows]
-        texts = [
-            f"{row.title}<br>{duration(row.latency_s)}, {span(row.low_s, row.high_s)}"
-            f"<br>utilization {row.utilization:.0%}, {row.bottleneck}"
-            f"<br>PBS: {pbs_words(row)}"
-            for row in rows
-        ]
-        symbols = [OPEN if row.availability in NOT_HAD else "circle" for row in rows]
-        if rows:
-            figure.add_scatter(
-                x=latencies,
-                y=[row.hardware for row in rows],
-                error_x=drawing.error_bars(lows, latencies, highs),
-                mode="markers",
-                marker={"color": color, "size": 10, "symbol": symbols},
-                name=f"{kind.upper()} (open: not to be had)" if OPEN in symbols else kind.upper(),
-                text=texts,
-                hoverinfo="text",
-            )
-    ends = [end for row in report.rows for end in (row.low_s, row.high_s)]
-    names = [row.hardware for row in reversed(report.rows)]
-    machines = {"categoryorder": "array", "categoryarray": names, "automargin": True}
-    drawing.finish(
-        figure,
-        drawing.time_axis("latency", ends),
-        machines,
-        1.08,
-        margin={"l": 20, "t": 40, "b": 50},
-    )
-    return [
-        ("Latency and its range, by machine", figure),
-        *sensitivity_figures(report.sensitivities),
-    ]
+    """Latencies with what they consist of, roofs, utilization, and which figures matter."""
+    return [*machine_figures(report.rows), *sensitivity_figures(report.sensitivities)]

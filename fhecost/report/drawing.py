@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import sub
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,36 @@ if TYPE_CHECKING:
 Drawn = tuple[str, Any]
 """A heading and the plotly figure below it."""
 
+
+@dataclass(frozen=True)
+class Plot:
+    """What a command draws: figures under their headings, and what to know of them."""
+
+    title: str
+    note: str
+    figures: Sequence[Drawn]
+
+
 BLUE, GREEN, ORANGE, PURPLE = "#2b7fb8", "#4d7c3a", "#c4661f", "#8b5fa8"
 NEUTRAL = "#8a8f98"
 """For lines and areas that stand for no machine."""
 
 KIND_COLORS: Mapping[Kind, str] = {"cpu": BLUE, "gpu": GREEN, "fpga": ORANGE, "asic": PURPLE}
 """One for each kind of machine, on light and dark paper alike."""
+
+STAR: Mapping[str, Any] = {
+    "symbol": "star",
+    "size": 15,
+    "color": "#c2304a",
+    "line": {"width": 1},
+}
+"""The mark of what was chosen."""
+
+
+def kind_color(kind: Kind | None) -> str:
+    """The color of a kind; a neutral one where it isn't known."""
+    return NEUTRAL if kind is None else KIND_COLORS[kind]
+
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 """For lines of one color."""
@@ -41,7 +67,7 @@ def new_figure() -> Any:
         import plotly.graph_objects
     except ImportError as error:
         raise UsageError("figures need: pip install 'fhecost[plot]'") from error
-    return plotly.graph_objects.Figure()
+    return plotly.graph_objects.Figure(layout={"template": "plotly_white"})
 
 
 def add_line(figure: Any, x: Iterable[float], y: Iterable[float], color: str, **about: Any) -> None:
@@ -80,6 +106,20 @@ def add_band(
     )
     shown = {"name": name, "legendgroup": name, "text": texts, "hoverinfo": "text"}
     add_line(figure, bands, [band.value for band in ends], color, **shown, **about)
+
+
+def say_on(figure: Any, text: str) -> None:
+    """Write above the plot what a reader must know who sees this figure alone."""
+    lines = textwrap.wrap(text, _SAID_WIDTH)
+    figure.add_annotation(
+        x=0, y=1, xref="paper", yref="paper", xanchor="left", yanchor="bottom", align="left",
+        showarrow=False, text="<br>".join(map(_without_tags, lines)), font={"size": 11},
+    )  # fmt: skip
+    figure.update_layout(margin_t=14 + 15 * len(lines))
+
+
+_SAID_WIDTH = 52
+"""Letters of a line that fits a small screen."""
 
 
 def error_bars(
@@ -178,6 +218,9 @@ def finish(
             said = getattr(trace, part, None)
             if said is not None:
                 setattr(trace, part, _without_tags(said))
-    margin = {"l": 60, "r": 20, "t": 20, "b": 60} | layout.pop("margin", {})
-    legend = {"orientation": "h", "y": legend_y} | layout.pop("legend", {})
+    said_px = figure.layout.margin.t or 20
+    margin = {"l": 60, "r": 20, "t": said_px, "b": 60} | layout.pop("margin", {})
+    # Where there is little room, a legend has several lines: they go away from the plot.
+    side = "bottom" if legend_y > 1 else "top"
+    legend = {"orientation": "h", "y": legend_y, "yanchor": side} | layout.pop("legend", {})
     return figure.update_layout(xaxis=x, yaxis=y, legend=legend, margin=margin, **layout)

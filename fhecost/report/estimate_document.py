@@ -15,16 +15,19 @@ from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.columns import Table, column, names, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Text
 from fhecost.report.latency_words import latency_words, not_known_lines
+from fhecost.report.machine_figures import machine_figures, stage_utilization
 from fhecost.report.pbs_words import pbs_blocks, pbs_columns
 from fhecost.report.refusal_lines import refused
 from fhecost.report.throughput_blocks import throughput_blocks
-from fhecost.report.token_blocks import token_blocks
+from fhecost.report.token_blocks import TOKEN_FIELDS, token_blocks, token_records
 from fhecost.report.unsure_lines import on_top, sure_blocks
 from fhecost.units import duration, share
 
 _NO_STAGE = "without PBS, and transfer"
 MOST_STAGES = 24
 """More bars than these can't be told apart; the largest are drawn."""
+_MOST_COLUMNS = 8
+"""So many machines have their columns side by side on a small screen."""
 
 
 def estimate_document(report: EstimateReport) -> Document:
@@ -40,7 +43,7 @@ def estimate_document(report: EstimateReport) -> Document:
             *pbs_blocks_of(report),
             Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             refused(report.refusals, "no estimate: "),
-            *token_blocks(report.circuit.description, report.estimates),
+            *token_blocks(report.circuit.description, report.token_costs),
             *_beside(report),
             *throughput_blocks(report.throughputs, report.pbs),
             *sure_blocks(report.unsure),
@@ -157,14 +160,20 @@ def _records(report: EstimateReport) -> Table:
     circuit = report.circuit
     fields = [
         "hardware", "pbs_kind", "availability", "latency_s", "low_s", "high_s", "bottleneck",
-        *(f"{operation}_s" for operation in OPERATIONS),
+        *(f"{operation}_s" for operation in OPERATIONS), *TOKEN_FIELDS,
         "pbs_count", "key_switch_count", "global_p_error",
         "circuit_hash", "hardware_hash", "refused_because",
     ]  # fmt: skip
     of_circuit = ("pbs_count", "key_switch_count", "global_p_error")
     counts = {name: getattr(circuit, name) for name in of_circuit}
+    tokens = token_records(report.token_costs)
     rows = [
-        {**dict(made), **counts, **{f"{name}_s": s for name, s in made.by_operation_s.items()}}
+        {
+            **dict(made),
+            **counts,
+            **{f"{name}_s": s for name, s in made.by_operation_s.items()},
+            **tokens.get(made.hardware, {}),
+        }
         for made in report.estimates
     ]
     without = [{"hardware": no.hardware, "refused_because": no.reason} for no in report.refusals]
@@ -172,11 +181,12 @@ def _records(report: EstimateReport) -> Table:
 
 
 def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
-    """Each stage's share of all PBS, and of all work."""
+    """Each stage's share of all PBS, and of all work; none where nothing is looked up."""
     work = {stage.name: stage_units(stage) for stage in circuit.stages if stage.pbs}
-    largest = sorted(work, key=work.__getitem__, reverse=True)[:MOST_STAGES]
+    if not work:
+        return []
     # In the order of the circuit, the first on top.
-    drawn = [stage for stage in reversed(circuit.stages) if stage.name in largest]
+    drawn = _largest(circuit)[::-1]
     total = sum(work.values())
     figure = drawing.new_figure()
     for label, color, shares in (
@@ -196,9 +206,41 @@ def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
         figure,
         {"tickformat": ".0%", "rangemode": "tozero"},
         {"automargin": True},
-        legend_y=1.1,
+        legend_y=1.02,
         legend={"traceorder": "reversed"},
         margin={"l": 20, "t": 30, "b": 40},
         **bars,
     )
     return [("Where the PBS and the work go", figure)]
+
+
+def estimate_plot(report: EstimateReport) -> drawing.Plot:
+    """What is drawn: the circuit's stages, and the machines with what their time consists of.
+
+    Raises:
+        UsageError: plotly isn't installed.
+    """
+    circuit = report.circuit
+    note = (
+        f"{circuit.name}: {circuit.pbs_count:,} PBS, {circuit.key_switch_count:,} KS. Bars of "
+        f"latencies are the ranges of the estimates. fhecost {report.fhecost_version}, circuit "
+        f"{circuit.hash[:12]}."
+    )
+    return drawing.Plot("How long the circuit takes, and why", note, estimate_figures(report))
+
+
+def estimate_figures(report: EstimateReport) -> list[drawing.Drawn]:
+    """The machines, the stages, and how full each machine is in each of them."""
+    drawn = [*machine_figures(report.estimates), *circuit_figures(report.circuit)]
+    stages = [stage.name for stage in _largest(report.circuit)]
+    if stages and len(report.estimates) <= _MOST_COLUMNS:
+        figure = stage_utilization(report.estimates, stages)
+        drawn.append(("Utilization, by stage and machine", figure))
+    return drawn
+
+
+def _largest(circuit: CircuitSummary) -> list[Stage]:
+    """The stages with the most work, in the order of the circuit."""
+    work = {stage.name: stage_units(stage) for stage in circuit.stages if stage.pbs}
+    largest = sorted(work, key=work.__getitem__, reverse=True)[:MOST_STAGES]
+    return [stage for stage in circuit.stages if stage.name in largest]

@@ -11,10 +11,13 @@ from fhecost.report.document import Block, Document, Note, Refusals, Text
 from fhecost.units import duration, share
 
 _LONGEST_TOKEN = 16
+_PREDICTED = (
+    "Each token is a circuit of its own length, by closed form. Seconds are of the quantized heads "
+    "alone, warm; all else runs in the clear."
+)
 _NOTES = {
-    "disable": "Seconds are of the quantized heads alone, warm, their circuits by closed form; all "
-    "else runs in the clear.",
-    "simulate": "Seconds are of the quantized heads alone, warm; all else runs in the clear.",
+    "disable": _PREDICTED,
+    "simulate": _PREDICTED,
     "execute": "Measured: encryption, run and decryption of the quantized heads, without keys; all "
     "else runs in the clear.",
 }
@@ -48,6 +51,8 @@ def _blocks(report: GenerationReport) -> Iterator[Block]:
         )
     yield _token_table(report)
     yield Note(_NOTES[report.mode])
+    if report.compiled_for is not None:
+        yield Note(f"Simulated in one circuit for {report.compiled_for} tokens.")
     # The first reason of each machine, and from which length on.
     refusals: dict[str, str] = {}
     for token in tokens:

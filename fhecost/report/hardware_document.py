@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from fhecost.hardware.pbs_choice import kinds_of
 from fhecost.hardware.profile import HardwareList, HardwareProfile
-from fhecost.provenance import Figure
-from fhecost.report.columns import Table, column, names, records
-from fhecost.report.document import Document, Listing, Text
+from fhecost.provenance import Figure, Source
+from fhecost.report.columns import Table, column, names, numbers, records
+from fhecost.report.document import Document, Listing, Note, Text
 
 
 def list_document(machines: Sequence[HardwareProfile]) -> Document:
-    """A line a machine."""
+    """A line a machine, with how many of its figures are of which trust."""
     fields = (
         "name", "kind", "year", "availability", "latency_model", "pbs_kind", "pbs_kinds", "title",
-        "hardware_hash",
+        "hardware_hash", *(f"{source.value}_figures" for source in Source),
     )  # fmt: skip
+    counts = [Counter(one.source for one in machine.figures.values()) for machine in machines]
     return Document(
         blocks=(
             Table(
@@ -24,19 +26,36 @@ def list_document(machines: Sequence[HardwareProfile]) -> Document:
                 column("kind", (machine.kind for machine in machines)),
                 column("year", (machine.year for machine in machines)),
                 column("to be had", (machine.availability for machine in machines)),
+                numbers("m/p/a", map(_trust, counts)),
                 column("title", (machine.title for machine in machines), least=12),
+            ),
+            Note(
+                "m/p/a: figures that were measured or calibrated, that are published, and that are "
+                "modelled or assumed; hardware show names the source of each"
             ),
         ),
         records=records(
             fields,
             (
-                {**dict(m), "hardware_hash": m.hash, "pbs_kinds": " ".join(kinds_of(m))}
-                for m in machines
+                {
+                    **dict(machine),
+                    "hardware_hash": machine.hash,
+                    "pbs_kinds": " ".join(kinds_of(machine)),
+                    **{f"{source.value}_figures": count[source] for source in Source},
+                }
+                for machine, count in zip(machines, counts, strict=True)
             ),
         ),
         report=HardwareList(machines=tuple(machines)),
         omits_unknown=True,
     )
+
+
+def _trust(count: Mapping[Source, int]) -> str:
+    """Figures of each trust, the best first."""
+    measured = count[Source.MEASURED] + count[Source.CALIBRATED]
+    supposed = count[Source.MODELLED] + count[Source.ASSUMED]
+    return f"{measured}/{count[Source.PUBLISHED]}/{supposed}"
 
 
 def machine_document(machine: HardwareProfile) -> Document:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from fhecost.hardware.estimate import WIDEST, Ranged, is_known
+from fhecost.hardware.estimate import WIDEST, LatencyRange, Ranged, is_known
 from fhecost.units import duration
+
+if TYPE_CHECKING:
+    from fhecost.projection.trend_fit import Band
 
 NOT_KNOWN = "not known"
 
@@ -23,3 +27,8 @@ def not_known_lines(machines: Iterable[tuple[str, Ranged]]) -> Iterator[str]:
             f"{NOT_KNOWN}: {', '.join(dict.fromkeys(wide))}: the ends of the range are more than "
             f"a factor of {WIDEST:.0f} apart"
         )
+
+
+def ranged(band: Band) -> LatencyRange:
+    """A band of seconds as a latency with its range."""
+    return LatencyRange(latency_s=band.value, low_s=band.low, high_s=band.high)

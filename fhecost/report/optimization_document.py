@@ -12,7 +12,6 @@ from fhecost.heads.saved_setting import SavedSetting
 from fhecost.report import drawing
 from fhecost.report.columns import Column, Table, column, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
-from fhecost.report.pages import figure_page
 from fhecost.search.records import (
     Figures,
     FrontPoint,
@@ -219,8 +218,8 @@ def _flat(figures: Figures | VerifiedFigures | None) -> dict[str, Any]:
     return flat | ({"restriction": str(flat["restriction"])} if "restriction" in flat else {})
 
 
-def optimization_page(report: OptimizationReport) -> str:
-    """One HTML page: top-1 against latency, with the front and what it is held against.
+def optimization_plot(report: OptimizationReport) -> drawing.Plot:
+    """What is drawn: top-1 against latency, with the front and what it is held against.
 
     Raises:
         UsageError: plotly isn't installed.
@@ -232,7 +231,7 @@ def optimization_page(report: OptimizationReport) -> str:
         f"{report.sentences}. Bars are the ranges of the estimates and 95 % intervals. "
         f"fhecost {report.fhecost_version}, weights {report.model_sha256[:12]}."
     )
-    return figure_page("What heads keep against their latency", note, optimization_figures(report))
+    return drawing.Plot("What heads keep against their latency", note, optimization_figures(report))
 
 
 def optimization_figures(report: OptimizationReport) -> list[drawing.Drawn]:
@@ -286,6 +285,16 @@ def optimization_figures(report: OptimizationReport) -> list[drawing.Drawn]:
         ]
         marker = {"color": color, "size": 11, "symbol": symbol}
         _add_points(figure, f"shipped: {variant}", marked, mode="markers", marker=marker)
+    chosen = report.points[0]
+    if chosen.figures.latency is not None:
+        figure.add_scatter(
+            x=[chosen.figures.latency.latency_s],
+            y=[chosen.figures.top1],
+            mode="markers",
+            marker=drawing.STAR,
+            name=f"the fastest within the limits: {chosen.name}",
+            hoverinfo="skip",
+        )
     shares = {"title": "share of top-1 tokens kept", "tickformat": ".1%"}
     latencies = [latency_s for trace in figure.data for latency_s in trace.x]
     axis = drawing.time_axis(f"latency on {report.hardware}", latencies)

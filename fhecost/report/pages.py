@@ -5,13 +5,16 @@ The page's content security policy allows what is inside the file and nothing el
 
 from __future__ import annotations
 
+import datetime
+import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
 from fhecost.report.columns import Column, Table
 from fhecost.report.document import Block, Heading, Note, Refusals, Text
-from fhecost.report.drawing import Drawn
+from fhecost.report.drawing import Drawn, Plot
 from fhecost.report.tables import unbroken
 
 _POLICY = (
@@ -27,9 +30,22 @@ _MOST_ROWS = 24
 """Longer tables are folded."""
 
 
-def figure_page(title: str, note: str, figures: Sequence[Drawn]) -> str:
-    """One page with plotly's ``figures``, each under its heading."""
-    return page(title, note, "\n".join(map(figure_part, figures)))
+def figure_page(plot: Plot, command: str | None = None) -> str:
+    """One page with the figures of ``plot``, each under its heading, and what made it, and when."""
+    parts, made = "\n".join(map(figure_part, plot.figures)), escape(f"{made_by(command)}.")
+    return page(plot.title, plot.note, parts, footer=f"\n<footer>{made}</footer>")
+
+
+def made_by(command: str | None) -> str:
+    """When a page was made, and by which command where there was one."""
+    return f"Made {_today()}" + (f" by: {command}" if command else "")
+
+
+def _today() -> str:
+    """The date, as ISO 8601 in UTC; that of ``SOURCE_DATE_EPOCH``, for builds that are repeated."""
+    said = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = float(said) if said.isdecimal() else time.time()
+    return datetime.datetime.fromtimestamp(moment, datetime.UTC).date().isoformat()
 
 
 def section_page(
@@ -74,10 +90,8 @@ def figure_part(drawn: Drawn) -> str:
     plot = figure.to_html(
         full_html=False, include_plotlyjs=False, config=_FIGURE_SETTINGS, default_height="440px"
     )
-    return (
-        f'<figure><figcaption>{label}</figcaption>\n<div class="figure" role="img" '
-        f'aria-label="{label}">{plot}</div></figure>'
-    )
+    # No role of an image: the buttons above a figure can be reached with the keyboard.
+    return f'<figure><figcaption>{label}</figcaption>\n<div class="figure">{plot}</div></figure>'
 
 
 def cards(found: Iterable[tuple[str, str, str]]) -> str:

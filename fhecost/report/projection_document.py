@@ -7,7 +7,6 @@ from itertools import cycle
 from typing import Any
 
 from fhecost.hardware.answer import answer_of
-from fhecost.hardware.estimate import LatencyRange
 from fhecost.hardware.unsure import UNSURE
 from fhecost.projection.lengths import PBS, LengthPoint, LengthProjection, PowerLaw
 from fhecost.projection.projection import ProjectionReport
@@ -16,8 +15,7 @@ from fhecost.report import drawing
 from fhecost.report.answer_lines import answer_lines
 from fhecost.report.columns import Table, numbers, records
 from fhecost.report.document import Block, Document, Heading, Listing, Note, Refusals, Text
-from fhecost.report.latency_words import latency_words, not_known_lines
-from fhecost.report.pages import figure_page
+from fhecost.report.latency_words import latency_words, not_known_lines, ranged
 from fhecost.report.pbs_words import pbs_blocks, pbs_sentence
 from fhecost.report.throughput_blocks import throughput_blocks
 from fhecost.report.unsure_lines import on_top, sure_blocks
@@ -114,16 +112,12 @@ def _throughputs(report: ProjectionReport, points: Sequence[LengthPoint]) -> Ite
 
 
 def _latency(band: Band | None) -> str | None:
-    return None if band is None else latency_words(_ranged(band))
-
-
-def _ranged(band: Band) -> LatencyRange:
-    return LatencyRange(latency_s=band.value, low_s=band.low, high_s=band.high)
+    return None if band is None else latency_words(ranged(band))
 
 
 def _not_known(points: Sequence[LengthPoint]) -> Iterator[str]:
     return not_known_lines(
-        (name, _ranged(band)) for point in points for name, band in point.latency_s.items()
+        (name, ranged(band)) for point in points for name, band in point.latency_s.items()
     )
 
 
@@ -245,8 +239,8 @@ def _records(report: ProjectionReport) -> Iterator[dict[str, object]]:
             yield {**about, "hardware": name, "reason": reason}
 
 
-def projection_page(report: ProjectionReport) -> str:
-    """One HTML page that opens offline.
+def projection_plot(report: ProjectionReport) -> drawing.Plot:
+    """What is drawn: lengths, and the years if they were asked for.
 
     Raises:
         UsageError: plotly isn't installed.
@@ -262,7 +256,7 @@ def projection_page(report: ProjectionReport) -> str:
         )
     note += pbs_sentence(report.at_longest, report.pbs)
     missing = "".join(f" {name}: {reason}." for name, reason in report.refusals.items())
-    return figure_page("What longer sequences cost", note + missing, projection_figures(report))
+    return drawing.Plot("What longer sequences cost", note + missing, projection_figures(report))
 
 
 def projection_figures(report: ProjectionReport) -> list[drawing.Drawn]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import time
 from collections.abc import Mapping, Sequence
 
 from fhecost.full_report import FullReport
 from fhecost.hardware.answer import Contender, Lead, answer_of
 from fhecost.report.accuracy_document import accuracy_document, accuracy_figures
 from fhecost.report.answer_lines import ties, who
+from fhecost.report.bits_figures import bits_blocks, bits_figures
 from fhecost.report.circuit_lines import headline
 from fhecost.report.comparison_document import comparison_blocks, comparison_figures
 from fhecost.report.document import Block, Note, Text
@@ -21,7 +19,7 @@ from fhecost.report.estimate_document import (
     estimate_answer,
     grounds,
 )
-from fhecost.report.pages import cards, figure_part, html, section_page
+from fhecost.report.pages import cards, figure_part, html, made_by, section_page
 from fhecost.report.projection_document import projection_blocks, projection_figures
 from fhecost.report.unsure_lines import on_top
 from fhecost.report.validation_document import validation_document, validation_figures
@@ -56,6 +54,7 @@ def report_figures(report: FullReport) -> Figures:
         "circuit": circuit_figures(report.comparison.circuit),
         "machines": comparison_figures(report.comparison),
         "accuracy": accuracy_figures(report.accuracy) if report.accuracy else (),
+        "bits": bits_figures(report.bits) if report.bits else (),
         "validation": validation_figures(report.validation) if report.validation else (),
         "projection": projection_figures(report.projection) if report.projection else (),
     }
@@ -80,6 +79,7 @@ def report_page(
         ("circuit", "The circuit", circuit_blocks(report.estimates)),
         ("machines", "Machines side by side", tuple(comparison_blocks(report.comparison))),
         ("accuracy", "Accuracy by sequence length", parts["accuracy"]),
+        ("bits", "What bits cost, and what they keep", parts["bits"]),
         ("validation", "Predicted against measured", parts["validation"]),
         ("projection", "Longer sequences, later years", parts["projection"]),
         ("sources", "Assumptions and sources", (_SOURCES, grounds(report.estimates.estimates))),
@@ -88,18 +88,11 @@ def report_page(
     for anchor, heading, (first, *others) in blocks:
         shown = map(figure_part, drawn.get(anchor, ()))
         sections.append((anchor, heading, "\n".join([html(first), *shown, html(*others)])))
-    made_by = {"fhecost": report.fhecost_version, **circuit.versions}
-    versions = ", ".join(f"{name} {version}" for name, version in made_by.items())
-    made = f"Made {_today()}" + (f" by: {command}" if command else "")
+    made_with = {"fhecost": report.fhecost_version, **circuit.versions}
+    versions = ", ".join(f"{name} {version}" for name, version in made_with.items())
+    made = made_by(command)
     footer = f"{made}. {versions}; circuit {circuit.hash}."
     return section_page(headline(circuit), f"{_LEAD} {made}", sections, footer)
-
-
-def _today() -> str:
-    """The date, as ISO 8601 in UTC; that of ``SOURCE_DATE_EPOCH``, for builds that are repeated."""
-    said = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = float(said) if said.isdecimal() else time.time()
-    return datetime.datetime.fromtimestamp(moment, datetime.UTC).date().isoformat()
 
 
 def _answer(report: FullReport) -> str:
@@ -147,11 +140,13 @@ def _parts(report: FullReport) -> dict[str, Sequence[Block]]:
     """What there need not be, by the anchor of its section; if it is missing, why it is."""
     parts: dict[str, Sequence[Block]] = {}
     for part, reason in report.missing.items():
-        known = "None" if part == "projection" else "Unknown"
+        known = "None" if part in ("projection", "bits") else "Unknown"
         parts[part] = (Text(f"{known}: {reason}."),)
     if report.accuracy is not None:
         weights = Note(f"weights {report.accuracy.model_sha256[:12]}")
         parts["accuracy"] = (*accuracy_document(report.accuracy).blocks, weights)
+    if report.bits is not None:
+        parts["bits"] = tuple(bits_blocks(report.bits))
     if report.validation is not None:
         said = Text(
             f"The latency model of {report.validation.hardware} against encrypted runs that were "

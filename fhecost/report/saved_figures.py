@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,19 +37,42 @@ def save_figures(
         UsageError: kaleido isn't installed, or the folder can't be written.
         ImpossibleError: no Chrome or Chromium is found.
     """
-    try:
-        import kaleido  # noqa: F401
-    except ImportError as error:
-        raise FieldError("figures_folder", _HOW) from error
+    check_kaleido("figures_folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FieldError("figures_folder", str(error.strerror), folder) from error
-    named: dict[Path, Any] = {}
-    for anchor, drawn in figures.items():
-        for heading, figure in drawn:
-            words = re.findall(r"[a-z0-9]+", heading.lower())
-            named[folder / f"{'-'.join([anchor, *words])}.{form}"] = figure
+    return draw_files(
+        {
+            folder / named_after(anchor, heading, form): figure
+            for anchor, drawn in figures.items()
+            for heading, figure in drawn
+        },
+        form,
+        progress,
+    )
+
+
+def named_after(begin: str, heading: str, form: FigureFormat) -> str:
+    """The name of a figure's file."""
+    return f"{'-'.join([begin, *re.findall(r'[a-z0-9]+', heading.lower())])}.{form}"
+
+
+def check_kaleido(field: str) -> None:
+    """Raise a UsageError that names ``field`` where kaleido isn't installed."""
+    if find_spec("kaleido") is None:
+        raise FieldError(field, _HOW)
+
+
+def draw_files(
+    named: Mapping[Path, Any], form: FigureFormat, progress: Progress = silent
+) -> list[Path]:
+    """Write figures to the files that they are named by.
+
+    Raises:
+        UsageError: a file can't be written.
+        ImpossibleError: no Chrome or Chromium is found.
+    """
     try:
         # The browser's profile, which a killed run would leave behind.
         with temporary_files_within(temporary_folder("browser-")):

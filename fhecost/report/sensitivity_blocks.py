@@ -91,7 +91,7 @@ def _tornado(machine: Sensitivity) -> object:
         figure,
         {"title": title, "zeroline": True, "ticksuffix": " %"},
         {"categoryorder": "array", "categoryarray": order, "automargin": True},
-        1.08,
+        1.02,
         barmode="overlay",
         margin={"l": 20, "t": 40, "b": 50},
     )

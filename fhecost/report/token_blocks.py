@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fhecost.circuits.description import CircuitDescription
-from fhecost.hardware.comparison import ComparisonRow
-from fhecost.hardware.estimate import MANY_TOKENS, Estimate
+from fhecost.hardware.estimate import MANY_TOKENS, TokenCost
 from fhecost.report.columns import Table, names, numbers
 from fhecost.report.document import Block, Heading, Note
 from fhecost.units import duration, energy, price, span
 
+_NAMES = {1: "token", MANY_TOKENS: "thousand_tokens"}
+TOKEN_FIELDS = tuple(
+    f"{name}_{field}"
+    for name in _NAMES.values()
+    for field in ("latency_s", "low_s", "high_s", "energy_j", "price_usd")
+)
+"""Fields of a machine's record; empty for what makes no token."""
 
-def token_blocks(
-    said: CircuitDescription, machines: Sequence[Estimate] | Sequence[ComparisonRow]
-) -> Iterator[Block]:
+
+def token_blocks(said: CircuitDescription, costs: Sequence[TokenCost]) -> Iterator[Block]:
     """Time, money and energy of a token and of a thousand, by machine; nothing for other scopes."""
-    tokens = said.tokens_of_run
-    if tokens is None or not machines:
+    if not costs:
         return
     yield Heading("Per token")
-    yield _costs("a token:", machines, 1 / tokens)
-    yield _costs(f"{MANY_TOKENS:,} tokens:", machines, MANY_TOKENS / tokens)
-    what = "makes one token" if tokens == 1 else f"reads {tokens:,} tokens in one go"
+    for tokens in _NAMES:
+        title = "a token:" if tokens == 1 else f"{tokens:,} tokens:"
+        yield _costs(title, [one for one in costs if one.tokens == tokens])
+    read = said.tokens_of_run
+    what = "makes one token" if read == 1 else f"reads {read:,} tokens in one go"
     yield Note(
         f"a run {what}; one run after the other, each as long as this one; energy: at full power "
         "all the time; -: unknown"
     )
 
 
-def _costs(of: str, machines: Sequence[Estimate] | Sequence[ComparisonRow], runs: float) -> Table:
-    """Of so many runs: how long they take, what they cost, and what energy they need."""
-    prices, energies = [one.price_usd for one in machines], [one.energy_j for one in machines]
+def token_records(costs: Sequence[TokenCost]) -> Mapping[str, Mapping[str, float | None]]:
+    """By machine, what stands in its ``TOKEN_FIELDS``."""
+    found: dict[str, dict[str, float | None]] = {}
+    for one in costs:
+        of_machine, name = found.setdefault(one.hardware, {}), _NAMES[one.tokens]
+        for field in ("latency_s", "low_s", "high_s", "energy_j", "price_usd"):
+            of_machine[f"{name}_{field}"] = getattr(one, field)
+    return found
+
+
+def _costs(title: str, costs: Sequence[TokenCost]) -> Table:
     return Table(
-        names("machine", (one.hardware for one in machines)),
-        numbers("time", (runs * one.latency_s for one in machines), duration),
-        numbers("range", (span(runs * one.low_s, runs * one.high_s) for one in machines)),
-        numbers("price", (None if one is None else runs * one for one in prices), price),
-        numbers("energy", (None if one is None else runs * one for one in energies), energy),
-        title=of,
+        names("machine", (one.hardware for one in costs)),
+        numbers("time", (one.latency_s for one in costs), duration),
+        numbers("range", (span(one.low_s, one.high_s) for one in costs)),
+        numbers("price", (one.price_usd for one in costs), price),
+        numbers("energy", (one.energy_j for one in costs), energy),
+        title=title,
     )

@@ -9,7 +9,6 @@ from fhecost.report import drawing
 from fhecost.report.circuit_lines import label
 from fhecost.report.columns import Table, column, numbers, records
 from fhecost.report.document import Block, Document, Heading, Note, Refusals, Text
-from fhecost.report.pages import figure_page
 from fhecost.units import amount, deviation, duration, share
 from fhecost.validation.comparison import ValidationReport, ValidationRow
 
@@ -123,8 +122,8 @@ def _label(row: ValidationRow) -> str:
     return named if row.not_alone is None else f"{named} (not alone)"
 
 
-def validation_page(report: ValidationReport) -> str:
-    """One HTML page: seconds predicted against seconds measured, on log axes.
+def validation_plot(report: ValidationReport) -> drawing.Plot:
+    """What is drawn: seconds predicted against seconds measured, on log axes.
 
     Raises:
         UsageError: plotly isn't installed.
@@ -135,7 +134,7 @@ def validation_page(report: ValidationReport) -> str:
         "The baseline is Concrete's complexity times the constant that fits these runs best. "
         f"fhecost {report.fhecost_version}, hardware profile {report.hardware_hash[:12]}."
     )
-    return figure_page("Predicted against measured", note, validation_figures(report))
+    return drawing.Plot("Predicted against measured", note, validation_figures(report))
 
 
 def validation_figures(report: ValidationReport) -> list[drawing.Drawn]:

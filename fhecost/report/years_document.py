@@ -5,6 +5,7 @@ A line ends with the data that it rests on; nothing is drawn for years that they
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
@@ -37,6 +38,12 @@ _TITLES = {
 }
 _MIDDLE = 0.5
 """A year's figure stands in its middle."""
+
+RESCALED = (
+    "Marks are releases, rescaled: by their distance from the trend, to the estimate of the "
+    "machine in the legend. They are no times of those machines."
+)
+_MOST_TICKS = 8
 
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross")
 
@@ -199,19 +206,46 @@ def _figure(report: YearsReport, quantity: str, unit: str) -> Any:
         drawing.add_band(figure, projection.name, color, middles, texts)
         if quantity == "latency_s":
             _add_releases(figure, projection, color)
-    first, end = report.years[0], report.years[-1] + 1
+    known_years = [year for year, _ in drawn]
+    spoken = min(known_years), 1 + max(known_years)
+    first, end = shown_years(report.years, spoken)
     if quantity == "latency_s" and report.targets:
         drawing.add_target(figure, [first, end], report.targets[0].target_s)
-    silent = 1 + max(year for year, _ in drawn)
-    if silent < end:
-        figure.add_vrect(
-            x0=silent, x1=end, fillcolor=drawing.NEUTRAL, opacity=0.12, line_width=0,
-            annotation={"text": "beyond the data"}, annotation_position="top left",
-        )  # fmt: skip
+    # What is cut off is named on what is left.
+    before = f" from {report.years[0]}" if first > report.years[0] else ""
+    after = f" to {report.years[-1]}" if end < report.years[-1] + 1 else ""
+    for start, stop, cut, place in (
+        (first, spoken[0], before, "bottom left"),
+        (spoken[1], end, after, "top left"),
+    ):
+        if start < stop:
+            figure.add_vrect(
+                x0=start, x1=stop, fillcolor=drawing.NEUTRAL, opacity=0.12, line_width=0,
+                annotation={"text": f"beyond the data{cut.replace(' ', '<br>', 1)}"},
+                annotation_position=place,
+            )  # fmt: skip
+    if quantity == "latency_s" and any(one.trend.releases for one in report.projections):
+        drawing.say_on(figure, RESCALED)
     ends = [end_of_band for _, band in drawn for end_of_band in (band.low, band.high)]
-    years_axis = {"title": "year", "dtick": 1, "tickformat": "d", "range": [first, end]}
+    # Every second year where there are many: a small screen would turn them on their side.
+    ticks = list(range(math.ceil(first), math.floor(end) + 1))
+    ticks = ticks[:: 1 if len(ticks) <= _MOST_TICKS else 2]
+    years_axis = {"title": "year", "tickvals": ticks, "tickformat": "d", "range": [first, end]}
     axis = drawing.time_axis if quantity == "latency_s" else drawing.log_axis
-    return drawing.finish(figure, years_axis, axis(unit, ends), -0.28)
+    return drawing.finish(figure, years_axis, axis(unit, ends), -0.28, height=480)
+
+
+def shown_years(asked: Sequence[int], spoken: tuple[int, int]) -> tuple[float, float]:
+    """The ends of the axis: years without figures take no more room than those with some.
+
+    Args:
+        asked: the years, in their order.
+        spoken: where those that the data speak for begin and end.
+    """
+    before, after = max(0, spoken[0] - asked[0]), max(0, asked[-1] + 1 - spoken[1])
+    room = (spoken[1] - spoken[0]) / max(1, before + after)
+    part = min(1.0, room)
+    return spoken[0] - part * before, spoken[1] + part * after
 
 
 def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
@@ -227,7 +261,7 @@ def _add_releases(figure: Any, projection: YearProjection, color: str) -> None:
             y=[seconds for _, seconds in marks],
             mode="markers",
             marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 1}},
-            name=f"{projection.kind}: releases on {machine}, scaled to {projection.name}",
+            name=f"releases on {machine}, scaled to {projection.name}",
             legendgroup=projection.name,
             text=[f"{level.software}, {level.figures} figures" for level, _ in marks],
             hovertemplate=f"%{{text}}: {projection.name}'s estimate would be %{{y:.3g}} s at its "

@@ -132,7 +132,7 @@ def circuit_of(point: Point, steps: Collection[Step], model: str) -> PointCircui
             layer=point.layer,
             heads=point.heads,
             seq_len=point.seq_len,
-            bits=point.bits,
+            bits=variant.bits or point.bits,
             variant=variant,
         )
         locate(heads)
@@ -147,7 +147,7 @@ def circuit_of(point: Point, steps: Collection[Step], model: str) -> PointCircui
             model,
             point.scope,
             seq_len=point.seq_len,
-            bits=point.bits,
+            bits=variant.bits or point.bits,
             **of_heads if point.scope == "head" else {},
         )
         check_request(request)

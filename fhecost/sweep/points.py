@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from fhecost.circuits.description import KeylessMode, Scope, Widths
 from fhecost.errors import all_validation_errors, first_of
@@ -14,6 +14,7 @@ from fhecost.fields import Count, Positive
 from fhecost.frozen import Frozen
 from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.saved_setting import SavedSetting
+from fhecost.heads.variants import VARIANTS
 from fhecost.models.shape import EMBEDDED
 
 
@@ -90,6 +91,23 @@ class Point(Frozen):
     widths: Widths | None = None
     mode: KeylessMode = "disable"
     hardware: Name | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_bits(cls, given: Any) -> Any:
+        """With the width that the variant usually has, where none is said."""
+        if (
+            not isinstance(given, Mapping)
+            or "bits" in given
+            or given.get("scope", "head") != "head"
+        ):
+            return given
+        match given.get("variant", cls.model_fields["variant"].default):
+            case SavedSetting(bits=bits):
+                return {**given, "bits": bits}
+            case str(name) if name in VARIANTS:
+                return {**given, "bits": VARIANTS[name].width()}
+        return given
 
     @property
     def said(self) -> str:

@@ -122,7 +122,7 @@ class _Parts:
         self, heads: HeadRequest, variant: Variant, sentences: JudgedSentences
     ) -> AccuracyRow:
         located = locate(heads)
-        bits, length, mode = located.request.bits, heads.seq_len, self.task.point.mode
+        bits, length, mode = located.bits, heads.seq_len, self.task.point.mode
         setting = Setting(heads.layer, located.numbers, bits, length, mode, variant.name)
         return judged_row(self.task.model, sentences, setting, variant)
 

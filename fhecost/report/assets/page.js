@@ -7,7 +7,7 @@ function paint() {
   const grid = page.getPropertyValue("--grid").trim();
   const changes = {
     "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "font.color": ink,
-    "font.size": narrow.matches ? 10 : 12, "modebar.bgcolor": "rgba(0,0,0,0)",
+    "font.size": narrow.matches ? 10 : 12, "legend.font.size": narrow.matches ? 9 : 12, "modebar.bgcolor": "rgba(0,0,0,0)",
     "modebar.color": grid, "modebar.activecolor": ink,
   };
   for (const axis of ["xaxis", "yaxis"]) {
