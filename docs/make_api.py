@@ -194,8 +194,11 @@ def _alias(name: str, module: str) -> str:
             below = body[index + 1]
             assert isinstance(below, ast.Expr)
             assert isinstance(below.value, ast.Constant)
-            code = _python(f"{name} = {ast.unparse(node.value)}")
-            return f"### `{name}`\n\n{code}\n\n{_markdown(str(below.value.value))}"
+            line = f"{name} = {ast.unparse(node.value)}"
+            if len(line) > _WIDTH:
+                members = "\n    | ".join(ast.unparse(node.value).split(" | "))
+                line = f"{name} = (\n    {members}\n)"
+            return f"### `{name}`\n\n{_python(line)}\n\n{_markdown(str(below.value.value))}"
     raise LookupError(f"{module} has no {name}")
 
 
