@@ -38,7 +38,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpt2,concrete,figures,search,sweep,parquet,docs,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[gpt2,concrete,figures,explore,search,sweep,parquet,docs,dev]'
 	@touch $(STAMP)
 
 # Trains the embedded model anew from a folder of plain text: make model CORPUS=folder

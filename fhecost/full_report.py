@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow, load_accuracy
+from fhecost.accuracy.records import known_accuracy as known_accuracy
 from fhecost.circuit_request import (
     CircuitRequest,
     CompiledHeads,
@@ -18,15 +19,15 @@ from fhecost.circuit_request import (
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.closed_form.scopes import ShapeRequest
-from fhecost.data import data_folder
 from fhecost.errors import FhecostError, UsageError
 from fhecost.files import AnyPath
 from fhecost.hardware.comparison import ComparisonReport, compare
-from fhecost.hardware.estimate import EstimateReport
-from fhecost.hardware.estimator import estimate_all
+from fhecost.hardware.estimate import Estimate, EstimateReport
+from fhecost.hardware.estimator import ChosenEstimator, estimate_all
 from fhecost.hardware.library import HardwareNames, load_hardware
 from fhecost.hardware.names import ALL, DEFAULT
 from fhecost.hardware.profile import HardwareProfile
+from fhecost.hardware.refusals import estimates_or_refusals
 from fhecost.models.shape import find_shape
 from fhecost.progress import Progress, silent
 from fhecost.projection.bits import BitsReport, project_bits, rows_about
@@ -108,8 +109,10 @@ def make_report(
             raise
         missing["validation"] = str(error)
     progress("projecting")
+    known = estimates.estimates
     try:
         shape = _shape_of(circuit, found.description)
+        known += _elsewhere(found, load_hardware(projected, hardware_path), estimates)
         projection = project(
             shape,
             lengths or spread_lengths(1, min(1024, shape.shape.context)),
@@ -118,7 +121,7 @@ def make_report(
             years=years,
             target_s=target_s,
             years_circuit=found,
-            known=estimates.estimates,
+            known=known,
         )
     except FhecostError as error:
         missing["projection"] = str(error)
@@ -128,7 +131,7 @@ def make_report(
             _shape_of(circuit, found.description),
             load_hardware(projected, hardware_path),
             rows_about(found.description, accuracies),
-            known=estimates.estimates,
+            known=known,
             said=found.description,
         )
     except FhecostError as error:
@@ -144,9 +147,14 @@ def make_report(
     )
 
 
-def known_accuracy() -> list[Path]:
-    """The accuracy reports that come with fhecost."""
-    return sorted(data_folder("experiments/accuracy").glob("*.json"))
+def _elsewhere(
+    circuit: CircuitProfile, machines: Iterable[HardwareProfile], report: EstimateReport
+) -> tuple[Estimate, ...]:
+    """The circuit's estimates on those of ``machines`` that the report says nothing of."""
+    judged = {made.hardware for made in report.estimates}
+    judged |= {refusal.hardware for refusal in report.refusals}
+    others = {one.name: ChosenEstimator(one) for one in machines if one.name not in judged}
+    return tuple(estimates_or_refusals(circuit, others)[0].values())
 
 
 def matching_accuracy(

@@ -137,13 +137,14 @@ def generate(
         heads: which heads of the layer, from 0, or ``all``.
         variant: which quantized circuit.
         mode: in the clear, simulated in one circuit for the longest sequence, or encrypted, for
-            which a circuit is compiled for each token.
+            which a circuit is compiled for each token. In the clear, what tokens cost is told last.
         tokens: how many to generate.
         hardware: where to estimate each token's circuit: names of machines or hardware profiles,
             ``all``, or ``default``. One that can't run it is a refusal.
         hardware_path: folders of further machines.
         progress: called with the name of each step when it begins.
-        on_token: called with each token of the quantized model when it is there.
+        on_token: called with each token of the quantized model when it is there; in mode
+            ``disable`` before it is known what it costs.
 
     After an interrupt the report has the tokens that were there, if there were any.
 
@@ -189,10 +190,9 @@ def generate(
     with attention_interface.floating_point(quantized.model):
         float_tokens = [Token.like(token) for token in _continuation(quantized, prompt, tokens)]
     prices: Mapping[int, _Price] = {}
-    if mode != "execute":
-        progress("pricing the tokens")
-        prices = _prices(quantized, range(len(prompt), len(prompt) + tokens), profiles)
     if mode == "simulate":
+        progress("estimating the circuits")
+        prices = _prices(quantized, range(len(prompt), len(prompt) + tokens), profiles)
         _check_runs(prices[len(prompt)])
         progress("compiling the circuit")
         quantized.compile([[0] * longest], simulation_only=True)
@@ -211,6 +211,12 @@ def generate(
         if not generated:
             raise
         interrupted, stopped = True, f"interrupted at token {len(generated) + 1} of {tokens}"
+    if mode == "disable" and not interrupted:
+        try:
+            progress("estimating the circuits")
+            generated = _with_prices(quantized, generated, profiles)
+        except KeyboardInterrupt:
+            interrupted, stopped = True, "interrupted before it was known what the tokens cost"
     ids = [token.token_id for token in generated]
     float_ids = [token.token_id for token in float_tokens]
     return GenerationReport(
@@ -272,9 +278,8 @@ def _continuation(
             costs["keys_s"] = time.perf_counter() - start
             progress(f"{at}: running encrypted")
             model.set_fhe_mode(mode)
-        elif prices:
-            costs = prices.get(len(ids), {})
-        if mode == "simulate":
+        elif prices is not None and mode == "simulate":
+            costs = prices[len(ids)]
             _check_runs(costs)
             progress(f"{at}: simulating")
         new.append(_next_token(model, ids))
@@ -291,15 +296,25 @@ def _continuation(
             return
 
 
+def _with_prices(
+    model: MultiHeadsQGPT2Model,
+    tokens: Sequence[GeneratedToken],
+    hardware: Sequence[HardwareProfile],
+) -> list[GeneratedToken]:
+    """``tokens`` with what their circuits would cost, or why there are none."""
+    prices = _prices(model, [token.seq_len for token in tokens], hardware)
+    return [token.model_copy(update=prices.get(token.seq_len)) for token in tokens]
+
+
 def _prices(
     model: MultiHeadsQGPT2Model, lengths: Iterable[int], hardware: Sequence[HardwareProfile]
 ) -> dict[int, _Price]:
-    """What the next token costs after so many, by closed form."""
-    wanted = [length for length in lengths if length >= LEAST_LENGTH]
-    profiles = predict_lengths(model, wanted)
+    """What the next token costs after so many, by closed form; nothing for no circuit's length."""
+    priced = [length for length in lengths if length >= LEAST_LENGTH]
+    profiles = predict_lengths(model, priced) if priced else []
     return {
         length: _price(profile, hardware, least=0)
-        for length, profile in zip(wanted, profiles, strict=True)
+        for length, profile in zip(priced, profiles, strict=True)
     }
 
 

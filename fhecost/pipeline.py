@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -208,7 +208,8 @@ def compare_circuit(
         kinds: only machines of these kinds; of all when empty.
         base: the machine that speed-ups are over, with its own figures; the slowest when None.
         sort: what the rows are sorted by.
-        what_if: figures to set, in SI units, on each machine that has them: ``{"cores": 64}``.
+        what_if: figures to set, in SI units, on each machine that has them: ``{"cores": 64}``; on
+            one machine alone: ``{"strix:clock_hz": 2e9}``.
             Each keeps its range, relative to its value, and is an assumption; each machine's
             latency before is in the report too.
         requests: also so many independent inputs under one key: when all are done, what a machine
@@ -224,28 +225,72 @@ def compare_circuit(
     """
     check_sort(sort)
     check_choice(pbs)
-    profiles = load_hardware(hardware, hardware_path)
-    profiles = of_kinds(profiles, kinds)
+    own = of_kinds(load_hardware(hardware, hardware_path), kinds)
     # The base keeps its own figures: it is what the others are held against.
     held_against = None if base is None else find_hardware(base, hardware_path)
-    own = profiles
+    changed = own
     if what_if:
         # Figures of a kind that a machine doesn't state can be set where that kind is asked for.
-        own = [of_kind_if_known(profile, pbs) for profile in profiles]
-        profiles = with_figures_where_known(own, what_if)
+        own = [of_kind_if_known(profile, pbs) for profile in own]
+        changed = with_figures_where_known(own, what_if)
     found = find_circuit(circuit, progress)
-    sure = sure_circuit(circuit, found, progress)
+    return compare_found(
+        found,
+        sure_circuit(circuit, found, progress),
+        own,
+        changed,
+        base=held_against,
+        sort=sort,
+        requests=requests,
+        sensitive=sensitive,
+        with_published=with_published,
+        pbs=pbs,
+    )
+
+
+def compare_found(
+    found: CircuitProfile,
+    sure: CircuitProfile | str | None,
+    own: Sequence[HardwareProfile],
+    profiles: Sequence[HardwareProfile],
+    *,
+    base: HardwareProfile | None = None,
+    sort: SortKey = "latency",
+    requests: int | None = None,
+    sensitive: bool = False,
+    with_published: bool = False,
+    pbs: PbsChoice | None = None,
+) -> ComparisonReport:
+    """What :func:`compare_circuit` makes of a circuit and of machines that are there already.
+
+    Args:
+        found: the circuit, and ``sure`` what :func:`~fhecost.circuit_request.sure_circuit` makes of
+            it.
+        sure: see there.
+        own: the machines with their own figures, and ``profiles`` the same with those that were
+            set.
+        profiles: see there.
+        base: the machine that speed-ups are over; the slowest when None.
+        sort: this and all that follow as there.
+        requests: likewise.
+        sensitive: likewise.
+        with_published: likewise.
+        pbs: likewise.
+
+    Raises:
+        ImpossibleError: no machine can run it, or the base can't.
+    """
     report = estimate_all(found, profiles, skip_impossible=True, sure=sure, pbs=pbs)
     changes = list(changes_between(own, profiles))
     changed = {change.hardware for change in changes}
     as_they_are = [profile for profile in own if profile.name in changed]
     before = estimate_all(found, as_they_are, skip_impossible=True, least=0, pbs=pbs).estimates
     base_made = None
-    if held_against is not None:
+    if base is not None:
         # The base is mostly among the machines, and then estimated already.
         try:
             known = (*report.estimates, *before)
-            base_made = ChosenEstimator(held_against, pbs, known)(found)
+            base_made = ChosenEstimator(base, pbs, known)(found)
         except ImpossibleError as error:
             raise ImpossibleError(f"base {error}") from error
     if requests is not None:

@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, str | None] = {
     "generate Hello": "gpt2",
     "optimize --budget 5s": "search",
     "sweep sweep.yaml": None,
-    "sweep sweep.yaml --resume --dask 1": "sweep",
+    "sweep sweep.yaml -o other.jsonl --dask 1": "sweep",
     "sweep sweep.yaml --resume --format parquet": "parquet",
     "calibrate": "concrete",
     "measure head": "gpt2",

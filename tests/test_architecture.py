@@ -34,6 +34,7 @@ FLOORS = (
     ("full_report",),
     ("schemas", "report"),
     ("pipeline",),
+    ("explore",),
     ("cli",),
     ("__main__",),
 )

@@ -137,6 +137,22 @@ def test_a_range_ends_where_the_figures_kind_does(kind, figure, value, low, high
     kind.model_validate(after.model_dump())
 
 
+def test_what_if_on_one_machine_leaves_the_others(profile):
+    names = ["epyc-zen4-2", "h100", "8xh100"]
+    plain = compare_circuit(SavedCircuit(profile), names)
+    asked = {"devices": 4, "H100:devices": 2, "h100:power_w": 100.0}
+    changed = compare_circuit(SavedCircuit(profile), names, what_if=asked)
+    before, after = ({row.hardware: row for row in one.rows} for one in (plain, changed))
+    assert after["epyc-zen4-2"].latency_s == before["epyc-zen4-2"].latency_s
+    values = {(one.hardware, one.figure): one.after.value for one in changed.changes}
+    assert values == {("h100", "devices"): 2, ("h100", "power_w"): 100, ("8xh100", "devices"): 4}
+    assert changed.what_if == {"h100:devices": 2, "8xh100:devices": 4, "power_w": 100}
+    alone = compare_circuit(SavedCircuit(profile), names, what_if={"h100:devices": 2})
+    (row,) = [row for row in alone.rows if row.before is not None]
+    assert row.hardware == "h100"
+    assert row.latency_s < row.before.latency_s == before["h100"].latency_s
+
+
 def test_before_and_after_are_shown(run_fhecost, profile):
     given = ("--hardware", "hypothetical-asic,strix", "--what-if", "butterfly_units=16384")
     finished = run_fhecost("compare", "--profile", profile, *given)
@@ -161,6 +177,14 @@ def test_before_and_after_are_shown(run_fhecost, profile):
         ({"what_if": {"cores": math.inf}}, UsageError, "what_if cores=inf: must be a positive"),
         (
             {"what_if": {"cores": 2, "threads": 3}},
+            UsageError,
+            "what_if threads: is the figure threads, which is set already",
+        ),
+        ({"what_if": {"h200:devices": 2}}, UsageError, "h200:devices: is none of these machines"),
+        ({"what_if": {"h100:wings": 2}}, UsageError, "h100:wings: h100 has no such figure; "),
+        ({"what_if": {"h100:devices": -1}}, UsageError, "h100:devices=-1: must be a positive"),
+        (
+            {"what_if": {"epyc-zen4-2:cores": 2, "epyc-zen4-2:threads": 3}},
             UsageError,
             "what_if threads: is the figure threads, which is set already",
         ),

@@ -296,3 +296,5 @@ def test_smollm2_writes_english(smollm2):
     report = fhecost.generate("Cryptography is a", smollm2, layer=10, heads=[0], variant="fast")
     assert len(report.tokens) == 12
     assert len(report.float_text.split()) > 5
+    counts = [token.pbs_count for token in report.tokens]
+    assert counts == sorted(set(counts))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from fhecost.hardware.library import load_hardware
 from fhecost.heads.operators import ClearOperators
 from fhecost.report.generation_document import generation_document
 from fhecost.report.render import RENDERERS
+from tests.llama_folders import write_llama
 
 torch = pytest.importorskip("torch", reason="needs the extra [gpt2]")
 
@@ -37,7 +39,7 @@ def greedy(model, ids, tokens):
 
 @pytest.fixture(scope="module")
 def report():
-    return generate(PROMPT, heads=(0, 1, 2, 3), tokens=6)
+    return generate(PROMPT, heads=(0, 1, 2, 3), tokens=6, hardware=["epyc-zen4-2", "h100"])
 
 
 def test_tokens_are_those_of_greedy_generation(report):
@@ -66,33 +68,57 @@ def test_the_report_knows_where_they_part(report):
     assert first_difference([], [1]) is None
 
 
-def test_each_token_is_priced_without_a_circuit(report):
+def test_without_a_circuit_the_closed_form_says_what_tokens_cost(report):
     assert [token.seq_len for token in report.tokens] == [
         report.prompt_tokens + index for index in range(6)
     ]
-    counts = [token.pbs_count for token in report.tokens]
-    assert counts == sorted(set(counts))
-    for token in report.tokens:
-        assert token.measured_s is None
-        known = {each.hardware for each in token.estimates} | {no.hardware for no in token.refusals}
-        assert known == {machine.name for machine in load_hardware("default")}
-        assert {"epyc-zen4-2", "h100", "strix"} <= {each.hardware for each in token.estimates}
+    for one, other in itertools.pairwise(report.tokens):
+        assert 0 < one.pbs_count < other.pbs_count
+        assert [each.hardware for each in one.estimates] == ["epyc-zen4-2", "h100"]
+        for before, after in zip(one.estimates, other.estimates, strict=True):
+            assert before.low_s < before.latency_s < min(before.high_s, after.latency_s)
+        assert one.measured_s is one.keys_s is None
     assert (report.bits, report.variant, report.compiled_for) == (3, "fast", None)
+    # They are no run of the heads.
     assert report.inputs == 256 * sum(token.seq_len for token in report.tokens)
+    assert report.exceeded == 0
     text = RENDERERS["table"](generation_document(report))
-    assert f"{sum(counts):,}" in text
     assert "by closed form" in text
+    assert f"{sum(token.pbs_count for token in report.tokens):,}" in text
 
 
-def test_a_token_after_one_has_no_circuit():
-    finished = generate("a", heads=[0], tokens=2, hardware=["h100", "strix"])
-    assert finished.prompt_tokens == 1
-    first, second = finished.tokens
-    assert (first.pbs_count, first.estimates, first.refusals) == (None, (), ())
-    assert second.pbs_count > 0
+def test_a_single_token_is_no_circuit():
+    finished = generate("a", heads=[0], tokens=2, hardware=["h100"])
+    assert [token.seq_len for token in finished.tokens] == [1, 2]
+    alone, two = finished.tokens
+    assert (alone.pbs_count, alone.estimates) == (None, ())
+    assert two.pbs_count > 0
 
 
-def test_a_token_that_no_machine_runs_is_there_all_the_same(monkeypatch):
+def test_circuits_that_are_none_are_said_and_stop_nothing(monkeypatch):
+    monkeypatch.setattr(
+        "fhecost.generation.predict_lengths",
+        lambda _, lengths: [ImpossibleError("no parameters")] * len(lengths),
+    )
+    finished = generate(PROMPT, heads=[0], tokens=2, hardware=["h100", "strix"])
+    assert len(finished.tokens) == 2
+    assert finished.stopped is None
+    text = RENDERERS["table"](generation_document(finished))
+    assert "strix: no estimate at 7 tokens: no parameters." in text
+
+
+def test_an_interrupt_leaves_what_was_written(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fhecost.generation.predict_lengths", interrupted)
+    finished = generate(PROMPT, heads=[0], tokens=2)
+    assert finished.interrupted
+    assert len(finished.tokens) == 2
+    assert finished.stopped == "interrupted before it was known what the tokens cost"
+
+
+def test_a_token_that_no_machine_runs_is_there_all_the_same():
     """In the clear: text is what was asked for."""
     finished = generate("The ship", heads=[0], bits=8, tokens=1, hardware=["strix"])
     (token,) = finished.tokens
@@ -104,8 +130,10 @@ def test_a_token_that_no_machine_runs_is_there_all_the_same(monkeypatch):
 def test_tokens_are_told_as_they_come():
     told, steps = [], []
     finished = generate(PROMPT, heads=[0], tokens=2, progress=steps.append, on_token=told.append)
-    assert tuple(told) == finished.tokens
-    assert steps == ["loading the model", "calibrating the heads", "pricing the tokens"]
+    # What they cost is known last: nobody waits for a text's second word because of it.
+    assert [token.text for token in told] == [token.text for token in finished.tokens]
+    assert {token.pbs_count for token in told} == {None}
+    assert steps == ["loading the model", "calibrating the heads", "estimating the circuits"]
 
 
 def test_generation_ends_with_the_text(monkeypatch, report):
@@ -215,8 +243,8 @@ def test_csv_has_a_line_for_each_token_and_machine(simulated, report):
     assert len(rows) == sum(len(token.estimates) + len(token.refusals) for token in tokens)
     assert float(rows[0]["latency_s"]) == simulated.tokens[0].estimates[0].latency_s
     clear = list(csv.DictReader(io.StringIO(RENDERERS["csv"](generation_document(report)))))
-    texts = list(dict.fromkeys((row["number"], row["text"]) for row in clear))
-    assert [text for _, text in texts] == [token.text for token in report.tokens]
+    assert [row["text"] for row in clear[::2]] == [token.text for token in report.tokens]
+    assert {row["hardware"] for row in clear} == {"epyc-zen4-2", "h100"}
 
 
 def test_json_can_be_read_again(simulated, report):
@@ -253,6 +281,21 @@ def test_a_token_that_cant_be_compiled_ends_the_generation(monkeypatch, saved_pr
     )
     with pytest.raises(ImpossibleError, match="no parameters"):
         generate("The ship", **asked)
+
+
+def test_a_llama_goes_on_too(tmp_path):
+    """Each token's circuit, of heads with rotary positions, on its own length."""
+    folder = write_llama(tmp_path / "small", "llama")
+    finished = generate(
+        PROMPT, str(folder), layer=1, heads=[0, 4], variant="fast", tokens=3, hardware=["h100"]
+    )
+    assert finished.model == "small"
+    counts = [token.pbs_count for token in finished.tokens]
+    assert counts == sorted(set(counts))
+    table = RENDERERS["table"](generation_document(finished))
+    assert "small: layer 1, heads 0, 4 at 4 bits, variant fast, mode disable" in table
+    for token in finished.tokens:
+        assert f"{token.pbs_count:,}" in table
 
 
 def test_an_interrupt_leaves_the_tokens_that_were_there():
@@ -313,6 +356,7 @@ def test_the_command_prints_both_continuations(run_fhecost, tmp_path):
     assert f"float      “{made.float_text}”" in table.stdout
     for machine in ("epyc-zen4-2", "h100", "hpu-v80", "strix"):
         assert machine in table.stdout
+    assert f"{sum(token.pbs_count for token in made.tokens):,}" in table.stdout
     assert table.stderr == ""
 
 

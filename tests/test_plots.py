@@ -309,7 +309,7 @@ def test_a_sweep_is_drawn_by_bits_where_nothing_else_differs(swept):
         "Latency by bits, layer 0 heads 0, L=4",
         "Latency by bits, layer 0 heads 0, L=6",
         "Accuracy by bits, layer 0 heads 0, L=6",
-        "Accuracy against latency on h100, layer 0 heads 0, L=6",
+        "Accuracy against latency on strix, layer 0 heads 0, L=6",
     ]
     of_six = list(by_bits_of(swept.results))[1]
     points = {(one.variant, one.bits): one for one in of_six.points}

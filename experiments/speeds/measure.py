@@ -75,7 +75,7 @@ COMMANDS = (
     Timed("fhecost report", None, None, 4.0),
     Timed("fhecost report --profile head.json", _SAVED, 4.0),
     Timed("fhecost diff head.json other.json", f"{_SAVED} && cp head.json other.json"),
-    Timed("fhecost profile examples/distance.py:circuit"),
+    Timed("fhecost profile examples/my_script.py:circuit"),
     Timed("fhecost accuracy --bits 3 --heads 0 --seq-len 16"),
     Timed('fhecost generate "Cryptography is a" --tokens 8'),
     Timed('fhecost generate "Cryptography is a" --tokens 8 --mode simulate', None, 120.0, 120.0),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from fhecost.circuits.description import KeylessMode
+from fhecost.data import data_folder
 from fhecost.fields import Count, FiniteNonNegative, Positive, Probability, Width, inconsistent
 from fhecost.files import read_model
 from fhecost.frozen import Frozen
@@ -104,3 +105,8 @@ def load_accuracy(path: Path) -> AccuracyReport:
         UsageError: the file is missing, no JSON, or breaks the schema.
     """
     return read_model(path, AccuracyReport)
+
+
+def known_accuracy() -> list[Path]:
+    """The accuracy reports that come with fhecost."""
+    return sorted(data_folder("experiments/accuracy").glob("*.json"))

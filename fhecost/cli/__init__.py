@@ -9,7 +9,18 @@ from typing import Any, NoReturn, cast
 
 import typer
 
-from fhecost.cli import cache, circuits, costs, hardware, language, measure, models, search, sweep
+from fhecost.cli import (
+    cache,
+    circuits,
+    costs,
+    explore,
+    hardware,
+    language,
+    measure,
+    models,
+    search,
+    sweep,
+)
 from fhecost.cli.encodings import checked_arguments, write_plainly
 from fhecost.cli.options import TYPED, option_of
 from fhecost.errors import FaultsError, FhecostError, FieldError, UsageError, did_you_mean
@@ -29,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(costs.estimate, costs.compare, costs.project, costs.report),
+    *(costs.estimate, costs.compare, costs.project, costs.report, explore.explore),
     *(circuits.profile, circuits.diff),
     *(language.accuracy, language.generate, search.optimize, sweep.sweep),
     *(measure.calibrate, measure.validate, measure.backtest),

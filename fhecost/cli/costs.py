@@ -114,7 +114,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="FIGURE=VALUE,…",
-            help="Figures to set, in SI units, such as cores=64 or clock_hz=2e9.",
+            help="Figures to set, in SI units: cores=64, or strix:clock_hz=2e9 on one machine.",
         ),
     ] = None,
     requests: RequestsOption = None,

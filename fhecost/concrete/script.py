@@ -52,9 +52,8 @@ def profile_script(
     if path.suffix == ".ipynb":
         raise UsageError(f"{path}: a notebook; export it as a Python script")
     progress(f"running {path.name}")
-    # For the temporary folders of what it compiles; without Concrete, the script says so itself.
-    with contextlib.suppress(UsageError):
-        import_concrete()
+    # For the temporary folders of what it compiles; without Concrete it can compile nothing.
+    import_concrete()
     names = _run(path, source)
     progress("reading the circuit")
     name, found = _find(path, names, circuit)

@@ -27,7 +27,7 @@ from fhecost.hardware.profile import Availability, HardwareProfile, Kind, PbsKin
 from fhecost.hardware.roof import Roof
 from fhecost.hardware.sensitivity import Sensitivity
 from fhecost.hardware.token_costs import token_costs
-from fhecost.hardware.what_if import FigureChange
+from fhecost.hardware.what_if import ON_ONE, FigureChange
 from fhecost.provenance import Source
 from fhecost.version import VERSION
 
@@ -73,11 +73,12 @@ class ComparisonRow(Ranged):
 class ComparisonReport(Frozen):
     """What ``fhecost compare`` prints: rows in the order that was asked for.
 
-    ``what_if`` are the figures that were set, by their own names, ``changes`` what they were on
-    each machine. ``unsure`` is there where some lookup is likely to go wrong, ``throughputs`` where
-    many requests were asked for, ``sensitivities`` where it was asked which figures matter,
-    ``published`` where other ways to run a model encrypted were, and ``token_costs`` where the
-    circuit makes or reads tokens. ``pbs`` is the kind of PBS that was asked for.
+    ``what_if`` are the figures that were set, by their own names (behind the machine's and a colon
+    where it differs between machines), ``changes`` what they were on each machine. ``unsure`` is
+    there where some lookup is likely to go wrong, ``throughputs`` where many requests were asked
+    for, ``sensitivities`` where it was asked which figures matter, ``published`` where other ways
+    to run a model encrypted were, and ``token_costs`` where the circuit makes or reads tokens.
+    ``pbs`` is the kind of PBS that was asked for.
     """
 
     schema_version: Literal[2] = 2
@@ -146,7 +147,7 @@ def compare(
         fhecost_version=VERSION,
         circuit=report.circuit,
         base=base.hardware,
-        what_if={change.figure: change.after.value for change in changes},
+        what_if=_what_was_set(changes),
         changes=tuple(changes),
         rows=tuple(rows),
         refusals=report.refusals,
@@ -166,6 +167,19 @@ def _rates(pbs_per_s: float, machine: HardwareProfile) -> dict[str, float | None
         figure = machine.figures.get(name)
         found[field] = None if figure is None else pbs_per_s / figure.value
     return found
+
+
+def _what_was_set(changes: Sequence[FigureChange]) -> dict[str, float]:
+    """Values by figure; where machines have different ones, by machine and figure."""
+    by_figure: dict[str, set[float]] = {}
+    for change in changes:
+        by_figure.setdefault(change.figure, set()).add(change.after.value)
+    return {
+        change.figure
+        if len(by_figure[change.figure]) == 1
+        else f"{change.hardware}{ON_ONE}{change.figure}": change.after.value
+        for change in changes
+    }
 
 
 def _order(row: ComparisonRow, sort: SortKey) -> tuple[float, float, str]:

@@ -17,6 +17,9 @@ from fhecost.provenance import Figure, Source
 _ALIASES: Mapping[str, str] = {"cores": "threads"}
 """Other names that architects use for a figure."""
 
+ON_ONE = ":"
+"""Between the name of a machine and that of a figure that is set on it alone."""
+
 _RATIONALE = "set for this estimate"
 
 
@@ -89,34 +92,68 @@ def with_figures_where_known(
     """Each machine with those of ``values`` that it can have.
 
     One that its latency model knows and that doesn't go with its other figures, such as butterflies
-    on a chip whose rate of work is published, isn't a figure of that machine.
+    on a chip whose rate of work is published, isn't a figure of that machine. ``MACHINE:FIGURE`` is
+    a figure of that machine alone, whatever is set on all of them.
 
     Raises:
-        UsageError: no machine can have one of them, one is named twice, or it isn't positive.
+        UsageError: no machine can have one of them, one is named twice, or it isn't positive. Or a
+            figure is for a machine that isn't there or can't have it.
     """
-    names = sorted({name for profile in hardware for name in known_figures(profile)})
-    for asked, value in values.items():
-        if _figure_meant(asked, names) not in names:
-            raise FieldError("what_if", f"no figure of these machines; {', '.join(names)}", asked)
-        if not 0 < value < math.inf:
-            raise FieldError("what_if", "must be a positive number", f"{asked}={value:g}")
-        fault = implausible_value(_figure_meant(asked, names), value)
-        if fault is not None:
-            raise FieldError("what_if", fault, asked)
-    meant = _named(values, names)
-    changed, left = [], set(meant)
+    everywhere = {asked: value for asked, value in values.items() if ON_ONE not in asked}
+    alone = _by_machine(hardware, values)
+    changed, left = [], set[str]()
+    meant: dict[str, float] = {}
+    if everywhere:
+        names = sorted({name for profile in hardware for name in known_figures(profile)})
+        for asked, value in everywhere.items():
+            if _figure_meant(asked, names) not in names:
+                why = f"no figure of these machines; {', '.join(names)}"
+                raise FieldError("what_if", why, asked)
+            _check_value(asked, _figure_meant(asked, names), value)
+        meant = _named(everywhere, names)
+        left = set(meant)
     for profile in hardware:
+        own = alone.get(profile.name, {})
         fitting = {
             name: value
             for name, value in meant.items()
             if name in profile.figures or _goes_with(profile, name, value)
         }
         left -= fitting.keys()
-        changed.append(with_figures(profile, fitting) if fitting else profile)
+        changed.append(with_figures(profile, fitting | own) if fitting | own else profile)
     if left:
         why = "doesn't go with the other figures of any of these machines"
         raise FieldError("what_if", why, min(left))
     return changed
+
+
+def _by_machine(
+    hardware: Sequence[HardwareProfile], values: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """Figures of one machine alone, by its name."""
+    profiles = {profile.name: profile for profile in hardware}
+    asked_of: dict[str, dict[str, float]] = {}
+    for asked, value in values.items():
+        said, of_one, figure = asked.partition(ON_ONE)
+        if not of_one:
+            continue
+        name = said if said in profiles else said.lower()
+        if name not in profiles:
+            raise FieldError("what_if", f"is none of these machines: {', '.join(profiles)}", asked)
+        known = known_figures(profiles[name])
+        if _figure_meant(figure, known) not in known:
+            raise FieldError("what_if", f"{name} has no such figure; {', '.join(known)}", asked)
+        _check_value(asked, _figure_meant(figure, known), value)
+        asked_of.setdefault(name, {})[figure] = value
+    return {name: _named(own, known_figures(profiles[name])) for name, own in asked_of.items()}
+
+
+def _check_value(asked: str, figure: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise FieldError("what_if", "must be a positive number", f"{asked}={value:g}")
+    fault = implausible_value(figure, value)
+    if fault is not None:
+        raise FieldError("what_if", fault, asked)
 
 
 def _goes_with(hardware: HardwareProfile, name: str, value: float) -> bool:

@@ -88,8 +88,8 @@ def find_shape(name: str) -> ModelShape:
         return SHAPES[name]
     path = data_folder("models/embedded") if name == EMBEDDED else Path(name)
     if is_gguf(path):
-        said = read_gguf_configuration(path)
-        return read_llama_configuration(path, said, path.stem, "its GGUF file").shape
+        content = read_gguf_configuration(path)
+        return read_llama_configuration(path, content, path.stem, "its GGUF file").shape
     if path.is_dir():
         path = path / "config.json"
     if not path.is_file():

@@ -115,8 +115,8 @@ def _what_if(report: ComparisonReport) -> Iterator[Block]:
         return
     values = ", ".join(f"{name} = {value:g}" for name, value in report.what_if.items())
     yield Text(
-        f"what if: {values}, on every machine that has the figure. What was set is assumed, and "
-        "keeps its range, relative to its value."
+        f"what if: {values}, on the machines below. What was set is assumed, and keeps its range, "
+        "relative to its value."
     )
     yield Table(
         names("machine", (change.hardware for change in report.changes)),

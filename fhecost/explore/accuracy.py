@@ -1,0 +1,90 @@
+"""What was measured of the accuracy of what is picked, by fhecost or by the published example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD, SOURCE
+from fhecost.accuracy.records import AccuracyReport, AccuracyRow, known_accuracy, load_accuracy
+from fhecost.explore.state import ONE_HEAD, State
+from fhecost.models.shape import find_shape
+from fhecost.units import share
+
+_PUBLISHED_MODEL, _PUBLISHED_VARIANT = "gpt2", "reference"
+
+
+@dataclass(frozen=True)
+class KnownAccuracy:
+    """What is known of one setting.
+
+    ``top1`` and ``about`` are the share of positions that keep the float model's top token, with
+    what it is of; ``rows`` are all measured rows of the setting at the lengths nearest to that
+    asked for. None and nothing where nothing was measured, of which ``about`` says why.
+    """
+
+    top1: float | None
+    about: str
+    rows: AccuracyReport | None = None
+
+
+def load_known() -> tuple[AccuracyReport, ...]:
+    """The accuracy reports that come with fhecost."""
+    return tuple(map(load_accuracy, known_accuracy()))
+
+
+def accuracy_of(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy:
+    """What was measured of what ``state`` picks."""
+    if state.scope != ONE_HEAD:
+        return KnownAccuracy(None, f"no accuracy of an encrypted {state.scope} was ever measured")
+    measured = _measured(state, reports)
+    if measured is not None:
+        return measured
+    published = _published(state)
+    if published is not None:
+        return published
+    return KnownAccuracy(
+        None,
+        "not measured for this model, setting, width and number of heads; fhecost accuracy does",
+    )
+
+
+def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy | None:
+    """Of the reports: rows of as many heads at the nearest length, or the two it lies between."""
+    found = [
+        (report, row)
+        for report in reports
+        for row in report.rows
+        if (report.model, row.variant, row.bits) == (state.model, state.variant, state.bits)
+        and len(row.heads.split(",")) == state.heads
+    ]
+    if not found:
+        return None
+    lengths = {row.seq_len for _, row in found}
+    below = max((one for one in lengths if one <= state.seq_len), default=None)
+    above = min((one for one in lengths if one >= state.seq_len), default=None)
+    near = {one for one in (below, above) if one is not None}
+    rows = [row for _, row in found if row.seq_len in near]
+    # Layer 0, the first head, in the clear: what the model's first circuit is.
+    rows.sort(key=lambda row: (row.seq_len, row.layer, len(row.heads), row.heads, row.mode))
+    first = min(rows, key=lambda row: (abs(row.seq_len - state.seq_len), row.layer, row.heads))
+    return KnownAccuracy(first.top1, _about(first, state), found[0][0].changed(rows=tuple(rows)))
+
+
+def _about(row: AccuracyRow, state: State) -> str:
+    which = f"layer {row.layer}, {'heads' if ',' in row.heads else 'head'} {row.heads}"
+    at = "" if row.seq_len == state.seq_len else f" (not {state.seq_len})"
+    return (
+        f"top token kept, {share(row.top1_low)} to {share(row.top1_high)}: {which}, "
+        f"{row.seq_len} tokens{at}"
+    )
+
+
+def _published(state: State) -> KnownAccuracy | None:
+    """What the published example says of its own heads."""
+    if (state.model, state.variant) != (_PUBLISHED_MODEL, _PUBLISHED_VARIANT):
+        return None
+    every = find_shape(state.model).heads
+    shares = {1: SINGLE_HEAD, every: ALL_HEADS}.get(state.heads or 0, {}).get(1, {})
+    top1 = shares.get(state.bits)
+    return None if top1 is None else KnownAccuracy(top1, f"top token kept; {SOURCE}")

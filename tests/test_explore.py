@@ -1,0 +1,546 @@
+"""The explorer without a browser: its addresses, its commands, its numbers, and who may ask."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import fhecost.pipeline
+from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD
+from fhecost.circuits.description import SCOPES
+from fhecost.cli import main
+from fhecost.errors import FieldError, UsageError
+from fhecost.explore.accuracy import accuracy_of, load_known
+from fhecost.explore.address import number_text, query_of, state_of
+from fhecost.explore.command import command_of
+from fhecost.explore.dials import dials_of
+from fhecost.explore.numbers import numbers_by
+from fhecost.explore.server import make_server_app
+from fhecost.explore.state import (
+    circuit_of,
+    first_state,
+    machines_of,
+    make_offer,
+    settled,
+    what_if_of,
+)
+from fhecost.hardware.registry import latency_model_named
+from fhecost.hardware.what_if import known_figures
+from fhecost.models.shape import find_shape
+from tests.conftest import ROOT
+
+needs_dash = pytest.mark.skipif(
+    importlib.util.find_spec("dash") is None, reason="needs fhecost[explore]"
+)
+OFFER = make_offer()
+PICKED = ("model", "scope", "seq_len", "bits", "variant", "heads", "hardware", "machine")
+POSITIVE = st.floats(1e-12, 1e12, allow_subnormal=False)
+
+
+@st.composite
+def states(draw):
+    """Any state that can be picked, whether there are numbers for it or not."""
+    model, scope = draw(st.sampled_from(OFFER.models)), draw(st.sampled_from(SCOPES))
+    machine = draw(st.sampled_from(OFFER.machines))
+    figures = known_figures(machine)
+    what_if = draw(st.dictionaries(st.sampled_from(figures), POSITIVE, max_size=3))
+    own = {name: figure.value for name, figure in machine.figures.items()}
+    assume(all(own.get(name) != value for name, value in what_if.items()))
+    first = first_state(OFFER)
+    return settled(
+        replace(
+            first,
+            model=model,
+            scope=scope,
+            seq_len=draw(st.integers(1, 5000)),
+            bits=draw(st.integers(1, 20)),
+            variant=draw(st.sampled_from(OFFER.variants)),
+            heads=draw(st.integers(1, find_shape(model).heads)),
+            hardware=tuple(draw(st.lists(st.sampled_from(list(OFFER.by_name)), max_size=4))),
+            machine=machine.name,
+            what_if=tuple(what_if.items()),
+        ),
+        OFFER,
+    )
+
+
+@pytest.fixture(scope="module")
+def server():
+    pytest.importorskip("dash")
+    return make_server_app(OFFER)
+
+
+@pytest.fixture
+def client(server):
+    return server.test_client()
+
+
+@given(states())
+def test_an_address_is_the_state(state):
+    assert state_of(query_of(state), OFFER) == state
+    assert state_of(f"?{query_of(state)}", OFFER) == state
+
+
+@given(POSITIVE)
+def test_a_number_is_read_as_it_was(value):
+    assert float(number_text(value)) == value
+    assert "+" not in number_text(value)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
+)
+@given(states())
+def test_the_command_asks_for_what_the_page_asks_for(monkeypatch, state):
+    """What the command line makes of the command is what the page hands to the same function."""
+    asked = []
+
+    def compare_circuit(circuit, hardware, hardware_path, progress, **others):
+        asked.append((circuit, hardware, others))
+        raise SystemExit
+
+    monkeypatch.setattr(fhecost.pipeline, "compare_circuit", compare_circuit)
+    with pytest.raises(SystemExit):
+        main(shlex.split(command_of(state, OFFER))[1:])
+    ((circuit, hardware, others),) = asked
+    assert circuit == circuit_of(state)
+    assert hardware == [one.name for one in machines_of(state, OFFER)]
+    assert (others["what_if"] or {}) == what_if_of(state)
+
+
+@needs_dash
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None
+)
+@given(states())
+def test_the_controls_show_the_state(monkeypatch, state):
+    from fhecost.explore import form
+
+    monkeypatch.setattr(form, "strongest_first", lambda state, offer: [])
+    controls = list(components(form.form_of(state, OFFER)))
+    picked = {one.id: one.value for one in controls if one.id in PICKED}
+    assert set(picked) == set(PICKED)
+    dials = [(one.id["of"], one.id["figure"], one.value) for one in controls if is_dial(one)]
+    assert {name for _, name, _ in dials} == set(known_figures(OFFER.by_name[state.machine]))
+    assert form.state_of_form(picked, dials, OFFER) == state
+
+
+def components(tree):
+    """All parts of a page that have an id."""
+    for part in tree if isinstance(tree, list | tuple) else [tree]:
+        if getattr(part, "id", None) is not None:
+            yield part
+        if (below := getattr(part, "children", None)) is not None and not isinstance(below, str):
+            yield from components(below)
+
+
+def is_dial(part):
+    return isinstance(part.id, dict)
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ("seq-len=six", "seq-len six: must be a whole number from 1"),
+        ("seq-len=0", "seq-len 0: must be a whole number from 1"),
+        ("bits=-4", "bits -4: must be a whole number from 1"),
+        ("bits=4&bits=5", "bits: is there twice"),
+        ("bit=4", "bit: no part of an address; there is model, scope, "),
+        ("scope=everything", "scope everything: must be one of head, block, "),
+        ("model=gpt22", "model gpt22: isn't offered here; there is embedded, "),
+        ("model=/etc/passwd", "model /etc/passwd: isn't offered here"),
+        ("variant=fats", "did you mean fast?"),
+        ("heads=99", "heads 99: embedded has 4 a layer"),
+        ("hardware=h100,h200", "hardware h200: isn't offered here"),
+        ("machine=here", "hardware here: isn't offered here"),
+        ("what-if=clock_hz", "what-if clock_hz: must be figures and positive numbers"),
+        ("what-if=clock_hz=inf", "what-if clock_hz=inf: must be figures and positive numbers"),
+        ("what-if=clock_hz=1,clock_hz=2", "what-if clock_hz: is set twice"),
+        ("%ff%fe=1", "no part of an address"),
+    ],
+)
+def test_what_is_no_address_is_one_line(client, query, line):
+    for path, kind in (("/", "text/html"), ("/comparison.json", "text/plain")):
+        got = client.get(f"{path}?{query}", headers={"Host": "127.0.0.1:8321"})
+        assert (got.status_code, got.mimetype) == (400, kind)
+        text = got.get_data(as_text=True).replace("&#x27;", "'")
+        assert line in text
+        assert "Traceback" not in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ("model=gpt2&seq-len=2000", "seq-len 2000: gpt2 takes 1 to 1024"),
+        ("bits=9", "bits 9: must be from 2 to 8"),
+        ("machine=h100&what-if=wings=2", "what-if h100:wings: h100 has no such figure; "),
+        ("machine=h100&what-if=power_w=1e30", "what-if h100:power_w: 1e+30 isn't plausible"),
+    ],
+)
+def test_what_has_no_numbers_says_why(client, query, line):
+    got = client.get(f"/comparison.json?{query}", headers={"Host": "localhost:8321"})
+    assert got.status_code == 400
+    assert got.get_data(as_text=True).startswith(f"fhecost: {line}")
+    # The page is there, and says so below its controls.
+    assert client.get(f"/?{query}", headers={"Host": "localhost:8321"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:8321"}, 200),
+        ({"Host": "localhost:8321"}, 200),
+        ({"Host": "127.0.0.1:8321", "Origin": "http://127.0.0.1:8321"}, 200),
+        ({"Host": "rebound.example:8321"}, 403),
+        ({"Host": "127.0.0.1.example"}, 403),
+        ({"Host": "127.0.0.1:8321", "Origin": "https://rebound.example"}, 403),
+        ({"Host": "127.0.0.1:8321", "Origin": "null"}, 403),
+    ],
+)
+def test_who_may_ask(client, headers, status):
+    for path in ("/", "/_dash-layout", "/comparison.csv"):
+        got = client.get(path, headers=headers)
+        assert got.status_code == status, path
+        if status == 403:
+            assert len(got.get_data(as_text=True).splitlines()) == 1
+
+
+def test_pages_that_arent_there_and_what_all_pages_say(client):
+    host = {"Host": "127.0.0.1:8321"}
+    for path in ("/etc/passwd", "/_mcp", "/assets/x", "/%2e%2e/x"):
+        assert client.get(path, headers=host).status_code == 404, path
+    page = client.get("/", headers=host)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'" in policy
+    assert "unsafe-inline'" not in policy.partition("style-src")[0]
+    text = page.get_data(as_text=True)
+    assert '<html lang="en">' in text
+    fetched = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert fetched
+    assert not [one for one in fetched if not one.startswith("/")]
+
+
+STATES = (
+    "",
+    "model=gpt2&scope=layer&seq-len=8&hardware=h100,strix&machine=h100",
+    "bits=2&heads=3&hardware=h100&machine=strix&what-if=clock_hz=2.4e9,power_w=100",
+)
+
+
+@pytest.mark.parametrize("query", STATES[1:])
+def test_the_command_prints_the_same_numbers(client, tmp_path, query):
+    """In a shell, as it stands on the page."""
+    shim = tmp_path / "fhecost"
+    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m fhecost "$@"\n')
+    shim.chmod(0o755)
+    command = command_of(state_of(query, OFFER), OFFER)
+    ran = subprocess.run(
+        ["sh", "-c", f"{command} --format json"],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    got = client.get(f"/comparison.json?{query}", headers={"Host": "127.0.0.1"})
+    assert got.get_data(as_text=True) == ran.stdout
+    assert json.loads(ran.stdout)["rows"]
+
+
+def shown(query, numbers=None):
+    """What the page shows of an address, as texts."""
+    from fhecost.explore.app import shown as shown_of
+    from fhecost.explore.form import form_of
+
+    state = state_of(query, OFFER)
+    controls = list(components(form_of(state, OFFER)))
+    values = {one.id: one.value for one in controls if one.id in PICKED}
+    dials = [one for one in controls if is_dial(one)]
+    made = shown_of(
+        values,
+        [one.value for one in dials],
+        [one.id for one in dials],
+        OFFER,
+        numbers or numbers_by(OFFER),
+    )
+    return state, made
+
+
+def text_of(tree):
+    if isinstance(tree, list | tuple):
+        return " ".join(map(text_of, tree))
+    return text_of(tree.children) if hasattr(tree, "children") else str(tree or "")
+
+
+@needs_dash
+@pytest.mark.parametrize("query", STATES)
+def test_everything_moves_at_once(query):
+    state, made = shown(query)
+    assert made["query"] == query_of(state)
+    found = numbers_by(OFFER)(state)
+    closely, results = text_of(made["closely"]), text_of(made["results"])
+    assert state.machine in closely
+    for label in ("Latency", "Price of a run", "Energy of a run", "Accuracy"):
+        assert label in closely
+    assert command_of(state, OFFER) in results
+    for row in found.comparison.rows:
+        assert row.hardware in results
+    figures = [one.figure for one in components(made["results"]) if hasattr(one, "figure")]
+    machines, stages = figures
+    drawn = {name: x for trace in machines.data for name, x in zip(trace.y, trace.x, strict=True)}
+    assert drawn == {row.hardware: row.latency_s for row in found.comparison.rows}
+    # Bars are the shares of all stages, and the stages are all of the time.
+    assert sum(sum(trace.x) for trace in stages.data) == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_browser_is_answered(client):
+    """As Dash's script asks, when the form is there: first for the form, then for the numbers."""
+    host = {"Host": "127.0.0.1:8321"}
+    query = "?bits=2&hardware=h100&machine=strix&what-if=devices=2"
+
+    def call(output, inputs):
+        callbacks = client.get("/_dash-dependencies", headers=host).get_json()
+        (one,) = [one for one in callbacks if output in one["output"]]
+        several = one["output"].startswith("..")
+        outputs = [
+            dict(zip(("id", "property"), part.rsplit(".", 1), strict=True))
+            for part in one["output"].strip(".").split("...")
+        ]
+        got = client.post(
+            "/_dash-update-component",
+            headers=host,
+            json={
+                "output": one["output"], "outputs": outputs if several else outputs[0],
+                "inputs": inputs, "changedPropIds": [], "state": [],
+            },
+        )  # fmt: skip
+        assert got.status_code == 200, got.get_data(as_text=True)
+        return got.get_json()["response"]
+
+    form = call("form.children", [{"id": "address", "property": "search", "value": query}])
+    drawn = list(named(form["form"]["children"]))
+    plain = {one["id"]: one["value"] for one in drawn if one["id"] in PICKED}
+    inputs = [{"id": id, "property": "value", "value": plain[id]} for id in PICKED]
+    dials = [one for one in drawn if isinstance(one["id"], dict)]
+    inputs.append([{"id": one["id"], "property": "value", "value": one["value"]} for one in dials])
+    shown = call("results.children", inputs)
+    assert shown["query"]["data"] == query_of(state_of(query, OFFER))
+    assert command_of(state_of(query, OFFER), OFFER) in json.dumps(shown["results"])
+
+
+def named(tree):
+    """The properties of all parts of a page, as the browser gets it, that have an id."""
+    for part in tree if isinstance(tree, list) else [tree]:
+        if isinstance(part, dict):
+            if "id" in part["props"]:
+                yield part["props"]
+            yield from named(part["props"].get("children") or [])
+
+
+@needs_dash
+def test_a_dragged_figure_moves_one_machine_alone():
+    numbers = numbers_by(OFFER)
+    query = "hardware=h100,strix&machine=strix"
+    before = numbers(state_of(query, OFFER)).comparison
+    after = numbers(state_of(f"{query}&what-if=devices=2", OFFER)).comparison
+    old, new = ({row.hardware: row for row in one.rows} for one in (before, after))
+    assert new["h100"].latency_s == old["h100"].latency_s
+    assert new["strix"].latency_s < old["strix"].latency_s
+    assert new["strix"].before.latency_s == old["strix"].latency_s
+    assert [change.figure for change in after.changes] == ["devices"]
+
+
+@needs_dash
+def test_what_has_no_numbers_is_one_line_on_the_page():
+    _, made = shown("model=gpt2&seq-len=2000")
+    assert text_of(made["closely"]) == "seq-len 2000: gpt2 takes 1 to 1024"
+    assert made["results"] == []
+    # A machine that can't run it doesn't keep the others from it.
+    _, made = shown("model=gpt2&scope=cached-token&seq-len=64&hardware=h100&machine=strix")
+    assert "strix: inputs and outputs of" in text_of(made["closely"])
+    assert "h100" in text_of(made["results"])
+
+
+@needs_dash
+def test_an_update_takes_a_blink():
+    """Of the default scope, every figure of it new: 300 ms of CPU are allowed."""
+    numbers = numbers_by(OFFER)
+    took = []
+    for devices in range(5):
+        query = f"hardware=h100,strix&machine=strix&what-if=devices={2 + devices}"
+        begun = time.process_time()
+        shown(query, numbers)
+        took.append(time.process_time() - begun)
+    assert sorted(took)[2] < 0.3, took
+
+
+def test_accuracy_is_what_was_measured():
+    known, first = load_known(), first_state(OFFER)
+    fast = accuracy_of(first, known)
+    (row,) = [
+        row
+        for report in known
+        for row in report.rows
+        if (row.variant, row.bits, row.seq_len) == ("fast", 4, 6)
+    ]
+    assert fast.top1 == row.top1
+    assert fast.rows.rows == (row,)
+    # Between two measured lengths both are there, and the nearer one is named.
+    between = accuracy_of(replace(first, seq_len=20), known)
+    assert {row.seq_len for row in between.rows.rows} == {16, 32}
+    assert "16 tokens (not 20)" in between.about
+    gpt2 = replace(first, model="gpt2", variant="reference")
+    assert accuracy_of(gpt2, known).top1 == SINGLE_HEAD[1][4]
+    assert accuracy_of(replace(gpt2, heads=12, bits=7), known).top1 == ALL_HEADS[1][7]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "gpt2"},
+        {"bits": 7},
+        {"heads": 2},
+        {"model": "gpt2", "variant": "reference", "heads": 2},
+        {"model": "smollm2", "variant": "reference"},
+        {"scope": "layer", "variant": None, "heads": None},
+    ],
+)
+def test_accuracy_that_was_not_measured_is_none(change):
+    found = accuracy_of(replace(first_state(OFFER), **change), load_known())
+    assert found.top1 is None
+    assert found.rows is None
+    assert "measured" in found.about
+
+
+@pytest.mark.parametrize("machine", OFFER.machines, ids=lambda one: one.name)
+def test_dials_stand_only_where_their_figure_can(machine):
+    known = latency_model_named(machine.latency_model).read_figures(machine)
+    dials = dials_of(machine, list(machine.figures)[:2])
+    assert {dial.name for dial in (*dials.moving, *dials.others)} == set(machine.figures)
+    assert all(dial.own is None and not dial.stops for dial in dials.unknown)
+    for dial in (*dials.moving, *dials.others):
+        assert dial.own in dial.stops
+        assert list(dial.stops) == sorted(set(dial.stops))
+        figure = getattr(known, dial.name)
+        for value in dial.stops:
+            # It raises what pydantic does where a figure of this kind can't be so much.
+            assert figure.set_to(value, "a stop").value == value
+
+
+def test_an_address_opens_no_file(tmp_path):
+    """A file is offered by who starts the explorer, and by nobody else."""
+    config = ROOT / "models" / "embedded" / "config.json"
+    with pytest.raises(FieldError, match="isn't offered here"):
+        state_of(f"model={config}", OFFER)
+    offer = make_offer(models=[str(config)])
+    assert state_of(f"model={config}", offer).model == str(config)
+
+
+def test_machines_of_a_folder_are_in_the_command(tmp_path):
+    own = tmp_path / "my-asic.yaml"
+    own.write_text((ROOT / "hardware" / "strix.yaml").read_text())
+    offer = make_offer([tmp_path])
+    state = state_of("machine=my-asic&hardware=", offer)
+    assert command_of(state, offer).endswith(f"--hardware my-asic --hardware-path {tmp_path}")
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Absent:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "transformers", "concrete", "kaleido", "optuna"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Absent())
+from fhecost.explore.server import make_server_app
+from fhecost.explore.state import make_offer
+
+client = make_server_app(make_offer()).test_client()
+for path in {paths}:
+    got = client.get(path, headers={{"Host": "127.0.0.1"}})
+    assert got.status_code == 200, got.get_data(as_text=True)
+"""
+
+
+@needs_dash
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("/", "/_dash-layout", "/comparison.csv"),
+        pytest.param(("/report.html",), marks=pytest.mark.slow),
+    ],
+)
+def test_nothing_needs_torch(paths):
+    program = WITHOUT_TORCH.format(paths=paths)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_without_dash_one_line_says_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flask", None)
+    with pytest.raises(UsageError, match=r"needs: pip install 'fhecost\[explore\]'"):
+        make_server_app(OFFER)
+
+
+def start(tmp_path, *arguments):
+    """The explorer in a process of its own, and the first line that it says."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "fhecost", "explore", *arguments],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    return running, running.stdout.readline()
+
+
+@needs_dash
+def test_a_taken_port_and_an_interrupt(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        running, line = start(tmp_path, "--port", str(port))
+        try:
+            found = re.fullmatch(
+                rf"http://127\.0\.0\.1:(\d+)/ \(port {port} is taken\): Ctrl-C ends it\n", line
+            )
+            assert found, line
+            assert int(found[1]) != port
+            with socket.create_connection(("127.0.0.1", int(found[1]))):
+                pass
+        finally:
+            running.send_signal(signal.SIGINT)
+            out, errors = running.communicate(timeout=10)
+    assert (out, errors) == ("", "fhecost: interrupted\n")
+    assert running.returncode == 130
+
+
+@needs_dash
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--port", "99999"), "--port 99999: must be from 0, any that is free, to 65535"),
+        (("--port", "x"), "explore: invalid value for '--port': input should be"),
+        (("--model", "nowhere"), "--model nowhere: no shape of that name"),
+        (("--variant", "nowhere.json"), "nowhere.json: "),
+        (("--hardware-path", "nowhere"), "--hardware-path nowhere: not a folder"),
+    ],
+)
+def test_bad_usage_is_one_line(capsys, arguments, line):
+    with pytest.raises(SystemExit) as ended:
+        main(["explore", *arguments])
+    out, errors = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert errors.startswith(f"fhecost: {line}"), errors
+    assert len(errors.splitlines()) == 1
