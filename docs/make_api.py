@@ -196,8 +196,8 @@ def _alias(name: str, module: str) -> str:
             assert isinstance(below.value, ast.Constant)
             line = f"{name} = {ast.unparse(node.value)}"
             if len(line) > _WIDTH:
-                members = "\n    | ".join(ast.unparse(node.value).split(" | "))
-                line = f"{name} = (\n    {members}\n)"
+                kinds = ast.unparse(node.value).split(" | ")
+                line = "\n    | ".join([f"{name} = (\n    {kinds[0]}", *kinds[1:]]) + "\n)"
             return f"### `{name}`\n\n{_python(line)}\n\n{_markdown(str(below.value.value))}"
     raise LookupError(f"{module} has no {name}")
 
