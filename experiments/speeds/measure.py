@@ -51,12 +51,16 @@ _TIMES = 3
 
 
 class Timed(NamedTuple):
-    """A command; ``before`` runs first and isn't timed; seconds that are promised, if any."""
+    """A command; ``before`` runs first and isn't timed; seconds that are promised, if any.
+
+    One that keeps nothing for the next time is timed ``once``.
+    """
 
     command: str
     before: str | None = None
     cold_within_s: float | None = None
     warm_within_s: float | None = None
+    once: bool = False
 
 
 COMMANDS = (
@@ -78,8 +82,10 @@ COMMANDS = (
     Timed("fhecost diff head.json other.json", f"{_SAVED} && cp head.json other.json"),
     Timed("fhecost profile examples/my_script.py:circuit"),
     Timed("fhecost accuracy --bits 3 --heads 0 --seq-len 16"),
-    Timed('fhecost generate "Cryptography is a" --tokens 8'),
-    Timed('fhecost generate "Cryptography is a" --tokens 8 --mode simulate', None, 120.0, 120.0),
+    Timed('fhecost generate "Cryptography is a" --tokens 8', once=True),
+    Timed(
+        'fhecost generate "Cryptography is a" --tokens 8 --mode simulate', None, 120.0, once=True
+    ),
     Timed("fhecost validate"),
     Timed("fhecost backtest"),
     Timed("fhecost hardware list"),
@@ -91,11 +97,11 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Speed:
-    """CPU seconds of a command, cold and warm."""
+    """CPU seconds of a command, cold and warm; None where that is no other."""
 
     command: str
     cold_s: float
-    warm_s: float
+    warm_s: float | None
 
 
 def cpu_seconds(command: str, folder: Path, environment: dict[str, str]) -> float:
@@ -136,18 +142,20 @@ def speed(timed: Timed) -> Speed:
                 "FHECOST_CACHE": str(folder / "cache"),
                 "FHECOST_CONFIG": str(folder / "config"),
             }
-            for found in (cold, warm):
+            for found in (cold,) if timed.once else (cold, warm):
                 if timed.before is not None:
                     cpu_seconds(timed.before, folder, environment)
                 found.append(cpu_seconds(timed.command, folder, environment))
-    return Speed(timed.command, round(median(cold), 2), round(median(warm), 2))
+    return Speed(timed.command, round(median(cold), 2), round(median(warm), 2) if warm else None)
 
 
 def page(speeds: Sequence[Speed], machine: str) -> str:
     """The page, with what is promised beside what was measured."""
     promised = {timed.command: timed for timed in COMMANDS}
 
-    def cell(seconds: float, within_s: float | None) -> str:
+    def cell(seconds: float | None, within_s: float | None) -> str:
+        if seconds is None:
+            return "the same"
         said = f"{seconds:.2f}" if seconds < 10 else f"{seconds:.0f}"
         return said if within_s is None else f"{said} (within {within_s:g})"
 
