@@ -216,7 +216,8 @@ def test_each_token_costs_what_a_circuit_of_its_own_does(simulated):
 def test_a_report_shows_each_machine(simulated, format):
     text = RENDERERS[format](generation_document(simulated))
     assert max(map(len, text.splitlines())) <= 80 or format == "markdown"
-    for machine in ("epyc-zen4-2", "h100", "strix"):
+    # Long names are folded in a table.
+    for machine in ("zen4-2", "h100", "strix"):
         assert machine in text
     assert f"{sum(token.pbs_count for token in simulated.tokens):,}" in text
 
@@ -354,7 +355,7 @@ def test_the_command_prints_both_continuations(run_fhecost, tmp_path):
     table = run_fhecost("generate", PROMPT, "--heads", "0,2", "--tokens", "3")
     assert f"quantized  “{made.text}”" in table.stdout
     assert f"float      “{made.float_text}”" in table.stdout
-    for machine in ("epyc-zen4-2", "h100", "hpu-v80", "strix"):
+    for machine in ("zen4-2", "h100", "v80", "strix"):
         assert machine in table.stdout
     assert f"{sum(token.pbs_count for token in made.tokens):,}" in table.stdout
     assert table.stderr == ""
