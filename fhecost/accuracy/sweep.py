@@ -34,7 +34,7 @@ from fhecost.gpt2.model import (
 )
 from fhecost.heads.variants import Variant, variant_named
 from fhecost.measurement.machine import available_threads
-from fhecost.models.shape import EMBEDDED, Heads, head_numbers
+from fhecost.models.shape import EMBEDDED, Heads, ModelShape, head_numbers
 from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
 from fhecost.version import VERSION
@@ -124,6 +124,7 @@ def measure_accuracy(
     variant: str = "compact",
     mode: KeylessMode = "disable",
     sweep_heads: bool = False,
+    layers: Iterable[Iterable[int]] = (),
     sentences: Sequence[str] | AnyPath | None = None,
     progress: Progress = silent,
     expect: Expect = silent,
@@ -143,6 +144,9 @@ def measure_accuracy(
         variant: which quantized circuit.
         mode: in the clear, or Concrete's simulation.
         sweep_heads: every head of every layer instead, one at a time.
+        layers: groups of layers instead of ``layer``: their heads are quantized together, each
+            layer calibrated on what those before it hand on. With ``sweep_heads``, the layers
+            whose heads are judged, one at a time.
         sentences: what to judge on, or a file of them, one a line; fhecost's own when None.
         progress: called after each row.
         expect: called with the number of rows, when it is known.
@@ -155,18 +159,27 @@ def measure_accuracy(
     folder = find_model(model)
     shape = model_shape(folder)
     check_layer(shape, layer)
+    together = [_layers_of(shape, group) for group in layers]
     if sweep_heads:
-        every = itertools.product(range(shape.layers), range(shape.heads))
-        groups = [(each, head_numbers(shape, [head])) for each, head in every]
+        chosen_layers = sorted({one for group in together for one in group})
+        swept = itertools.product(chosen_layers or range(shape.layers), range(shape.heads))
+        groups = [((each,), head_numbers(shape, [head])) for each, head in swept]
     else:
         named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
-        groups = [(layer, head_numbers(shape, one)) for one in named]
+        groups = [
+            (group, head_numbers(shape, one)) for one in named for group in together or [(layer,)]
+        ]
+    if mode == "simulate" and any(len(group) > 1 for group, _ in groups):
+        raise FieldError("layers", "only one at a time is simulated; mode disable takes several")
     # By what it is, not by the file that it may come from.
     chosen = variant_named(variant)
     bits = bits if chosen.bits is None else (chosen.bits,)
     # The longest last.
     wanted = [
-        Setting(each, numbers, width, seq_len, mode, chosen.name)
+        Setting(
+            *(each[0], numbers, width, seq_len, mode, chosen.name),
+            layers=each if len(each) > 1 else (),
+        )
         for seq_len, width, (each, numbers) in itertools.product(sorted(seq_lens), bits, groups)
     ]
     for setting in wanted:
@@ -270,5 +283,21 @@ def _key(weights: str, judged: JudgedSentences, setting: Setting) -> str:
 
 
 def _title(setting: Setting) -> str:
-    heads = setting.heads_text
-    return f"layer {setting.layer} heads {heads}, {setting.bits} bits, L={setting.seq_len}"
+    layers, heads = setting.layers_text, setting.heads_text
+    where = f"layer {setting.layer}" if layers is None else f"layers {layers}"
+    return f"{where} heads {heads}, {setting.bits} bits, L={setting.seq_len}"
+
+
+def _layers_of(shape: ModelShape, layers: Iterable[int]) -> tuple[int, ...]:
+    """The ``layers`` of one group, from first to last.
+
+    Raises:
+        FieldError: none, the same one twice, or one that the model hasn't got.
+    """
+    numbers = tuple(sorted(layers))
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise FieldError("layers", "name at least one, and none twice", list(numbers))
+    for number in numbers:
+        if not 0 <= number < shape.layers:
+            raise FieldError("layers", f"the model has layers 0 to {shape.layers - 1}", number)
+    return numbers

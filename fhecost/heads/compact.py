@@ -30,9 +30,9 @@ import numpy as np
 
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.compact_circuit import CompactHead, Earlier, EarlierOf, HeadRun
+from fhecost.heads.head_columns import Calibration, of_tokens
 from fhecost.heads.head_quantization import (
     SPARE,
-    Calibration,
     HeadSetting,
     quantize_head,
     signed_bits,
@@ -59,7 +59,8 @@ KEPT_BITS = 6
 class CompactHeads:
     """Several compact heads of a layer on one encrypted input.
 
-    The client quantizes (hidden - ``mean``) @ ``rotation``. Each ``sharing`` of them have one key
+    The client quantizes (hidden - ``mean``) @ ``rotation``; a ``mean`` of shape (2, E) is that of
+    the first token and that of the others. Each ``sharing`` of them have one key
     and one value, which are computed once.
     """
 
@@ -75,17 +76,21 @@ class CompactHeads:
     @cached_property
     def rotation(self) -> FloatArray:
         """What the client turns hidden states by, shape (E, E)."""
-        return hadamard_rotation(len(self.mean))
+        return hadamard_rotation(self.mean.shape[-1])
 
     def quantize_input(self, hidden: FloatArray) -> IntArray:
         """Integers of normalized hidden states, shape (..., L, E)."""
-        integers: IntArray = self.input.quantize((hidden - self.mean) @ self.rotation)
+        integers: IntArray = self.input.quantize(self._turned(hidden))
         return integers
 
     def saturated(self, hidden: FloatArray) -> int:
         """How many input values fall outside the calibrated range."""
-        values = (hidden - self.mean) @ self.rotation
+        values = self._turned(hidden)
         return int(np.count_nonzero(np.abs(values) > self.input.scale * (self.input.largest + 0.5)))
+
+    def _turned(self, hidden: FloatArray) -> FloatArray:
+        turned: FloatArray = (hidden - of_tokens(self.mean, hidden.shape[-2])) @ self.rotation
+        return turned
 
     def run(self, values: Any, operators: Operators) -> Any:
         """All heads on quantized hidden states.
@@ -201,7 +206,8 @@ def quantize_with(
     Raises:
         ImpossibleError: at these widths a tensor of a head is zero for every sentence.
     """
-    on, entering = Calibration.of(hidden, max(setting.input_bits for setting in settings))
+    bits, turns = max(setting.input_bits for setting in settings), heads[0].rotary is not None
+    on, entering = Calibration.of(hidden, bits, first_apart=turns)
     quantized = tuple(map(quantize_head, heads, [on] * len(heads), settings))
     return CompactHeads(on.mean, entering, quantized, n_bits, rules)
 

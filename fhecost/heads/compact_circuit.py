@@ -266,7 +266,7 @@ class HeadRun:
         with self.tag(name):
             product = multiplied(rows, weight)
         scale, offset = head.column_scale[chosen], head.column_offset[chosen]
-        if part < 2 and isinstance(head.weight, TurnedWeights):
+        if isinstance(head.weight, TurnedWeights):
             offset = offset + head.weight.means(part, tokens, first)
         quantize = (head.query.quantize, head.key.quantize, head.value.quantize_from_zero)[part]
         if part == 2:
