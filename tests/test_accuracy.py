@@ -101,7 +101,8 @@ def test_parts_add_up_to_the_whole(seeds):
 
 
 def test_no_judged_sentence_is_one_of_calibration():
-    judged, calibration = evaluation_sentences(), calibration_sentences()
+    judged, calibration = evaluation_sentences(), calibration_sentences("llama")
+    assert len(calibration) == len(set(calibration)) > len(calibration_sentences())
     assert len(judged) >= 80
     assert len(set(judged)) == len(judged)
     assert not set(judged) & set(calibration)

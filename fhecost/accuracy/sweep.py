@@ -65,7 +65,7 @@ def read_sentences(path: AnyPath) -> list[str]:
     sentences = [line for line in lines if line]
     if not sentences:
         raise FieldError("sentences", "holds no line of text", path)
-    known = set(calibration_sentences()).intersection(sentences)
+    known = set(calibration_sentences("llama")).intersection(sentences)
     if known:
         raise FieldError(
             "sentences",

@@ -33,6 +33,7 @@ from fhecost.heads.compact_circuit import CompactHead, Earlier, EarlierOf, HeadR
 from fhecost.heads.head_columns import Calibration, of_tokens
 from fhecost.heads.head_quantization import (
     SPARE,
+    SPARE_CODES,
     HeadSetting,
     quantize_head,
     signed_bits,
@@ -286,6 +287,7 @@ def state_with(
         kept_bits=setting.kept_bits,
         kept_score_bits=setting.kept_score_bits,
         exact=setting.exact,
+        spare=SPARE_CODES if shape.turns and not setting.exact else 0,
     )
     heads = (head, *(replace(head) for _ in range(1, shape.heads)))
     entering = Quantizer(1 / inputs, setting.input_bits)

@@ -27,6 +27,9 @@ from fhecost.heads.rotary import TurnedWeights
 from fhecost.heads.score_columns import fitted_scores
 from fhecost.quantization import FloatArray, IntArray, Quantizer, least_error_quantizer
 
+ENOUGH = 2**18
+"""Values that the scale of an input is found on."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -67,7 +70,9 @@ class Calibration:
         rotation = hadamard_rotation(hidden.shape[-1])
         centred = hidden - of_tokens(mean, hidden.shape[1])
         rotated = centred @ rotation
-        quantizer = least_error_quantizer(rotated, n_bits)
+        # Heads that turn are calibrated on more sentences than a scale needs.
+        some = rotated[:: -(-rotated.size // ENOUGH)] if first_apart else rotated
+        quantizer = least_error_quantizer(some, n_bits)
         integers = quantizer.quantize(rotated)
         return cls(mean, centred, rotation, integers, quantizer.scale), quantizer
 
@@ -167,7 +172,7 @@ def columns_of(
     else:
         behind = np.eye(d) if head.output_weight is None else head.output_weight
         probabilities = softmax(scores_of(head, query, key), axis=-1)
-        if r < d:
+        if score_rank:
             of_query, of_key = fitted_scores(query, key, probabilities, value @ behind, r)
         if value_rank:
             attended = (probabilities @ value).reshape(-1, d)

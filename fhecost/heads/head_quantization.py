@@ -10,11 +10,11 @@ from pydantic import ConfigDict
 
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, attend, causal_mask
-from fhecost.heads.compact_circuit import CompactHead, HeadRun
+from fhecost.heads.compact_circuit import CompactHead, HeadRun, largest_exponential
 from fhecost.heads.head_columns import Calibration, columns_of, levelling, means_of, weights_of
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.rotary import multiplied_in_turn
+from fhecost.heads.rotary import TurnedWeights, multiplied_in_turn
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -31,6 +31,9 @@ RIDGE = 0.1
 """How far calibration may change what values stand for: it sees few sentences."""
 SOME_TOKENS = 8
 """Tokens whose turned weights the scales of weights are found on."""
+SPARE_CODES = 1
+"""Integers at the ends of types that heads that turn leave alone where lookups may go wrong: of a
+real model's exponentials most are nothing or all, and would be read beyond an end."""
 COARSER = 1.6
 """By how much the scale of a weight's column may grow to spare all products a bit."""
 
@@ -120,7 +123,9 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d) * head.score_scale
     values = Quantizer(scale=1.0, n_bits=setting.value_bits)
     restored_value = values.quantize(value / value_scale) * value_scale
-    shift = best_shift(unit, *integers, restored_value, setting.exponential_bits)
+    spare = 0 if setting.exact or head.rotary is None else SPARE_CODES
+    highest = largest_exponential(setting.exponential_bits, spare)
+    shift = best_shift(unit, *integers, restored_value, highest)
     divisor, centre = 1.0, 0
     if setting.score_sum_bits:
         divisor, centre = _filling_scores(*integers, setting.score_sum_bits)
@@ -144,11 +149,26 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
         score_centre=centre,
         value_divisor=2.0**setting.value_shift,
         exact=setting.exact,
+        spare=spare,
     )
     seen, outputs = _run(compact, on, setting)
+    basis, constant = back, np.zeros(d)
+    if head.rotary is not None:
+        # A row that attends to the first token alone, as most do in some heads, gives a constant.
+        constant = (exact - outputs @ basis).mean(axis=(0, 1))
+    if setting.value_rank:
+        basis = refit(outputs, exact - constant, back)
+    first_mean = None
+    if head.rotary is not None:
+        # The first token attends to itself alone.
+        left = (exact - outputs @ basis).mean(axis=0)
+        constant = left[1:].mean(axis=0)
+        first_mean = left[0] - constant
     return replace(
         compact,
-        value_basis=refit(outputs, exact, back) if setting.value_rank else None,
+        value_basis=basis if setting.value_rank else None,
+        value_mean=compact.value_mean + constant,
+        first_mean=first_mean,
         projection_bits=signed_bits(SPARE * seen["projection"]),
         # Squares are rounded: that takes a bit of the reserve that filling left.
         score_bits=max(setting.score_sum_bits, signed_bits(seen["scores"]))
@@ -168,11 +188,13 @@ def _run(
     for sentence in on.integers:
         run = HeadRun(compact, seen, pairs, UNBOUNDED, UNBOUNDED)
         outputs.append(compact.values_of(*run.outputs(sentence)))
-        if not np.any(outputs[-1]):
-            raise ImpossibleError(
-                f"at {setting.weight_bits or setting.value_bits} bits the head's output is zero on "
-                "a calibration sentence; use more bits, another head or another layer"
-            )
+    silent = [not np.any(output) for output in outputs]
+    # Heads that turn are taken from what they give where they attend to the first token alone.
+    if all(silent) if isinstance(compact.weight, TurnedWeights) else any(silent):
+        raise ImpossibleError(
+            f"at {setting.weight_bits or setting.value_bits} bits the head's output is zero on "
+            "a calibration sentence; use more bits, another head or another layer"
+        )
     return seen.largest, np.stack(outputs)
 
 
@@ -198,7 +220,8 @@ def refit(
     columns = values.reshape(-1, values.shape[-1])
     left = wanted.reshape(len(columns), -1) - columns @ before
     moments = columns.T @ columns
-    held = ridge * np.trace(moments) / len(moments) * np.eye(len(moments))
+    # Where all are zero there is nothing to fit.
+    held = (ridge * np.trace(moments) / len(moments) or 1.0) * np.eye(len(moments))
     change: FloatArray = np.linalg.solve(moments + held, columns.T @ left)
     return before + change
 
@@ -255,14 +278,16 @@ def signed_bits(magnitude: float) -> int:
 
 
 def best_shift(
-    unit: float, query: IntArray, key: IntArray, value: FloatArray, exponential_bits: int
+    unit: float, query: IntArray, key: IntArray, value: FloatArray, largest: int
 ) -> float:
-    """The constant c whose quantized softmax attends most nearly to what the exact one does."""
+    """The constant c whose quantized softmax attends most nearly to what the exact one does.
+
+    ``largest`` is the largest integer of an exponential.
+    """
     scores = (query @ np.swapaxes(key, -1, -2)) * unit
     scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)
     exact = np.exp(scores - scores.max(axis=-1, keepdims=True))
     exact = exact / exact.sum(axis=-1, keepdims=True) @ value
-    largest = 2**exponential_bits - 1
     highest = float(scores[np.isfinite(scores)].max())
 
     def error(shift: float) -> float:

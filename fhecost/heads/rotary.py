@@ -81,6 +81,12 @@ class TurnedWeights:
 
     def means(self, part: int, tokens: int, first: int = 0) -> Any:
         """What is added to queries, keys or values, shape (tokens, c); 0 where nothing is."""
+        asked = part, tokens, first
+        if asked not in self._known_means:
+            self._known_means[asked] = self._means(*asked)
+        return self._known_means[asked]
+
+    def _means(self, part: int, tokens: int, first: int) -> Any:
         r, of_first = self.rank, self.of_first
         added: Any = 0 if part == 2 else self._turned(part, self.mean[None], tokens, first)[:, 0]
         if of_first is None or first > 0:
@@ -112,6 +118,11 @@ class TurnedWeights:
     @cached_property
     def _known(self) -> dict[int, Any]:
         """Integers that were asked for before, of the fewest bytes, by part."""
+        return {}
+
+    @cached_property
+    def _known_means(self) -> dict[tuple[int, int, int], Any]:
+        """What was asked for of :meth:`means`."""
         return {}
 
     def _rounded(self, part: int, tokens: int, first: int) -> IntArray:

@@ -30,7 +30,7 @@ def fitted_scores(
         key: shape (sentences, L, d).
         probabilities: of each pair, shape (sentences, L, L).
         values: what the head's output is the average of, shape (sentences, L, E).
-        rank: columns to keep, below d.
+        rank: columns to keep, up to d.
 
     Returns:
         two matrices of shape (d, rank); all columns of both are of a size.
@@ -52,7 +52,7 @@ def fitted_scores(
     queries = query[sentences, rows] * weight[:, None]
     keys = key[sentences, columns] - of_row[sentences, rows]
     wanted = (queries * keys).sum(axis=1)
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if rank < query.shape[-1] else 0):
         right = _fitted(queries @ left, keys, wanted, right)
         left = _fitted(keys @ right, queries, wanted, left)
     # The same products, of columns that are balanced and spread.
