@@ -89,12 +89,23 @@ class JudgedSentences:
         return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
 
 
-def judged_sentences(sentences: Sequence[str] | AnyPath | None = None) -> JudgedSentences:
+def judged_sentences(
+    sentences: Sequence[str] | AnyPath | None = None, first: int | None = None
+) -> JudgedSentences:
     """The sentences that a caller names: some, a file of them, or fhecost's own for None.
 
+    Of these the ``first`` alone, where that is given.
+
     Raises:
-        UsageError: the file can't be read, holds none, or one that calibration uses.
+        UsageError: the file can't be read, holds none, or one that calibration uses; or there
+            aren't as many.
     """
+    if first is not None:
+        judged = judged_sentences(sentences)
+        if not 1 <= first <= len(judged.lines):
+            message = f"must be from 1 to {len(judged.lines)}, the sentences that there are"
+            raise FieldError("first", message, first)
+        return JudgedSentences(judged.lines[:first], f"the first {first} of {judged.origin}")
     if sentences is None:
         return JudgedSentences(tuple(evaluation_sentences()), "fhecost's evaluation sentences")
     if isinstance(sentences, str | os.PathLike):
@@ -126,6 +137,7 @@ def measure_accuracy(
     sweep_heads: bool = False,
     layers: Iterable[Iterable[int]] = (),
     sentences: Sequence[str] | AnyPath | None = None,
+    first: int | None = None,
     progress: Progress = silent,
     expect: Expect = silent,
     processes: int | None = None,
@@ -148,6 +160,7 @@ def measure_accuracy(
             layer calibrated on what those before it hand on. With ``sweep_heads``, the layers
             whose heads are judged, one at a time.
         sentences: what to judge on, or a file of them, one a line; fhecost's own when None.
+        first: judge on as many of them, from the first on; on all when None.
         progress: called after each row.
         expect: called with the number of rows, when it is known.
         processes: rows judged at the same time; as many as cores and memory hold when None.
@@ -185,7 +198,7 @@ def measure_accuracy(
     for setting in wanted:
         check_bits(setting.bits)
         check_seq_len(shape, setting.seq_len)
-    judged = judged_sentences(sentences)
+    judged = judged_sentences(sentences, first)
     expect(len(wanted))
     weights = fingerprint(folder)
     kept = {setting: cached_row(weights, judged, setting) for setting in wanted}

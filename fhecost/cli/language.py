@@ -63,6 +63,9 @@ def accuracy(
     sentences: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sentences to judge on, one a line.")
     ] = None,
+    first: Annotated[
+        int | None, typer.Option(metavar="N", help="Judge on the first N sentences alone.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Draw the figures there.")
     ] = None,
@@ -95,6 +98,7 @@ def accuracy(
             sweep_heads=sweep_heads,
             layers=[parse_layers(group) for group in layers or ()],
             sentences=sentences,
+            first=first,
             progress=count_row,
             expect=progress.expect,
         )
