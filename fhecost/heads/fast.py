@@ -54,7 +54,7 @@ SHIPPED: Mapping[int, tuple[HeadSetting, ParameterRules]] = {
 wrote: no sentence that accuracy is judged on had a part in it."""
 
 
-MORE_COLUMNS: Mapping[int, tuple[int, int]] = {5: (32, 64), 6: (64, 64)}
+MORE_COLUMNS: Mapping[int, tuple[int, int]] = {5: (48, 64), 6: (64, 64)}
 """Columns of queries and keys, and of values, of heads that turn, by ``bits`` from which on.
 
 What heads of deeper layers of real models give fills all of their dimensions: wider integers alone
@@ -82,7 +82,7 @@ def fast_setting(n_bits: int, *, turns: bool = False) -> tuple[HeadSetting, Para
     if turns and enough:
         score_rank, value_rank = MORE_COLUMNS[max(enough)]
         # Scores of many columns reach farther than those of few.
-        bits = {"score_sum_bits": n_bits + 3, "kept_score_bits": n_bits + 2}
+        bits = {"score_sum_bits": n_bits + 4, "kept_score_bits": n_bits + 4}
         wider = replace(wider, score_rank=score_rank, value_rank=value_rank, **bits)
     return wider, rules
 

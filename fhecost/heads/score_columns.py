@@ -7,7 +7,7 @@ import numpy as np
 from fhecost.heads.low_rank import reduced_products
 from fhecost.quantization import FloatArray
 
-MOST_PAIRS = 8_000
+MOST_PAIRS = 5_000
 """Pairs of tokens that a fit looks at."""
 ROUNDS = 2
 """How often queries and keys are fitted in turn."""
