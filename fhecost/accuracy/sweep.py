@@ -176,6 +176,7 @@ def measure_accuracy(
     if sweep_heads:
         chosen_layers = sorted({one for group in together for one in group})
         swept = itertools.product(chosen_layers or range(shape.layers), range(shape.heads))
+        groups: list[tuple[tuple[int, ...], tuple[int, ...]]]
         groups = [((each,), head_numbers(shape, [head])) for each, head in swept]
     else:
         named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]

@@ -82,8 +82,13 @@ def fast_setting(n_bits: int, *, turns: bool = False) -> tuple[HeadSetting, Para
     if turns and enough:
         score_rank, value_rank = MORE_COLUMNS[max(enough)]
         # Scores of many columns reach farther than those of few.
-        bits = {"score_sum_bits": n_bits + 4, "kept_score_bits": n_bits + 4}
-        wider = replace(wider, score_rank=score_rank, value_rank=value_rank, **bits)
+        wider = replace(
+            wider,
+            score_rank=score_rank,
+            value_rank=value_rank,
+            score_sum_bits=n_bits + 4,
+            kept_score_bits=n_bits + 4,
+        )
     return wider, rules
 
 

@@ -79,7 +79,10 @@ class Calibration:
 
 def of_tokens(mean: FloatArray, tokens: int) -> FloatArray:
     """The ``mean`` of each of ``tokens``, shape (2, E) to (tokens, E); one of all is itself."""
-    return mean if mean.ndim == 1 else mean[np.minimum(np.arange(tokens), 1)]
+    if mean.ndim == 1:
+        return mean
+    each: FloatArray = mean[np.minimum(np.arange(tokens), 1)]
+    return each
 
 
 def means_of(head: AttentionHead, mean: FloatArray, tokens: int) -> FloatArray:

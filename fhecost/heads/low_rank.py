@@ -38,8 +38,7 @@ def reduced_scores(query: FloatArray, key: FloatArray, rank: int) -> tuple[Float
     Returns:
         two matrices of shape (d, rank).
     """
-    moments = (one.T @ one / len(one) for one in (query, key))
-    return reduced_products(*moments, rank)
+    return reduced_products(query.T @ query / len(query), key.T @ key / len(key), rank)
 
 
 def reduced_products(

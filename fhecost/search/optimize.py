@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhecost.accuracy.judge import loaded_model
+from fhecost.accuracy.float_side import loaded_model
 from fhecost.accuracy.sweep import JudgedSentences, installed_versions, judged_sentences
 from fhecost.circuits.cache import code_fingerprint
 from fhecost.closed_form.requests import widths_of
