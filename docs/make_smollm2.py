@@ -92,7 +92,7 @@ def whole_layers() -> Lines:
 
 def in_turn() -> Lines:
     """All heads of several layers at once."""
-    rows = results("in_turn").rows
+    rows = [*results("in_turn_4").rows, *results("in_turn_6").rows]
     yield from _rows(rows, "layers, bits", lambda row: f"{row.layers or row.layer}, {row.bits}")
 
 

@@ -93,10 +93,10 @@ def means_of(head: AttentionHead, mean: FloatArray, tokens: int) -> FloatArray:
     each of ``tokens``, shape (tokens, 3d).
     """
     d = head.dimension
-    kept = np.repeat([1.0, 0.0 if head.rotary is None else 1.0, 0.0], d) * mean[-1]
+    kept: FloatArray = np.repeat([1.0, 0.0 if head.rotary is None else 1.0, 0.0], d) * mean[-1]
     if head.rotary is None:
         return kept
-    means = head.turned(np.broadcast_to(kept, (tokens, 3 * d))).copy()
+    means: FloatArray = head.turned(np.broadcast_to(kept, (tokens, 3 * d))).copy()
     # The first token isn't turned.
     means[0] += mean[0] - mean[-1]
     return means
