@@ -9,7 +9,9 @@ What differs from :mod:`fhecost.heads.compact`, which is one setting of the same
   should, which barely shows beside the rounding.
 
 ``bits`` names a shipped setting: 4 keeps more of the float head than the compact variant at 4 bits,
-3 keeps what the published example promised, 2 is the cheapest that is worth running.
+3 keeps what the published example promised, 2 is the cheapest that is worth running. Heads that
+turn with their token's position are fitted more closely at the same lookups
+(:mod:`fhecost.heads.head_columns`), and keep more columns from 5 bits on.
 """
 
 from __future__ import annotations
