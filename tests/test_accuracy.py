@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhecost.accuracy.agreement import compare, wilson_interval
+from fhecost.accuracy.agreement import Said, compare
+from fhecost.accuracy.intervals import ratio_interval, share_interval, wilson_interval
 from fhecost.accuracy.judge import Setting
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD
 from fhecost.accuracy.records import AccuracyReport
@@ -25,10 +26,16 @@ from fhecost.schemas import schema_path
 pytest.importorskip("transformers", reason="needs the extra [gpt2]")
 
 
+def compared(exact, other, tokens):
+    """The agreement of logits of shape (L, vocabulary)."""
+    off = float(((exact - other) ** 2).mean(axis=-1).sum())
+    return compare(Said.by(exact, tokens), other, tokens, off)
+
+
 def test_a_position_is_kept_when_the_float_choice_is_among_the_best_k():
     exact = np.array([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
     other = np.array([[1.0, 3.0, 2.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
-    agreement = compare(exact, other, np.array([0, 3]))
+    agreement = compared(exact, other, np.array([0, 3]))
     assert agreement.positions == 2
     assert agreement.kept.tolist() == [1, 2, 2]
     assert agreement.share(1) == 0.5
@@ -52,13 +59,41 @@ def test_an_interval_holds_its_share(trials, data):
     assert successes / trials - 1e-12 <= high <= 1
 
 
+@given(st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=1, max_size=30))
+def test_the_interval_of_sentences_holds_their_share_and_is_no_narrower(sentences):
+    positions = [count for count, _ in sentences]
+    kept = [round(count * share) for count, share in sentences]
+    low, high = share_interval(kept, positions)
+    assert 0 <= low <= sum(kept) / sum(positions) <= high <= 1
+    alone = wilson_interval(sum(kept), sum(positions))
+    assert high - low >= alone[1] - alone[0] - 1e-9
+
+
+def test_sentences_are_drawn_as_wholes():
+    """In ten sentences kept and ten lost, 32 positions each say no more than one would."""
+    kept, positions = [32, 0] * 10, [32] * 20
+    assert share_interval(kept, positions) == pytest.approx(share_interval([1, 0] * 10, [1] * 20))
+    assert share_interval([16] * 20, positions) == pytest.approx(
+        wilson_interval(320, 640, reach=2.093), abs=1e-4
+    )
+
+
+def test_the_interval_of_a_mean_is_students():
+    """Of sentences of equal length: mean and t times the standard error."""
+    values = [3.0, 5.0, 4.0, 8.0]
+    low, high = ratio_interval(values, [1] * 4)
+    half = 3.1824 * np.std(values, ddof=1) / 2
+    assert (low, high) == pytest.approx((5 - half, 5 + half), rel=1e-4)
+    assert ratio_interval([3.0], [1]) is None
+
+
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=5))
 def test_parts_add_up_to_the_whole(seeds):
     parts = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
         logits = rng.standard_normal((2, 6, 20))
-        parts.append(compare(logits[0], logits[1], rng.integers(0, 20, 6)))
+        parts.append(compared(logits[0], logits[1], rng.integers(0, 20, 6)))
     whole = reduce(add, parts)
     assert whole.positions == 6 * len(seeds)
     assert whole.share(5) == pytest.approx(np.mean([part.share(5) for part in parts]))
@@ -66,7 +101,8 @@ def test_parts_add_up_to_the_whole(seeds):
 
 
 def test_no_judged_sentence_is_one_of_calibration():
-    judged, calibration = evaluation_sentences(), calibration_sentences()
+    judged, calibration = evaluation_sentences(), calibration_sentences("llama")
+    assert len(calibration) == len(set(calibration)) > len(calibration_sentences())
     assert len(judged) >= 80
     assert len(set(judged)) == len(judged)
     assert not set(judged) & set(calibration)

@@ -5,6 +5,7 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -147,6 +148,20 @@ def test_parameters_are_restricted_where_that_pays(report, folder):
     printed = RENDERERS["table"](optimization_document(report))
     assert "PARAMETERS FOR THE MACHINE" in printed
     assert f"{restricted[0].setting.rules.restriction}" in printed
+
+
+def test_a_budget_that_is_spent_before_leaves_one_trial(monkeypatch):
+    """Of a large model the shipped variants alone took longer, and nothing was found."""
+    study = SimpleNamespace(begin=lambda _: None, trials=0, judged=[])
+    tried = []
+    monkeypatch.setattr(
+        search._Search, "_try", lambda _: tried.append(1) or study.judged.append(None)
+    )
+    monkeypatch.setattr(search._Search, "front", [])
+    spent = search._Search(None, study, None)
+    told = (None, 0.0, lambda _: None, lambda _: None)
+    assert [spent.run(0.0, *told), spent.run(0.0, *told)] == ["budget", "budget"]
+    assert len(tried) == 1
 
 
 def test_a_study_goes_on_and_judges_nothing_twice(report, folder, monkeypatch):

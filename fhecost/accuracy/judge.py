@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache, reduce
-from operator import add
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from fhecost.accuracy.agreement import TOP_K, compare
+from fhecost.accuracy.agreement import figures
+from fhecost.accuracy.float_side import (
+    float_side,
+    judged_windows,
+    loaded_model,
+    windows_of_calibration,
+)
 from fhecost.accuracy.records import AccuracyRow
 from fhecost.circuits.description import KeylessMode
-from fhecost.errors import UsageError
 from fhecost.gpt2 import attention_interface
-from fhecost.gpt2.model import GPT2, calibration_windows, find_model, load_gpt2, sentence_windows
+from fhecost.gpt2.model import GPT2
+from fhecost.gpt2.some_layers import Entering
 from fhecost.heads.noise import NoisyOperators
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.variants import QuantizedHeads, Variant, variant_named
 from fhecost.quantization import FloatArray, IntArray
 
-_BATCH = 32
-
 
 @dataclass(frozen=True)
 class Setting:
-    """One row to be: heads of a layer, their width, the length of the windows, and the mode."""
+    """One row to be: heads of a layer, their width, the length of the windows, and the mode.
+
+    ``layers`` are all layers, from first to last, whose heads are quantized at once; empty where
+    ``layer`` is the only one.
+    """
 
     layer: int
     heads: tuple[int, ...]
@@ -34,45 +42,26 @@ class Setting:
     seq_len: int
     mode: KeylessMode
     variant: str
+    layers: tuple[int, ...] = ()
+
+    @property
+    def every_layer(self) -> tuple[int, ...]:
+        """All layers, one or several."""
+        return self.layers or (self.layer,)
 
     @property
     def heads_text(self) -> str:
         """The heads with commas."""
         return ", ".join(map(str, self.heads))
 
-
-@lru_cache(maxsize=1)
-def loaded_model(name: str) -> GPT2:
-    """The model called ``name``, loaded once."""
-    return load_gpt2(find_model(name))
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A window of tokens for each judged sentence, and what floats make of it.
-
-    ``hidden`` is what reaches the heads' layer, ``calibration`` the same of calibration sentences,
-    ``logits`` what the float model says.
-    """
-
-    tokens: IntArray
-    hidden: FloatArray
-    calibration: FloatArray
-    logits: FloatArray
-
-
-@lru_cache(maxsize=4)
-def windows_of(name: str, sentences: tuple[str, ...], seq_len: int, layer: int) -> Windows:
-    """The windows of ``seq_len`` tokens on which heads of ``layer`` are judged, made once."""
-    gpt2 = loaded_model(name)
-    windows = sentence_windows(gpt2, sentences, seq_len)
-    tokens = np.asarray(windows)
-    return Windows(
-        tokens,
-        gpt2.hidden_states(windows, layer),
-        gpt2.hidden_states(calibration_windows(gpt2, seq_len), layer),
-        _logits(gpt2.model, tokens),
-    )
+    @property
+    def layers_text(self) -> str | None:
+        """Several layers with commas, or from first to last; None for one."""
+        if not self.layers:
+            return None
+        first, last = self.layers[0], self.layers[-1]
+        together = len(self.layers) > 2 and self.layers == tuple(range(first, last + 1))
+        return f"{first}..{last}" if together else ", ".join(map(str, self.layers))
 
 
 @dataclass(frozen=True)
@@ -100,67 +89,148 @@ def run_in_clear(
     return ClearRun(inputs, outputs, operators.total_exceeded)
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What enters a layer on the judged and on the calibration windows, behind others.
+
+    ``inputs``, ``saturated`` and ``exceeded`` are those of the quantized ones before it.
+    """
+
+    judged: Callable[[int], Entering]
+    calibration: Callable[[int], Entering]
+    inputs: int = 0
+    saturated: int = 0
+    exceeded: int | None = None
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Quantized heads of one layer, what reaches them, shapes (windows, L, E), and their run."""
+
+    number: int
+    numbers: tuple[int, ...]
+    heads: QuantizedHeads
+    calibration: FloatArray
+    judged: FloatArray
+    inputset: list[IntArray]
+    ran: ClearRun
+
+    def added_to(self, before: _Before) -> _Before:
+        """``before`` with what happened in this layer."""
+        counts = [one for one in (before.exceeded, self.ran.exceeded) if one is not None]
+        return replace(
+            before,
+            inputs=before.inputs + int(self.judged.size),
+            saturated=before.saturated + self.heads.saturated(self.judged),
+            exceeded=sum(counts) if counts else None,
+        )
+
+    @contextmanager
+    def giving(self, gpt2: GPT2, outputs: Sequence[IntArray]) -> Iterator[None]:
+        """Inside, the model has these heads, which give ``outputs``, window by window."""
+        values = map(self.heads.dequantize_output, outputs)
+        attention_interface.install(
+            gpt2.model,
+            self.number,
+            self.numbers,
+            lambda _: next(values),
+            projected=self.heads.projected,
+        )
+        try:
+            yield
+        finally:
+            attention_interface.remove(gpt2.model, self.number)
+
+
 def judge(
     name: str, sentences: Sequence[str], setting: Setting, variant: Variant | None = None
 ) -> AccuracyRow:
     """The row of ``setting``: the model called ``name`` on ``sentences``.
 
-    ``variant`` stands for the one that ``setting`` names.
+    ``variant`` stands for the one that ``setting`` names. Of several layers, each is calibrated on
+    what the quantized ones before it hand on.
 
     Raises:
         ImpossibleError: nothing is left of a head at this width, or Concrete can't compile it.
     """
-    gpt2 = loaded_model(name)
-    windows = windows_of(name, tuple(sentences), setting.seq_len, setting.layer)
-    floats = [gpt2.head(setting.layer, head) for head in setting.heads]
     variant = variant or variant_named(setting.variant)
-    heads = variant.quantize(floats, windows.calibration, setting.bits)
-    p_error = heads.rules.p_error if setting.mode == "disable" else None
-
-    def inputset() -> list[IntArray]:
-        return [heads.quantize_input(hidden) for hidden in windows.calibration]
-
-    ran = run_in_clear(heads, windows.hidden, None if p_error is None else inputset())
-    outputs = ran.outputs
+    text = tuple(sentences)
+    *earlier, last = setting.every_layer
+    before = _before(name, text, replace(setting, layers=tuple(earlier)), variant)
+    layer = _quantized(name, setting, last, variant, before)
+    p_error = layer.heads.rules.p_error if setting.mode == "disable" else None
+    outputs = layer.ran.outputs
     simulated: dict[str, Any] = {} if p_error is None else {"p_error": p_error}
     if setting.mode == "simulate":
-        outputs, simulated = _simulate(heads, inputset(), ran)
-    # The model runs with these in place of its heads, window by window.
-    values = map(heads.dequantize_output, outputs)
-    attention_interface.install(
-        gpt2.model, setting.layer, setting.heads, lambda _: next(values), projected=heads.projected
-    )
-    try:
-        logits = _logits(gpt2.model, windows.tokens)
-    finally:
-        attention_interface.remove(gpt2.model, setting.layer)
-    agreement = reduce(add, map(compare, windows.logits, logits, windows.tokens))
-    shares: dict[str, float] = {}
-    for k in TOP_K:
-        low, high = agreement.interval(k)
-        shares |= {f"top{k}": agreement.share(k), f"top{k}_low": low, f"top{k}_high": high}
+        outputs, simulated = _simulate(layer)
+    gpt2 = loaded_model(name)
+    with layer.giving(gpt2, outputs):
+        final = before.judged(last).final(gpt2)
+    counts = layer.added_to(before)
     return AccuracyRow(
-        **{**asdict(setting), "heads": setting.heads_text, "variant": variant.name},
-        sentences=len(windows.tokens),
-        positions=agreement.positions,
-        **shares,
-        logit_rmse=agreement.logit_rmse,
-        float_perplexity=agreement.float_perplexity,
-        quantized_perplexity=agreement.quantized_perplexity,
-        inputs=int(windows.hidden.size),
-        saturated=heads.saturated(windows.hidden),
-        exceeded=ran.exceeded,
+        layer=setting.layer,
+        layers=setting.layers_text,
+        heads=setting.heads_text,
+        bits=setting.bits,
+        seq_len=setting.seq_len,
+        mode=setting.mode,
+        variant=variant.name,
+        **figures(list(float_side(name, text, setting.seq_len).agreements(final))),
+        inputs=counts.inputs,
+        saturated=counts.saturated,
+        exceeded=counts.exceeded,
         **simulated,
     )
 
 
-def _simulate(
-    heads: QuantizedHeads, inputset: Sequence[IntArray], clear: ClearRun
-) -> tuple[list[IntArray], dict[str, Any]]:
+def _before(name: str, text: tuple[str, ...], setting: Setting, variant: Variant) -> _Before:
+    """What enters the layers behind the quantized ``layers`` of ``setting``, if any."""
+    if setting.layers:
+        return _behind(name, text, replace(setting, layer=setting.layers[0]), variant)
+    judged = judged_windows(name, text, setting.seq_len)
+    return _Before(judged.entering, windows_of_calibration(name, setting.seq_len).entering)
+
+
+@lru_cache(maxsize=2)
+def _behind(name: str, text: tuple[str, ...], setting: Setting, variant: Variant) -> _Before:
+    """As :func:`_before`; the last is kept, and one layer more goes on from it."""
+    *earlier, last = setting.layers
+    before = _before(name, text, replace(setting, layers=tuple(earlier)), variant)
+    layer = _quantized(name, setting, last, variant, before)
+    gpt2 = loaded_model(name)
+    with layer.giving(gpt2, layer.ran.outputs):
+        judged = before.judged(last).through(gpt2, last + 1)
+    known = layer.inputset if layer.heads.rules.p_error is not None else None
+    with layer.giving(gpt2, run_in_clear(layer.heads, layer.calibration, known).outputs):
+        calibration = before.calibration(last).through(gpt2, last + 1)
+    return replace(
+        layer.added_to(before),
+        judged=lambda number: judged.through(gpt2, number),
+        calibration=lambda number: calibration.through(gpt2, number),
+    )
+
+
+def _quantized(
+    name: str, setting: Setting, number: int, variant: Variant, before: _Before
+) -> _Layer:
+    """The heads of layer ``number``, calibrated on what the layers ``before`` hand on, and run."""
+    gpt2 = loaded_model(name)
+    floats = [gpt2.head(number, head) for head in setting.heads]
+    calibration = before.calibration(number).normalized(gpt2)
+    judged = before.judged(number).normalized(gpt2)
+    heads = variant.quantize(floats, calibration, setting.bits)
+    inputset = [heads.quantize_input(hidden) for hidden in calibration]
+    noisy = setting.mode == "disable" and heads.rules.p_error is not None
+    ran = run_in_clear(heads, judged, inputset if noisy else None)
+    return _Layer(number, setting.heads, heads, calibration, judged, inputset, ran)
+
+
+def _simulate(layer: _Layer) -> tuple[list[IntArray], dict[str, Any]]:
     """Concrete's simulation with the circuit's own p_error, and what it got wrong."""
     from fhecost.concrete.compilation import compile_circuit
 
-    circuit = compile_circuit(heads.run, inputset, heads.rules, simulation_only=True)
+    heads, clear = layer.heads, layer.ran
+    circuit = compile_circuit(heads.run, layer.inputset, heads.rules, simulation_only=True)
     outputs = [np.asarray(circuit.simulate(values)) for values in clear.inputs]
     wrong = [int(np.count_nonzero(a != b)) for a, b in zip(outputs, clear.outputs, strict=True)]
     pbs_count = int(circuit.programmable_bootstrap_count)
@@ -175,24 +245,3 @@ def _simulate(
         "wrong_values": sum(wrong),
         "wrong_sentences": sum(count > 0 for count in wrong),
     }
-
-
-def _logits(model: Any, tokens: IntArray) -> FloatArray:
-    """Logits of windows, shape (windows, L) to (windows, L, vocabulary).
-
-    Raises:
-        UsageError: the model's weights let them overflow.
-    """
-    import torch
-
-    with torch.no_grad():
-        parts = [
-            model(
-                input_ids=torch.from_numpy(tokens[start : start + _BATCH]), use_cache=False
-            ).logits.numpy()
-            for start in range(0, len(tokens), _BATCH)
-        ]
-    logits: FloatArray = np.concatenate(parts)
-    if not np.isfinite(logits).all():
-        raise UsageError("model: its logits are infinite or no number: weights overflow float32")
-    return logits

@@ -25,14 +25,18 @@ class AccuracyRow(Frozen):
     """One setting: which heads at which width and length, and how much of the float model is kept.
 
     ``top1`` is the share of positions whose float top-1 token is the quantized model's too,
-    ``top5`` and ``top10`` the shares where it is among its 5 and 10 most likely; ``_low`` and
-    ``_high`` are Wilson's 95 % intervals. ``exceeded`` sums did not fit their accumulator: a
-    circuit computes them wrong. Simulated rows say how probable a wrong lookup is and how many of
-    all ``lookups`` that makes; ``wrong_values`` of the decrypted integers differed from the clear
-    ones.
+    ``top5`` and ``top10`` the shares where it is among its 5 and 10 most likely;
+    ``perplexity_ratio`` is the quantized model's perplexity over the float model's. ``_low`` and
+    ``_high`` are 95 % intervals, of sentences drawn as wholes; none where a row lacks them, of one
+    sentence. ``layers`` are all layers whose heads are quantized at once, each calibrated on what
+    those before it hand on; None where ``layer`` is the only one. ``exceeded`` sums did not fit
+    their accumulator: a circuit computes them wrong. Simulated rows say how probable a wrong lookup
+    is and how many of all ``lookups`` that makes; ``wrong_values`` of the decrypted integers
+    differed from the clear ones.
     """
 
     layer: Count
+    layers: str | None = None
     heads: str
     bits: Width
     seq_len: Positive
@@ -50,8 +54,13 @@ class AccuracyRow(Frozen):
     top10_low: Share
     top10_high: Share
     logit_rmse: FiniteNonNegative
+    logit_rmse_low: FiniteNonNegative | None = None
+    logit_rmse_high: FiniteNonNegative | None = None
     float_perplexity: Perplexity
     quantized_perplexity: Perplexity
+    perplexity_ratio: FiniteNonNegative | None = None
+    perplexity_ratio_low: FiniteNonNegative | None = None
+    perplexity_ratio_high: FiniteNonNegative | None = None
     inputs: Count
     saturated: Count
     exceeded: Count | None
@@ -70,6 +79,12 @@ class AccuracyRow(Frozen):
             low, value, high = (getattr(self, f"{name}{end}") for end in ("_low", "", "_high"))
             if not low - _ROUNDING <= value <= high + _ROUNDING:
                 raise inconsistent(name, f"{value:g} isn't in its interval, {low:g} to {high:g}")
+        for name in ("logit_rmse", "perplexity_ratio"):
+            low, value, high = (getattr(self, f"{name}{end}") for end in ("_low", "", "_high"))
+            if low is not None and not (value is not None and high is not None and low <= value):
+                raise inconsistent(name, "isn't in its interval")
+            if high is not None and not (value is not None and low is not None and value <= high):
+                raise inconsistent(name, "isn't in its interval")
         for name, wider in (("top1", "top5"), ("top5", "top10")):
             if getattr(self, name) > getattr(self, wider) + _ROUNDING:
                 raise inconsistent(wider, f"is below {name}, whose tokens are among its own")

@@ -34,6 +34,7 @@ from fhecost.gpt2.model import (
 )
 from fhecost.heads.variants import Variant, variant_named
 from fhecost.measurement.machine import available_threads
+from fhecost.models.model_shape import ModelShape
 from fhecost.models.shape import EMBEDDED, Heads, head_numbers
 from fhecost.progress import Expect, Progress, silent
 from fhecost.quantization import check_bits
@@ -68,7 +69,7 @@ def read_sentences(path: AnyPath) -> list[str]:
     sentences = [line for line in lines if line]
     if not sentences:
         raise FieldError("sentences", "holds no line of text", path)
-    known = set(calibration_sentences()).intersection(sentences)
+    known = set(calibration_sentences("llama")).intersection(sentences)
     if known:
         raise FieldError(
             "sentences",
@@ -92,12 +93,23 @@ class JudgedSentences:
         return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
 
 
-def judged_sentences(sentences: Sequence[str] | AnyPath | None = None) -> JudgedSentences:
+def judged_sentences(
+    sentences: Sequence[str] | AnyPath | None = None, first: int | None = None
+) -> JudgedSentences:
     """The sentences that a caller names: some, a file of them, or fhecost's own for None.
 
+    Of these the ``first`` alone, where that is given.
+
     Raises:
-        UsageError: the file can't be read, holds none, or one that calibration uses.
+        UsageError: the file can't be read, holds none, or one that calibration uses; or there
+            aren't as many.
     """
+    if first is not None:
+        judged = judged_sentences(sentences)
+        if not 1 <= first <= len(judged.lines):
+            message = f"must be from 1 to {len(judged.lines)}, the sentences that there are"
+            raise FieldError("first", message, first)
+        return JudgedSentences(judged.lines[:first], f"the first {first} of {judged.origin}")
     if sentences is None:
         return JudgedSentences(tuple(evaluation_sentences()), "fhecost's evaluation sentences")
     if isinstance(sentences, str | os.PathLike):
@@ -127,7 +139,9 @@ def measure_accuracy(
     variant: str = "fast",
     mode: KeylessMode = "disable",
     sweep_heads: bool = False,
+    layers: Iterable[Iterable[int]] = (),
     sentences: Sequence[str] | AnyPath | None = None,
+    first: int | None = None,
     progress: Progress = silent,
     expect: Expect = silent,
     processes: int | None = None,
@@ -146,7 +160,11 @@ def measure_accuracy(
         variant: which quantized circuit.
         mode: in the clear, or Concrete's simulation.
         sweep_heads: every head of every layer instead, one at a time.
+        layers: groups of layers instead of ``layer``: their heads are quantized together, each
+            layer calibrated on what those before it hand on. With ``sweep_heads``, the layers
+            whose heads are judged, one at a time.
         sentences: what to judge on, or a file of them, one a line; fhecost's own when None.
+        first: judge on as many of them, from the first on; on all when None.
         progress: called after each row.
         expect: called with the number of rows, when it is known.
         processes: rows judged at the same time; as many as cores and memory hold when None.
@@ -158,12 +176,19 @@ def measure_accuracy(
     folder = find_model(model)
     shape = model_shape(folder)
     check_layer(shape, layer)
+    together = [_layers_of(shape, group) for group in layers]
     if sweep_heads:
-        every = itertools.product(range(shape.layers), range(shape.heads))
-        groups = [(each, head_numbers(shape, [head])) for each, head in every]
+        chosen_layers = sorted({one for group in together for one in group})
+        swept = itertools.product(chosen_layers or range(shape.layers), range(shape.heads))
+        groups: list[tuple[tuple[int, ...], tuple[int, ...]]]
+        groups = [((each,), head_numbers(shape, [head])) for each, head in swept]
     else:
         named: list[Heads] = [[one] if isinstance(one, int) else one for one in heads]
-        groups = [(layer, head_numbers(shape, one)) for one in named]
+        groups = [
+            (group, head_numbers(shape, one)) for one in named for group in together or [(layer,)]
+        ]
+    if mode == "simulate" and any(len(group) > 1 for group, _ in groups):
+        raise FieldError("layers", "only one at a time is simulated; mode disable takes several")
     # By what it is, not by the file that it may come from.
     chosen = variant_named(variant)
     widths = WIDTHS if bits is None else [chosen.width(width) for width in bits]
@@ -171,13 +196,16 @@ def measure_accuracy(
         widths = (chosen.bits,)
     # The longest last.
     wanted = [
-        Setting(each, numbers, width, seq_len, mode, chosen.name)
+        Setting(
+            *(each[0], numbers, width, seq_len, mode, chosen.name),
+            layers=each if len(each) > 1 else (),
+        )
         for seq_len, width, (each, numbers) in itertools.product(sorted(seq_lens), widths, groups)
     ]
     for setting in wanted:
         check_bits(setting.bits)
         check_seq_len(shape, setting.seq_len)
-    judged = judged_sentences(sentences)
+    judged = judged_sentences(sentences, first)
     expect(len(wanted))
     weights = fingerprint(folder)
     kept = {setting: cached_row(weights, judged, setting) for setting in wanted}
@@ -275,5 +303,21 @@ def _key(weights: str, judged: JudgedSentences, setting: Setting) -> str:
 
 
 def _title(setting: Setting) -> str:
-    heads = setting.heads_text
-    return f"layer {setting.layer} heads {heads}, {setting.bits} bits, L={setting.seq_len}"
+    layers, heads = setting.layers_text, setting.heads_text
+    where = f"layer {setting.layer}" if layers is None else f"layers {layers}"
+    return f"{where} heads {heads}, {setting.bits} bits, L={setting.seq_len}"
+
+
+def _layers_of(shape: ModelShape, layers: Iterable[int]) -> tuple[int, ...]:
+    """The ``layers`` of one group, from first to last.
+
+    Raises:
+        FieldError: none, the same one twice, or one that the model hasn't got.
+    """
+    numbers = tuple(sorted(layers))
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise FieldError("layers", "name at least one, and none twice", list(numbers))
+    for number in numbers:
+        if not 0 <= number < shape.layers:
+            raise FieldError("layers", f"the model has layers 0 to {shape.layers - 1}", number)
+    return numbers

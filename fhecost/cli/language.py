@@ -28,7 +28,7 @@ from fhecost.cli.options import (
     prints,
     refuse_options,
 )
-from fhecost.cli.parsing import parse_hardware, parse_heads, parse_numbers
+from fhecost.cli.parsing import parse_hardware, parse_heads, parse_layers, parse_numbers
 from fhecost.cli.progress import counted_progress, timed_progress
 from fhecost.errors import ImpossibleError
 from fhecost.files import check_can_write
@@ -57,8 +57,19 @@ def accuracy(
     sweep_heads: Annotated[
         bool, typer.Option("--sweep-heads", help="Every head of every layer, one at a time.")
     ] = False,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="0..9",
+            help="Layers whose heads are quantized together, each calibrated on what those before "
+            "it hand on. Repeatable. With --sweep-heads: those whose heads are judged.",
+        ),
+    ] = None,
     sentences: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sentences to judge on, one a line.")
+    ] = None,
+    first: Annotated[
+        int | None, typer.Option(metavar="N", help="Judge on the first N sentences alone.")
     ] = None,
     hardware: Annotated[
         str,
@@ -79,6 +90,8 @@ def accuracy(
     if sweep_heads:
         why = "--sweep-heads takes every one; leave it out"
         refuse_options(context, ("layer", "heads"), why)
+    if layers:
+        refuse_options(context, ("layer",), "--layers names them; leave it out")
     with counted_progress("accuracy") as progress:
         done = itertools.count(1)
 
@@ -96,7 +109,9 @@ def accuracy(
             variant=variant,
             mode=mode,
             sweep_heads=sweep_heads,
+            layers=[parse_layers(group) for group in layers or ()],
             sentences=sentences,
+            first=first,
             progress=count_row,
             expect=progress.expect,
         )

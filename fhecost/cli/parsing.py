@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _NUMBER = r"\d{1,18}"
 """Digits of whole numbers; more are no number of anything."""
+MOST_LAYERS = 10_000
+"""More than any model has: a range is written down number by number."""
 _RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*")
 _YEARS = re.compile(r"\s*(\d{4})\s*(?:\.\.\s*(\d{4})\s*)?")
 
@@ -61,6 +63,21 @@ def parse_numbers(option: str, text: str) -> list[int]:
         return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         raise UsageError(f"{option} {text}: must be numbers with commas, such as 2,4,8") from None
+
+
+def parse_layers(text: str) -> list[int]:
+    """The layers of an option such as ``0..9`` or ``0,4``.
+
+    Raises:
+        UsageError: something else, or the last before the first.
+    """
+    whole = _RANGE.fullmatch(text)
+    if whole is None:
+        return parse_numbers("--layers", text)
+    first, last = int(whole[1]), int(whole[2])
+    if not first <= last < MOST_LAYERS:
+        raise UsageError(f"--layers {text}: must be FIRST..LAST, as in 0..9")
+    return list(range(first, last + 1))
 
 
 def parse_lengths(option: str, text: str) -> tuple[int, ...]:

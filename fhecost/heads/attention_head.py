@@ -89,6 +89,12 @@ def causal_mask(seq_len: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]
     return np.tril(np.ones((seq_len, seq_len), dtype=np.bool_))
 
 
+def scores_of(head: AttentionHead, query: FloatArray, key: FloatArray) -> FloatArray:
+    """Scores of queries and keys, shape (..., L, d) to (..., L, L), minus infinity where masked."""
+    scores = query @ np.swapaxes(key, -1, -2) / np.sqrt(head.dimension) * head.score_scale
+    return np.where(causal_mask(query.shape[-2]), scores, -np.inf)
+
+
 def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
     """Exact causal attention of ``head``, as transformers computes it.
 
@@ -100,8 +106,7 @@ def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
         the head's output before the output projection, shape (..., L, d).
     """
     query, key, value = np.split(head.projected(hidden), 3, axis=-1)
-    scores = query @ np.swapaxes(key, -1, -2) / np.sqrt(head.dimension) * head.score_scale
-    scores = np.where(causal_mask(hidden.shape[-2]), scores, -np.inf)
+    scores = scores_of(head, query, key)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     attended: FloatArray = weights / weights.sum(axis=-1, keepdims=True) @ value
     return attended

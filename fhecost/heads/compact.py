@@ -30,9 +30,10 @@ import numpy as np
 
 from fhecost.heads.attention_head import AttentionHead
 from fhecost.heads.compact_circuit import CompactHead, Earlier, EarlierOf, HeadRun
+from fhecost.heads.head_columns import Calibration, of_tokens
 from fhecost.heads.head_quantization import (
     SPARE,
-    Calibration,
+    SPARE_CODES,
     HeadSetting,
     quantize_head,
     signed_bits,
@@ -59,7 +60,8 @@ KEPT_BITS = 6
 class CompactHeads:
     """Several compact heads of a layer on one encrypted input.
 
-    The client quantizes (hidden - ``mean``) @ ``rotation``. Each ``sharing`` of them have one key
+    The client quantizes (hidden - ``mean``) @ ``rotation``; a ``mean`` of shape (2, E) is that of
+    the first token and that of the others. Each ``sharing`` of them have one key
     and one value, which are computed once.
     """
 
@@ -75,17 +77,21 @@ class CompactHeads:
     @cached_property
     def rotation(self) -> FloatArray:
         """What the client turns hidden states by, shape (E, E)."""
-        return hadamard_rotation(len(self.mean))
+        return hadamard_rotation(self.mean.shape[-1])
 
     def quantize_input(self, hidden: FloatArray) -> IntArray:
         """Integers of normalized hidden states, shape (..., L, E)."""
-        integers: IntArray = self.input.quantize((hidden - self.mean) @ self.rotation)
+        integers: IntArray = self.input.quantize(self._turned(hidden))
         return integers
 
     def saturated(self, hidden: FloatArray) -> int:
         """How many input values fall outside the calibrated range."""
-        values = (hidden - self.mean) @ self.rotation
+        values = self._turned(hidden)
         return int(np.count_nonzero(np.abs(values) > self.input.scale * (self.input.largest + 0.5)))
+
+    def _turned(self, hidden: FloatArray) -> FloatArray:
+        turned: FloatArray = (hidden - of_tokens(self.mean, hidden.shape[-2])) @ self.rotation
+        return turned
 
     def run(self, values: Any, operators: Operators) -> Any:
         """All heads on quantized hidden states.
@@ -201,7 +207,8 @@ def quantize_with(
     Raises:
         ImpossibleError: at these widths a tensor of a head is zero for every sentence.
     """
-    on, entering = Calibration.of(hidden, max(setting.input_bits for setting in settings))
+    bits, turns = max(setting.input_bits for setting in settings), heads[0].rotary is not None
+    on, entering = Calibration.of(hidden, bits, first_apart=turns)
     quantized = tuple(map(quantize_head, heads, [on] * len(heads), settings))
     return CompactHeads(on.mean, entering, quantized, n_bits, rules)
 
@@ -280,6 +287,7 @@ def state_with(
         kept_bits=setting.kept_bits,
         kept_score_bits=setting.kept_score_bits,
         exact=setting.exact,
+        spare=SPARE_CODES if shape.turns and not setting.exact else 0,
     )
     heads = (head, *(replace(head) for _ in range(1, shape.heads)))
     entering = Quantizer(1 / inputs, setting.input_bits)

@@ -34,6 +34,10 @@ class CompactHead:
     have ``score_centre`` taken off, so that they fill their bits. Lookups read ``kept_bits`` of a
     product and ``kept_score_bits`` of a score, where these are given; ``exact`` is whether their
     rounding is. A projection behind the head takes its values in steps of ``output_scale``, (v,).
+    ``first_mean``, (d,), is what the client adds to the first token's values besides.
+
+    Exponentials keep ``spare`` integers away from both ends of their type, and values from the
+    lower one: what a lookup reads beyond an end comes out as the negated other end.
     """
 
     weight: HeadWeights
@@ -59,6 +63,13 @@ class CompactHead:
     kept_score_bits: int | None = None
     exact: bool = True
     output_scale: FloatArray | None = None
+    first_mean: FloatArray | None = None
+    spare: int = 0
+
+    @property
+    def largest_exponential(self) -> int:
+        """The largest integer that stands for an exponential."""
+        return largest_exponential(self.exponential_bits, self.spare)
 
     @property
     def value_rank(self) -> int:
@@ -76,16 +87,25 @@ class CompactHead:
     def real_values(self, sums: Any, total: Any) -> FloatArray:
         """The head's real values of what :meth:`HeadRun.outputs` returned, shape (L, d)."""
         values = self.values_of(sums, total)
-        return (values if self.value_basis is None else values @ self.value_basis) + self.value_mean
+        real: FloatArray = values if self.value_basis is None else values @ self.value_basis
+        real = real + self.value_mean
+        if self.first_mean is not None:
+            real[0] += self.first_mean
+        return real
 
     def exponential(self, doubled_scores: Any) -> Any:
         """E of the integers that stand for twice a score."""
-        largest = 2**self.exponential_bits - 1
+        largest = self.largest_exponential
         # The bound keeps the exponential finite on integers that no score reaches.
         scores = doubled_scores * (self.score_unit / 2)
         shift = self.exponential_shift - self.score_centre * self.score_unit / 2
         exponent = np.minimum(scores - shift, 1.0)
         return np.clip(np.rint(largest * np.exp(exponent)), 0, largest)
+
+
+def largest_exponential(bits: int, spare: int) -> int:
+    """The largest integer of ``bits`` that leaves ``spare`` of them at both ends."""
+    return int(2**bits) - 1 - 2 * spare
 
 
 @dataclass(frozen=True)
@@ -159,14 +179,16 @@ class HeadRun:
     def outputs(self, values: Any) -> tuple[Any, Any]:
         """Twice the weighted sums of values and the sums of weights, shapes (L, v) and (L, 1)."""
         scores, keys_and_values = self.scores(values)
+        spare = self.head.spare
         with self.tag("softmax.exponential"):
-            weights = self.operators.lookup(scores, self.head.exponential)
+            weights = self.operators.lookup(scores, lambda s: self.head.exponential(s) + spare)
         if self.head.exact:
             total = self.sum_of_exponentials(scores, self.head.exponential)
         else:
             # Read from the scores again, some would be rounded to the other side.
-            total = self.sum_of_exponentials(weights, lambda e: e)
-        attended = self.weighted_values(weights, self.head.exponential_bits, keys_and_values)
+            total = self.sum_of_exponentials(weights, lambda e: e - spare)
+        bits = self.head.exponential_bits
+        attended = self.weighted_values(weights, bits, keys_and_values, spare)
         with self.tag("weighted_values"):
             return self.accumulator("attended", attended, self.head.attended_bits), total
 
@@ -184,8 +206,13 @@ class HeadRun:
     def _value_squares(self, own: KeysAndValues) -> Any:
         """Squares for weighted values, of values that come raised by the largest one."""
         # A float, so that Concrete subtracts it in the table.
-        square, zero = square_over(self.head.value_divisor), float(self.head.value.largest)
+        square, zero = square_over(self.head.value_divisor), float(self.raised)
         return self.operators.lookup(own.value, lambda z: square(z - zero))
+
+    @property
+    def raised(self) -> int:
+        """What is added to values, so that none is negative."""
+        return self.head.value.largest + self.head.spare
 
     def _squares(self, integers: Any) -> Any:
         """Squares for scores, summed up over columns where rounding is exact."""
@@ -227,28 +254,35 @@ class HeadRun:
         """Bits of the sum of as many exponentials as the longest row has."""
         return int(self.pairs.longest_row * (2**self.head.exponential_bits - 1)).bit_length()
 
-    def weighted_values(self, weights: Any, weight_bits: int, own: KeysAndValues) -> Any:
+    def weighted_values(
+        self, weights: Any, weight_bits: int, own: KeysAndValues, spare: int = 0
+    ) -> Any:
         """Twice the sum over j of weight times value, shapes (pairs,) and (L, v) to (L, v).
 
-        ``weights`` are unsigned integers of ``weight_bits``.
+        ``weights`` are unsigned integers of ``weight_bits``, raised by ``spare``.
         """
         operators, pairs, largest = self.operators, self.pairs, self.head.value.largest
         with self.tag("weighted_values"):
             column = weights.reshape((pairs.count, 1))
             # The values come raised by the largest one, which makes the sum a bit narrower.
-            zero = float(largest)
+            zero = float(self.raised + spare)
             most = 2**weight_bits - 1 + 2 * largest
             all_values = self._with_earlier("value", own.value)
             sums = column + operators.take(all_values, pairs.attended)
             sums = operators.narrow(sums, most.bit_length())
             square = square_over(self.head.value_divisor)
             squares = operators.lookup(sums, lambda z: square(z - zero))
-            own_weight = operators.lookup(column, square)
+            own_weight = operators.lookup(
+                column, square if spare == 0 else lambda w: square(w - float(spare))
+            )
             own_value = own.value_squares
             own_value = self._value_squares(own) if own_value is None else own_value
             own_value = self._with_earlier("value_squares", own_value)
             products = squares - own_weight - operators.take(own_value, pairs.attended)
             return operators.row_sums(products, pairs)
+
+    def _value_from_zero(self, values: Any) -> Any:
+        return (self.head.value.rounded(values) + self.raised).astype(np.int64)
 
     def _with_earlier(self, name: str, own: Any) -> Any:
         """``own`` behind what is known as ``name`` of the tokens before."""
@@ -266,9 +300,9 @@ class HeadRun:
         with self.tag(name):
             product = multiplied(rows, weight)
         scale, offset = head.column_scale[chosen], head.column_offset[chosen]
-        if part < 2 and isinstance(head.weight, TurnedWeights):
+        if isinstance(head.weight, TurnedWeights):
             offset = offset + head.weight.means(part, tokens, first)
-        quantize = (head.query.quantize, head.key.quantize, head.value.quantize_from_zero)[part]
+        quantize = (head.query.quantize, head.key.quantize, self._value_from_zero)[part]
         if part == 2:
             scale, offset = scale / head.value_scale, offset / head.value_scale
         kept = head.kept_bits or self.kept_bits

@@ -9,7 +9,9 @@ What differs from :mod:`fhecost.heads.compact`, which is one setting of the same
   should, which barely shows beside the rounding.
 
 ``bits`` names a shipped setting: 4 keeps more of the float head than the compact variant at 4 bits,
-3 keeps what the published example promised, 2 is the cheapest that is worth running.
+3 keeps what the published example promised, 2 is the cheapest that is worth running. Heads that
+turn with their token's position are fitted more closely at the same lookups
+(:mod:`fhecost.heads.head_columns`), and keep more columns from 5 bits on.
 """
 
 from __future__ import annotations
@@ -54,8 +56,18 @@ SHIPPED: Mapping[int, tuple[HeadSetting, ParameterRules]] = {
 wrote: no sentence that accuracy is judged on had a part in it."""
 
 
-def fast_setting(n_bits: int) -> tuple[HeadSetting, ParameterRules]:
-    """The setting that ``n_bits`` names; wider ones than the shipped add bits to the widest."""
+MORE_COLUMNS: Mapping[int, tuple[int, int]] = {5: (48, 64), 6: (64, 64)}
+"""Columns of queries and keys, and of values, of heads that turn, by ``bits`` from which on.
+
+What heads of deeper layers of real models give fills all of their dimensions: wider integers alone
+bring nothing there (``docs/smollm2.md``)."""
+
+
+def fast_setting(n_bits: int, *, turns: bool = False) -> tuple[HeadSetting, ParameterRules]:
+    """The setting that ``n_bits`` names; wider ones than the shipped add bits to the widest.
+
+    Of heads that turn with their token's position they add columns, too.
+    """
     most = max(SHIPPED)
     setting, rules = SHIPPED[min(n_bits, most)]
     more = max(0, n_bits - most)
@@ -68,6 +80,17 @@ def fast_setting(n_bits: int) -> tuple[HeadSetting, ParameterRules]:
                          "score_sum_bits", "value_shift")
         },
     )  # fmt: skip
+    enough = [bits for bits in MORE_COLUMNS if bits <= n_bits]
+    if turns and enough:
+        score_rank, value_rank = MORE_COLUMNS[max(enough)]
+        # Scores of many columns reach farther than those of few.
+        wider = replace(
+            wider,
+            score_rank=score_rank,
+            value_rank=value_rank,
+            score_sum_bits=n_bits + 4,
+            kept_score_bits=n_bits + 4,
+        )
     return wider, rules
 
 
@@ -79,10 +102,10 @@ def quantize_fast_heads(
     Raises:
         ImpossibleError: at this width a tensor of a head is zero for every sentence.
     """
-    setting, rules = fast_setting(n_bits)
+    setting, rules = fast_setting(n_bits, turns=heads[0].rotary is not None)
     return quantize_with(heads, hidden, [setting] * len(heads), n_bits, rules)
 
 
 def state_fast_heads(shape: StatedShape, _: object = None) -> StatedHeads:
     """Fast heads of a shape, see :func:`fhecost.heads.compact.state_with`."""
-    return state_with(shape, *fast_setting(shape.n_bits))
+    return state_with(shape, *fast_setting(shape.n_bits, turns=shape.turns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,9 +10,8 @@ from pydantic import ConfigDict
 
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, attend, causal_mask
-from fhecost.heads.blocks import block_diagonal
-from fhecost.heads.compact_circuit import CompactHead, HeadRun
-from fhecost.heads.low_rank import hadamard_rotation, principal_directions, reduced_scores
+from fhecost.heads.compact_circuit import CompactHead, HeadRun, largest_exponential
+from fhecost.heads.head_columns import Calibration, columns_of, levelling, means_of, weights_of
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.rotary import TurnedWeights, multiplied_in_turn
@@ -32,6 +31,9 @@ RIDGE = 0.1
 """How far calibration may change what values stand for: it sees few sentences."""
 SOME_TOKENS = 8
 """Tokens whose turned weights the scales of weights are found on."""
+SPARE_CODES = 1
+"""Integers at the ends of types that heads that turn leave alone where lookups may go wrong: of a
+real model's exponentials most are nothing or all, and would be read beyond an end."""
 COARSER = 1.6
 """By how much the scale of a weight's column may grow to spare all products a bit."""
 
@@ -86,37 +88,6 @@ def most_shift(bits: int) -> int:
     return (2 * largest_integer(bits) ** 2 - 1).bit_length() - 1
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What the heads of a layer are calibrated on.
-
-    ``centred`` are normalized hidden states of sentences without their ``mean``, shapes (sentences,
-    L, E) and (E,); ``integers`` is what the client makes of them, turned by ``rotation`` and
-    quantized in steps of ``scale``.
-    """
-
-    mean: FloatArray
-    centred: FloatArray
-    rotation: FloatArray
-    integers: IntArray
-    scale: float
-
-    @property
-    def length(self) -> int:
-        """L, the tokens of a sentence."""
-        return int(self.integers.shape[1])
-
-    @classmethod
-    def of(cls, hidden: FloatArray, n_bits: int) -> tuple[Calibration, Quantizer]:
-        """On ``hidden``, shape (sentences, L, E), inputs of ``n_bits``; and their quantizer."""
-        mean = hidden.mean(axis=(0, 1))
-        rotation = hadamard_rotation(hidden.shape[-1])
-        rotated = (hidden - mean) @ rotation
-        quantizer = least_error_quantizer(rotated, n_bits)
-        integers = quantizer.quantize(rotated)
-        return cls(mean, hidden - mean, rotation, integers, quantizer.scale), quantizer
-
-
 def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) -> CompactHead:
     """The integers of ``head`` with scales calibrated ``on`` sentences.
 
@@ -124,10 +95,13 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
         ImpossibleError: at these widths the head's output is zero for a sentence.
     """
     d = head.dimension
-    mean = on.mean @ head.weight + head.bias
-    means, projected = _means(head, mean, on.length), head.turned(on.centred @ head.weight)
-    directions, r, v = _directions(projected + means, setting)
-    weight, turning = _weights(head, mean, directions, r, on)
+    mean = np.atleast_2d(on.mean) @ head.weight + head.bias
+    means, projected = means_of(head, mean, on.length), head.turned(on.centred @ head.weight)
+    exact = attend(head, on.hidden) - mean[-1, 2 * d :]
+    directions, back, r, v = columns_of(
+        head, projected + means, setting.score_rank, setting.value_rank
+    )
+    weight, turning = weights_of(head, mean, directions, r, on)
     if setting.product_bits:
         weight_scale, weight_integers = _filling_weight(weight, on.integers, setting.product_bits)
     elif setting.weight_bits:
@@ -137,6 +111,7 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     wanted = projected @ directions
     # What the rounding of weights and inputs shifts on average is put right inside the tables.
     offset = (wanted - product).mean(axis=(0, 1))
+    offset = offset - levelling(head, (projected + means) @ directions, r)
     restored = product + offset + means @ directions
     if turning is None:
         offset = offset + means @ directions
@@ -148,7 +123,9 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d) * head.score_scale
     values = Quantizer(scale=1.0, n_bits=setting.value_bits)
     restored_value = values.quantize(value / value_scale) * value_scale
-    shift = best_shift(unit, *integers, restored_value, setting.exponential_bits)
+    spare = 0 if setting.exact or head.rotary is None else SPARE_CODES
+    highest = largest_exponential(setting.exponential_bits, spare)
+    shift = best_shift(unit, *integers, restored_value, highest)
     divisor, centre = 1.0, 0
     if setting.score_sum_bits:
         divisor, centre = _filling_scores(*integers, setting.score_sum_bits)
@@ -160,7 +137,7 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
         key=key_quantizer,
         value=values,
         value_scale=value_scale,
-        value_mean=mean[2 * d :],
+        value_mean=mean[-1, 2 * d :],
         score_unit=unit * divisor,
         exponential_shift=shift,
         exponential_bits=setting.exponential_bits,
@@ -172,15 +149,26 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
         score_centre=centre,
         value_divisor=2.0**setting.value_shift,
         exact=setting.exact,
+        spare=spare,
     )
     seen, outputs = _run(compact, on, setting)
-    basis = None
+    basis, constant = back, np.zeros(d)
+    if head.rotary is not None:
+        # A row that attends to the first token alone, as most do in some heads, gives a constant.
+        constant = (exact - outputs @ basis).mean(axis=(0, 1))
     if setting.value_rank:
-        exact = attend(head, on.centred + on.mean) - compact.value_mean
-        basis = refit(outputs, exact, directions[2 * d :, 2 * r :].T)
+        basis = refit(outputs, exact - constant, back)
+    first_mean = None
+    if head.rotary is not None:
+        # The first token attends to itself alone.
+        left = (exact - outputs @ basis).mean(axis=0)
+        constant = left[1:].mean(axis=0)
+        first_mean = left[0] - constant
     return replace(
         compact,
-        value_basis=basis,
+        value_basis=basis if setting.value_rank else None,
+        value_mean=compact.value_mean + constant,
+        first_mean=first_mean,
         projection_bits=signed_bits(SPARE * seen["projection"]),
         # Squares are rounded: that takes a bit of the reserve that filling left.
         score_bits=max(setting.score_sum_bits, signed_bits(seen["scores"]))
@@ -200,11 +188,13 @@ def _run(
     for sentence in on.integers:
         run = HeadRun(compact, seen, pairs, UNBOUNDED, UNBOUNDED)
         outputs.append(compact.values_of(*run.outputs(sentence)))
-        if not np.any(outputs[-1]):
-            raise ImpossibleError(
-                f"at {setting.weight_bits or setting.value_bits} bits the head's output is zero on "
-                "a calibration sentence; use more bits, another head or another layer"
-            )
+    silent = [not np.any(output) for output in outputs]
+    # Heads that turn are taken from what they give where they attend to the first token alone.
+    if all(silent) if isinstance(compact.weight, TurnedWeights) else any(silent):
+        raise ImpossibleError(
+            f"at {setting.weight_bits or setting.value_bits} bits the head's output is zero on "
+            "a calibration sentence; use more bits, another head or another layer"
+        )
     return seen.largest, np.stack(outputs)
 
 
@@ -214,67 +204,6 @@ def _filling_scores(query: IntArray, key: IntArray, bits: int) -> tuple[float, i
     low, high = int(doubled.min()), int(doubled.max())
     divisor = max(1.0, SPARE * (high - low) / 2 / (2 ** (bits - 1) - 1))
     return divisor, round((low + high) / 2 / divisor)
-
-
-def _means(head: AttentionHead, mean: FloatArray, tokens: int) -> FloatArray:
-    """What of the ``mean`` query, key and value belongs to what is looked up, shape (..., 3d).
-
-    A value's is added by the client. A key's adds the same to all scores of a row, unless it turns
-    with its token's position: then there is one for each of ``tokens``, shape (tokens, 3d).
-    """
-    d = head.dimension
-    kept = np.repeat([1.0, 0.0 if head.rotary is None else 1.0, 0.0], d) * mean
-    return kept if head.rotary is None else head.turned(np.broadcast_to(kept, (tokens, 3 * d)))
-
-
-def _weights(
-    head: AttentionHead, mean: FloatArray, directions: FloatArray, r: int, on: Calibration
-) -> tuple[FloatArray, Callable[[FloatArray, IntArray], TurnedWeights] | None]:
-    """Float weights of ``head``, shape (E, 2r + v), or (L, E, 2r + v) where they turn.
-
-    ``directions``, shape (3d, 2r + v), are what query, key and value go to. Where weights turn, the
-    second makes turned ones of the scale of each column and the integers.
-    """
-    d = head.dimension
-    if head.rotary is None:
-        return on.rotation.T @ (head.weight @ directions), None
-    weight = on.rotation.T @ head.weight
-    value = weight[:, 2 * d :] @ directions[2 * d :, 2 * r :]
-    made = TurnedWeights(
-        rows=weight[:, : 2 * d],
-        mean=mean[: 2 * d],
-        frequencies=head.rotary.frequencies,
-        of_query=directions[:d, :r],
-        of_key=directions[d : 2 * d, r : 2 * r],
-        scale=np.ones(2 * r),
-        largest=None,
-        value=np.zeros(value.shape, dtype=np.int64),
-    )
-    each = np.broadcast_to(value, (on.length, *value.shape))
-    parts = (made.exact(0, on.length), made.exact(1, on.length), each)
-
-    def turning(scale: FloatArray, integers: IntArray) -> TurnedWeights:
-        # Clipped as those are that were seen; beyond the sentences' length none is larger.
-        most = int(np.abs(integers).max())
-        return replace(made, scale=scale[: 2 * r], largest=most, value=integers[0, :, 2 * r :])
-
-    return np.concatenate(parts, axis=-1), turning
-
-
-def _directions(projected: FloatArray, setting: HeadSetting) -> tuple[FloatArray, int, int]:
-    """What query, key and value columns are multiplied with, shape (3d, 2r + v), and r and v.
-
-    At full rank queries and keys are only turned alike, which spreads what is large in a few of
-    their d dimensions over all, as the client's rotation does for the input.
-    """
-    d = projected.shape[-1] // 3
-    query, key, value = np.split(projected.reshape(-1, 3 * d), 3, axis=-1)
-    r, v = min(setting.score_rank or d, d), min(setting.value_rank or d, d)
-    of_query = of_key = hadamard_rotation(d)
-    if r < d:
-        of_query, of_key = reduced_scores(query, key, r)
-    of_value = principal_directions(value, v) if setting.value_rank else np.eye(d)
-    return block_diagonal(of_query, of_key, of_value), r, v
 
 
 def refit(
@@ -291,7 +220,8 @@ def refit(
     columns = values.reshape(-1, values.shape[-1])
     left = wanted.reshape(len(columns), -1) - columns @ before
     moments = columns.T @ columns
-    held = ridge * np.trace(moments) / len(moments) * np.eye(len(moments))
+    # Where all are zero there is nothing to fit.
+    held = (ridge * np.trace(moments) / len(moments) or 1.0) * np.eye(len(moments))
     change: FloatArray = np.linalg.solve(moments + held, columns.T @ left)
     return before + change
 
@@ -348,14 +278,16 @@ def signed_bits(magnitude: float) -> int:
 
 
 def best_shift(
-    unit: float, query: IntArray, key: IntArray, value: FloatArray, exponential_bits: int
+    unit: float, query: IntArray, key: IntArray, value: FloatArray, largest: int
 ) -> float:
-    """The constant c whose quantized softmax attends most nearly to what the exact one does."""
+    """The constant c whose quantized softmax attends most nearly to what the exact one does.
+
+    ``largest`` is the largest integer of an exponential.
+    """
     scores = (query @ np.swapaxes(key, -1, -2)) * unit
     scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)
     exact = np.exp(scores - scores.max(axis=-1, keepdims=True))
     exact = exact / exact.sum(axis=-1, keepdims=True) @ value
-    largest = 2**exponential_bits - 1
     highest = float(scores[np.isfinite(scores)].max())
 
     def error(shift: float) -> float:

@@ -52,7 +52,7 @@ class TurnedWeights:
     and ``mean`` what is added behind them, (2d,). Turned by the token's angle they are multiplied
     with ``of_query`` and ``of_key``, shape (d, r), and rounded to integers in steps of ``scale``,
     (2r,), no larger than ``largest`` where that is given. ``value``, shape (E, v), is that of all
-    tokens.
+    tokens. ``of_first``, shape (2r + v,), is what is added for the first token besides.
     """
 
     rows: FloatArray
@@ -63,6 +63,7 @@ class TurnedWeights:
     scale: FloatArray
     largest: int | None
     value: IntArray
+    of_first: FloatArray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,9 +79,20 @@ class TurnedWeights:
         """Weights of queries (``part`` 0) or keys (1) before rounding, shape (tokens, E, r)."""
         return self._turned(part, self.rows, tokens, first)
 
-    def means(self, part: int, tokens: int, first: int = 0) -> FloatArray:
-        """What is added to queries or keys, shape (tokens, r)."""
-        return self._turned(part, self.mean[None], tokens, first)[:, 0]
+    def means(self, part: int, tokens: int, first: int = 0) -> Any:
+        """What is added to queries, keys or values, shape (tokens, c); 0 where nothing is."""
+        asked = part, tokens, first
+        if asked not in self._known_means:
+            self._known_means[asked] = self._means(*asked)
+        return self._known_means[asked]
+
+    def _means(self, part: int, tokens: int, first: int) -> Any:
+        r, of_first = self.rank, self.of_first
+        added: Any = 0 if part == 2 else self._turned(part, self.mean[None], tokens, first)[:, 0]
+        if of_first is None or first > 0:
+            return added
+        chosen = slice(part * r, (part + 1) * r) if part < 2 else slice(2 * r, None)
+        return added + np.eye(tokens)[:, :1] * of_first[chosen]
 
     def of(self, part: int, tokens: int, first: int = 0) -> IntArray:
         """Integers of query, key (``part`` 0, 1), shape (tokens, E, r), or value (2), (E, v)."""
@@ -106,6 +118,11 @@ class TurnedWeights:
     @cached_property
     def _known(self) -> dict[int, Any]:
         """Integers that were asked for before, of the fewest bytes, by part."""
+        return {}
+
+    @cached_property
+    def _known_means(self) -> dict[tuple[int, int, int], Any]:
+        """What was asked for of :meth:`means`."""
         return {}
 
     def _rounded(self, part: int, tokens: int, first: int) -> IntArray:
@@ -158,7 +175,11 @@ def token_rows(values: Any, weight: Any) -> Any:
 
 def multiplied(rows: Any, weight: Any) -> Any:
     """:func:`token_rows` times the weights of all tokens, (E, c), or of each, (L, E, c)."""
-    product = rows @ weight
+    if isinstance(rows, np.ndarray):
+        # Of integers in the clear: exact, and many times faster in floating point.
+        product: Any = (rows.astype(np.float64) @ weight.astype(np.float64)).astype(np.int64)
+    else:
+        product = rows @ weight
     return product if len(weight.shape) == 2 else product.reshape(weight.shape[::2])
 
 

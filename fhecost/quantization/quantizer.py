@@ -38,10 +38,6 @@ class Quantizer:
         """Integers for ``values``: an array of floats, or what Concrete traces through."""
         return self.rounded(values).astype(np.int64)
 
-    def quantize_from_zero(self, values: Any) -> Any:
-        """The integers of :meth:`quantize` plus ``largest``: none is negative."""
-        return (self.rounded(values) + self.largest).astype(np.int64)
-
     def rounded(self, values: Any) -> Any:
         """The integers of :meth:`quantize` as floats, for a table that is cast as a whole.
 

@@ -85,11 +85,18 @@ def _setting(rows: Sequence[AccuracyRow]) -> list[Column]:
     ]
     return [
         *more,
-        numbers("layer", (row.layer for row in rows)),
+        _layers(rows),
         column("heads", (row.heads.replace(" ", "") for row in rows)),
         numbers("bits", (row.bits for row in rows)),
         numbers("L", (row.seq_len for row in rows)),
     ]
+
+
+def _layers(rows: Sequence[AccuracyRow]) -> Column:
+    if all(row.layers is None for row in rows):
+        return numbers("layer", (row.layer for row in rows))
+    named = (str(row.layer) if row.layers is None else row.layers for row in rows)
+    return column("layers", (name.replace(" ", "") for name in named))
 
 
 def accuracy_plot(report: AccuracyReport, costs: Sequence[BitsReport] = ()) -> drawing.Plot:
@@ -112,7 +119,7 @@ def accuracy_plot(report: AccuracyReport, costs: Sequence[BitsReport] = ()) -> d
 def accuracy_figures(report: AccuracyReport) -> list[drawing.Drawn]:
     """Those that the rows allow: maps of many heads, else lines by bits and by length."""
     rows = report.rows
-    if len({(row.layer, row.heads) for row in rows}) > _MOST_LINES:
+    if len({(row.layer, row.heads) for row in rows if row.layers is None}) > _MOST_LINES:
         return _heat_maps(rows)
     drawn = []
     if len({row.bits for row in rows}) > 1:
@@ -167,7 +174,8 @@ def _add_lines(figure: Any, rows: Sequence[AccuracyRow], x: Literal["bits", "seq
         several = "heads" if "," in row.heads else "head"
         bits = f", {row.bits} bits" if x == "seq_len" else ""
         simulated = ", simulated" if row.mode == "simulate" else ""
-        return f"{row.variant}, layer {row.layer} {several} {row.heads}{bits}{simulated}"
+        layer = f"layer {row.layer}" if row.layers is None else f"layers {row.layers}"
+        return f"{row.variant}, {layer} {several} {row.heads}{bits}{simulated}"
 
     ordered = sorted(rows, key=lambda row: (group_of(row), getattr(row, x)))
     for (group, found), dash in zip(groupby(ordered, group_of), cycle(drawing.DASHES)):

@@ -9,7 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from fhecost.accuracy.judge import Setting, judge, loaded_model, run_in_clear, windows_of
+from fhecost.accuracy.float_side import judged_windows, loaded_model
+from fhecost.accuracy.judge import Setting, judge, run_in_clear
 from fhecost.accuracy.records import AccuracyRow
 from fhecost.accuracy.sweep import evaluation_sentences
 from fhecost.circuits.profile import CircuitProfile
@@ -163,7 +164,8 @@ class Objective:
     def _hidden(self) -> FloatArray:
         """What reaches the heads of the judged sentences at the asked length, (sentences, L, E)."""
         request = self.located.request
-        return windows_of(request.model, self.sentences, request.seq_len, request.layer).hidden
+        windows = judged_windows(request.model, self.sentences, request.seq_len)
+        return windows.entering(request.layer).normalized(windows.gpt2)
 
     @cached_property
     def _exact(self) -> FloatArray:

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhecost.accuracy.judge import loaded_model
+from fhecost.accuracy.float_side import loaded_model
 from fhecost.accuracy.sweep import JudgedSentences, installed_versions, judged_sentences
 from fhecost.circuits.cache import code_fingerprint
 from fhecost.closed_form.requests import widths_of
@@ -238,12 +238,13 @@ class _Search:
     def run(
         self, end: float, trials: int | None, after_s: float, progress: Progress, expect: Expect
     ) -> StoppedBy:
-        """Try settings until the clock shows ``end`` or ``trials`` were tried."""
+        """Try settings until the clock shows ``end`` or ``trials`` were tried; one at least."""
         self.study.begin(self.limits)
         begun, done = time.monotonic(), 0
         while trials is None or done < trials:
             now = time.monotonic()
-            if now >= end:
+            # The shipped variants alone may take as long, of a large model.
+            if now >= end and (done or self.study.judged):
                 return "budget"
             left = end - now
             if trials is not None and done:

@@ -1,0 +1,169 @@
+"""What heads that turn are fitted by: columns of scores and values, levelled keys, spare codes."""
+
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+
+from fhecost.heads.attention_head import AttentionHead, attend
+from fhecost.heads.compact import quantize_with
+from fhecost.heads.fast import MORE_COLUMNS, SHIPPED, fast_setting
+from fhecost.heads.low_rank import levelling_key, output_directions
+from fhecost.heads.operators import ClearOperators
+from fhecost.heads.rotary import Rotary
+from fhecost.heads.score_columns import fitted_scores
+
+SENTENCES, LENGTH, WIDTH, D = 24, 8, 48, 8
+
+
+def turning_head(rng, scale=0.3):
+    weight = scale * rng.standard_normal((WIDTH, 3 * D))
+    return AttentionHead(
+        weight=weight,
+        bias=np.zeros(3 * D),
+        layer_weight_magnitude=float(np.abs(weight).max()),
+        output_weight=rng.standard_normal((D, WIDTH)),
+        rotary=Rotary(1 / 100 ** (np.arange(0, D, 2) / D)),
+        of_layer=6,
+    )
+
+
+def hidden_states(rng, first=0.0):
+    """Of sentences whose first token is ``first`` away from all others."""
+    hidden = rng.standard_normal((SENTENCES, LENGTH, WIDTH))
+    hidden[:, 0] = 0.05 * hidden[:, 0] + first * rng.standard_normal(WIDTH)
+    return hidden
+
+
+def scores_of(rng):
+    query, key = rng.standard_normal((2, SENTENCES, LENGTH, D))
+    mask = np.tril(np.ones((LENGTH, LENGTH), dtype=bool))
+    scores = np.where(mask, query @ key.swapaxes(1, 2) / np.sqrt(D), -np.inf)
+    return query, key, softmax(scores, axis=-1), rng.standard_normal((SENTENCES, LENGTH, WIDTH))
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_all_columns_keep_all_scores(seed):
+    rng = np.random.default_rng(seed)
+    query, key, probabilities, values = scores_of(rng)
+    left, right = fitted_scores(query, key, probabilities, values, D)
+    assert np.allclose(left @ right.T, np.eye(D), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_columns_keep_what_moves_the_output(seed):
+    """Scores that matter are of rank 2; larger ones between tokens of equal values don't matter."""
+    rng = np.random.default_rng(seed)
+    query, key, _, values = scores_of(rng)
+    key[..., 2:] *= 20
+    # Columns beyond the second say the same of all keys of a row.
+    key[..., 2:] = key[:, :1, 2:]
+    mask = np.tril(np.ones((LENGTH, LENGTH), dtype=bool))
+
+    def attended(scores):
+        return softmax(np.where(mask, scores / np.sqrt(D), -np.inf), axis=-1)
+
+    probabilities = attended(query @ key.swapaxes(1, 2))
+    left, right = fitted_scores(query, key, probabilities, values, 2)
+    kept = attended(query @ left @ (key @ right).swapaxes(1, 2))
+    assert np.abs(kept - probabilities).max() < 0.02
+
+
+def test_values_go_through_what_the_projection_reads():
+    """Directions that the output projection drops get no column, however large they are."""
+    rng = np.random.default_rng(1)
+    attended = rng.standard_normal((400, D)) * np.where(np.arange(D) < 4, 100.0, 1.0)
+    projection = np.zeros((D, WIDTH))
+    projection[4:] = rng.standard_normal((4, WIDTH))
+    kept, back = output_directions(attended, projection, 4)
+    assert np.allclose(attended @ kept @ back @ projection, attended @ projection, atol=1e-4)
+
+
+def test_levelled_keys_level_the_highest_scores():
+    rng = np.random.default_rng(2)
+    query, wanted = rng.standard_normal((500, D)), rng.standard_normal(D)
+    key = levelling_key(query, query @ wanted + 3)
+    assert key == pytest.approx(wanted, rel=0.05, abs=0.05)
+
+
+def error_of(head, hidden, n_bits, **changed):
+    setting, rules = fast_setting(n_bits, turns=True)
+    heads = quantize_with([head], hidden, [replace(setting, **changed)], n_bits, rules)
+    given = [heads.quantize_input(one) for one in hidden]
+    values = np.stack(
+        [heads.dequantize_output(heads.run(one, ClearOperators()))[0] for one in given]
+    )
+    exact = attend(head, hidden)
+    return np.linalg.norm(values - exact) / np.linalg.norm(exact - exact.mean(axis=(0, 1))), heads
+
+
+def test_a_first_token_that_is_far_from_all_others_costs_no_accuracy():
+    """It has a mean of its own: the others' integers don't have to reach it."""
+    near, _ = error_of(
+        turning_head(np.random.default_rng(3)), hidden_states(np.random.default_rng(4)), 4
+    )
+    far, heads = error_of(
+        turning_head(np.random.default_rng(3)),
+        hidden_states(np.random.default_rng(4), first=30.0),
+        4,
+    )
+    assert far < 1.2 * near
+    assert heads.mean.shape == (2, WIDTH)
+
+
+class Recording(ClearOperators):
+    """Clear operators that keep what lookups return, by stage."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = defaultdict(list)
+
+    @contextmanager
+    def tag(self, name):
+        self.stage = name
+        yield
+
+    def lookup(self, values, table, bounds=None):
+        result = super().lookup(values, table, bounds)
+        self.found[self.stage].append(result)
+        return result
+
+
+def test_exponentials_and_values_leave_the_ends_of_their_types_alone():
+    """What a lookup reads beyond an end comes out as the negated other end."""
+    rng = np.random.default_rng(5)
+    head, hidden = turning_head(rng, scale=0.8), hidden_states(rng)
+    _, heads = error_of(head, hidden, 4)
+    one, seen = heads.heads[0], Recording()
+    totals = []
+    for states in hidden:
+        integers = heads.run(heads.quantize_input(states), seen)
+        totals.append(integers[:, one.value_rank])
+    exponentials = np.stack(seen.found["softmax.exponential"])
+    assert exponentials.min() == 1
+    assert exponentials.max() == 2**one.exponential_bits - 2
+    assert np.stack(seen.found["value.requantize"]).min() >= 1
+    # Sums are those of what the raised integers stand for.
+    ends = np.cumsum(np.arange(1, LENGTH + 1))
+    rows = np.split(exponentials - 1, ends[:-1], axis=1)
+    assert np.array_equal(totals, np.stack([row.sum(axis=1) for row in rows], axis=1))
+
+
+def test_wider_heads_that_turn_have_more_columns():
+    assert fast_setting(4, turns=True) == SHIPPED[4] == fast_setting(4)
+    for bits, (score_rank, value_rank) in MORE_COLUMNS.items():
+        setting, _ = fast_setting(bits, turns=True)
+        assert (setting.score_rank, setting.value_rank) == (score_rank, value_rank)
+    errors = [
+        error_of(
+            turning_head(np.random.default_rng(6)), hidden_states(np.random.default_rng(7)), n
+        )[0]
+        for n in (3, 4, 6, 8)
+    ]
+    assert errors == sorted(errors, reverse=True)
