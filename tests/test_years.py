@@ -34,7 +34,7 @@ def report(*kinds, target_s=None, base_year=2026):
         for kind in kinds
     )  # fmt: skip
     targets = tuple(year_of_target(one, target_s) for one in projections) if target_s else ()
-    return YearsReport(years=YEARS, projections=projections, targets=targets)
+    return YearsReport(fhecost_version="0", years=YEARS, projections=projections, targets=targets)
 
 
 @pytest.mark.parametrize("kind", MEASURED)

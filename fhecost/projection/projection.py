@@ -46,7 +46,7 @@ class ProjectionReport(Frozen):
     """
 
     schema_version: Literal[2] = 2
-    fhecost_version: str = VERSION
+    fhecost_version: str
     description: CircuitDescription
     kinds: Mapping[str, Kind]
     lengths: LengthProjection
@@ -121,6 +121,7 @@ def project(
     shape = circuit.shape
     unsure = [one.seq_len for one in projected.points if (one.global_p_error or 0.0) > UNSURE]
     return ProjectionReport(
+        fhecost_version=VERSION,
         description=CircuitDescription(
             model=shape.name,
             scope=circuit.scope,
@@ -188,4 +189,7 @@ def _years(
                 )
             )
     targets = [] if target_s is None else [year_of_target(one, target_s) for one in projections]
-    return YearsReport(years=years, projections=projections, targets=targets), without
+    report = YearsReport(
+        fhecost_version=VERSION, years=years, projections=projections, targets=targets
+    )
+    return report, without

@@ -21,7 +21,6 @@ from fhecost.hardware.profile import Kind
 from fhecost.projection.trend import KindTrend, ReleaseLevel, fit_trend
 from fhecost.projection.trend_fit import Band, Term
 from fhecost.units import duration
-from fhecost.version import VERSION
 
 FIRST_YEAR, LAST_YEAR = 1990, 2200
 
@@ -83,7 +82,7 @@ class YearsReport(Frozen):
     """Projections over the years, and for each the year of the target if there is one."""
 
     schema_version: Literal[1] = 1
-    fhecost_version: str = VERSION
+    fhecost_version: str
     years: tuple[int, ...]
     projections: tuple[YearProjection, ...]
     targets: tuple[TargetYear, ...] = ()
