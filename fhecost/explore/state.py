@@ -115,7 +115,7 @@ def first_state(offer: Offer) -> State:
         model=EMBEDDED,
         scope=ONE_HEAD,
         seq_len=6,
-        bits=4,
+        bits=variant_named(FIRST_VARIANT).width(),
         variant=FIRST_VARIANT,
         heads=1,
         hardware=offer.usual,
