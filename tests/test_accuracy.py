@@ -161,7 +161,7 @@ def test_a_killed_run_goes_on_where_it_stopped(monkeypatch):
         lambda _model, _sentences, setting, _variant: judged.append(setting) or first.rows[0],
     )
     report = measure_accuracy(bits=[3, 4], **asked)
-    assert judged == [Setting(0, (1,), 4, 4, "disable", "compact")]
+    assert judged == [Setting(0, (1,), 4, 4, "disable", "fast")]
     assert report.rows[0] == first.rows[0]
 
 
@@ -213,7 +213,7 @@ def test_the_command_writes_rows_and_figures(run_fhecost, tmp_path):
     report = AccuracyReport.model_validate(content)
     assert [(row.seq_len, row.bits) for row in report.rows] == [(4, 3), (4, 4), (6, 3), (6, 4)]
     page = (tmp_path / "page.html").read_text()
-    assert "published GPT-2 124M" in page
+    assert "published of GPT-2 124M" in page
     assert "<script src=" not in page
     table = run_fhecost("accuracy", "--bits", "3,4", "--seq-len", "4,6", "--heads", "0")
     assert max(map(len, table.stdout.splitlines())) <= 80
