@@ -71,7 +71,7 @@ def heads() -> Lines:
 
 def bits() -> Lines:
     """Single heads by width: median and least top-1 of a layer's nine."""
-    rows = results("bits").rows
+    rows = [*results("bits").rows, *results("heads").rows]
     widths = sorted({row.bits for row in rows})
     found = []
     for layer in sorted({row.layer for row in rows}):
@@ -114,11 +114,11 @@ def reference() -> Lines:
         for row in (*results("heads").rows, *results("bits").rows)
     }
     rows = results("reference").rows
-    found = [
-        (f"{row.layer}, {row.heads}, {row.bits}", _share(row),
-         _share(by_place[row.layer, row.heads, row.bits]))
-        for row in rows
-    ]  # fmt: skip
+    found = []
+    for row in rows:
+        beside = by_place.get((row.layer, row.heads, row.bits))
+        fast = "not judged" if beside is None else _share(beside)
+        found.append((f"{row.layer}, {row.heads}, {row.bits}", _share(row), fast))
     yield from table(("layer, head, bits", "reference", "fast"), found)
 
 

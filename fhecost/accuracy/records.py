@@ -63,7 +63,7 @@ class AccuracyRow(Frozen):
     perplexity_ratio_high: FiniteNonNegative | None = None
     inputs: Count
     saturated: Count
-    exceeded: Count | None
+    exceeded: Count | None = None
     pbs_count: Count | None = None
     p_error: Probability | None = None
     global_p_error: Probability | None = None
