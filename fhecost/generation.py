@@ -81,7 +81,8 @@ class GeneratedToken(Token):
 class GenerationReport(Frozen):
     """What ``fhecost generate`` prints.
 
-    ``compiled_for`` is the length of the circuit that was simulated, None in other modes.
+    ``compiled_for`` is the length of the one circuit that was simulated, None in other modes and
+    where each token had its own.
     ``parted_at`` is the index of the first token that the float model chose otherwise, None where
     it never did. ``stopped`` says why tokens are missing at the end, ``interrupted`` whether an
     interrupt is why. ``exceeded`` sums did not fit their accumulator; they are counted in mode
@@ -194,9 +195,10 @@ def generate(
         progress("estimating the circuits")
         prices = _prices(quantized, range(len(prompt), len(prompt) + tokens), profiles)
         _check_runs(prices[len(prompt)])
-        progress("compiling the circuit")
-        quantized.compile([[0] * longest], simulation_only=True)
-        quantized.set_fhe_mode(mode)
+        if quantized.any_length:
+            progress("compiling the circuit")
+            quantized.compile([[0] * longest], simulation_only=True)
+            quantized.set_fhe_mode(mode)
     generated: list[GeneratedToken] = []
     stopped, interrupted = None, False
     try:
@@ -230,7 +232,7 @@ def generate(
         bits=quantized.n_bits,
         variant=quantized.variant,
         mode=mode,
-        compiled_for=longest if mode == "simulate" else None,
+        compiled_for=longest if mode == "simulate" and quantized.any_length else None,
         tokens=tuple(generated),
         text=_decoded(gpt2, ids),
         float_tokens=tuple(float_tokens),
@@ -281,6 +283,10 @@ def _continuation(
         elif prices is not None and mode == "simulate":
             costs = prices[len(ids)]
             _check_runs(costs)
+            if not model.any_length:
+                progress(f"{at}: compiling")
+                model.compile([ids], simulation_only=True)
+                model.set_fhe_mode(mode)
             progress(f"{at}: simulating")
         new.append(_next_token(model, ids))
         if mode == "execute":

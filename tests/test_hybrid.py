@@ -287,7 +287,7 @@ def test_a_circuit_is_for_sentences_up_to_its_length_and_can_be_compiled_anew():
     longer = unseen(model, 1, 4)
     with pytest.raises(UsageError, match="has 4 tokens, the heads are compiled for 3; compile"):
         logits(model, longer)
-    model.compile(longer, global_p_error=NEARLY_SURE, simulation_only=True)
+    model.compile(longer, global_p_error=MANY_NEARLY_SURE, simulation_only=True)
     simulated = logits(model, longer), logits(model, [longer[0][:2]])
     with pytest.raises(UsageError, match="'execute': the model is compiled to be simulated only"):
         model.set_fhe_mode("execute")
@@ -306,8 +306,8 @@ def test_no_token_sees_those_after_it(variant):
         filled = np.pad(row[:length], ((0, 6 - length), (0, 0)), mode="edge")
         ran = model.quantized.run(filled, ClearOperators())
         alone = model.quantized.run(row[:length], ClearOperators())
-        assert np.array_equal(ran[:length], alone)
-        assert np.array_equal(whole[:length], alone)
+        same = [np.array_equal(one[:length], alone) for one in (ran, whole)]
+        assert same == [VARIANTS[variant].any_length] * 2
 
 
 def test_a_failure_without_a_reason_is_said_in_a_line():

@@ -97,6 +97,7 @@ class MultiHeadsQGPT2Model:
         check_seq_len(gpt2.shape, calibration_length)
         self.gpt2, self.model, self.tokenizer = gpt2, gpt2.model, gpt2.tokenizer
         self.layer, self.n_bits, self.variant = layer, n_bits, chosen.name
+        self.any_length = chosen.any_length
         self.usage = Usage()
         self.last_run_s: float | None = None
         self._mode: FheMode = "disable"
@@ -267,7 +268,7 @@ class MultiHeadsQGPT2Model:
             clear: IntArray = self.quantized.run(integers, self.usage.operators)
             return clear
         length, missing = len(integers), self._circuit_length - len(integers)
-        if missing < 0:
+        if missing < 0 or (missing and not self.any_length):
             raise UsageError(
                 f"the sentence has {length} tokens, the heads are compiled for "
                 f"{self._circuit_length}; compile again with a sentence of that length"

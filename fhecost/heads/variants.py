@@ -72,7 +72,9 @@ class Variant:
     ``heads`` is the class of what ``quantize`` makes of float heads, hidden states and a width;
     ``parts`` are the data classes of which it consists, which a file of saved heads may hold.
     ``state`` makes heads from a shape alone; a variant without it needs weights. ``bits`` is the
-    width of one that has no other, None for most; ``usual_bits`` that of one nobody chose.
+    width of one that has no other, None for most; ``usual_bits`` that of one nobody chose. With
+    ``any_length`` a token gets in a longer circuit, its sentence filled up, what it gets in one of
+    the sentence's own length; without it masked tokens leave a trace in their row.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Variant:
     parts: tuple[type, ...] = ()
     bits: int | None = None
     usual_bits: int = 4
+    any_length: bool = True
 
     def width(self, asked: int | None = None) -> int:
         """The width of heads for which ``asked`` was said; its own or the usual one for None.
@@ -163,9 +166,9 @@ def variant_named(name: str | Variant) -> Variant:
 
 for _variant in (
     Variant("reference", ReferenceHeads, quantize_reference_heads, state_reference_heads,
-            parts=(ReferenceHead, TurnedWeights)),
+            parts=(ReferenceHead, TurnedWeights), any_length=False),
     Variant("reference-rounded", ReferenceHeads, quantize_reference_rounded,
-            state_reference_rounded, parts=(ReferenceHead, TurnedWeights)),
+            state_reference_rounded, parts=(ReferenceHead, TurnedWeights), any_length=False),
     Variant("compact", CompactHeads, quantize_compact_heads, state_compact_heads,
             parts=(CompactHead, TurnedWeights)),
     Variant("compact-attention", CompactAttention, quantize_compact_attention,
