@@ -217,7 +217,7 @@ def test_a_report_shows_each_machine(simulated, format):
     text = RENDERERS[format](generation_document(simulated))
     assert max(map(len, text.splitlines())) <= 80 or format == "markdown"
     # Long names are folded in a table.
-    for machine in ("zen4-2", "h100", "strix"):
+    for machine in ("epyc-zen4", "h100", "strix"):
         assert machine in text
     assert f"{sum(token.pbs_count for token in simulated.tokens):,}" in text
 
@@ -294,7 +294,7 @@ def test_a_llama_goes_on_too(tmp_path):
     counts = [token.pbs_count for token in finished.tokens]
     assert counts == sorted(set(counts))
     table = RENDERERS["table"](generation_document(finished))
-    assert "small: layer 1, heads 0, 4 at 4 bits, variant fast, mode disable" in table
+    assert "small: layer 1, heads 0, 4 at 3 bits, variant fast, mode disable" in table
     for token in finished.tokens:
         assert f"{token.pbs_count:,}" in table
 

@@ -89,9 +89,9 @@ def read_llama_configuration(
     _check_architectures(path, content, LLAMA_TYPES[kind])
     _check_foreign(path, content)
     _check_rope(path, content)
-    for name in _SWITCHES:
-        if not isinstance(content.get(name, False), bool):
-            raise UsageError(f"{path}: {name}: must be true or false, not {short(content[name])}")
+    for field in _SWITCHES:
+        if not isinstance(content.get(field, False), bool):
+            raise UsageError(f"{path}: {field}: must be true or false, not {short(content[field])}")
     activation = content.get("hidden_act", "silu")
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise UsageError(
