@@ -48,7 +48,7 @@ class FullReport:
     projection: ProjectionReport | None
     bits: BitsReport | None
     missing: Mapping[str, str]
-    fhecost_version: str = VERSION
+    fhecost_version: str
 
 
 def make_report(
@@ -144,6 +144,7 @@ def make_report(
         projection=projection,
         bits=by_bits,
         missing=missing,
+        fhecost_version=VERSION,
     )
 
 

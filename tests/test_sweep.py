@@ -373,14 +373,13 @@ def test_lookups_that_may_err_more_often_cost_less(write, tmp_path, variant):
 
 
 def test_settings_are_those_of_the_variant_with_some_changed(write, tmp_path):
-    grid = {"model": "gpt2", "seq_len": 2, "settings": {"value_rank": [8, 32]}}
+    head = {"model": "gpt2", "seq_len": 2, "bits": 4}
+    grid = {**head, "settings": {"value_rank": [8, 32]}}
     path = write({"steps": "count", "grid": grid})
     report = run_sweep(path, tmp_path / "r.jsonl", processes=1)
     few, usual = (one.counted for one in report.results)
     assert few.pbs_count < usual.pbs_count
-    shipped = run_sweep(
-        write({"steps": "count", "grid": {"model": "gpt2", "seq_len": 2}}), tmp_path / "s.jsonl"
-    )
+    shipped = run_sweep(write({"steps": "count", "grid": head}), tmp_path / "s.jsonl")
     # The shipped setting at 4 bits keeps 32 columns.
     assert usual.pbs_count == shipped.results[0].counted.pbs_count
     assert usual.complexity == shipped.results[0].counted.complexity
@@ -422,7 +421,7 @@ def test_accuracy_is_that_of_the_command(write, tmp_path):
     path = write({"steps": ["count", "accuracy"], "grid": grid, "sentences": "s.txt"})
     report = run_sweep(path, tmp_path / "r.jsonl", processes=1)
     judged = fhecost.measure_accuracy(
-        bits=[3], seq_lens=[4], heads=[0, "all"], sentences=tmp_path / "s.txt"
+        bits=[3], seq_lens=[4], heads=[0, "all"], variant="compact", sentences=tmp_path / "s.txt"
     )
     assert tuple(one.accuracy for one in report.results) == judged.rows
     for result, heads in zip(report.results, ((0,), "all"), strict=True):

@@ -21,7 +21,7 @@ import numpy as np
 
 from fhecost.heads.attention_head import causal_mask
 from fhecost.heads.compact import KEPT_BITS, WIDER
-from fhecost.heads.compact_circuit import CompactHead
+from fhecost.heads.compact_circuit import CompactHead, largest_exponential
 from fhecost.heads.head_quantization import SPARE, best_shift
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.reference import Stages, quantized_softmax
@@ -96,7 +96,8 @@ def reference_softmax(calibration: FloatArray, n_bits: int) -> Softmax:
     def softmax(scores: FloatArray) -> FloatArray:
         length = scores.shape[-1]
         entering = np.where(causal_mask(length), scores, mask_value)
-        integers = quantizers["scores"].quantize_from_zero(entering)
+        scale = quantizers["scores"]
+        integers = scale.quantize(entering) + scale.largest  # none is negative
         weights: FloatArray = quantizers["attention_weights"].dequantize(
             quantized_softmax(quantizers, integers, Stages(ClearOperators()))
         )
@@ -119,7 +120,7 @@ def compact_softmax(calibration: FloatArray, n_bits: int, wider: int | None = No
     allowed = np.where(causal_mask(length), calibration, 0.0)
     unit = 2 * SPARE * float(np.abs(allowed).max()) / (2 ** (FINE_BITS - 1) - 1)
     # Scores times one are the scores, weights times one the weights.
-    shift = best_shift(1.0, calibration, one, one, bits)
+    shift = best_shift(1.0, calibration, one, one, largest_exponential(bits, spare=0))
     head = _softmax_of_compact_head(unit, shift, bits)
     kept_bits = max(KEPT_BITS, n_bits + 2)
 
