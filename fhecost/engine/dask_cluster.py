@@ -104,7 +104,11 @@ def cluster_here(workers: int) -> Iterator[DaskPool]:
     if workers < 1:
         raise FieldError("dask", "must be at least 1", workers)
     memory = free_memory_bytes()
-    settings = {"distributed.scheduler.allowed-failures": _ONCE_MORE}
+    settings = {
+        "distributed.scheduler.allowed-failures": _ONCE_MORE,
+        # A task that waits behind another would be counted as lost with it.
+        "distributed.scheduler.worker-saturation": 1.0,
+    }
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(settings))
         try:
