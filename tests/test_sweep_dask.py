@@ -98,9 +98,7 @@ def killed(number):
     return number
 
 
-@pytest.mark.slow
 def test_a_killed_worker_stops_no_other():
-    """Slow, since beside much other work Dask now and then counts a neighbour as lost too."""
     found = outcomes("killed", list(range(5)))
     assert found.pop(2) == (
         "Lost(reason='2 workers ended while they were at it, perhaps for their memory')"

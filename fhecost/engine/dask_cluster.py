@@ -11,7 +11,8 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -30,13 +31,21 @@ _PATIENCE_S = 10
 """For an answer of a scheduler."""
 _ONCE_MORE = 1
 """How often a task whose worker died is tried again, on a cluster that is started here."""
+_ALONE = {"fhecost": 1}
+"""What a worker that is started here has, and a task takes all of: so that none waits at a worker
+behind another, and is counted as lost with it."""
 
 
 @dataclass(frozen=True)
 class DaskPool:
-    """The workers of a Dask cluster, by a client of theirs; each does one task at a time."""
+    """The workers of a Dask cluster, by a client of theirs; each does one task at a time.
+
+    ``resources`` are what a task takes of its worker, in Dask's sense; None where workers state
+    none.
+    """
 
     client: Any
+    resources: Mapping[str, float] | None = None
 
     def outcomes(
         self, work: Callable[[Task], Result], tasks: Sequence[Task]
@@ -49,7 +58,12 @@ class DaskPool:
         run = uuid.uuid4().hex
         submit = self.client.submit
         places = {
-            submit(_on_worker, work, task, key=f"fhecost-{run}-{place}", pure=False): place
+            submit(
+                *(_on_worker, work, task),
+                key=f"fhecost-{run}-{place}",
+                pure=False,
+                resources=self.resources,
+            ): place
             for place, task in enumerate(tasks)
         }
         done = distributed.as_completed(list(places), loop=self.client.loop)
@@ -66,21 +80,21 @@ class DaskPool:
 
 
 def _outcome(future: Any) -> Any:
-    """What became of a task that has ended, or of its worker."""
-    if future.status == "finished":
-        try:
-            return future.result()
-        except Exception as error:
-            return Raised(error)
-    if future.status in ("cancelled", "lost"):
+    """What became of a task that has ended, or of its worker.
+
+    A result that ended with its worker before it was fetched is waited for: it is made once more.
+    """
+    try:
+        return future.result()
+    except CancelledError as error:
         raise ImpossibleError(
             "the connection to the Dask scheduler is lost; what was finished is kept"
-        )
-    ended = future.exception()
-    if isinstance(ended, distributed.KilledWorker):
+        ) from error
+    except distributed.KilledWorker as ended:
         tried = ended.allowed_failures + 1
         return Lost(f"{tried} workers ended while they were at it, perhaps for their memory")
-    return Raised(ended)
+    except Exception as error:
+        return Raised(error)
 
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -104,11 +118,7 @@ def cluster_here(workers: int) -> Iterator[DaskPool]:
     if workers < 1:
         raise FieldError("dask", "must be at least 1", workers)
     memory = free_memory_bytes()
-    settings = {
-        "distributed.scheduler.allowed-failures": _ONCE_MORE,
-        # A task that waits behind another would be counted as lost with it.
-        "distributed.scheduler.worker-saturation": 1.0,
-    }
+    settings = {"distributed.scheduler.allowed-failures": _ONCE_MORE}
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(settings))
         try:
@@ -120,6 +130,7 @@ def cluster_here(workers: int) -> Iterator[DaskPool]:
                     host="127.0.0.1",
                     dashboard_address=None,
                     memory_limit=None if memory is None else memory // workers,
+                    resources=_ALONE,
                     local_directory=str(temporary_folder("dask-")),
                     silence_logs=logging.CRITICAL,
                 )
@@ -128,7 +139,7 @@ def cluster_here(workers: int) -> Iterator[DaskPool]:
             client.register_plugin(_EndsWith(os.getpid()))
         except (OSError, RuntimeError, TimeoutError) as error:
             raise ImpossibleError(f"no Dask cluster could be started here: {error}") from error
-        yield DaskPool(client)
+        yield DaskPool(client, _ALONE)
 
 
 class _EndsWith(distributed.WorkerPlugin):  # type: ignore[misc]
