@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhecost.accuracy.records import AccuracyReport, AccuracyRow, load_accuracy
+from fhecost.accuracy.records import AccuracyReport, load_accuracy
 from fhecost.accuracy.records import known_accuracy as known_accuracy
 from fhecost.circuit_request import (
     CircuitRequest,
@@ -163,13 +163,12 @@ def matching_accuracy(
 ) -> AccuracyReport | None:
     """The rows that speak of this circuit's weights, variant, heads and width, at any length."""
     said = circuit.description
-    asked = (said.model_sha256, said.variant, said.bits, said.layer, set(said.heads or ()))
-    found: list[tuple[AccuracyReport, AccuracyRow]] = []
-    for report in reports:
-        for row in report.rows:
-            heads = {int(head) for head in row.heads.split(",")}
-            if (report.model_sha256, row.variant, row.bits, row.layer, heads) == asked:
-                found.append((report, row))
+    found = [
+        (report, row)
+        for report in reports
+        for row in rows_about(said, [report])
+        if (row.variant, row.bits) == (said.variant, said.bits)
+    ]
     if not found:
         return None
     by_length = {(row.seq_len, row.mode): row for _, row in found}

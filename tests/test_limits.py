@@ -12,7 +12,9 @@ from fhecost.hardware.at_work import others_at_work
 from fhecost.hardware.estimator import estimate
 from fhecost.hardware.library import find_hardware
 from fhecost.hardware.limits import Limits, read_limits, this_limits, within
+from fhecost.hardware.profile import FurtherPbs
 from fhecost.measurement.machine import this_machine
+from fhecost.provenance import Figure, Source
 
 GIB = 2**30
 
@@ -127,6 +129,14 @@ def test_a_quota_between_processors_slows_threads_that_work_together(machine, sa
         for quota in (2.0, 1.5, 1.0)
     )
     assert two_s < some_s < one_s
+
+
+def test_a_quota_slows_what_is_stated_of_other_kinds_of_pbs_too(machine):
+    figures = {"bootstrap_batch_s": Figure(value=2.0, source=Source.MEASURED, ref="a test")}
+    several = machine.changed(pbs={"batched": FurtherPbs(figures=figures)})
+    half = within(several, Limits(threads=2, quota_cpus=0.5))
+    assert half.pbs["batched"].figures["bootstrap_batch_s"].value == 4.0
+    assert within(several, Limits(threads=1)).pbs == several.pbs
 
 
 @pytest.mark.parametrize(("quota", "threads"), [(0.5, 1), (1.5, 2), (3.0, 2)])

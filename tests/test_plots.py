@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from fhecost.accuracy.records import load_accuracy
+from fhecost.circuits.description import CircuitDescription
 from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.engine.here import Here
 from fhecost.errors import FieldError, ImpossibleError, UsageError
@@ -261,6 +262,20 @@ def test_accuracies_get_latencies_by_group_of_heads(accuracies):
         "Latency by bits, layer 0, heads 0,1,2,3",
         "Accuracy against latency on h100, layer 0, heads 0,1,2,3",
     ]
+
+
+def test_rows_of_several_layers_are_not_those_of_the_first(accuracies):
+    """Nor has a model that is known by no shape's name a cost."""
+    rows = [row for row in accuracies["by_bits"].rows if row.bits < 6]
+    every = [row.changed(layers="0..3", top1=0.0, top1_low=0.0) for row in rows]
+    both = accuracies["by_bits"].changed(rows=(*rows, *every))
+    alone = accuracies["by_bits"].changed(rows=rows)
+    asked = ("embedded", "compact", "h100")
+    assert with_costs(both, *asked).costs == with_costs(alone, *asked).costs
+    assert with_costs(alone.changed(rows=every), *asked).costs == ()
+    assert with_costs(alone, "somebody/model", "compact", "h100").costs == ()
+    said = CircuitDescription(model_sha256=both.model_sha256, layer=0, heads=(0,))
+    assert rows_about(said, [both]) == rows_about(said, [alone]) != []
 
 
 def test_published_figures_are_drawn_with_those_that_were_fitted_to():

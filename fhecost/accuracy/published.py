@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+MODEL = "gpt2"
+"""The shape of the model that the published shares are of."""
+
 SOURCE = (
     "published: Zama's quantized GPT-2 124M example for Concrete, layer 0, clear quantized model, "
     "79 sentences, 1,570 tokens"

@@ -72,6 +72,11 @@ class AccuracyRow(Frozen):
     wrong_values: Count | None = None
     wrong_sentences: Count | None = None
 
+    @property
+    def of_one_layer(self) -> bool:
+        """Whether ``layer`` is the only one whose heads are quantized."""
+        return self.layers is None
+
     @model_validator(mode="after")
     def _shares_are_in_order(self) -> Self:
         """Each share is in its interval, and a wider choice is right at least as often."""

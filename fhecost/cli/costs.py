@@ -91,8 +91,8 @@ def estimate(
             requests=requests,
             pbs=pbs,
         )
-    draw(report, plot)
     yield estimate_document(report)
+    draw(report, plot)
 
 
 @takes_circuit
@@ -149,8 +149,8 @@ def compare(
             sensitive=sensitivity,
             with_published=with_published,
         )
-    draw(report, plot)
     yield comparison_document(report)
+    draw(report, plot)
 
 
 def project(

@@ -83,6 +83,7 @@ def accuracy(
 ) -> Iterator[Document]:
     """Measure how much of the float model's behaviour quantized heads keep."""
     from fhecost.accuracy.sweep import measure_accuracy
+    from fhecost.hardware.library import load_hardware
     from fhecost.report.accuracy_document import accuracy_document
 
     if plot is None:
@@ -92,6 +93,7 @@ def accuracy(
         refuse_options(context, ("layer", "heads"), why)
     if layers:
         refuse_options(context, ("layer",), "--layers names them; leave it out")
+    machines = load_hardware(parse_hardware(hardware), hardware_path or ()) if plot else []
     with counted_progress("accuracy") as progress:
         done = itertools.count(1)
 
@@ -115,12 +117,11 @@ def accuracy(
             progress=count_row,
             expect=progress.expect,
         )
+    yield accuracy_document(report)
     if plot is not None:
         from fhecost.projection.bits import with_costs
 
-        machines = parse_hardware(hardware)
-        draw(with_costs(report, model, variant, machines, hardware_path or ()), plot)
-    yield accuracy_document(report)
+        draw(with_costs(report, model, variant, machines), plot)
 
 
 if TYPE_CHECKING:

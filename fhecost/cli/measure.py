@@ -216,8 +216,8 @@ def validate(
     from fhecost.validation.comparison import validate as validate_runs
 
     report = validate_runs(runs, hardware, hardware_path or ())
-    draw(report, plot)
     yield validation_document(report)
+    draw(report, plot)
     if tolerance is not None:
         check_tolerance(report, tolerance)
 
@@ -237,5 +237,5 @@ def backtest(
     from fhecost.validation.backtest import backtest as backtest_hardware
 
     report = backtest_hardware(facts, parse_hardware(hardware), hardware_path or ())
-    draw(report, plot)
     yield backtest_document(report)
+    draw(report, plot)

@@ -89,7 +89,7 @@ def optimize(
             progress=progress,
             expect=progress.expect,
         )
-    draw(report, plot)
     yield optimization_document(report)
+    draw(report, plot)
     if report.stopped_by == "interrupt":
         raise KeyboardInterrupt

@@ -71,12 +71,12 @@ def sweep(
             progress=progress,
             expect=progress.expect,
         )
-    draw(report, plot)
     if format == "parquet":
         write_parquet(report.results, table)
         typer.echo(plain_line(f"{table}"))
     else:
         deliver(sweep_document(report), format)
+    draw(report, plot)
     if report.failed:
         raise ImpossibleError(
             f"{report.failed} of {report.points} points failed, for reasons that {results} has; "

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD, SOURCE
+from fhecost.accuracy.published import ALL_HEADS, MODEL, SINGLE_HEAD, SOURCE
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow, known_accuracy, load_accuracy
 from fhecost.explore.state import ONE_HEAD, State
 from fhecost.models.shape import find_shape
 from fhecost.units import share
 
-_PUBLISHED_MODEL, _PUBLISHED_VARIANT = "gpt2", "reference"
+_PUBLISHED_VARIANT = "reference"
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy 
         for report in reports
         for row in report.rows
         if (report.model, row.variant, row.bits) == (state.model, state.variant, state.bits)
+        and row.of_one_layer
         and len(row.heads.split(",")) == state.heads
     ]
     if not found:
@@ -82,7 +83,7 @@ def _about(row: AccuracyRow, state: State) -> str:
 
 def _published(state: State) -> KnownAccuracy | None:
     """What the published example says of its own heads."""
-    if (state.model, state.variant) != (_PUBLISHED_MODEL, _PUBLISHED_VARIANT):
+    if (state.model, state.variant) != (MODEL, _PUBLISHED_VARIANT):
         return None
     every = find_shape(state.model).heads
     shares = {1: SINGLE_HEAD, every: ALL_HEADS}.get(state.heads or 0, {}).get(1, {})

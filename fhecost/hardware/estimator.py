@@ -92,8 +92,9 @@ class Estimator:
         if made.preparation is None:
             return None
         warm_s = {Case.LIKELY: made.latency_s, Case.FAST: made.low_s, Case.SLOW: made.high_s}
+        seen = self._model.pbs.seen(circuit)
         found = {
-            case: self._model.preparation(circuit, self._figures, seconds, case)
+            case: self._model.preparation(seen, self._figures, seconds, case)
             for case, seconds in warm_s.items()
         }
         known = {case: preparation for case, preparation in found.items() if preparation}

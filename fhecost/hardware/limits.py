@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -136,10 +136,14 @@ def within(hardware: HardwareProfile, limits: Limits) -> HardwareProfile:
     quota = "no quota" if limits.quota_cpus is None else f"a quota of {_processors(limits)}"
     if hardware.calibrated_thread_share is not None:
         quota += f", {hardware.calibrated_thread_share:.0%} of a thread at the calibration"
+    kinds = hardware.pbs
     if slower != 1:
-        for name, figure in hardware.figures.items():
-            if name.endswith("_s") and not name.endswith("_per_s"):
-                figures[name] = _times(figure, slower)
+        figures |= _lengthened(hardware.figures, slower)
+        if kinds is not None:
+            kinds = {
+                kind: of.changed(figures={**of.figures, **_lengthened(of.figures, slower)})
+                for kind, of in kinds.items()
+            }
         said.append(f"{quota}: everything takes {slower:.3g} times as long")
     if fuller != 1 and "thread_efficiency" in figures:
         figures["thread_efficiency"] = _times(figures["thread_efficiency"], fuller, most=1.0)
@@ -153,7 +157,16 @@ def within(hardware: HardwareProfile, limits: Limits) -> HardwareProfile:
         said.append(why)
     if not said:
         return hardware
-    return hardware.changed(figures=figures, assumptions=(*hardware.assumptions, *said))
+    return hardware.changed(figures=figures, pbs=kinds, assumptions=(*hardware.assumptions, *said))
+
+
+def _lengthened(figures: Mapping[str, Figure], slower: float) -> dict[str, Figure]:
+    """The times among ``figures``, each ``slower`` times as long."""
+    return {
+        name: _times(figure, slower)
+        for name, figure in figures.items()
+        if name.endswith("_s") and not name.endswith("_per_s")
+    }
 
 
 def _by_quotas(hardware: HardwareProfile, limits: Limits) -> tuple[float, float]:

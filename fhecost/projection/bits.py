@@ -13,7 +13,7 @@ from dataclasses import replace
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
 from fhecost.circuits.description import CircuitDescription
 from fhecost.closed_form.scopes import ShapeRequest, check_request
-from fhecost.errors import FhecostError
+from fhecost.errors import FhecostError, FieldError
 from fhecost.files import AnyPath
 from fhecost.frozen import Frozen
 from fhecost.hardware.estimate import Estimate
@@ -125,11 +125,13 @@ class AccuracyCosts(Frozen):
 def with_costs(
     report: AccuracyReport,
     model: str = EMBEDDED,
-    variant: str = "compact",
+    variant: str = "fast",
     hardware: HardwareNames = DEFAULT,
     hardware_path: Iterable[AnyPath] = (),
 ) -> AccuracyCosts:
     """Set latencies beside accuracies, by closed form, where they are of several widths.
+
+    Rows of several layers at once have none, nor has a model whose shape isn't known by its name.
 
     Args:
         report: what was measured.
@@ -139,15 +141,19 @@ def with_costs(
         hardware_path: folders of further machines.
 
     Raises:
-        UsageError: the model, the variant, a machine or a path is wrong.
+        UsageError: the variant, a machine or a path is wrong.
     """
     profiles = load_hardware(hardware, hardware_path)
     groups: dict[tuple[int, str], list[AccuracyRow]] = {}
     for row in report.rows:
-        groups.setdefault((row.layer, row.heads), []).append(row)
-    if max(len({row.bits for row in rows}) for rows in groups.values()) < 2:
+        if row.of_one_layer:
+            groups.setdefault((row.layer, row.heads), []).append(row)
+    if max((len({row.bits for row in rows}) for rows in groups.values()), default=0) < 2:
         return AccuracyCosts(accuracy=report, costs=())
-    shape = find_shape(model)
+    try:
+        shape = find_shape(model)
+    except FieldError:
+        return AccuracyCosts(accuracy=report, costs=())
     costs = []
     for (layer, said), rows in groups.items():
         heads = said.replace(" ", "")
@@ -168,7 +174,8 @@ def rows_about(said: CircuitDescription, reports: Iterable[AccuracyReport]) -> l
         for report in reports
         if report.model_sha256 == said.model_sha256
         for row in report.rows
-        if row.layer == said.layer
+        if row.of_one_layer
+        and row.layer == said.layer
         and {int(head) for head in row.heads.split(",")} == set(said.heads or ())
     ]
 
@@ -198,12 +205,4 @@ def _point(
         made = estimate_point(request, estimators)
     except FhecostError as error:
         made = LengthPoint(seq_len=request.seq_len, reason=str(error))
-    return BitsPoint(
-        variant=variant,
-        bits=request.bits,
-        pbs_count=made.pbs_count,
-        latency_s=made.latency_s,
-        refusals=made.refusals,
-        reason=made.reason,
-        accuracy=accuracy,
-    )
+    return BitsPoint.like(made, variant=variant, bits=request.bits, accuracy=accuracy)

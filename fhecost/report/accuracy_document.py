@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle, groupby
 from typing import Any, Literal
 
-from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD, SOURCE
+from fhecost.accuracy.published import ALL_HEADS, MODEL, SINGLE_HEAD, SOURCE
 from fhecost.accuracy.records import AccuracyReport, AccuracyRow
 from fhecost.projection.bits import BitsReport
 from fhecost.report import drawing
@@ -17,7 +17,6 @@ from fhecost.report.document import Document, Refusals, Text
 _COLORS = {1: drawing.BLUE, 5: drawing.ORANGE, 10: drawing.GREEN}
 _SHARES = {"title": "share of positions kept", "tickformat": ".0%"}
 _MOST_LINES = 8
-_PUBLISHED_MODEL = "gpt2"
 """What GPT-2 124M is called where its weights are named."""
 
 
@@ -146,7 +145,7 @@ def _by_bits(rows: Sequence[AccuracyRow], model: str) -> Any:
                 marker={"size": 5, "symbol": "diamond-open"},
                 visible=True if k == 1 else "legendonly", **about,
             )  # fmt: skip
-    other = "other sentences" if model == _PUBLISHED_MODEL else "another model, other sentences"
+    other = "other sentences" if model == MODEL else "another model, other sentences"
     drawing.say_on(
         figure, f"{model}, all but the diamonds: these are GPT-2 124M as published, {other}"
     )
