@@ -182,7 +182,7 @@ def circuit_of(state: State) -> PredictedShape:
         UsageError: the model's file is gone or broken.
     """
     shape = find_shape(state.model)
-    asked = ShapeRequest(shape, state.scope, state.seq_len, state.bits, FIRST_VARIANT)
-    if state.variant is not None and state.heads is not None:
-        asked = replace(asked, variant=state.variant, heads=state.heads)
-    return PredictedShape(asked)
+    variant, heads = state.variant or FIRST_VARIANT, state.heads or 1
+    return PredictedShape(
+        ShapeRequest(shape, state.scope, state.seq_len, state.bits, variant, heads)
+    )

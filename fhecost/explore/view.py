@@ -21,10 +21,10 @@ from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.comparison_document import (
     comparison_answer,
     comparison_blocks,
-    comparison_figures,
 )
 from fhecost.report.document import Listing, Text
 from fhecost.report.latency_words import latency_words
+from fhecost.report.machine_figures import LATENCY, latency_figure
 from fhecost.report.stage_times import stage_time_figures
 from fhecost.report.unsure_lines import on_top
 from fhecost.units import energy, price, share, span
@@ -81,7 +81,7 @@ def _cards(cards: list[tuple[str, str, str]]) -> Any:
 def results_view(state: State, numbers: Numbers, offer: Offer) -> list[Any]:
     """All that is below: the answer, the command, machines, stages, accuracy, the circuit."""
     comparison, query = numbers.comparison, query_of(state)
-    machines, *_ = comparison_figures(comparison)
+    machines = (LATENCY, latency_figure(comparison.rows))
     return [
         _section(
             "answer",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from fhecost.circuits.workload import Workload
-from fhecost.hardware.bootstraps.batched import BatchedPbs
 from fhecost.hardware.estimate import Bottleneck, Operation
-from fhecost.provenance import Figure, Source, weakest
+from fhecost.provenance import Figure, Source
 
 NARROW = 0.5
 """At or below this share of busy lanes, a stage's parallel width bounds it rather than compute."""
@@ -64,26 +61,3 @@ class Lanes(NamedTuple):
 
     side_by_side: Figure
     together: Figure | None = None
-
-
-def batched_costs(circuit: Workload, pbs: BatchedPbs, lanes: Lanes, case: Case) -> Iterator[Cost]:
-    """The lookups of ``circuit`` in batches, which hold its key switches too."""
-    one, count = pbs.stated.bootstrap_batch_s, int(lanes.side_by_side.value)
-    together = lanes.together
-    for stage in circuit.stages:
-        waited = pbs.batches(stage, count)
-        if not waited:
-            continue
-        several = together is not None and pbs.batches(stage, 1) > waited
-        slower = case.rate(together) if several and together is not None else 1.0
-        a_batch_s = case.cost(one) / slower
-        rests_on = (one, pbs.stated.bootstrap_batch, lanes.side_by_side)
-        share = pbs.busy_batches(stage, count) / waited
-        yield Cost(
-            stage.name,
-            "pbs",
-            waited * a_batch_s,
-            Bottleneck.COMPUTE if share > NARROW else Bottleneck.PARALLEL_WIDTH,
-            weakest(*rests_on, *((together,) if several and together is not None else ())),
-            pbs.busy_batches(stage, count) * a_batch_s,
-        )

@@ -23,12 +23,10 @@ from fhecost.circuits.workload import Workload
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.files import checked
 from fhecost.hardware.bootstraps import CLASSIC, PbsAlgorithm, figure_names
-from fhecost.hardware.bootstraps.batched import BatchedPbs
 from fhecost.hardware.cost import NARROW as NARROW
 from fhecost.hardware.cost import Case as Case
 from fhecost.hardware.cost import Cost as Cost
 from fhecost.hardware.cost import Lanes as Lanes
-from fhecost.hardware.cost import batched_costs
 from fhecost.hardware.estimate import (
     OPERATIONS,
     Bottleneck,
@@ -218,14 +216,14 @@ class LatencyModel(ABC, Generic[F]):
         Raises:
             ImpossibleError: the machine can't run the circuit.
         """
-        costs = self.likely_costs(circuit, hardware, figures)
         seen, left_out = self.pbs.seen(circuit), self._unknown(figures)
+        costs = self._likely(circuit, seen, hardware, figures)
         memory = self._memory(seen, figures) if self.pbs.own_keys else None
         if isinstance(memory, str):
             raise ImpossibleError(f"{hardware.name}: {memory}")
         total = sum(cost.latency_s for cost in costs)
         low, high = (
-            sum(cost.latency_s for cost in self._all_costs(circuit, figures, case))
+            sum(cost.latency_s for cost in self._all_costs(circuit, seen, figures, case))
             for case in (Case.FAST, Case.SLOW)
         )
         by_source = _seconds_by(costs, attrgetter("source"))
@@ -278,28 +276,30 @@ class LatencyModel(ABC, Generic[F]):
         Raises:
             ImpossibleError: the machine can't run it.
         """
+        return self._likely(circuit, self.pbs.seen(circuit), hardware, figures)
+
+    def _likely(
+        self, circuit: Workload, seen: Workload, hardware: HardwareProfile, figures: F
+    ) -> list[Cost]:
         kind = self.pbs.name
         if kind not in self.pbs_kinds or (not self.pbs.own_keys and self.lanes(figures) is None):
             raise ImpossibleError(
                 f"{hardware.name}: its latency model {hardware.latency_model} can't cost {kind} PBS"
             )
-        reason = self.pbs.refusal(circuit) or self.refusal(self.pbs.seen(circuit), figures)
+        reason = self.pbs.refusal(circuit) or self.refusal(seen, figures)
         if reason is not None:
             raise ImpossibleError(f"{hardware.name}: {reason}")
-        every = self._all_costs(circuit, figures, Case.LIKELY)
+        every = self._all_costs(circuit, seen, figures, Case.LIKELY)
         costs = [cost for cost in every if cost.latency_s > 0]
         if not costs:
             raise ImpossibleError(f"{hardware.name}: the circuit has no operation with a cost")
         return costs
 
-    def _all_costs(self, circuit: Workload, figures: F, case: Case) -> list[Cost]:
-        """Those of the circuit as the kind of PBS has it run, and of its batches if it has any."""
-        own = self.costs(self.pbs.seen(circuit), figures, case)
-        costs = [self._resting_on_kind(cost) for cost in own]
+    def _all_costs(self, circuit: Workload, seen: Workload, figures: F, case: Case) -> list[Cost]:
+        """Those of the circuit as the kind of PBS has it run, ``seen``, and the kind's own."""
+        costs = [self._resting_on_kind(cost) for cost in self.costs(seen, figures, case)]
         lanes = self.lanes(figures)
-        if isinstance(self.pbs, BatchedPbs) and lanes is not None:
-            costs = [*costs, *batched_costs(circuit, self.pbs, lanes, case)]
-        return costs
+        return costs if lanes is None else [*costs, *self.pbs.own_costs(circuit, lanes, case)]
 
     def _resting_on_kind(self, cost: Cost) -> Cost:
         """A cost of PBS rests on what is known of the kind too."""

@@ -24,5 +24,5 @@ PbsKind = Literal["classic", "multi-bit", "batched", "many-table"]
 PBS_KINDS: tuple[PbsKind, ...] = get_args(PbsKind)
 """The ways to bootstrap that :mod:`fhecost.hardware.bootstraps` describes."""
 
-PbsChoice = Literal["classic", "multi-bit", "batched", "many-table", "best"]
+PbsChoice = Literal[PbsKind, "best"]
 """A kind of PBS, or the one of those that a machine has that is fastest for a circuit."""

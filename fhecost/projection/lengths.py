@@ -14,7 +14,7 @@ import numpy as np
 from fhecost.closed_form.scopes import ShapeRequest, check_request, profile_of_shape
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
-from fhecost.hardware.estimate import Estimate, Throughput
+from fhecost.hardware.estimate import Ranged, Throughput
 from fhecost.hardware.estimator import ChosenEstimator
 from fhecost.hardware.names import PbsKind
 from fhecost.hardware.profile import Availability
@@ -176,8 +176,8 @@ def estimate_point(
     )
 
 
-def latency_of(made: Estimate) -> Band:
-    """The latency of an estimate with its range."""
+def latency_of(made: Ranged) -> Band:
+    """The latency of an estimate, or of what is kept of one, with its range."""
     return Band(value=made.latency_s, low=made.low_s, high=made.high_s)
 
 

@@ -63,8 +63,7 @@ def comparison_blocks(report: ComparisonReport) -> Iterator[Block]:
         numbers("m/p/a %", (_grounds(row) for row in rows)),
         fixed=1,
     )
-    grown = (row.p_error_at_most for row in rows if row.p_error_at_most is not None)
-    yield from pbs_blocks(rows, report.pbs, circuit.p_error, grown)
+    yield from pbs_blocks(rows, report.pbs, circuit.p_error)
     unknown = not_known_lines((row.hardware, row) for row in rows)
     yield Note(*unknown, *_alike(rows), *_streamed(rows))
     yield refused(report.refusals, "no estimate: ")

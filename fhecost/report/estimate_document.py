@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from fhecost.circuits.profile import Stage
@@ -40,7 +40,7 @@ def estimate_document(report: EstimateReport) -> Document:
             *circuit_blocks(report),
             Heading("Latency"),
             _latency_table(report),
-            *pbs_blocks_of(report),
+            *pbs_blocks(report.estimates, report.pbs, report.circuit.p_error),
             Note(*not_known_lines((made.hardware, made) for made in report.estimates)),
             refused(report.refusals, "no estimate: "),
             *token_blocks(report.circuit.description, report.token_costs),
@@ -99,13 +99,6 @@ def grounds(estimates: Sequence[Estimate]) -> Text:
         references = (f"source: {text}" for text in made.references)
         listings.append(Listing(line, (*made.assumptions, *references)))
     return Text(*listings)
-
-
-def pbs_blocks_of(report: EstimateReport) -> Iterator[Block]:
-    """Of which kinds of PBS the estimates are."""
-    grown = [made.p_error_at_most for made in report.estimates]
-    known = (one for one in grown if one is not None)
-    yield from pbs_blocks(report.estimates, report.pbs, report.circuit.p_error, known)
 
 
 def _latency_table(report: EstimateReport) -> Table:
@@ -182,11 +175,11 @@ def _records(report: EstimateReport) -> Table:
 
 def circuit_figures(circuit: CircuitSummary) -> list[drawing.Drawn]:
     """Each stage's share of all PBS, and of all work; none where nothing is looked up."""
-    work = {stage.name: stage_units(stage) for stage in circuit.stages if stage.pbs}
+    work = _work(circuit)
     if not work:
         return []
     # In the order of the circuit, the first on top.
-    drawn = _largest(circuit)[::-1]
+    drawn = _largest(circuit, work)[::-1]
     total = sum(work.values())
     figure = drawing.new_figure()
     for label, color, shares in (
@@ -232,15 +225,19 @@ def estimate_plot(report: EstimateReport) -> drawing.Plot:
 def estimate_figures(report: EstimateReport) -> list[drawing.Drawn]:
     """The machines, the stages, and how full each machine is in each of them."""
     drawn = [*machine_figures(report.estimates), *circuit_figures(report.circuit)]
-    stages = [stage.name for stage in _largest(report.circuit)]
+    stages = [stage.name for stage in _largest(report.circuit, _work(report.circuit))]
     if stages and len(report.estimates) <= _MOST_COLUMNS:
         figure = stage_utilization(report.estimates, stages)
         drawn.append(("Utilization, by stage and machine", figure))
     return drawn
 
 
-def _largest(circuit: CircuitSummary) -> list[Stage]:
-    """The stages with the most work, in the order of the circuit."""
-    work = {stage.name: stage_units(stage) for stage in circuit.stages if stage.pbs}
+def _work(circuit: CircuitSummary) -> dict[str, float]:
+    """The work of each stage that has lookups, by its name."""
+    return {stage.name: stage_units(stage) for stage in circuit.stages if stage.pbs}
+
+
+def _largest(circuit: CircuitSummary, work: Mapping[str, float]) -> list[Stage]:
+    """The stages with the most ``work``, in the order of the circuit."""
     largest = sorted(work, key=work.__getitem__, reverse=True)[:MOST_STAGES]
     return [stage for stage in circuit.stages if stage.name in largest]

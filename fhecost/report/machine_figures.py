@@ -17,17 +17,18 @@ from fhecost.units import amount, duration, share, span
 
 Machine = Estimate | ComparisonRow
 
+LATENCY = "Latency and its range, by machine"
 OPEN = "circle-open"
 """The mark of a machine that can't be had."""
 
-_NAMES: Mapping[Operation, str] = {
+OPERATION_NAMES: Mapping[Operation, str] = {
     "pbs": "PBS",
     "key_switch": "KS",
     "linear": "linear",
     "keys": "keys",
     "transfer": "transfer",
 }
-_COLORS: Mapping[Operation, str] = {
+OPERATION_COLORS: Mapping[Operation, str] = {
     "pbs": "#2f6ea8",
     "key_switch": "#7db3dc",
     "linear": "#d79a2b",
@@ -47,7 +48,7 @@ def machine_figures(machines: Sequence[Machine]) -> list[drawing.Drawn]:
         UsageError: plotly isn't installed.
     """
     drawn = [
-        ("Latency and its range, by machine", latency_figure(machines)),
+        (LATENCY, latency_figure(machines)),
         ("Where the time goes, by operation", operations_figure(machines)),
     ]
     if any(one.roof for one in machines):
@@ -94,10 +95,10 @@ def operations_figure(machines: Sequence[Machine]) -> Any:
             ],
             y=[one.hardware for one in machines],
             orientation="h",
-            name=_NAMES[operation],
-            marker={"color": _COLORS[operation]},
+            name=OPERATION_NAMES[operation],
+            marker={"color": OPERATION_COLORS[operation]},
             text=[
-                f"{one.hardware}, {_NAMES[operation]}: "
+                f"{one.hardware}, {OPERATION_NAMES[operation]}: "
                 + ("not known" if part is None else f"{duration(part)} of {_total(one)}")
                 for part, one in zip(seconds, machines, strict=True)
             ],
@@ -121,7 +122,7 @@ def operations_figure(machines: Sequence[Machine]) -> Any:
 
 def _with_unknown(one: Machine) -> str:
     """The name of a machine, its latency, and the operations of which nothing is known."""
-    missing = [_NAMES[name] for name in OPERATIONS if one.by_operation_s.get(name) is None]
+    missing = [OPERATION_NAMES[name] for name in OPERATIONS if one.by_operation_s.get(name) is None]
     label = f"{one.hardware}, {_total(one)}"
     return f"{label}<br><i>not known: {', '.join(missing)}</i>" if missing else label
 

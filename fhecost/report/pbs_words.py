@@ -27,6 +27,14 @@ class OfKind(Protocol):
         """Whether it can be had."""
 
 
+class Estimated(OfKind, Protocol):
+    """What also says how often a lookup errs with that kind."""
+
+    @property
+    def p_error_at_most(self) -> float | None:
+        """How often at most; None where that isn't known."""
+
+
 def pbs_words(one: OfKind) -> str:
     """The kind, and whether it is hypothetical."""
     return f"{one.pbs_kind}, hypothetical" if one.availability == "hypothetical" else one.pbs_kind
@@ -39,10 +47,7 @@ def pbs_columns(machines: Sequence[OfKind], asked: PbsChoice | None) -> Iterator
 
 
 def pbs_blocks(
-    machines: Sequence[OfKind],
-    asked: PbsChoice | None,
-    p_error: float | None,
-    grown: Iterable[float],
+    machines: Sequence[Estimated], asked: PbsChoice | None, p_error: float | None
 ) -> Iterator[Block]:
     """What is to be known of kinds that aren't classic; nothing where all are and nobody asked.
 
@@ -51,7 +56,6 @@ def pbs_blocks(
         asked: the kind that was asked for.
         p_error: how often the worst lookup of the circuit errs with classic PBS; not said of
             several circuits.
-        grown: how often it errs at most with the kinds of the estimates, where that is known.
     """
     if not _told(machines, asked):
         return
@@ -61,7 +65,8 @@ def pbs_blocks(
             "hypothetical: nobody measured it on that machine; its work, at the machine's rates "
             "for classic PBS, or as it is published for another machine"
         )
-    worst = max(grown, default=0.0)
+    grown = [one.p_error_at_most for one in machines]
+    worst = max((one for one in grown if one is not None), default=0.0)
     if p_error is not None and worst > p_error:
         lines.append(
             f"with the circuit's own sets, which were solved for classic PBS, a lookup errs with "

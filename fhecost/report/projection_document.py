@@ -82,9 +82,7 @@ def projection_blocks(report: ProjectionReport) -> Iterator[Block]:
 
 def _kinds_of_pbs(report: ProjectionReport) -> Iterator[Block]:
     """Of which kinds of PBS the estimates are, at the longest length."""
-    machines = report.at_longest
-    grown = (one.p_error_at_most for one in machines if one.p_error_at_most is not None)
-    yield from pbs_blocks(machines, report.pbs, None, grown)
+    yield from pbs_blocks(report.at_longest, report.pbs, None)
 
 
 def _throughputs(report: ProjectionReport, points: Sequence[LengthPoint]) -> Iterator[Block]:

@@ -7,22 +7,8 @@ from collections.abc import Mapping, Sequence
 from fhecost.hardware.estimate import OPERATIONS, Estimate, Operation, StageEstimate
 from fhecost.report import drawing
 from fhecost.report.estimate_document import MOST_STAGES
+from fhecost.report.machine_figures import OPERATION_COLORS, OPERATION_NAMES
 from fhecost.units import duration
-
-OPERATION_COLORS: Mapping[Operation, str] = {
-    "pbs": drawing.BLUE,
-    "key_switch": drawing.GREEN,
-    "linear": drawing.ORANGE,
-    "keys": drawing.PURPLE,
-    "transfer": drawing.NEUTRAL,
-}
-OPERATION_NAMES: Mapping[Operation, str] = {
-    "pbs": "PBS",
-    "key_switch": "KS",
-    "linear": "linear",
-    "keys": "keys",
-    "transfer": "transfer",
-}
 
 Seconds = Mapping[Operation, float]
 

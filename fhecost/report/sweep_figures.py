@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from fhecost.errors import ImpossibleError
 from fhecost.projection.bits import BitsPoint, BitsReport
-from fhecost.projection.trend_fit import Band
+from fhecost.projection.lengths import latency_of
 from fhecost.report import drawing
 from fhecost.report.bits_figures import bits_figures
 from fhecost.sweep.points import Point
@@ -77,7 +77,7 @@ def _with(known: BitsPoint | None, result: SweepResult) -> BitsPoint:
     circuit = result.compiled or result.counted
     latencies = dict(before.latency_s)
     if made is not None and point.hardware is not None:
-        latencies[point.hardware] = Band(value=made.latency_s, low=made.low_s, high=made.high_s)
+        latencies[point.hardware] = latency_of(made)
     return before.changed(
         pbs_count=circuit.pbs_count if circuit else before.pbs_count,
         latency_s=latencies,

@@ -11,11 +11,8 @@ from fhecost.report.document import Block, Heading, Note
 from fhecost.units import duration, energy, price, span
 
 _NAMES = {1: "token", MANY_TOKENS: "thousand_tokens"}
-TOKEN_FIELDS = tuple(
-    f"{name}_{field}"
-    for name in _NAMES.values()
-    for field in ("latency_s", "low_s", "high_s", "energy_j", "price_usd")
-)
+_FIELDS = ("latency_s", "low_s", "high_s", "energy_j", "price_usd")
+TOKEN_FIELDS = tuple(f"{name}_{field}" for name in _NAMES.values() for field in _FIELDS)
 """Fields of a machine's record; empty for what makes no token."""
 
 
@@ -40,7 +37,7 @@ def token_records(costs: Sequence[TokenCost]) -> Mapping[str, Mapping[str, float
     found: dict[str, dict[str, float | None]] = {}
     for one in costs:
         of_machine, name = found.setdefault(one.hardware, {}), _NAMES[one.tokens]
-        for field in ("latency_s", "low_s", "high_s", "energy_j", "price_usd"):
+        for field in _FIELDS:
             of_machine[f"{name}_{field}"] = getattr(one, field)
     return found
 

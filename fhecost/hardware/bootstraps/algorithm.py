@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from fhecost.circuits.profile import Stage
 from fhecost.circuits.stage import PbsParameters
@@ -24,6 +24,9 @@ from fhecost.circuits.workload import Workload
 from fhecost.hardware.plausible import PlausibleFigures
 from fhecost.hardware.profile import KINDS, Kind, PbsKind
 from fhecost.provenance import Figure
+
+if TYPE_CHECKING:
+    from fhecost.hardware.cost import Case, Cost, Lanes
 
 NORMAL = NormalDist()
 
@@ -136,6 +139,13 @@ class PbsAlgorithm:
         deviations = -NORMAL.inv_cdf(max(p_error / 2, sys.float_info.min))
         return max(p_error, math.erfc(deviations / math.sqrt(2 * growth)))
 
+    def own_costs(self, circuit: Workload, lanes: Lanes, case: Case) -> Iterator[Cost]:
+        """What the circuit takes beside what the latency model says of :meth:`seen`.
+
+        On ``lanes``, which a machine has that runs such a kind; nothing here.
+        """
+        yield from ()
+
     def notes(self, circuit: Workload) -> tuple[str, ...]:
         """What an estimate with this kind assumes of ``circuit``."""
         return ()
@@ -156,6 +166,10 @@ class ClassicPbs(PbsAlgorithm):
         PublishedSet("tfhe-rs 1.7, 2_2", parameter_set(918, 1, 2048, 1, 23), -129.6),
         PublishedSet("tfhe-rs 1.7, 3_3", parameter_set(1077, 1, 8192, 2, 15), -129.0),
     )
+
+    def p_error_at_most(self, p_error: float, circuit: Workload) -> float:
+        """That of the circuit: its sets are this kind's own."""
+        return p_error
 
 
 CLASSIC = ClassicPbs(PlausibleFigures())

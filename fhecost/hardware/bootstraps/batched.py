@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -12,8 +12,10 @@ from fhecost.circuits.profile import Stage
 from fhecost.circuits.stage import PbsParameters
 from fhecost.circuits.workload import Workload
 from fhecost.hardware.bootstraps.algorithm import PbsAlgorithm, SeenWorkload
+from fhecost.hardware.cost import NARROW, Case, Cost, Lanes
+from fhecost.hardware.estimate import Bottleneck
 from fhecost.hardware.plausible import PlausibleFigures
-from fhecost.provenance import CountFigure, Figure, PositiveFigure, Source
+from fhecost.provenance import CountFigure, Figure, PositiveFigure, Source, weakest
 
 _CIPHERTEXTS, _AMORTIZED_S, _BITS = 32768, 6.7e-3, 9
 _OTHER_MACHINE = 3.0
@@ -104,6 +106,28 @@ class BatchedPbs(PbsAlgorithm):
             input_bytes=circuit.input_bytes,
             output_bytes=circuit.output_bytes,
         )
+
+    def own_costs(self, circuit: Workload, lanes: Lanes, case: Case) -> Iterator[Cost]:
+        """The lookups in batches, which hold their key switches too."""
+        one, count = self.stated.bootstrap_batch_s, int(lanes.side_by_side.value)
+        together = lanes.together
+        for stage in circuit.stages:
+            waited = self.batches(stage, count)
+            if not waited:
+                continue
+            several = together is not None and self.batches(stage, 1) > waited
+            slower = case.rate(together) if several and together is not None else 1.0
+            a_batch_s = case.cost(one) / slower
+            rests_on = (one, self.stated.bootstrap_batch, lanes.side_by_side)
+            busy = self.busy_batches(stage, count)
+            yield Cost(
+                stage.name,
+                "pbs",
+                waited * a_batch_s,
+                Bottleneck.COMPUTE if busy / waited > NARROW else Bottleneck.PARALLEL_WIDTH,
+                weakest(*rests_on, *((together,) if several and together is not None else ())),
+                busy * a_batch_s,
+            )
 
     def refusal(self, circuit: Workload) -> str | None:
         """A table of more bits, or of unknown width, can't be looked up."""
