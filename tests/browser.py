@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,24 +15,19 @@ CHROMIUM = next(
 )
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
-_AXE_PACKAGES = ("axe_playwright_python", "axe_core_python")
-"""Packages that carry axe-core, the newer one first; nothing else of them is used."""
-
 
 def axe_source():
-    """axe-core's code, of whichever package is installed; else the test is skipped."""
-    for package in _AXE_PACKAGES:
-        spec = find_spec(package)
-        if spec is not None:
-            return Path(spec.origin).with_name("axe.min.js").read_text(encoding="utf-8")
-    pytest.skip("needs axe-core: pip install axe-core-python")
+    """axe-core's code; where the package that carries it is missing, the test is skipped."""
+    package = pytest.importorskip("axe_core_python", reason="needs axe-core: axe-core-python")
+    return Path(package.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 
 
 def look_at(page, folder, *, width=1280, dark=False, axe=None):
     """What a browser finds in ``page``, which is HTML.
 
     ``drawn`` are the traces of each figure, ``outside`` what was asked for beyond files, ``wide``
-    the width that the page takes, ``findings`` axe-core's serious ones. A console message fails.
+    the width that the page takes, ``findings`` axe-core's serious ones. A console message fails,
+    and so does a page that axe-core should judge and can't.
     """
     file, frame = folder / "page.html", folder / "frame.html"
     code = "" if axe is None else "<script>" + axe.replace("</script", "<\\/script") + "</script>"
@@ -47,11 +41,12 @@ def look_at(page, folder, *, width=1280, dark=False, axe=None):
         " : {violations: []};"
         "document.getElementById('found').textContent = JSON.stringify({"
         "dark: inside.matchMedia('(prefers-color-scheme: dark)').matches,"
+        "judged: Boolean(inside.axe),"
         "wide: page.documentElement.scrollWidth,"
         "drawn: plots.map(plot => plot.querySelectorAll('.trace, .point, .bars path, .hm').length),"
         "findings: judged.violations.filter(one => ['serious', 'critical'].includes(one.impact))"
         ".map(one => one.id + ': ' + one.nodes.map(node => node.html).join(' ').slice(0, 400)),"
-        "outside: performance.getEntriesByType('resource').map(entry => entry.name)"
+        "outside: inside.performance.getEntriesByType('resource').map(entry => entry.name)"
         ".filter(name => !name.startsWith('file:'))});}, 2500));</script>"
     )
     ran = subprocess.run(
@@ -72,4 +67,5 @@ def look_at(page, folder, *, width=1280, dark=False, axe=None):
         html.unescape(re.search(r"<pre id=\"found\">(.*?)</pre>", ran.stdout, re.DOTALL)[1])
     )
     assert found["dark"] == dark
+    assert found["judged"] == (axe is not None)
     return found

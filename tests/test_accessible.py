@@ -82,5 +82,6 @@ def test_every_page_is_for_everyone(page, width, dark, tmp_path):
     found = look_at(page(), tmp_path, width=width, dark=dark, axe=axe_source())
     assert found["findings"] == []
     assert found["outside"] == []
+    assert found["drawn"]
     assert all(count > 0 for count in found["drawn"])
     assert found["wide"] <= width

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.resources import files
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +15,7 @@ import fhecost
 from fhecost.explore.address import state_of
 from fhecost.explore.command import command_of
 from fhecost.explore.state import make_offer
+from tests.browser import axe_source
 from tests.chromium import CHROMIUM, chromium_page
 
 pytestmark = [
@@ -89,8 +89,7 @@ def test_axe_minds_what_it_should(page, address):
 
 def axe_faults(page):
     """What axe-core calls serious or worse: the rule, and what it is about."""
-    script = files("axe_core_python") / "axe.min.js"
-    page.value(f"{script.read_text('utf-8')}; 0")
+    page.value(f"{axe_source()}; 0")
     found = page.value("axe.run(document).then(found => JSON.stringify(found.violations))")
     return [
         (fault["id"], fault["impact"], [one["html"] for one in fault["nodes"]])
