@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import re
 import shlex
 import signal
@@ -38,7 +37,7 @@ from fhecost.explore.state import (
 from fhecost.hardware.registry import latency_model_named
 from fhecost.hardware.what_if import known_figures
 from fhecost.models.shape import find_shape
-from tests.conftest import ROOT
+from tests.conftest import ROOT, launcher
 
 needs_dash = pytest.mark.skipif(
     importlib.util.find_spec("dash") is None, reason="needs fhecost[explore]"
@@ -243,13 +242,10 @@ STATES = (
 @pytest.mark.parametrize("query", STATES[1:])
 def test_the_command_prints_the_same_numbers(client, tmp_path, query):
     """In a shell, as it stands on the page."""
-    shim = tmp_path / "fhecost"
-    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m fhecost "$@"\n')
-    shim.chmod(0o755)
     command = command_of(state_of(query, OFFER), OFFER)
     ran = subprocess.run(
         ["sh", "-c", f"{command} --format json"],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        env=launcher(tmp_path),
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     got = client.get(f"/comparison.json?{query}", headers={"Host": "127.0.0.1"})
