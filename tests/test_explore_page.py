@@ -13,7 +13,8 @@ from fhecost.explore.address import state_of
 from fhecost.explore.command import command_of
 from fhecost.explore.state import make_offer
 from tests.chromium import axe_faults, chromium_page, needs_chromium
-from tests.test_explore import needs_dash, start
+from tests.test_explore import needs_dash
+from tests.test_explore_server import start
 
 pytestmark = [pytest.mark.slow, needs_chromium, needs_dash]
 
