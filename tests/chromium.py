@@ -1,4 +1,7 @@
-"""A headless Chromium that tests talk to over its DevTools protocol, by two pipes."""
+"""A headless Chromium that tests talk to over its DevTools protocol, by two pipes.
+
+``look_at`` says what it finds in a page; ``chromium_page`` is one to work with.
+"""
 
 import fcntl
 import json
@@ -7,13 +10,17 @@ import select
 import shutil
 import subprocess
 import time
-from base64 import b64decode
 from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 CHROMIUM = next(
     (found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))),
     None,
 )
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 _SETTINGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
@@ -121,10 +128,6 @@ class Page:
             self.ask("Input.dispatchKeyEvent", type="keyDown", **about)
             self.ask("Input.dispatchKeyEvent", type="keyUp", **about)
 
-    def screenshot(self, path, whole=True):
-        got = self.ask("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(b64decode(got["data"]))
-
 
 def _out_of_the_way(descriptor):
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
@@ -156,3 +159,55 @@ def chromium_page(folder):
         running.terminate()
         running.wait(20)
         os.close(receive)
+
+
+def axe_source():
+    """axe-core's code; where the package that carries it is missing, the test is skipped."""
+    package = pytest.importorskip("axe_core_python", reason="needs axe-core: axe-core-python")
+    return Path(package.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+
+
+def axe_faults(page):
+    """What axe-core calls serious or worse: the rule, how bad, and what it is about."""
+    page.value(f"{axe_source()}; 0")
+    found = page.value("axe.run(document).then(found => JSON.stringify(found.violations))")
+    return [
+        (fault["id"], fault["impact"], [one["html"] for one in fault["nodes"]])
+        for fault in json.loads(found)
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
+_READY = """
+  document.readyState === 'complete' && location.protocol === 'file:'
+  && [...document.querySelectorAll('.js-plotly-plot')].every(one => one.querySelector('.main-svg'))
+"""
+_DRAWN = """[...document.querySelectorAll('.js-plotly-plot')].map(
+  plot => plot.querySelectorAll('.trace, .point, .bars path, .hm').length)"""
+
+
+def look_at(html, folder, *, width=1280, dark=False, judged=False):
+    """What a browser finds in a page of ``html``; a console message fails.
+
+    ``drawn`` are the traces of each figure, ``wide`` the width that the page takes, ``outside``
+    what was asked for beyond files and, if it is ``judged``, ``findings`` axe-core's serious ones.
+    """
+    file = folder / "page.html"
+    file.write_text(html, encoding="utf-8")
+    with chromium_page(folder / "profile") as page:
+        page.show(width, 900, dark)
+        page.open(file.as_uri())
+        page.wait_for(_READY)
+        # What a drawn page still has to do, it does before it is idle.
+        page.value("new Promise(done => requestIdleCallback(() => done(0), {timeout: 5000}))")
+        assert page.value("matchMedia('(prefers-color-scheme: dark)').matches") == dark
+        found = {
+            "wide": page.value("document.documentElement.scrollWidth"),
+            "drawn": page.value(_DRAWN),
+        }
+        if judged:
+            found["findings"] = axe_faults(page)
+        inside = ("file:", "data:", "blob:", "about:")
+        found["outside"] = [one for one in page.requests if not one.startswith(inside)]
+        assert page.console == [], page.console
+    return found

@@ -1,7 +1,9 @@
 """Fixtures: an isolated cache, the saved profile, and folders that may be absent."""
 
+import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +102,26 @@ def edited_profile(tmp_path):
         return path
 
     return write
+
+
+def load_script(path, name=None):
+    """A script that lies in no package as a module, under ``name`` or its own."""
+    name = name or path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    # Data classes look for their module while it is made.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def launcher(folder):
+    """The environment in which a shell finds the tree's own ``fhecost``, put into ``folder``."""
+    command = folder / "fhecost"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fhecost "$@"\n')
+    command.chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
 def attend_quantized(heads, hidden, operators=None):

@@ -1,5 +1,7 @@
 """Pages for everyone: no console message, no request, and no serious finding of axe-core."""
 
+import socket
+
 import pytest
 
 import fhecost
@@ -16,7 +18,7 @@ from fhecost.report.pages import figure_page
 from fhecost.report.plots import plot_of
 from fhecost.report.report_page import report_page
 from fhecost.validation.comparison import validate
-from tests.browser import axe_source, look_at, needs_chromium
+from tests.chromium import look_at, needs_chromium
 from tests.conftest import SAVED_PROFILE
 
 
@@ -63,8 +65,29 @@ def validation():
 
 
 @needs_chromium
+def test_what_is_wrong_with_a_page_is_found(tmp_path):
+    """Or the other tests would say nothing."""
+    page = (
+        '<!DOCTYPE html><html lang="en"><head><title>Wrong</title>'
+        '<meta name="viewport" content="width=device-width"></head><body>{}</body></html>'
+    )
+    with socket.socket() as elsewhere:
+        elsewhere.bind(("127.0.0.1", 0))
+        elsewhere.listen()
+        address = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
+        wrong = f"<input style='width: 500px'><script>fetch('{address}')</script>"
+        found = look_at(page.format(wrong), tmp_path, width=390, judged=True)
+    assert [(rule, impact) for rule, impact, _ in found["findings"]] == [("label", "critical")]
+    assert found["outside"] == [address]
+    assert found["wide"] > 390
+    assert found["drawn"] == []
+    with pytest.raises(AssertionError, match="said by the page"):
+        look_at(page.format("<script>console.log('said by the page')</script>"), tmp_path)
+
+
+@needs_chromium
 def test_the_report_is_for_everyone(tmp_path):
-    found = look_at(full_report(), tmp_path, axe=axe_source())
+    found = look_at(full_report(), tmp_path, judged=True)
     assert found["findings"] == []
 
 
@@ -79,8 +102,9 @@ def test_the_report_is_for_everyone(tmp_path):
     ],
 )
 def test_every_page_is_for_everyone(page, width, dark, tmp_path):
-    found = look_at(page(), tmp_path, width=width, dark=dark, axe=axe_source())
+    found = look_at(page(), tmp_path, width=width, dark=dark, judged=True)
     assert found["findings"] == []
     assert found["outside"] == []
+    assert found["drawn"]
     assert all(count > 0 for count in found["drawn"])
     assert found["wide"] <= width

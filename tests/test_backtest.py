@@ -1,6 +1,5 @@
 """Published figures held against predictions, and the fits to them."""
 
-import importlib.util
 import json
 import statistics
 from typing import ClassVar
@@ -24,17 +23,14 @@ from fhecost.validation.published import (
     read_operation,
     read_records,
 )
+from tests.conftest import load_script
 
 SET = {"n": 500, "k": 1, "N": 1024, "pbs_level": 2}
 
 
 @pytest.fixture(scope="module")
 def fits():
-    path = data_folder(PUBLISHED_FOLDER) / "fits.py"
-    spec = importlib.util.spec_from_file_location("fits", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(data_folder(PUBLISHED_FOLDER) / "fits.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,9 @@
 """The explorer in a browser: on wide and narrow screens, light and dark, by the keyboard alone."""
 
-import importlib.util
 import json
 import shlex
 import signal
-import subprocess
-import sys
 import time
-from importlib.resources import files
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,13 +12,11 @@ import fhecost
 from fhecost.explore.address import state_of
 from fhecost.explore.command import command_of
 from fhecost.explore.state import make_offer
-from tests.chromium import CHROMIUM, chromium_page
+from tests.chromium import axe_faults, chromium_page, needs_chromium
+from tests.test_explore import needs_dash
+from tests.test_explore_server import start
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
-    pytest.mark.skipif(importlib.util.find_spec("dash") is None, reason="needs fhecost[explore]"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium, needs_dash]
 
 READY = "document.querySelectorAll('#results .js-plotly-plot .main-svg').length >= 2"
 LATENCY = "document.querySelector('#closely dd.value').textContent"
@@ -33,13 +27,9 @@ SCREENS = [(width, dark) for width in (1280, 390) for dark in (False, True)]
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """Of an explorer that runs in a process of its own."""
-    running = subprocess.Popen(
-        [sys.executable, "-m", "fhecost", "explore", "--port", "0"],
-        cwd=tmp_path_factory.mktemp("explorer"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    running, line = start(tmp_path_factory.mktemp("explorer"), "--port", "0")
     try:
-        yield running.stdout.readline().removesuffix(": Ctrl-C ends it\n")
+        yield line.removesuffix(": Ctrl-C ends it\n")
     finally:
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=20)
@@ -65,10 +55,9 @@ def opened(page, address, width=1280, dark=False):
 
 
 @pytest.mark.parametrize(("width", "dark"), SCREENS)
-def test_on_every_screen(page, address, tmp_path, width, dark):
+def test_on_every_screen(page, address, width, dark):
     """No console message, no request beyond this machine, nothing too wide, nothing axe minds."""
     opened(page, address, width, dark)
-    page.screenshot(tmp_path / f"explorer-{width}-{'dark' if dark else 'light'}.png")
     assert page.value("document.documentElement.scrollWidth") <= width
     paper = page.value("getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") is not dark
@@ -85,18 +74,6 @@ def test_axe_minds_what_it_should(page, address):
     opened(page, address)
     page.value("document.getElementById('form').append(document.createElement('input')); 0")
     assert [(rule, impact) for rule, impact, _ in axe_faults(page)] == [("label", "critical")]
-
-
-def axe_faults(page):
-    """What axe-core calls serious or worse: the rule, and what it is about."""
-    script = files("axe_core_python") / "axe.min.js"
-    page.value(f"{script.read_text('utf-8')}; 0")
-    found = page.value("axe.run(document).then(found => JSON.stringify(found.violations))")
-    return [
-        (fault["id"], fault["impact"], [one["html"] for one in fault["nodes"]])
-        for fault in json.loads(found)
-        if fault["impact"] in ("serious", "critical")
-    ]
 
 
 def test_the_page_that_is_no_address(page, address):

@@ -1,6 +1,5 @@
 """The machine that fhecost runs on: recognized, calibrated, or carried over from another."""
 
-import importlib.util
 import json
 import statistics
 from pathlib import Path
@@ -22,17 +21,13 @@ from fhecost.hardware.processor import Processor, read_processor, this_processor
 from fhecost.hardware.template import hardware_template
 from fhecost.measurement.calibration import as_yaml, calibrate
 from fhecost.measurement.run_record import load_records, predict
-from tests.conftest import ROOT
+from tests.conftest import ROOT, load_script
 from tests.test_calibration import imagined
 
 
 def published_script():
     """The script in experiments/published that the facts' first two figures come from."""
-    path = ROOT / "experiments" / "published" / "carried.py"
-    spec = importlib.util.spec_from_file_location("carried", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "experiments" / "published" / "carried.py")
 
 
 ZEN3 = Processor(

@@ -1,6 +1,5 @@
 """The documentation: its blocks of code run, its outputs are what is printed, its site is whole."""
 
-import importlib.util
 import re
 import shlex
 import subprocess
@@ -12,16 +11,12 @@ import pytest
 import typer
 
 from fhecost.cli import app
-from tests.conftest import ROOT
+from tests.conftest import ROOT, load_script
 
 
 def script(name):
     """A script of ``docs`` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "docs" / f"{name}.py")
 
 
 OUTPUTS = script("make_outputs")

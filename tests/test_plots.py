@@ -36,7 +36,7 @@ from fhecost.report.years_document import RESCALED, shown_years
 from fhecost.sweep import run
 from fhecost.validation.backtest import backtest
 from fhecost.validation.comparison import validate
-from tests.browser import needs_chromium
+from tests.chromium import needs_chromium
 from tests.conftest import SAVED_PROFILE
 
 MACHINES = load_hardware("all")

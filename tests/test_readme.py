@@ -1,17 +1,15 @@
 """The README's usage block: each line works, in its order, in a folder where nothing is yet."""
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 
 import pytest
 
 from fhecost.cli import main
 from fhecost.hardware.library import find_hardware, load_hardware
 from fhecost.hardware.profile import Kind
-from tests.conftest import ROOT, USERS_SMOLLM2
+from tests.conftest import ROOT, USERS_SMOLLM2, launcher
 
 STATED = ("--no-compile", "--widths", "stated")
 
@@ -60,18 +58,11 @@ def test_the_lines_of_closed_form_work_in_their_order(place, capsys):
 def test_every_line_works_in_its_order(place):
     pytest.importorskip("concrete", reason="needs the extra [concrete]")
     (place / "bin").mkdir()
-    launcher = place / "bin" / "fhecost"
-    launcher.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fhecost "$@"\n')
-    launcher.chmod(0o755)
     if USERS_SMOLLM2.is_dir():
         # What was fetched before isn't fetched again.
         (place / "cache" / "models").mkdir(parents=True)
         (place / "cache" / "models" / USERS_SMOLLM2.name).symlink_to(USERS_SMOLLM2)
-    environment = {
-        **os.environ,
-        "PATH": f"{place / 'bin'}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-    }
+    environment = launcher(place / "bin")
     for line in usage():
         if line.startswith("fhecost models fetch") and not USERS_SMOLLM2.is_dir():
             continue

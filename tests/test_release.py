@@ -1,6 +1,5 @@
 """What is released: its version, what its extras weigh, and what its core does alone."""
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 import typer
 
 from fhecost.cli import app
-from tests.conftest import ROOT
+from tests.conftest import ROOT, load_script
 
 RELEASE = ROOT / "release"
 
@@ -20,10 +19,7 @@ def script(monkeypatch):
     monkeypatch.syspath_prepend(str(RELEASE))
 
     def load(name):
-        spec = importlib.util.spec_from_file_location(f"release_{name}", RELEASE / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return load_script(RELEASE / f"{name}.py", f"release_{name}")
 
     yield load
     for name in ("version", "core_commands"):

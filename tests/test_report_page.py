@@ -16,7 +16,7 @@ from fhecost.models.shape import SHAPES
 from fhecost.report.report_page import report_figures, report_page
 from fhecost.report.saved_figures import save_figures
 from fhecost.units import duration
-from tests.browser import look_at, needs_chromium
+from tests.chromium import look_at, needs_chromium
 from tests.conftest import SAVED_PROFILE
 
 

@@ -1,6 +1,5 @@
 """Memory of runs: copies of inputs and outputs, values and keys, held against every record."""
 
-import importlib.util
 import statistics
 
 import pytest
@@ -12,18 +11,14 @@ from fhecost.hardware.library import find_hardware
 from fhecost.hardware.run_memory import run_memory
 from fhecost.measurement.run_record import load_records
 from fhecost.validation.comparison import validate
-from tests.conftest import ROOT
+from tests.conftest import ROOT, load_script
 
 RUNS = ROOT / "experiments" / "runs"
 
 
 def fitted():
     """What ``experiments/memory/fit.py`` derives."""
-    path = ROOT / "experiments" / "memory" / "fit.py"
-    spec = importlib.util.spec_from_file_location("memory_fit", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.derived()
+    return load_script(ROOT / "experiments" / "memory" / "fit.py", "memory_fit").derived()
 
 
 def test_the_figures_are_those_of_the_raw_measurements():

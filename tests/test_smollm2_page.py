@@ -2,11 +2,11 @@
 
 import re
 import runpy
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import ROOT
+
 RESULTS = ROOT / "experiments" / "accuracy" / "smollm2"
 FILES = sorted(path.stem for path in RESULTS.glob("*.json"))
 

@@ -1,6 +1,5 @@
 """How long commands take: what is promised holds, and what makes it hold stays so."""
 
-import importlib.util
 import json
 import re
 import sys
@@ -13,17 +12,12 @@ from fhecost.gpt2.head_circuit import _KNOWN, FloatHeads, HeadRequest, locate
 from fhecost.gpt2.kept_floats import KeptArray
 from fhecost.heads.blocks import block_diagonal, hadamard
 from fhecost.projection.trend_fit import line_through
-from tests.conftest import ROOT
+from tests.conftest import ROOT, load_script
 
 
 @pytest.fixture(scope="module")
 def stopwatch():
-    path = ROOT / "experiments" / "speeds" / "measure.py"
-    spec = importlib.util.spec_from_file_location("stopwatch", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["stopwatch"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "experiments" / "speeds" / "measure.py", "stopwatch")
 
 
 def test_what_was_measured_is_within_what_is_promised(stopwatch):

@@ -14,16 +14,9 @@ from fhecost.pipeline import estimate_circuit
 from fhecost.report.estimate_document import estimate_document
 from fhecost.report.render import as_table
 from tests.drawn import profiles
+from tests.test_pbs_kinds import estimated
 
 MACHINES = load_hardware("all")
-
-
-def estimated(circuit, machine):
-    """The estimate; None where the machine can't run the circuit."""
-    try:
-        return fhecost.estimate(circuit, machine)
-    except fhecost.ImpossibleError:
-        return None
 
 
 def test_a_batch_has_more_of_all_but_steps_and_keys(saved_profile):
