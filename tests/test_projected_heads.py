@@ -156,6 +156,20 @@ def test_saved_heads_keep_what_the_first_token_gets(tmp_path, projection):
     np.testing.assert_allclose(older[:, :, 0] + quantized.first_offset, wanted[:, :, 0])
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_row_is_divided_by_the_sum_of_the_exponentials_that_there_are(seed):
+    """Of narrow exponentials the spare integers are a large part, and scores may be anywhere."""
+    rng = np.random.default_rng(seed)
+    none = np.zeros(48)
+    heads = [replace(turning_head(rng, 0.05), output_bias=none) for _ in range(6)]
+    hidden = hidden_states(rng)
+    setting = saved(replace(WIDE, exponential_bits=3), 12)
+    quantized = setting.changed(projection=AttentionSetting(10, 11, 12)).quantize(heads, hidden, 0)
+    given, exact = of_sentences(quantized, hidden)[:, 0, 1:], float_attention(heads, hidden)[:, 1:]
+    # All integers counted, the spare ones too, it is 0.1.
+    assert np.linalg.norm(given - exact) < 0.06 * np.linalg.norm(exact - exact.mean(axis=(0, 1)))
+
+
 def test_heads_that_do_not_turn_treat_all_tokens_alike():
     heads, hidden = layer()
     for projection in PROJECTIONS:

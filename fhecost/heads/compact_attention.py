@@ -130,7 +130,7 @@ class CompactAttention(BehindHeads):
         scores, keys_and_values = one.scores(values)
         unit = head.score_unit / 2 * 2**dropped
         total = one.sum_of_exponentials(scores, head.exponential)
-        largest_sum = 2**head.exponential_bits - 1
+        largest_sum = head.largest_exponential
         lowest, highest = -(2 ** (kept - 1)), 2 ** (kept - 1) - 1
         tokens = pairs.earlier + np.arange(1, pairs.tokens + 1)
 
