@@ -17,7 +17,9 @@ from fhecost.concrete.compilation import compile_circuit
 from fhecost.concrete.reader import profile_circuit
 from fhecost.errors import FieldError, UsageError
 from fhecost.heads.attention_head import AttentionHead, attend
+from fhecost.heads.compact import quantize_with
 from fhecost.heads.compact_attention import AttentionSetting, CompactAttention
+from fhecost.heads.fast import fast_setting
 from fhecost.heads.head_quantization import HeadSetting
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.parameter_rules import ParameterRules
@@ -26,6 +28,7 @@ from fhecost.heads.saved import load_heads, save_heads
 from fhecost.heads.saved_setting import SavedSetting, load_setting, save_setting
 from fhecost.heads.stated import StatedShape
 from tests.test_closed_form import differences
+from tests.test_score_columns import hidden_states, turning_head
 
 WIDE = HeadSetting(
     input_bits=9, product_bits=17, score_bits=9, value_bits=9, exponential_bits=10,
@@ -98,6 +101,80 @@ def test_each_head_is_divided_by_its_own_sum():
     doubled[:, 1] *= 2
     before, after = map(quantized.dequantize_output, (integers, doubled.reshape(L, -1)))
     np.testing.assert_allclose(before, after)
+
+
+def turning_layer(seed: int) -> tuple[list[AttentionHead], np.ndarray]:
+    """As :func:`layer`, of heads that turn, with a first token that is far from all others."""
+    rng = np.random.default_rng(seed)
+    heads = [turning_head(rng) for _ in range(6)]
+    bias = rng.normal(size=heads[0].width)
+    return [replace(head, output_bias=bias) for head in heads], hidden_states(rng, first=3.0)
+
+
+def of_sentences(quantized, hidden):
+    """What ``quantized`` heads give, shape (sentences, heads, L, d) or (sentences, 1, L, E)."""
+    runs = (quantized.run(quantized.quantize_input(one), ClearOperators()) for one in hidden)
+    return np.stack([quantized.dequantize_output(run) for run in runs])
+
+
+PROJECTIONS = [HeadwiseSetting(6), AttentionSetting.usual(5)]
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=["headwise", "whole"])
+@pytest.mark.parametrize(("seed", "bits"), [(0, 3), (1, 4)])
+def test_the_first_token_keeps_its_own_mean_behind_a_projection(seed, bits, projection):
+    """It attends to itself alone, and is the same in all sentences: a constant gives it back."""
+    heads, hidden = turning_layer(seed)
+    calibration, judged = hidden[:16], hidden[16:]
+    setting, rules = fast_setting(bits, turns=True)
+    alone = of_sentences(quantize_with(heads, calibration, [setting] * 6, bits, rules), judged)
+    alone = sum(alone[:, place] @ head.output_weight for place, head in enumerate(heads))
+    saved = SavedSetting(settings=(setting,), rules=rules, projection=projection)
+    projected = of_sentences(saved.quantize(heads, calibration, bits), judged)[:, 0]
+    exact = float_attention(heads, judged)
+    of_alone = np.linalg.norm((alone + heads[0].output_bias - exact)[:, 0])
+    # What the projection rounds may be another integer in one sentence; a mean that all tokens
+    # share would make it twenty times as much.
+    assert np.linalg.norm((projected - exact)[:, 0]) < 5 * of_alone
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=["headwise", "whole"])
+def test_saved_heads_keep_what_the_first_token_gets(tmp_path, projection):
+    heads, hidden = turning_layer(0)
+    setting, rules = fast_setting(3, turns=True)
+    saved = SavedSetting(settings=(setting,), rules=rules, projection=projection)
+    quantized, path = saved.quantize(heads, hidden, 3), tmp_path / "heads.json"
+    save_heads(quantized, path, {})
+    wanted = of_sentences(quantized, hidden[:1])
+    np.testing.assert_array_equal(of_sentences(load_heads(path, {}), hidden[:1]), wanted)
+    # A file from before there was such a thing.
+    content = json.loads(path.read_text())
+    del content["heads"]["first_offset"]
+    path.write_text(json.dumps(content))
+    older = of_sentences(load_heads(path, {}), hidden[:1])
+    np.testing.assert_array_equal(older[:, :, 1:], wanted[:, :, 1:])
+    np.testing.assert_allclose(older[:, :, 0] + quantized.first_offset, wanted[:, :, 0])
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_row_is_divided_by_the_sum_of_the_exponentials_that_there_are(seed):
+    """Of narrow exponentials the spare integers are a large part, and scores may be anywhere."""
+    rng = np.random.default_rng(seed)
+    none = np.zeros(48)
+    heads = [replace(turning_head(rng, 0.05), output_bias=none) for _ in range(6)]
+    hidden = hidden_states(rng)
+    setting = saved(replace(WIDE, exponential_bits=3), 12)
+    quantized = setting.changed(projection=AttentionSetting(10, 11, 12)).quantize(heads, hidden, 0)
+    given, exact = of_sentences(quantized, hidden)[:, 0, 1:], float_attention(heads, hidden)[:, 1:]
+    # All integers counted, the spare ones too, it is 0.1.
+    assert np.linalg.norm(given - exact) < 0.06 * np.linalg.norm(exact - exact.mean(axis=(0, 1)))
+
+
+def test_heads_that_do_not_turn_treat_all_tokens_alike():
+    heads, hidden = layer()
+    for projection in PROJECTIONS:
+        quantized = saved(WIDE, 12).changed(projection=projection).quantize(heads, hidden, 0)
+        assert quantized.first_offset is None
 
 
 @pytest.mark.parametrize("weight_bits", [3, 5])

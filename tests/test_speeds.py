@@ -1,15 +1,19 @@
 """How long commands take: what is promised holds, and what makes it hold stays so."""
 
 import json
+import math
 import re
 import sys
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
+from fhecost.accuracy.intervals import CONFIDENCE, _variance, ratio_interval
 from fhecost.closed_form import search_space as spaces
 from fhecost.gpt2.head_circuit import _KNOWN, FloatHeads, HeadRequest, locate
 from fhecost.gpt2.kept_floats import KeptArray
+from fhecost.heads.attention_head import causal_mask, probabilities_of
 from fhecost.heads.blocks import block_diagonal, hadamard
 from fhecost.projection.trend_fit import line_through
 from tests.conftest import ROOT, load_script
@@ -88,7 +92,7 @@ def test_what_calibration_takes_from_a_model_is_kept(monkeypatch, tmp_path):
 
 
 def test_another_width_needs_no_torch(run_fhecost):
-    """The command may not import it, though its circuit is new."""
+    """The command may not import it, nor SciPy, though its circuit is new."""
     pytest.importorskip("torch", reason="needs the extra [gpt2]")
     _KNOWN.clear()
     FloatHeads.at(locate(HeadRequest(seq_len=2)))
@@ -97,7 +101,7 @@ def test_another_width_needs_no_torch(run_fhecost):
         environment={"PYTHONVERBOSE": "1"},
     )  # fmt: skip
     assert told.returncode == 0
-    assert not re.search(r"import 'torch'|import 'transformers'", told.stderr)
+    assert not re.search(r"import '(torch|transformers|scipy)'", told.stderr)
     assert "import 'fhecost.closed_form" in told.stderr
 
 
@@ -108,6 +112,26 @@ def test_blocks_are_those_of_scipy():
         assert np.array_equal(hadamard(size), linalg.hadamard(size))
     parts = [np.random.default_rng(0).normal(size=size) for size in ((3, 2), (1, 4), (5, 5))]
     assert np.array_equal(block_diagonal(*parts), linalg.block_diag(*parts))
+
+
+def test_a_softmax_is_that_of_scipy():
+    """To the bit, masked scores and all."""
+    softmax = pytest.importorskip("scipy.special").softmax
+    scores = 9 * np.random.default_rng(0).normal(size=(3, 8, 8))
+    scores = np.where(causal_mask(8), scores, -np.inf)
+    assert np.array_equal(probabilities_of(scores), softmax(scores, axis=-1))
+
+
+def test_reaches_of_intervals_are_those_of_scipy():
+    """To the bit, and scipy.stats isn't loaded for them."""
+    student = pytest.importorskip("scipy.stats").t
+    degrees = np.arange(1, 400)
+    for share in ((1 + CONFIDENCE) / 2, 0.95):
+        assert np.array_equal(stdtrit(degrees, share), student.ppf(share, degrees))
+    below = [2.0, 3.0, 5.0]
+    low, high = ratio_interval([1.0, 2.0, 2.5], below)
+    half = math.sqrt(_variance([1.0, 2.0, 2.5], below)) * student.ppf((1 + CONFIDENCE) / 2, 2)
+    assert (high - low) / 2 == pytest.approx(half)
 
 
 @pytest.mark.parametrize("count", [2, 3, 9])

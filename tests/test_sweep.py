@@ -21,6 +21,7 @@ from fhecost.engine.here import Here
 from fhecost.engine.outcome import Lost
 from fhecost.errors import UsageError
 from fhecost.heads.compact import compact_setting
+from fhecost.heads.fast import fast_setting
 from fhecost.heads.other_error import at_p_error
 from fhecost.heads.saved_setting import SavedSetting, save_setting
 from fhecost.heads.stated import StatedShape
@@ -383,6 +384,23 @@ def test_settings_are_those_of_the_variant_with_some_changed(write, tmp_path):
     # The shipped setting at 4 bits keeps 32 columns.
     assert usual.pbs_count == shipped.results[0].counted.pbs_count
     assert usual.complexity == shipped.results[0].counted.complexity
+
+
+def test_settings_of_a_llama_start_from_those_of_heads_that_turn(write, tmp_path):
+    """From 5 bits on these keep more columns than a GPT-2's."""
+    head = {"model": "tinyllama", "variant": "fast", "seq_len": 2, "bits": 5}
+    setting, _ = fast_setting(5, turns=True)
+    grid = {**head, "settings": {"value_shift": setting.value_shift}}
+    paths = (
+        write({"steps": "count", "grid": grid}),
+        write({"steps": "count", "grid": head}, "s.yaml"),
+    )
+    changed, shipped = (
+        run_sweep(path, tmp_path / f"{path.stem}.jsonl", processes=1).results[0].counted
+        for path in paths
+    )
+    assert changed.pbs_count == shipped.pbs_count
+    assert changed.complexity == shipped.complexity
 
 
 @pytest.mark.parametrize("name", ["compact", "reference", "compact-attention", "fast"])

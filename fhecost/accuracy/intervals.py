@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 
@@ -45,7 +45,7 @@ def share_interval(kept: Sequence[int], positions: Sequence[int]) -> Interval:
         return wilson_interval(successes, trials)
     variance = _variance(kept, positions)
     worth = min(1.0, share * (1 - share) / trials / variance) if variance else 1.0
-    reach = float(student.ppf((1 + CONFIDENCE) / 2, sentences - 1))
+    reach = float(stdtrit(sentences - 1, (1 + CONFIDENCE) / 2))
     return wilson_interval(successes * worth, trials * worth, reach)
 
 
@@ -54,7 +54,7 @@ def ratio_interval(above: Sequence[float], below: Sequence[float]) -> Interval |
     if len(below) == 1:
         return None
     ratio = sum(above) / sum(below)
-    reach = float(student.ppf((1 + CONFIDENCE) / 2, len(below) - 1))
+    reach = float(stdtrit(len(below) - 1, (1 + CONFIDENCE) / 2))
     half = reach * math.sqrt(_variance(above, below))
     return ratio - half, ratio + half
 

@@ -105,12 +105,17 @@ class _Before:
 
 @dataclass(frozen=True)
 class _Layer:
-    """Quantized heads of one layer, what reaches them, shapes (windows, L, E), and their run."""
+    """Quantized heads of one layer, what reaches them, shapes (windows, L, E), and their run.
+
+    ``judged_entering`` and ``calibration_entering`` enter the layer, before its norm.
+    """
 
     number: int
     numbers: tuple[int, ...]
     heads: QuantizedHeads
+    calibration_entering: Entering
     calibration: FloatArray
+    judged_entering: Entering
     judged: FloatArray
     inputset: list[IntArray]
     ran: ClearRun
@@ -165,7 +170,7 @@ def judge(
         outputs, simulated = _simulate(layer)
     gpt2 = loaded_model(name)
     with layer.giving(gpt2, outputs):
-        final = before.judged(last).final(gpt2)
+        final = layer.judged_entering.final(gpt2)
     counts = layer.added_to(before)
     return AccuracyRow(
         layer=setting.layer,
@@ -199,10 +204,10 @@ def _behind(name: str, text: tuple[str, ...], setting: Setting, variant: Variant
     layer = _quantized(name, setting, last, variant, before)
     gpt2 = loaded_model(name)
     with layer.giving(gpt2, layer.ran.outputs):
-        judged = before.judged(last).through(gpt2, last + 1)
+        judged = layer.judged_entering.through(gpt2, last + 1)
     known = layer.inputset if layer.heads.rules.p_error is not None else None
     with layer.giving(gpt2, run_in_clear(layer.heads, layer.calibration, known).outputs):
-        calibration = before.calibration(last).through(gpt2, last + 1)
+        calibration = layer.calibration_entering.through(gpt2, last + 1)
     return replace(
         layer.added_to(before),
         judged=lambda number: judged.through(gpt2, number),
@@ -216,13 +221,24 @@ def _quantized(
     """The heads of layer ``number``, calibrated on what the layers ``before`` hand on, and run."""
     gpt2 = loaded_model(name)
     floats = [gpt2.head(number, head) for head in setting.heads]
-    calibration = before.calibration(number).normalized(gpt2)
-    judged = before.judged(number).normalized(gpt2)
+    calibration_entering, judged_entering = before.calibration(number), before.judged(number)
+    calibration = calibration_entering.normalized(gpt2)
+    judged = judged_entering.normalized(gpt2)
     heads = variant.quantize(floats, calibration, setting.bits)
     inputset = [heads.quantize_input(hidden) for hidden in calibration]
     noisy = setting.mode == "disable" and heads.rules.p_error is not None
     ran = run_in_clear(heads, judged, inputset if noisy else None)
-    return _Layer(number, setting.heads, heads, calibration, judged, inputset, ran)
+    return _Layer(
+        number=number,
+        numbers=setting.heads,
+        heads=heads,
+        calibration_entering=calibration_entering,
+        calibration=calibration,
+        judged_entering=judged_entering,
+        judged=judged,
+        inputset=inputset,
+        ran=ran,
+    )
 
 
 def _simulate(layer: _Layer) -> tuple[list[IntArray], dict[str, Any]]:

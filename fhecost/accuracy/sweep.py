@@ -191,9 +191,9 @@ def measure_accuracy(
         raise FieldError("layers", "only one at a time is simulated; mode disable takes several")
     # By what it is, not by the file that it may come from.
     chosen = variant_named(variant)
-    widths = WIDTHS if bits is None else [chosen.width(width) for width in bits]
-    if bits is None and chosen.bits is not None:
-        widths = (chosen.bits,)
+    if bits is None:
+        bits = WIDTHS if chosen.bits is None else (chosen.bits,)
+    widths = [chosen.width(width) for width in bits]
     # The longest last.
     wanted = [
         Setting(
@@ -297,7 +297,7 @@ def keep_row(weights: str, judged: JudgedSentences, setting: Setting, row: Accur
 
 def _key(weights: str, judged: JudgedSentences, setting: Setting) -> str:
     """Of all that the row of ``setting`` depends on."""
-    told = json.dumps([weights, judged.sha256, code_fingerprint(), VERSION])
+    told = json.dumps([weights, judged.sha256, code_fingerprint(("accuracy",)), VERSION])
     canonical = json.dumps([told, asdict(setting)], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -318,6 +318,5 @@ def _layers_of(shape: ModelShape, layers: Iterable[int]) -> tuple[int, ...]:
     if not numbers or len(set(numbers)) < len(numbers):
         raise FieldError("layers", "name at least one, and none twice", list(numbers))
     for number in numbers:
-        if not 0 <= number < shape.layers:
-            raise FieldError("layers", f"the model has layers 0 to {shape.layers - 1}", number)
+        check_layer(shape, number, "layers")
     return numbers

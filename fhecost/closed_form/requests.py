@@ -118,7 +118,7 @@ def predict_lengths(
     planned = [
         PlannedCircuit(
             plan_of(quantized.run, Sampled(np.stack(model.inputset(length)))),
-            f"{model.variant} heads",
+            model.circuit_name,
             model.description(length).changed(widths="calibrated"),
             rules=quantized.rules,
         )

@@ -200,6 +200,11 @@ class MultiHeadsQGPT2Model:
         self._circuit_length, self._simulation_only = length, simulation_only
         return self._circuit
 
+    @property
+    def circuit_name(self) -> str:
+        """What a circuit of the heads is called."""
+        return f"{self.variant} heads"
+
     def description(self, length: int) -> CircuitDescription:
         """What a circuit of the heads on ``length`` tokens computes."""
         return CircuitDescription(
@@ -226,7 +231,7 @@ class MultiHeadsQGPT2Model:
             raise UsageError("compile the model first, with compile(input_ids)")
         return profile_circuit(
             self._circuit,
-            name=f"{self.variant} heads",
+            name=self.circuit_name,
             description=self.description(self._circuit_length),
         )
 

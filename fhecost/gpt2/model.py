@@ -228,26 +228,34 @@ class GPT2:
 
         def catch(_module: Any, _inputs: Any, output: Any) -> None:
             caught.append(output)
-            raise _ReachedError
+            raise ReachedError
 
         hook = layout_of(self.model).norm_in(self.model, layer).register_forward_hook(catch)
         try:
             # What comes behind isn't computed.
-            with torch.no_grad(), suppress(_ReachedError):
+            with torch.no_grad(), suppress(ReachedError):
                 self.model(input_ids=torch.tensor(token_ids), use_cache=False)
         finally:
             hook.remove()
         states: FloatArray = caught[0].double().numpy().astype(np.float64)
-        if not np.isfinite(states).all():
-            raise UsageError(
-                f"model {self.shape.name}: what reaches the attention of layer {layer} is infinite "
-                "or no number: the weights before it overflow float32"
-            )
+        check_states(self.shape, layer, states)
         return states
 
 
-class _ReachedError(Exception):
+class ReachedError(Exception):
     """A forward pass is where it was to come to."""
+
+
+def check_states(shape: ModelShape, layer: int, states: FloatArray) -> None:
+    """Raise a UsageError unless all ``states``, which reach the attention of ``layer``, are finite.
+
+    Weights that are finite, all of them, may still let them overflow.
+    """
+    if not np.isfinite(states).all():
+        raise UsageError(
+            f"model {shape.name}: what reaches the attention of layer {layer} is infinite or no "
+            "number: the weights before it overflow float32"
+        )
 
 
 def sentence_windows(model: GPT2, sentences: Sequence[str], length: int) -> list[list[int]]:
@@ -281,14 +289,14 @@ def calibration_windows(model: GPT2, length: int) -> list[list[int]]:
     windows = sentence_windows(model, sentences, length)
     stream = [token for sentence in sentences for token in model.tokens(" " + sentence)]
     missing = CALIBRATION_TOKENS // length - len(windows)
-    starts = [len(stream) * index // missing for index in range(max(0, missing))]
+    starts = [len(stream) * index // missing for index in range(missing)]
     return windows + [(stream[start:] + stream)[:length] for start in starts]
 
 
-def check_layer(shape: ModelShape, layer: int) -> None:
-    """Raise a UsageError unless the model has ``layer``."""
+def check_layer(shape: ModelShape, layer: int, field: str = "layer") -> None:
+    """Raise a UsageError, of ``field``, unless the model has ``layer``."""
     if not 0 <= layer < shape.layers:
-        raise FieldError("layer", f"the model has layers 0 to {shape.layers - 1}", layer)
+        raise FieldError(field, f"the model has layers 0 to {shape.layers - 1}", layer)
 
 
 def check_seq_len(shape: ModelShape, seq_len: int) -> None:

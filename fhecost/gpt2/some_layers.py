@@ -15,7 +15,7 @@ import numpy as np
 
 from fhecost.errors import UsageError
 from fhecost.gpt2.layout import layout_of
-from fhecost.gpt2.model import GPT2
+from fhecost.gpt2.model import GPT2, ReachedError, check_states
 from fhecost.quantization import FloatArray, IntArray
 
 BATCH = 32
@@ -54,11 +54,7 @@ class Entering:
         with torch.no_grad():
             norm = layout_of(gpt2.model).norm_in(gpt2.model, self.layer)
             states: FloatArray = norm(torch.from_numpy(self.states)).double().numpy()
-        if not np.isfinite(states).all():
-            raise UsageError(
-                f"model {gpt2.shape.name}: what reaches the attention of layer {self.layer} is "
-                "infinite or no number: the weights before it overflow float32"
-            )
+        check_states(gpt2.shape, self.layer, states)
         return states
 
     def final(self, gpt2: GPT2) -> FloatArray:
@@ -87,19 +83,15 @@ def logits_of(gpt2: GPT2, final: FloatArray) -> FloatArray:
     return logits
 
 
-class _ReachedError(Exception):
-    """A forward pass is where it was to come to."""
-
-
 def _stopped(gpt2: GPT2, entering: Entering, layer: int) -> FloatArray:
     """The states that enter ``layer``."""
     caught: list[Any] = []
 
     def catch(states: Any) -> None:
         caught.append(states)
-        raise _ReachedError
+        raise ReachedError
 
-    with _only(gpt2, entering, layer + 1, catch), suppress(_ReachedError):
+    with _only(gpt2, entering, layer + 1, catch), suppress(ReachedError):
         _forward(gpt2, entering)
     states: FloatArray = caught[0].numpy()
     return states

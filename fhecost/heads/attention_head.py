@@ -95,6 +95,13 @@ def scores_of(head: AttentionHead, query: FloatArray, key: FloatArray) -> FloatA
     return np.where(causal_mask(query.shape[-2]), scores, -np.inf)
 
 
+def probabilities_of(scores: FloatArray) -> FloatArray:
+    """The softmax of ``scores`` over the last axis; zero where they are minus infinity."""
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    probabilities: FloatArray = weights / weights.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
 def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
     """Exact causal attention of ``head``, as transformers computes it.
 
@@ -106,9 +113,7 @@ def attend(head: AttentionHead, hidden: FloatArray) -> FloatArray:
         the head's output before the output projection, shape (..., L, d).
     """
     query, key, value = np.split(head.projected(hidden), 3, axis=-1)
-    scores = scores_of(head, query, key)
-    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    attended: FloatArray = weights / weights.sum(axis=-1, keepdims=True) @ value
+    attended: FloatArray = probabilities_of(scores_of(head, query, key)) @ value
     return attended
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict
 
-from fhecost.heads.attention_head import AttentionHead, attend, check_all_heads, output_weight
+from fhecost.heads.attention_head import AttentionHead, check_all_heads, output_weight
 from fhecost.heads.blocks import block_diagonal
 from fhecost.heads.compact import (
     KEPT_BITS,
@@ -34,9 +34,10 @@ from fhecost.heads.head_quantization import SPARE, UNBOUNDED, refit, signed_bits
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.output_projection import (
     BehindHeads,
-    clear_offset,
+    clear_offsets,
     quantized_projection,
     stated_projection,
+    without_means,
 )
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import StatedHeads, StatedShape
@@ -59,9 +60,9 @@ class CompactAttention(BehindHeads):
     """All heads of a layer and the output projection, from hidden states to what c_proj returns.
 
     ``weight`` holds the integers of the output projection, shape (heads * v, E); a column's product
-    stands for product * ``column_scale`` + ``column_offset``. ``output`` quantizes the heads'
-    values, whose sums have ``attended_bits``; lookups read ``kept_bits`` of these. ``rounds_sums``
-    is whether the sums of exponentials are rounded before their logarithm: read whole, they are too
+    stands for product * ``column_scale``, before offsets. ``output`` quantizes the heads' values,
+    whose sums have ``attended_bits``; lookups read ``kept_bits`` of these. ``rounds_sums`` is
+    whether the sums of exponentials are rounded before their logarithm: read whole, they are too
     wide beyond some 30 tokens.
     """
 
@@ -70,7 +71,6 @@ class CompactAttention(BehindHeads):
     output: Quantizer
     weight: IntArray
     column_scale: FloatArray
-    column_offset: FloatArray
     attended_bits: int
     product_bits: int
     kept_bits: int
@@ -90,8 +90,7 @@ class CompactAttention(BehindHeads):
 
     def dequantize_output(self, integers: Any) -> FloatArray:
         """Real values of what :meth:`run` returned, shape (1, L, E)."""
-        values: FloatArray = np.asarray(integers) * self.column_scale + self.column_offset
-        return values[None]
+        return self.with_offsets(np.asarray(integers) * self.column_scale)[None]
 
     def outputs(
         self, values: Any, operators: Operators, earlier: EarlierOf | None = None
@@ -131,7 +130,7 @@ class CompactAttention(BehindHeads):
         scores, keys_and_values = one.scores(values)
         unit = head.score_unit / 2 * 2**dropped
         total = one.sum_of_exponentials(scores, head.exponential)
-        largest_sum = 2**head.exponential_bits - 1
+        largest_sum = head.largest_exponential
         lowest, highest = -(2 ** (kept - 1)), 2 ** (kept - 1) - 1
         tokens = pairs.earlier + np.arange(1, pairs.tokens + 1)
 
@@ -239,7 +238,7 @@ def quantize_projected(
     )
     # The float heads' values without the quantized ones' means, shape (sentences, L, E).
     exact = [
-        attend(head, hidden) - quantized.value_mean
+        without_means(head, quantized, hidden)
         for head, quantized in zip(heads, compact.heads, strict=True)
     ]
     integers = compact.quantize_input(hidden)
@@ -293,7 +292,7 @@ def quantize_projected(
         output=output,
         weight=weight_integers,
         column_scale=column_scale,
-        column_offset=clear_offset(heads, compact, wanted - products * column_scale),
+        **clear_offsets(heads, compact, wanted - products * column_scale)._asdict(),
         attended_bits=signed_bits(SPARE * max(largest)),
         product_bits=signed_bits(SPARE * float(np.abs(products).max())),
     )

@@ -132,7 +132,7 @@ def square_over(divisor: float) -> Table:
 class KeysAndValues:
     """Keys and values of the computed tokens, which heads may share, and what is squared of them.
 
-    Shapes (L, rank) and (L, v). The value is raised by its largest integer: none is negative.
+    Shapes (L, rank) and (L, v). The value is :attr:`HeadRun.raised`: none is negative.
     ``key_squares`` has those of each key summed up, (L,), where the head's rounding is exact. A
     head alone squares only when it comes to that: both are None before.
     """
@@ -204,14 +204,14 @@ class HeadRun:
             return replace(own, key_squares=key_squares, value_squares=self._value_squares(own))
 
     def _value_squares(self, own: KeysAndValues) -> Any:
-        """Squares for weighted values, of values that come raised by the largest one."""
+        """Squares for weighted values, of values that come :attr:`raised`."""
         # A float, so that Concrete subtracts it in the table.
         square, zero = square_over(self.head.value_divisor), float(self.raised)
         return self.operators.lookup(own.value, lambda z: square(z - zero))
 
     @property
     def raised(self) -> int:
-        """What is added to values, so that none is negative."""
+        """What is added to values, so that none is negative, and spare integers stay below them."""
         return self.head.value.largest + self.head.spare
 
     def _squares(self, integers: Any) -> Any:
@@ -264,7 +264,7 @@ class HeadRun:
         operators, pairs, largest = self.operators, self.pairs, self.head.value.largest
         with self.tag("weighted_values"):
             column = weights.reshape((pairs.count, 1))
-            # The values come raised by the largest one, which makes the sum a bit narrower.
+            # Values come raised, so that none is negative: the sum is a bit narrower so.
             zero = float(self.raised + spare)
             most = 2**weight_bits - 1 + 2 * largest
             all_values = self._with_earlier("value", own.value)

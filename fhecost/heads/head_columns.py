@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import softmax
 
-from fhecost.heads.attention_head import AttentionHead, scores_of
+from fhecost.heads.attention_head import AttentionHead, probabilities_of, scores_of
 from fhecost.heads.blocks import block_diagonal
 from fhecost.heads.low_rank import (
     hadamard_rotation,
@@ -174,7 +173,7 @@ def columns_of(
             back = of_value.T
     else:
         behind = np.eye(d) if head.output_weight is None else head.output_weight
-        probabilities = softmax(scores_of(head, query, key), axis=-1)
+        probabilities = probabilities_of(scores_of(head, query, key))
         if score_rank:
             of_query, of_key = fitted_scores(query, key, probabilities, value @ behind, r)
         if value_rank:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ConfigDict
 
 from fhecost.errors import ImpossibleError
-from fhecost.heads.attention_head import AttentionHead, attend, causal_mask
+from fhecost.heads.attention_head import AttentionHead, attend, causal_mask, probabilities_of
 from fhecost.heads.compact_circuit import CompactHead, HeadRun, largest_exponential
 from fhecost.heads.head_columns import Calibration, columns_of, levelling, means_of, weights_of
 from fhecost.heads.operators import ClearOperators
@@ -286,8 +286,7 @@ def best_shift(
     """
     scores = (query @ np.swapaxes(key, -1, -2)) * unit
     scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)
-    exact = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    exact = exact / exact.sum(axis=-1, keepdims=True) @ value
+    exact = probabilities_of(scores) @ value
     highest = float(scores[np.isfinite(scores)].max())
 
     def error(shift: float) -> float:

@@ -21,16 +21,17 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict
 
-from fhecost.heads.attention_head import AttentionHead, attend, output_weight
+from fhecost.heads.attention_head import AttentionHead, output_weight
 from fhecost.heads.compact import CompactHeads
 from fhecost.heads.compact_circuit import CompactHead
 from fhecost.heads.head_quantization import SPARE, refit, signed_bits
 from fhecost.heads.operators import ClearOperators, Operators
 from fhecost.heads.output_projection import (
     BehindHeads,
-    clear_offset,
+    clear_offsets,
     quantized_projection,
     stated_projection,
+    without_means,
 )
 from fhecost.heads.pairs import Pairs
 from fhecost.heads.stated import StatedHeads, StatedShape
@@ -73,14 +74,9 @@ class ProjectedHead:
 
 @dataclass(frozen=True)
 class ProjectedHeads(BehindHeads):
-    """All heads of a layer, each with its part of the output projection.
-
-    ``column_offset``, shape (E,), is added in the clear: the means of the values, the bias, and
-    what rounding shifts on average.
-    """
+    """All heads of a layer, each with its part of the output projection."""
 
     parts: tuple[ProjectedHead, ...]
-    column_offset: FloatArray
 
     def run(self, values: Any, operators: Operators) -> Any:
         """Quantized hidden states, shape (L, E), to integers of shape (L, heads * (E + 1)).
@@ -105,8 +101,7 @@ class ProjectedHeads(BehindHeads):
         by_head = np.asarray(integers).reshape(len(integers), len(self.parts), width + 1)
         ratios = by_head[..., :-1] / np.maximum(by_head[..., -1:], 1)
         scales = np.stack([part.column_scale for part in self.parts])
-        values: FloatArray = (ratios * scales).sum(axis=1) + self.column_offset
-        return values[None]
+        return self.with_offsets((ratios * scales).sum(axis=1))[None]
 
 
 def project_headwise(
@@ -133,8 +128,7 @@ def project_headwise(
         averages.append(of_sentences / np.maximum(totals, 1))
     # The float heads' values without the quantized ones' means, through the projection.
     wanted = np.sum(
-        [(attend(head, hidden) - one.value_mean) @ output_weight(head) for head, one in both],
-        axis=0,
+        [without_means(head, one, hidden) @ output_weight(head) for head, one in both], axis=0
     )
     before = np.concatenate([_unquantized(head, one) for head, one in both])
     every = np.concatenate(averages, axis=-1)
@@ -150,7 +144,8 @@ def project_headwise(
         bits = signed_bits(SPARE * float(np.abs(of_one @ whole).max()))
         parts.append(ProjectedHead(quantized, whole, scale, bits))
         given = given + (average @ whole) * scale
-    return ProjectedHeads(compact, tuple(parts), clear_offset(heads, compact, wanted - given))
+    offsets = clear_offsets(heads, compact, wanted - given)
+    return ProjectedHeads(compact, tuple(parts), **offsets._asdict())
 
 
 def state_headwise(
@@ -169,7 +164,8 @@ def state_headwise(
     bits = signed_bits(2 ** (head.attended_bits - 1) * np.sqrt(weight.norm2))
     part = ProjectedHead(head, weight, np.ones(shape.width), bits)  # type: ignore[arg-type]
     parts = tuple(replace(part, head=one) for one in compact.heads)
-    return replace(stated, heads=ProjectedHeads(compact, parts, np.zeros(shape.width)))
+    projected = ProjectedHeads(compact, parts, column_offset=np.zeros(shape.width))
+    return replace(stated, heads=projected)
 
 
 def _unquantized(head: AttentionHead, compact: CompactHead) -> FloatArray:

@@ -14,13 +14,14 @@ from fhecost.closed_form.requests import shape_request, widths_of
 from fhecost.closed_form.scopes import check_request
 from fhecost.errors import FieldError, UsageError, all_validation_errors, first_of
 from fhecost.gpt2.head_circuit import HeadRequest, locate
+from fhecost.gpt2.model import find_model, model_shape
 from fhecost.heads.compact import compact_setting
 from fhecost.heads.fast import fast_setting
 from fhecost.heads.other_error import at_p_error
 from fhecost.heads.parameter_rules import USUAL
 from fhecost.heads.saved_setting import SavedSetting, load_setting
 from fhecost.heads.variants import Variant, variant_named, variant_of
-from fhecost.models.shape import EMBEDDED, SHAPES
+from fhecost.models.shape import EMBEDDED, SHAPES, find_shape
 from fhecost.quantization import check_bits
 from fhecost.sweep.experiment import Step
 from fhecost.sweep.points import Point
@@ -67,15 +68,17 @@ def with_settings_read(point: Point, folder: Path) -> Point:
         raise FieldError("variant", str(error)) from error
 
 
-def variant_at(point: Point) -> Variant:
+def variant_at(point: Point, *, turns: bool) -> Variant:
     """The variant of ``point``, with its own settings and error.
+
+    ``turns`` is whether its heads turn with their token's position, which some start wider for.
 
     Raises:
         FieldError: there is no such variant, or it has no such settings.
     """
     saved = point.variant if isinstance(point.variant, SavedSetting) else None
     if point.settings:
-        saved = _with_settings(point)
+        saved = _with_settings(point, turns)
     if saved is None:
         variant = variant_named(str(point.variant))
         return variant if point.p_error is None else at_p_error(variant, point.p_error)
@@ -84,13 +87,13 @@ def variant_at(point: Point) -> Variant:
     return variant_of(saved)
 
 
-def _with_settings(point: Point) -> SavedSetting:
+def _with_settings(point: Point, turns: bool) -> SavedSetting:
     check_bits(point.bits)
     match point.variant:
         case SavedSetting():
             saved = point.variant
         case "fast":
-            setting, rules = fast_setting(point.bits)
+            setting, rules = fast_setting(point.bits, turns=turns)
             saved = SavedSetting(settings=(setting,), rules=rules)
         case "compact":
             saved = SavedSetting(settings=(compact_setting(point.bits),), rules=USUAL)
@@ -118,8 +121,8 @@ def circuit_of(point: Point, steps: Collection[Step], model: str) -> PointCircui
     Raises:
         UsageError: a field is out of range, or doesn't go with the others.
     """
-    variant = variant_at(point)
     weights, heads = NEED_WEIGHTS.intersection(steps), None
+    variant = variant_at(point, turns=bool(point.settings) and _turns(model, bool(weights)))
     if point.scope != "head":
         if weights:
             step = ", ".join(sorted(weights))
@@ -156,6 +159,12 @@ def circuit_of(point: Point, steps: Collection[Step], model: str) -> PointCircui
             raise FieldError("variant", why, variant.name)
         counted = PredictedShape(request)
     return PointCircuit(variant, heads, counted)
+
+
+def _turns(model: str, with_weights: bool) -> bool:
+    """Whether the heads of ``model`` turn with their token's position."""
+    shape = model_shape(find_model(model)) if with_weights else find_shape(model)
+    return shape.family == "llama"
 
 
 def _refuse(point: Point, fields: Collection[str], why: str) -> None:
