@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhecost.accuracy.records import AccuracyReport, load_accuracy
+from fhecost.accuracy.records import AccuracyReport, load_accuracy, together
 from fhecost.accuracy.records import known_accuracy as known_accuracy
 from fhecost.circuit_request import (
     CircuitRequest,
@@ -163,16 +163,15 @@ def matching_accuracy(
 ) -> AccuracyReport | None:
     """The rows that speak of this circuit's weights, variant, heads and width, at any length."""
     said = circuit.description
-    found = [
+    found = together(
         (report, row)
         for report in reports
         for row in rows_about(said, [report])
         if (row.variant, row.bits) == (said.variant, said.bits)
-    ]
-    if not found:
+    )
+    if found is None:
         return None
-    by_length = {(row.seq_len, row.mode): row for _, row in found}
-    return found[0][0].changed(rows=tuple(by_length[key] for key in sorted(by_length)))
+    return found.changed(rows=tuple(sorted(found.rows, key=lambda row: (row.seq_len, row.mode))))
 
 
 def _shape_of(request: CircuitRequest, said: CircuitDescription) -> ShapeRequest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -73,6 +73,13 @@ class AccuracyRow(Frozen):
     wrong_sentences: Count | None = None
 
     @property
+    def setting(self) -> tuple[object, ...]:
+        """What it is of: heads, width, length, variant and mode."""
+        layers = self.layers or str(self.layer)
+        heads = self.heads.replace(" ", "")
+        return layers, heads, self.bits, self.seq_len, self.variant, self.mode
+
+    @property
     def of_one_layer(self) -> bool:
         """Whether ``layer`` is the only one whose heads are quantized."""
         return self.layers is None
@@ -129,4 +136,25 @@ def load_accuracy(path: Path) -> AccuracyReport:
 
 def known_accuracy() -> list[Path]:
     """The accuracy reports that come with fhecost."""
-    return sorted(data_folder("experiments/accuracy").glob("*.json"))
+    return sorted(data_folder("experiments/accuracy").rglob("*.json"))
+
+
+def together(found: Iterable[tuple[AccuracyReport, AccuracyRow]]) -> AccuracyReport | None:
+    """Rows of several reports of one model as one report; None of no rows.
+
+    Of one setting that several judged, the row of most positions is kept: the surest one. What
+    the rows were judged on is said of all reports that one is left of.
+    """
+    kept: dict[tuple[object, ...], tuple[AccuracyReport, AccuracyRow]] = {}
+    for report, row in found:
+        known = kept.setdefault(row.setting, (report, row))
+        if row.positions > known[1].positions:
+            kept[row.setting] = report, row
+    if not kept:
+        return None
+    reports = [report for report, _ in kept.values()]
+    return reports[0].changed(
+        sentences="; ".join(dict.fromkeys(report.sentences for report in reports)),
+        sentences_sha256=", ".join(dict.fromkeys(report.sentences_sha256 for report in reports)),
+        rows=tuple(row for _, row in kept.values()),
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+from fhecost.circuits.any_error import error_of_any
 from fhecost.circuits.profile import CircuitProfile
 from fhecost.circuits.stage import Stage
 from fhecost.errors import FieldError
@@ -29,13 +28,8 @@ def of_requests(circuit: CircuitProfile, requests: int) -> CircuitProfile:
         input_bytes=requests * circuit.input_bytes,
         output_bytes=requests * circuit.output_bytes,
         complexity=requests * circuit.complexity,
-        global_p_error=_of_any(circuit.global_p_error, requests),
+        global_p_error=error_of_any([(circuit.global_p_error, requests)]),
     )
-
-
-def _of_any(error: float, requests: int) -> float:
-    """1 - (1 - error)^requests, without losing a small error."""
-    return 1.0 if error >= 1 else -math.expm1(requests * math.log1p(-error))
 
 
 def _repeated(stage: Stage, requests: int) -> Stage:

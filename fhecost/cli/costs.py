@@ -195,8 +195,10 @@ def project(
     from fhecost.projection.projection import project as project_circuit
     from fhecost.report.projection_document import projection_document
 
+    page = output if output is not None and output.suffix == ".html" else None
     check_can_write(output, plot)
     check_plot(plot)
+    check_plot(page)
     if scope != "head":
         refuse_options(context, ("heads", "variant"), f"--scope {scope} has all heads, compact")
     report = project_circuit(
@@ -209,11 +211,9 @@ def project(
         requests=requests,
         pbs=pbs,
     )
-    if output is not None and output.suffix == ".html":
-        draw(report, output)
-        output = None
+    draw(report, page)
     draw(report, plot)
-    deliver(projection_document(report), format, output)
+    deliver(projection_document(report), format, output if page is None else None)
 
 
 @takes_circuit

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
+from fhecost.circuits.any_error import error_of_any
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import (
     LINEAR_OPERATIONS,
@@ -193,7 +194,7 @@ def circuit_profile(
     # lookup, and so a larger one in all.
     p_error = GLOBAL_P_ERROR / max(1, min(pbs_count, parameters.solved_for))
     # That any lookup goes wrong; never quite sure.
-    global_p_error = -math.expm1(pbs_count * math.log1p(-p_error))
+    global_p_error = error_of_any([(p_error, pbs_count)])
     if errors is not None:
         p_error, global_p_error = errors
     return CircuitProfile.model_validate(

@@ -8,10 +8,10 @@ of a ``concrete.fhe.Circuit`` that a profile is read from.
 from __future__ import annotations
 
 import inspect
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from fhecost.circuits.any_error import error_of_any
 from fhecost.concrete.compilation import import_concrete
 from fhecost.errors import UsageError
 
@@ -94,9 +94,7 @@ class FunctionCircuit:
         whole = float(self.server.global_p_error)
         if self._shares_program:
             lookups = self.function.programmable_bootstrap_count
-            # As 1 - (1 - p)^n, without losing a small p.
-            one_call = -math.expm1(lookups * math.log1p(-min(self.p_error, 1 - 1e-16)))
-            whole = min(whole, one_call)
+            whole = min(whole, error_of_any([(self.p_error, lookups)]))
         return {**self.function.statistics, "global_p_error": whole}
 
     @property

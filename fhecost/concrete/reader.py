@@ -11,6 +11,7 @@ import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fhecost.circuits.any_error import error_of_any
 from fhecost.circuits.description import CircuitDescription
 from fhecost.circuits.profile import CircuitProfile, Stage
 from fhecost.circuits.work import bootstrap_key_bytes, key_switch_key_bytes, stage_units
@@ -158,4 +159,4 @@ def _global_p_error(circuit: Any, stages: Sequence[Stage]) -> float:
     stated: float = circuit.statistics["global_p_error"]
     if stated or not circuit.p_error:
         return stated
-    return float(1 - (1 - circuit.p_error) ** sum(stage.pbs_count for stage in stages))
+    return error_of_any([(circuit.p_error, sum(stage.pbs_count for stage in stages))])

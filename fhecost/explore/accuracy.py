@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fhecost.accuracy.published import ALL_HEADS, MODEL, SINGLE_HEAD, SOURCE
-from fhecost.accuracy.records import AccuracyReport, AccuracyRow, known_accuracy, load_accuracy
+from fhecost.accuracy.records import (
+    AccuracyReport,
+    AccuracyRow,
+    known_accuracy,
+    load_accuracy,
+    together,
+)
 from fhecost.explore.state import ONE_HEAD, State
 from fhecost.models.shape import find_shape
 from fhecost.units import share
@@ -59,17 +65,20 @@ def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy 
         and row.of_one_layer
         and len(row.heads.split(",")) == state.heads
     ]
-    if not found:
-        return None
     lengths = {row.seq_len for _, row in found}
     below = max((one for one in lengths if one <= state.seq_len), default=None)
     above = min((one for one in lengths if one >= state.seq_len), default=None)
     near = {one for one in (below, above) if one is not None}
-    rows = [row for _, row in found if row.seq_len in near]
+    measured = together((report, row) for report, row in found if row.seq_len in near)
+    if measured is None:
+        return None
     # Layer 0, the first head, in the clear: what the model's first circuit is.
-    rows.sort(key=lambda row: (row.seq_len, row.layer, len(row.heads), row.heads, row.mode))
+    rows = sorted(
+        measured.rows,
+        key=lambda row: (row.seq_len, row.layer, len(row.heads), row.heads, row.mode),
+    )
     first = min(rows, key=lambda row: (abs(row.seq_len - state.seq_len), row.layer, row.heads))
-    return KnownAccuracy(first.top1, _about(first, state), found[0][0].changed(rows=tuple(rows)))
+    return KnownAccuracy(first.top1, _about(first, state), measured.changed(rows=tuple(rows)))
 
 
 def _about(row: AccuracyRow, state: State) -> str:

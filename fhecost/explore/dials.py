@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fhecost.explore.address import number_text
-from fhecost.hardware.plausible import implausible_value
+from fhecost.hardware.plausible import implausible_value, name_and_unit
 from fhecost.hardware.profile import HardwareProfile
 from fhecost.hardware.registry import latency_model_named
 from fhecost.hardware.what_if import known_figures
@@ -17,11 +17,6 @@ _DECADES = 1
 _STEPS = 20
 """Stops a decade: each is an eighth more than the one before."""
 _DIGITS = 3
-_UNITS = (
-    *(("_bytes_per_s", "B/s"), ("_units_per_s", "units/s"), ("_per_s", "/s")),
-    *(("_usd_per_hour", "USD/h"), ("_hz", "Hz"), ("_bytes", "B"), ("_w", "W"), ("_mm2", "mm²")),
-    ("_s", "s"),
-)
 PAID = ("power_w", "price_usd_per_hour")
 """Move energy and price, no latency."""
 
@@ -41,8 +36,7 @@ class Dial:
     @property
     def title(self) -> str:
         """Its name in words, without the unit, which stands beside it."""
-        ending = next((one for one, _ in _UNITS if self.name.endswith(one)), "")
-        return self.name.removesuffix(ending).replace("_", " ")
+        return name_and_unit(self.name)[0].replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ def dials_of(machine: HardwareProfile, strongest: Sequence[str]) -> Dials:
 
 
 def _dial(name: str, figure: Figure | None) -> Dial:
-    unit = next((unit for ending, unit in _UNITS if name.endswith(ending)), "")
+    _, unit = name_and_unit(name)
     if figure is None:
         return Dial(name, unit, None, ())
     return Dial(name, unit, figure.value, tuple(_stops(name, figure)))

@@ -16,7 +16,7 @@ from fhecost.explore.command import command_of
 from fhecost.explore.numbers import Numbers
 from fhecost.explore.state import Offer, State
 from fhecost.hardware.estimate import Estimate
-from fhecost.report.accuracy_document import accuracy_document
+from fhecost.report.accuracy_document import accuracy_document, accuracy_figures
 from fhecost.report.circuit_lines import circuit_lines
 from fhecost.report.comparison_document import (
     comparison_answer,
@@ -31,6 +31,8 @@ from fhecost.units import energy, price, share, span
 
 _ROW_PX, _AXES_PX = 30, 130
 """Of the figure of machines: each of them, and what is around them."""
+_MOST_ROWS = 16
+"""Accuracies of more heads than that are drawn, and their table is folded."""
 
 
 def closely_view(state: State, numbers: Numbers) -> list[Any]:
@@ -153,6 +155,13 @@ def _accuracy(known: KnownAccuracy) -> list[Any]:
     if known.rows is None:
         return parts(Text(f"{share(known.top1)}: {known.about}."))
     said, *tables = accuracy_document(known.rows).blocks
+    if len(known.rows.rows) > _MOST_ROWS:
+        maps = accuracy_figures(known.rows)
+        return [
+            *parts(said),
+            *(figure(one, f"accuracy-{of}") for of, one in enumerate(maps)),
+            folded("Head by head", parts(*tables)),
+        ]
     return [
         *parts(said),
         *parts(tables[0]),

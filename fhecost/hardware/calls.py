@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from fhecost.circuits.any_error import error_of_any
 from fhecost.circuits.module import ModuleProfile
 from fhecost.errors import FieldError, ImpossibleError
 from fhecost.frozen import Frozen
@@ -166,13 +166,10 @@ def estimate_calls_on(
 
 
 def _any_wrong(module: ModuleProfile, calls: Mapping[str, int]) -> float:
-    """The probability that some lookup of all calls goes wrong: 1 - the product of (1 - p)."""
-    # As a sum of logarithms, which keeps small ones; an error of 1 has none.
-    right = (
-        count * math.log1p(-min(module.function(name).global_p_error, 1 - 1e-16))
-        for name, count in calls.items()
+    """The probability that some lookup of all calls goes wrong."""
+    return error_of_any(
+        (module.function(name).global_p_error, count) for name, count in calls.items()
     )
-    return -math.expm1(sum(right))
 
 
 def _on_one(

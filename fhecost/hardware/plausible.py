@@ -20,19 +20,20 @@ class _Bounds(NamedTuple):
     least: float
     most: float
     what: str
+    unit: str = ""
 
 
 _BY_ENDING: tuple[tuple[str, _Bounds], ...] = (
-    ("_bytes_per_s", _Bounds(1e3, 1e18, "a bandwidth in bytes per second")),
-    ("_units_per_s", _Bounds(1e3, 1e21, "a rate of work in units per second")),
-    ("_per_s", _Bounds(1e-6, 1e21, "a rate per second")),
-    ("_usd_per_hour", _Bounds(1e-6, 1e6, "a price in USD per hour")),
-    ("_hz", _Bounds(1e3, 1e12, "a clock in Hz")),
-    ("_bytes", _Bounds(1.0, 1e18, "a size in bytes")),
+    ("_bytes_per_s", _Bounds(1e3, 1e18, "a bandwidth in bytes per second", "B/s")),
+    ("_units_per_s", _Bounds(1e3, 1e21, "a rate of work in units per second", "units/s")),
+    ("_per_s", _Bounds(1e-6, 1e21, "a rate per second", "/s")),
+    ("_usd_per_hour", _Bounds(1e-6, 1e6, "a price in USD per hour", "USD/h")),
+    ("_hz", _Bounds(1e3, 1e12, "a clock in Hz", "Hz")),
+    ("_bytes", _Bounds(1.0, 1e18, "a size in bytes", "B")),
     ("_polynomial_size", _Bounds(1.0, 2.0**20, "a polynomial size")),
-    ("_w", _Bounds(1e-3, 1e9, "a power in W")),
-    ("_mm2", _Bounds(1e-3, 1e7, "an area in mm²")),
-    ("_s", _Bounds(1e-21, 1e6, "a time in s")),
+    ("_w", _Bounds(1e-3, 1e9, "a power in W", "W")),
+    ("_mm2", _Bounds(1e-3, 1e7, "an area in mm²", "mm²")),
+    ("_s", _Bounds(1e-21, 1e6, "a time in s", "s")),
     ("_share", _Bounds(0.0, 1.0, "a share")),
     ("_per_doubling", _Bounds(1.0, 1e3, "a factor for each doubling")),
     ("threads", _Bounds(1.0, 1e6, "a number of threads")),
@@ -67,9 +68,19 @@ def implausible_value(name: str, value: float) -> str | None:
     return f"{value:g} isn't plausible: {what} is from {least:g} to {most:g}"
 
 
-@lru_cache(maxsize=1024)
+def name_and_unit(name: str) -> tuple[str, str]:
+    """A figure's ``name`` without the unit at its end, and that unit; "" for one without."""
+    ending, bounds = _ending(name)
+    return (name.removesuffix(ending), bounds.unit) if bounds.unit else (name, "")
+
+
 def _bounds(name: str) -> _Bounds:
-    return next((bounds for ending, bounds in _BY_ENDING if name.endswith(ending)), _ANY)
+    return _ending(name)[1]
+
+
+@lru_cache(maxsize=1024)
+def _ending(name: str) -> tuple[str, _Bounds]:
+    return next((one for one in _BY_ENDING if name.endswith(one[0])), ("", _ANY))
 
 
 class PlausibleFigures(Frozen):

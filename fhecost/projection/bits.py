@@ -192,6 +192,8 @@ def _judged_alike(rows: Iterable[AccuracyRow]) -> dict[tuple[str, int], Accuracy
     common = Counter((seq_len, mode) for seq_len, mode, _, _ in settings)
     most = max(common, key=lambda alike: (common[alike], *alike))
     alike = [row for row in found if (row.seq_len, row.mode) == most]
+    # Of two that judged the same, the one of more positions comes last, and stays.
+    alike.sort(key=lambda row: row.positions)
     return {(row.variant, row.bits): row for row in alike}
 
 

@@ -17,7 +17,7 @@ from fhecost.report.document import Document, Refusals, Text
 _COLORS = {1: drawing.BLUE, 5: drawing.ORANGE, 10: drawing.GREEN}
 _SHARES = {"title": "share of positions kept", "tickformat": ".0%"}
 _MOST_LINES = 8
-"""What GPT-2 124M is called where its weights are named."""
+"""More heads than that are a map; more lengths have ticks at powers of two alone."""
 
 
 def accuracy_document(report: AccuracyReport) -> Document:
@@ -30,7 +30,7 @@ def accuracy_document(report: AccuracyReport) -> Document:
             Text(
                 f"{report.model}: share of positions whose float top-1 token is among the "
                 f"quantized top k, with 95 % intervals; variant {variants}, mode {modes}; "
-                f"{rows[0].sentences} windows from {report.sentences}"
+                f"{judged_on(report)}"
             ),
             *_tables(rows),
             Refusals(*(f"no row: {refusal}" for refusal in report.refusals)),
@@ -39,6 +39,13 @@ def accuracy_document(report: AccuracyReport) -> Document:
         report=report,
         omits_unknown=True,
     )
+
+
+def judged_on(report: AccuracyReport) -> str:
+    """How many windows the rows rest on, and where they come from."""
+    counts = sorted({row.sentences for row in report.rows})
+    windows = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    return f"{windows} windows from {report.sentences}"
 
 
 def _tables(rows: Sequence[AccuracyRow]) -> Iterator[Table]:
@@ -106,8 +113,7 @@ def accuracy_plot(report: AccuracyReport, costs: Sequence[BitsReport] = ()) -> d
     """
     rows = report.rows
     note = (
-        f"{report.model}, {rows[0].sentences} windows from {report.sentences}; share of positions "
-        "whose float top-1 token is among the quantized top k; bars are 95 % intervals. "
+        f"{report.model}, {judged_on(report)}; share of positions whose float top-1 token is among the quantized top k; bars are 95 % intervals. "
         f"fhecost {report.fhecost_version}, weights {report.model_sha256[:12]}."
     )
     of_costs = [drawn for one in costs for drawn in bits_figures(one, shares=False)]

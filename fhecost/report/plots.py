@@ -47,15 +47,13 @@ PlottedReport = (
 _PAGE, _PICTURES = ".html", (".svg", ".png")
 
 
-def check_plot(file: AnyPath | None) -> None:
+def check_plot(file: AnyPath) -> None:
     """Fail before long work rather than after it where :func:`write_plot` could write no ``file``.
 
     Raises:
         UsageError: its name ends otherwise than a plot's, something isn't installed, or the file
             can't be written.
     """
-    if file is None:
-        return
     path = Path(file)
     if path.suffix not in (_PAGE, *_PICTURES):
         raise FieldError("plot", "must end in .html, .svg or .png", path)

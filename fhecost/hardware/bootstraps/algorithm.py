@@ -65,15 +65,16 @@ class PbsAlgorithm:
     """One kind of PBS, with the ``figures`` that a machine states of it.
 
     This base is the classic PBS; a kind overrides what differs. ``formula`` is its work in words,
-    ``source`` where it is published, ``failure`` what is known of how often it goes wrong, ``sets``
-    those that it is published with. ``supposed`` are figures for machines that nobody measured it
-    on, of kinds ``supposed_on`` only: hypothetical, and marked so.
+    ``source`` where it is published, ``sets`` those that it is published with. ``supposed`` are
+    figures for machines that nobody measured it on, of kinds ``supposed_on`` only: hypothetical,
+    and marked so.
     """
 
+    figures: PlausibleFigures
+    """A subclass has its own type of them, :attr:`figures_type`."""
     name: ClassVar[PbsKind] = "classic"
     formula: ClassVar[str]
     source: ClassVar[str]
-    failure: ClassVar[str]
     sets: ClassVar[tuple[PublishedSet, ...]]
     figures_type: ClassVar[type[PlausibleFigures]] = PlausibleFigures
     supposed: ClassVar[Mapping[str, Figure]] = {}
@@ -160,7 +161,6 @@ class ClassicPbs(PbsAlgorithm):
 
     formula = "n * cmux, cmux = (k+1)*(l+1)*fft(N) + (k+1)^2*l*N"
     source = "Chillotti et al., TFHE, Journal of Cryptology 2020; eprint 2018/421"
-    failure = "what the circuit's sets were solved for"
     sets = (
         PublishedSet("tfhe-rs 1.7, 1_1", parameter_set(879, 4, 512, 1, 23), -144.3),
         PublishedSet("tfhe-rs 1.7, 2_2", parameter_set(918, 1, 2048, 1, 23), -129.6),

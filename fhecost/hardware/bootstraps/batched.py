@@ -52,13 +52,13 @@ class BatchedPbs(PbsAlgorithm):
     al. (CCS 2025), by its abstract, which doesn't say for which batch and set: no figure here.
     """
 
+    figures: BatchedFigures
     name = "batched"
     formula = "steps * ceil(lookups of a step / (batch * lanes)) * time of a batch"
     source = (
         "Liu, Wang: Amortized functional bootstrapping in less than 7 ms, ASIACRYPT 2023; eprint "
         "2023/910"
     )
-    failure = "not stated in its abstract; the circuit's own error says nothing of it"
     sets = ()
     figures_type = BatchedFigures
     supposed: ClassVar[Mapping[str, Figure]] = {
@@ -76,23 +76,16 @@ class BatchedPbs(PbsAlgorithm):
     own_keys = False
     classic_keys = False
 
-    @property
-    def stated(self) -> BatchedFigures:
-        """The figures."""
-        if not isinstance(self.figures, BatchedFigures):
-            raise TypeError("batched PBS has the figures of batched PBS")
-        return self.figures
-
     def batches(self, stage: Stage, lanes: int) -> int:
         """Batches that wait for each other, those of ``lanes`` side by side."""
         if not stage.pbs:
             return 0
         in_step = math.ceil(stage.pbs_count / stage.depth)
-        return stage.depth * math.ceil(in_step / (self.stated.bootstrap_batch.value * lanes))
+        return stage.depth * math.ceil(in_step / (self.figures.bootstrap_batch.value * lanes))
 
     def busy_batches(self, stage: Stage, lanes: int) -> float:
         """The same with all slots and lanes full."""
-        return stage.pbs_count / (self.stated.bootstrap_batch.value * lanes)
+        return stage.pbs_count / (self.figures.bootstrap_batch.value * lanes)
 
     def seen(self, circuit: Workload) -> Workload:
         """The circuit without its lookups: what is left takes the machine's own time."""
@@ -109,7 +102,7 @@ class BatchedPbs(PbsAlgorithm):
 
     def own_costs(self, circuit: Workload, lanes: Lanes, case: Case) -> Iterator[Cost]:
         """The lookups in batches, which hold their key switches too."""
-        one, count = self.stated.bootstrap_batch_s, int(lanes.side_by_side.value)
+        one, count = self.figures.bootstrap_batch_s, int(lanes.side_by_side.value)
         together = lanes.together
         for stage in circuit.stages:
             waited = self.batches(stage, count)
@@ -118,7 +111,7 @@ class BatchedPbs(PbsAlgorithm):
             several = together is not None and self.batches(stage, 1) > waited
             slower = case.rate(together) if several and together is not None else 1.0
             a_batch_s = case.cost(one) / slower
-            rests_on = (one, self.stated.bootstrap_batch, lanes.side_by_side)
+            rests_on = (one, self.figures.bootstrap_batch, lanes.side_by_side)
             busy = self.busy_batches(stage, count)
             yield Cost(
                 stage.name,
@@ -131,7 +124,7 @@ class BatchedPbs(PbsAlgorithm):
 
     def refusal(self, circuit: Workload) -> str | None:
         """A table of more bits, or of unknown width, can't be looked up."""
-        limit = int(self.stated.bootstrap_batch_bits.value)
+        limit = int(self.figures.bootstrap_batch_bits.value)
         for stage in circuit.stages:
             if stage.pbs and (stage.bit_width is None or stage.bit_width > limit):
                 width = "unknown width" if stage.bit_width is None else f"{stage.bit_width} bits"

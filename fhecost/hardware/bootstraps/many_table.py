@@ -42,13 +42,13 @@ class ManyTablePbs(PbsAlgorithm):
     noise of a lookup has at most so much more.
     """
 
+    figures: ManyTableFigures
     name = "many-table"
     formula = "ceil(tables of a value / 2^v) * n * cmux, 2^v tables a rotation"
     source = (
         "Chillotti, Ligier, Orfila, Tap: Improved programmable bootstrapping with larger precision "
         "and efficient arithmetic circuits for TFHE, ASIACRYPT 2021; eprint 2021/729"
     )
-    failure = "at most that of 4^v times the variance, where a value has several tables"
     sets = ()
     figures_type = ManyTableFigures
     supposed: ClassVar[Mapping[str, Figure]] = {
@@ -62,10 +62,7 @@ class ManyTablePbs(PbsAlgorithm):
     @property
     def tables(self) -> int:
         """Tables of one rotation, at most."""
-        figures = self.figures
-        if not isinstance(figures, ManyTableFigures):
-            raise TypeError("many-table PBS has the figures of many-table PBS")
-        return int(figures.tables_per_bootstrap.value)
+        return int(self.figures.tables_per_bootstrap.value)
 
     def seen(self, circuit: Workload) -> Workload:
         """The circuit with one rotation where several lookups read one value."""

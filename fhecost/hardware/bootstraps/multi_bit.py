@@ -46,15 +46,12 @@ class MultiBitPbs(PbsAlgorithm):
     it differ little from classic ones of the same error: n = 920 for 918, base 2^22 for 2^23.
     """
 
+    figures: MultiBitFigures
     name = "multi-bit"
     formula = "ceil(n/g) * (cmux + 2*(2^g - 1)*l*(k+1)^2*N), g the grouping factor"
     source = (
         "zama-ai/tfhe-rs@tfhe-rs-1.7.0, core_crypto/algorithms/"
         "lwe_multi_bit_programmable_bootstrapping.rs and shortint/parameters/v1_1/multi_bit"
-    )
-    failure = (
-        "with sets solved for it, as any; with the classic sets of a circuit at most what its "
-        "grown noise makes of their error"
     )
     sets = (
         PublishedSet("tfhe-rs 1.7, GPU group 4, 1_1", parameter_set(760, 1, 2048, 1, 22), -145.02),
@@ -76,10 +73,7 @@ class MultiBitPbs(PbsAlgorithm):
     @property
     def grouping(self) -> int:
         """Bits of the secret key in one step."""
-        figures = self.figures
-        if not isinstance(figures, MultiBitFigures):
-            raise TypeError("multi-bit PBS has the figures of multi-bit PBS")
-        return int(figures.grouping_factor.value)
+        return int(self.figures.grouping_factor.value)
 
     def steps(self, parameters: PbsParameters) -> int:
         """One for each group of bits."""
