@@ -62,20 +62,16 @@ def implausible_value(name: str, value: float) -> str | None:
 
     Zero is what a figure says that can be it: something that takes no time, or isn't there.
     """
-    least, most, what = _bounds(name)
-    if value == 0 or least <= value <= most:
+    _, bounds = _ending(name)
+    if value == 0 or bounds.least <= value <= bounds.most:
         return None
-    return f"{value:g} isn't plausible: {what} is from {least:g} to {most:g}"
+    return f"{value:g} isn't plausible: {bounds.what} is from {bounds.least:g} to {bounds.most:g}"
 
 
 def name_and_unit(name: str) -> tuple[str, str]:
     """A figure's ``name`` without the unit at its end, and that unit; "" for one without."""
     ending, bounds = _ending(name)
     return (name.removesuffix(ending), bounds.unit) if bounds.unit else (name, "")
-
-
-def _bounds(name: str) -> _Bounds:
-    return _ending(name)[1]
 
 
 @lru_cache(maxsize=1024)

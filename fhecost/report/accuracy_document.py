@@ -111,9 +111,9 @@ def accuracy_plot(report: AccuracyReport, costs: Sequence[BitsReport] = ()) -> d
     Raises:
         UsageError: plotly isn't installed.
     """
-    rows = report.rows
     note = (
-        f"{report.model}, {judged_on(report)}; share of positions whose float top-1 token is among the quantized top k; bars are 95 % intervals. "
+        f"{report.model}, {judged_on(report)}; share of positions whose float top-1 "
+        "token is among the quantized top k; bars are 95 % intervals. "
         f"fhecost {report.fhecost_version}, weights {report.model_sha256[:12]}."
     )
     of_costs = [drawn for one in costs for drawn in bits_figures(one, shares=False)]
