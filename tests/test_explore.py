@@ -240,6 +240,15 @@ def test_accuracy_is_what_was_measured():
     assert accuracy_of(replace(gpt2, heads=12, bits=7), known).top1 == ALL_HEADS[1][7]
 
 
+def test_all_measured_heads_of_a_model_are_there_once():
+    state = replace(first_state(OFFER), model="smollm2", bits=4, seq_len=32)
+    rows = accuracy_of(state, load_known()).rows.rows
+    assert {(row.layer, int(row.heads)) for row in rows} == {
+        (layer, head) for layer in range(30) for head in range(9)
+    }
+    assert len(rows) == 270
+
+
 @pytest.mark.parametrize(
     "change",
     [

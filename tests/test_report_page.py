@@ -131,6 +131,26 @@ def test_accuracy_is_that_of_this_very_circuit(compact_profile):
         assert matching_accuracy(changed, reports) is None
 
 
+def test_of_rows_of_one_setting_the_surest_is_kept(saved_profile):
+    """SmolLM2's heads are judged on ten sentences, a hundred, and another text."""
+    reports = {path.stem: load_accuracy(path) for path in known_accuracy()}
+    surest = reports["heads"]
+    head = saved_profile.description.changed(
+        model="smollm2", model_sha256=surest.model_sha256, variant="fast", bits=4,
+        layer=10, heads=(3,),
+    )  # fmt: skip
+    circuit = saved_profile.changed(description=head)
+    for order in (list(reports.values()), list(reports.values())[::-1]):
+        found = matching_accuracy(circuit, order)
+        (row,) = [row for row in found.rows if row.seq_len == 32]
+        (kept,) = [one for one in surest.rows if (one.layer, one.heads) == (10, "3")]
+        assert row == kept
+        assert {row.seq_len for row in found.rows} == {8, 16, 32, 64, 128}
+        assert sorted(found.sentences.split("; ")) == [
+            "fhecost's evaluation sentences", "the first 10 of fhecost's evaluation sentences",
+        ]  # fmt: skip
+
+
 def test_what_is_unknown_is_said(report, page):
     assert report.accuracy is None
     assert "Unknown: not measured for this model, variant, width and these heads" in page

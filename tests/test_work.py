@@ -1,9 +1,14 @@
 """The optimizer's cost formula, against its own published tables and by hand."""
 
 import json
+from fractions import Fraction
+from math import prod
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fhecost.circuits.any_error import error_of_any
 from fhecost.circuits.profile import KeySwitchParameters, PbsParameters
 from fhecost.circuits.work import (
     bootstrap_key_bytes,
@@ -16,6 +21,20 @@ from tests.conftest import ROOT
 SMALL = PbsParameters(
     lwe_dimension=10, glwe_dimension=1, polynomial_size=8, level_count=2, base_log=4
 )
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 50)), max_size=4))
+def test_the_error_of_any_is_that_of_exact_arithmetic(errors):
+    exact = 1 - prod((1 - Fraction(p_error)) ** count for p_error, count in errors)
+    assert error_of_any(errors) == pytest.approx(float(exact), rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [([], 0.0), ([(1e-30, 5)], 5e-30), ([(1.0, 0)], 0.0), ([(0.5, 1), (1.0, 3)], 1.0)],
+)
+def test_small_and_sure_errors(errors, expected):
+    assert error_of_any(errors) == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 def test_pbs_units_by_hand():

@@ -18,6 +18,8 @@ _COLORS = {1: drawing.BLUE, 5: drawing.ORANGE, 10: drawing.GREEN}
 _SHARES = {"title": "share of positions kept", "tickformat": ".0%"}
 _MOST_LINES = 8
 """More heads than that are a map; more lengths have ticks at powers of two alone."""
+_ROW_PX, _AROUND_PX = 20, 140
+"""Of a map: a layer's line, and what is above and below."""
 
 
 def accuracy_document(report: AccuracyReport) -> Document:
@@ -215,7 +217,8 @@ def _heat_maps(rows: Sequence[AccuracyRow]) -> list[drawing.Drawn]:
             texttemplate="%{z:.3f}",
             colorbar={"title": "top-1"},
         )
-        figure.update_yaxes(autorange="reversed")
+        figure.update_yaxes(autorange="reversed", dtick=1)
+        figure.update_layout(height=_AROUND_PX + _ROW_PX * max(_MOST_LINES, len(layers)))
         bits, seq_len, *others = setting
         words = [f"{bits} bits", f"L={seq_len}"]
         words += [str(word) for word, differs in zip(others, several, strict=True) if differs]
