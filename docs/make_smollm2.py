@@ -70,17 +70,9 @@ def heads() -> Lines:
 
 
 def bits() -> Lines:
-    """Single heads by width: median and least top-1 of a layer's nine."""
-    rows = [*results("bits").rows, *results("heads").rows]
-    widths = sorted({row.bits for row in rows})
-    found = []
-    for layer in sorted({row.layer for row in rows}):
-        shares = [
-            [row.top1 for row in rows if (row.layer, row.bits) == (layer, width)]
-            for width in widths
-        ]
-        found.append((str(layer), *(f"{median(of):.3f} ({min(of):.3f})" for of in shares)))
-    yield from table(("layer", *(f"{width} bits" for width in widths)), found)
+    """Single heads by width: median and least top-1 of a layer's nine, by variant."""
+    fast = [*results("bits").rows, *results("heads").rows]
+    yield from _by_layer([*fast, *results("reference").rows], lambda row: row.bits, "bits")
 
 
 def whole_layers() -> Lines:
@@ -97,29 +89,9 @@ def in_turn() -> Lines:
 
 
 def lengths() -> Lines:
-    """Top-1 of single heads of layer 10 by length."""
-    rows = results("lengths").rows
-    every = sorted({row.seq_len for row in rows})
-    found = [
-        (f"head {name}", *(_share(row) for row in rows if row.heads == name))
-        for name in sorted({row.heads for row in rows})
-    ]
-    yield from table(("layer 10", *(f"{length} tokens" for length in every)), found)
-
-
-def reference() -> Lines:
-    """The reference's single heads beside the fast ones of the same widths."""
-    by_place = {
-        (row.layer, row.heads, row.bits): row
-        for row in (*results("heads").rows, *results("bits").rows)
-    }
-    rows = results("reference").rows
-    found = []
-    for row in rows:
-        beside = by_place.get((row.layer, row.heads, row.bits))
-        fast = "not judged" if beside is None else _share(beside)
-        found.append((f"{row.layer}, {row.heads}, {row.bits}", _share(row), fast))
-    yield from table(("layer, head, bits", "reference", "fast"), found)
+    """Single heads by length: median and least top-1 of a layer's nine."""
+    rows = [*results("lengths").rows, *results("heads").rows]
+    yield from _by_layer(rows, lambda row: row.seq_len, "tokens")
 
 
 def tolerance() -> Lines:
@@ -148,7 +120,6 @@ PARTS: Mapping[str, Callable[[], Lines]] = {
     "whole_layers": whole_layers,
     "in_turn": in_turn,
     "lengths": lengths,
-    "reference": reference,
     "tolerance": tolerance,
 }
 """By mark in the page, what stands there."""
@@ -169,6 +140,18 @@ def draw() -> Path:
         figure.update_layout(height=900, title="SmolLM2-135M-Instruct: one head quantized, top-1")
     (made,) = save_figures({"smollm2": drawn}, PAGE.parent)
     return made.rename(PAGE.with_suffix(".svg"))
+
+
+def _by_layer(rows: Sequence[AccuracyRow], of: Callable[[AccuracyRow], int], unit: str) -> Lines:
+    """Median and least top-1 of the heads of each layer and variant, by what ``of`` says."""
+    every = sorted({of(row) for row in rows})
+    found = []
+    for layer, variant in sorted({(row.layer, row.variant) for row in rows}):
+        alike = [row for row in rows if (row.layer, row.variant) == (layer, variant)]
+        shares = [[row.top1 for row in alike if of(row) == one] for one in every]
+        cells = (f"{median(some):.3f} ({min(some):.3f})" if some else "-" for some in shares)
+        found.append((f"{layer}, {variant}", *cells))
+    yield from table(("layer", *(f"{one} {unit}" for one in every)), found)
 
 
 def _rows(rows: Sequence[AccuracyRow], what: str, name: Callable[[AccuracyRow], str]) -> Lines:

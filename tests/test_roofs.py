@@ -8,7 +8,7 @@ from fhecost.errors import ImpossibleError
 from fhecost.hardware.estimator import Estimator
 from fhecost.hardware.latency_model import Cost
 from fhecost.hardware.library import find_hardware, load_hardware
-from fhecost.hardware.roof import roof_of
+from fhecost.hardware.roofline import roof_of
 from fhecost.hardware.what_if import with_figures
 from fhecost.models.shape import SHAPES
 

@@ -7,17 +7,8 @@ floating-point operations, and with the bytes that a latency model streams.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from fhecost.circuits.work import stage_units
-from fhecost.circuits.workload import Workload
 from fhecost.fields import FiniteNonNegative
 from fhecost.frozen import Frozen
-
-if TYPE_CHECKING:
-    from fhecost.hardware.cost import Cost
-    from fhecost.hardware.latency_model import Figures
 
 
 class Roof(Frozen):
@@ -50,21 +41,3 @@ class Roof(Frozen):
     def intensity(self) -> float | None:
         """Units by byte that is streamed; None where nothing is."""
         return self.work_units / self.streamed_bytes if self.streamed_bytes else None
-
-
-def roof_of(circuit: Workload, costs: Sequence[Cost], figures: Figures) -> Roof | None:
-    """The roof of all lookups of ``circuit``; None without any, or where the model doesn't say."""
-    lookups = [cost for cost in costs if cost.operation in ("pbs", "key_switch")]
-    computed = [cost.compute_s for cost in lookups if cost.compute_s is not None]
-    streamed = [cost.streamed_bytes for cost in lookups if cost.streamed_bytes is not None]
-    if not lookups or not len(lookups) == len(computed) == len(streamed):
-        return None
-    bandwidth, devices = figures.memory_bandwidth_bytes_per_s, getattr(figures, "devices", None)
-    of_all = 1.0 if devices is None else devices.value
-    return Roof(
-        work_units=sum(map(stage_units, circuit.stages)),
-        latency_s=sum(cost.latency_s for cost in lookups),
-        compute_s=sum(computed),
-        streamed_bytes=sum(streamed),
-        bandwidth_bytes_per_s=None if bandwidth is None else bandwidth.value * of_all,
-    )

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from fhecost.circuits.profile import Stage
 from fhecost.circuits.stage import PbsParameters
@@ -21,12 +21,10 @@ from fhecost.circuits.work import (
     fourier_units,
 )
 from fhecost.circuits.workload import Workload
+from fhecost.hardware.cost import Case, Cost, Lanes
 from fhecost.hardware.plausible import PlausibleFigures
 from fhecost.hardware.profile import KINDS, Kind, PbsKind
 from fhecost.provenance import Figure
-
-if TYPE_CHECKING:
-    from fhecost.hardware.cost import Case, Cost, Lanes
 
 NORMAL = NormalDist()
 
