@@ -9,7 +9,9 @@ import sys
 
 import jsonschema
 import pytest
+import typer
 
+from fhecost.cli import app
 from fhecost.schemas import schema_path
 from fhecost.version import VERSION
 from tests.conftest import SAVED_PROFILE
@@ -31,6 +33,12 @@ def children_s():
     """CPU seconds of all processes that have ended."""
     used = os.times()
     return used.children_user + used.children_system
+
+
+@pytest.mark.parametrize("group", ["hardware", "models", "cache"])
+def test_the_line_of_a_group_names_all_its_commands(group):
+    inside = typer.main.get_command(app).commands[group]
+    assert inside.help.split(": ")[1].rstrip(".").split(", ") == list(inside.commands)
 
 
 def test_json_of_an_estimate_has_what_it_promises(run_fhecost):

@@ -17,7 +17,7 @@ from fhecost.hardware.names import MEASURED
 from fhecost.plain import plain_line
 from fhecost.report.document import Document
 
-app = typer.Typer(help="The machines: list, show, check.", no_args_is_help=True)
+app = typer.Typer(help="The machines: list, show, check, new.", no_args_is_help=True)
 
 
 @app.command("list")

@@ -150,7 +150,10 @@ def calibrate(
     ] = None,
     name: Annotated[str, typer.Option(help="What the machine is to be called.")] = "local",
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Measure ten minutes instead of one: 5 %, not 10 %.")
+        bool,
+        typer.Option(
+            "--thorough", help="Measure ten minutes instead of one: more sets, up to N=32,768."
+        ),
     ] = False,
     output: Annotated[
         Path | None,
