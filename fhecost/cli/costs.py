@@ -158,7 +158,7 @@ def project(
     model: Annotated[
         str,
         typer.Option(
-            help="embedded, gpt2 (-medium, -large, -xl), gpt3-175b, or a config.json.",
+            help="A shape that fhecost models list has, a config.json, a folder, or a GGUF file.",
             autocompletion=completion.models,
         ),
     ] = "gpt2",
