@@ -172,9 +172,7 @@ def test_a_named_shape_has_the_accuracy_of_its_weights(shape, variant, bits, hea
     if rows is None:
         assert found is None
     else:
-        assert {
-            (row.layer, len(row.heads.split(",")), row.seq_len) for row in found.rows
-        } == rows
+        assert {(row.layer, len(row.heads.split(",")), row.seq_len) for row in found.rows} == rows
         assert found.model == "smollm2"
 
 
