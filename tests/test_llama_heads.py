@@ -271,7 +271,10 @@ def test_what_a_configuration_says_is_refused_before_loading(tmp_path):
 
 # Circuits.
 
-FEW = (("llama", "compact", (1,), 3, 3), ("qwen2", "reference", (5,), 2, 3))
+FEW = (
+    ("llama", "compact", (1,), 3, 3), ("qwen2", "reference", (5,), 2, 3),
+    ("llama", "fast", (1,), 2, 3),
+)  # fmt: skip
 MANY = [
     (kind, variant, heads, seq_len, bits)
     for kind, variant, heads, seq_len, bits in (
