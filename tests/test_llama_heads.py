@@ -322,7 +322,7 @@ def test_many_compiled_circuits_have_the_counts_of_their_closed_forms(
 
 @pytest.mark.parametrize("bits", [4, 6])
 def test_fast_heads_of_a_group_share_nothing(folders, bits):
-    """By shape as by weights, though all columns are kept: each head fits them to its own output."""
+    """By shape as by weights, though all columns are kept: each head fits its own."""
     name = str(folders["llama"])
 
     def by_weights(*heads):
