@@ -246,6 +246,15 @@ def test_without_a_browser_one_line_says_how_to_get_one(report, tmp_path, monkey
     assert not list((tmp_path / "figures").iterdir())
 
 
+def test_the_cards_say_what_is_kept_of_the_model():
+    shape = ShapeRequest(SHAPES["smollm2"], "head", 6, 4, "fast", 1)
+    made = make_report(fhecost.PredictedShape(shape), "h100")
+    (row,) = made.accuracy.rows
+    card = re.search(r"<dt>Top token kept</dt>(.*?)</div>", report_page(made))
+    assert f"{row.top1:.3f}" in card[1]
+    assert f"{row.top1_low:.3f} to {row.top1_high:.3f}; layer 0, head 0 quantized" in card[1]
+
+
 def test_the_cards_name_no_machine_that_cant_be_had_the_fastest(page):
     card = r'<dt>(.*?)</dt><dd class="value">.*?</dd><dd class="about">(.*?)</dd>'
     cards = re.findall(card, page)
