@@ -13,6 +13,7 @@ import fhecost.pipeline
 from fhecost.accuracy.published import ALL_HEADS, SINGLE_HEAD
 from fhecost.circuits.description import SCOPES
 from fhecost.cli import main
+from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import FieldError
 from fhecost.explore.accuracy import accuracy_of, load_known
 from fhecost.explore.address import number_text, query_of, state_of
@@ -27,9 +28,10 @@ from fhecost.explore.state import (
     settled,
     what_if_of,
 )
+from fhecost.full_report import matching_accuracy
 from fhecost.hardware.registry import latency_model_named
 from fhecost.hardware.what_if import known_figures
-from fhecost.models.shape import find_shape
+from fhecost.models.shape import SHAPES, find_shape
 from tests.conftest import ROOT
 
 needs_dash = pytest.mark.skipif(
@@ -238,6 +240,18 @@ def test_accuracy_is_what_was_measured():
     gpt2 = replace(first, model="gpt2", variant="reference")
     assert accuracy_of(gpt2, known).top1 == SINGLE_HEAD[1][4]
     assert accuracy_of(replace(gpt2, heads=12, bits=7), known).top1 == ALL_HEADS[1][7]
+
+
+def test_accuracy_is_of_the_first_head_as_in_the_report():
+    """At 8 tokens only heads of layer 10 were judged; what was picked is the model's first."""
+    state = replace(first_state(OFFER), model="smollm2", bits=4, seq_len=6)
+    found = accuracy_of(state, load_known())
+    assert "layer 0, head 0, 32 tokens (not 6)" in found.about
+    circuit = profile_of_shape(ShapeRequest(SHAPES["smollm2"], "head", 6, 4, "fast", 1))
+    (row,) = matching_accuracy(circuit, load_known()).rows
+    assert found.top1 == row.top1
+    assert row in found.rows.rows
+    assert {(one.layer, one.seq_len) for one in found.rows.rows} == {(0, 32), (10, 8)}
 
 
 def test_all_measured_heads_of_a_model_are_there_once():

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 import fhecost
 from fhecost.closed_form.requests import profile_of_weights, widths_of
+from fhecost.closed_form.scopes import ShapeRequest, profile_of_shape
 from fhecost.errors import UsageError
 from fhecost.gpt2 import attention_interface
 from fhecost.gpt2.head_circuit import HeadRequest, compile_heads
@@ -271,7 +272,10 @@ def test_what_a_configuration_says_is_refused_before_loading(tmp_path):
 
 # Circuits.
 
-FEW = (("llama", "compact", (1,), 3, 3), ("qwen2", "reference", (5,), 2, 3))
+FEW = (
+    ("llama", "compact", (1,), 3, 3), ("qwen2", "reference", (5,), 2, 3),
+    ("llama", "fast", (1,), 2, 3),
+)  # fmt: skip
 MANY = [
     (kind, variant, heads, seq_len, bits)
     for kind, variant, heads, seq_len, bits in (
@@ -314,6 +318,23 @@ def test_many_compiled_circuits_have_the_counts_of_their_closed_forms(
     folders, kind, variant, heads, seq_len, bits
 ):
     check_counts(folders, kind, variant, heads, seq_len, bits)
+
+
+@pytest.mark.parametrize("bits", [4, 6])
+def test_fast_heads_of_a_group_share_nothing(folders, bits):
+    """By shape as by weights, though all columns are kept: each head fits its own."""
+    name = str(folders["llama"])
+
+    def by_weights(*heads):
+        request = HeadRequest(name, layer=1, heads=heads, seq_len=4, bits=bits, variant="fast")
+        return profile_of_weights(request, use_cache=False).pbs_count
+
+    def by_shape(heads):
+        request = ShapeRequest(fhecost.find_shape(name), "head", 4, bits, "fast", heads)
+        return profile_of_shape(request).pbs_count
+
+    assert by_shape(1) == by_weights(0)
+    assert by_shape(3) == by_weights(0, 1, 2) == 3 * by_shape(1)
 
 
 @pytest.mark.parametrize("variant", ["compact", "reference"])

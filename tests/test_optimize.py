@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 import fhecost
+from fhecost.accuracy.float_side import loaded_model
 from fhecost.cli import main
 from fhecost.errors import FieldError, ImpossibleError, UsageError
 from fhecost.heads.fast import SHIPPED
@@ -162,6 +163,14 @@ def test_a_budget_that_is_spent_before_leaves_one_trial(monkeypatch):
     told = (None, 0.0, lambda _: None, lambda _: None)
     assert [spent.run(0.0, *told), spent.run(0.0, *told)] == ["budget", "budget"]
     assert len(tried) == 1
+
+
+def test_writing_the_text_says_how_far_it_is():
+    """Of a real model it takes minutes, before the search begins."""
+    said = []
+    written = loaded_model("embedded").written(2, 3, progress=said.append)
+    assert said == [f"writing text to judge on: token {done} of 3" for done in (1, 2, 3)]
+    assert written == loaded_model("embedded").written(2, 3)
 
 
 def test_a_study_goes_on_and_judges_nothing_twice(report, folder, monkeypatch):

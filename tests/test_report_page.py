@@ -1,6 +1,7 @@
 """The report as a page: whole, honest about what is missing, and silent on the network."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -13,6 +14,7 @@ from fhecost.closed_form.scopes import ShapeRequest
 from fhecost.errors import ImpossibleError, UsageError
 from fhecost.full_report import known_accuracy, make_report, matching_accuracy
 from fhecost.models.shape import SHAPES
+from fhecost.pipeline import find_circuit
 from fhecost.report.report_page import report_figures, report_page
 from fhecost.report.saved_figures import save_figures
 from fhecost.units import duration
@@ -151,6 +153,29 @@ def test_of_rows_of_one_setting_the_surest_is_kept(saved_profile):
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("shape", "variant", "bits", "heads", "rows"),
+    [
+        (SHAPES["smollm2"], "fast", 4, 1, {(0, 1, 32)}),
+        (SHAPES["smollm2"], "fast", 6, 9, {(0, 9, 8), (0, 9, 32)}),
+        (SHAPES["smollm2"], "compact", 4, 1, None),
+        # A folder of that name, with a shape of its own.
+        (replace(SHAPES["smollm2"], reference="its config.json"), "fast", 4, 1, None),
+        (SHAPES["tinyllama"], "fast", 4, 1, None),
+    ],
+)
+def test_a_named_shape_has_the_accuracy_of_its_weights(shape, variant, bits, heads, rows):
+    """Where they aren't here: their first layer's, as the explorer says it."""
+    reports = [load_accuracy(path) for path in known_accuracy()]
+    request = ShapeRequest(shape, seq_len=6, bits=bits, variant=variant, heads=heads)
+    found = matching_accuracy(find_circuit(fhecost.PredictedShape(request)), reports)
+    if rows is None:
+        assert found is None
+    else:
+        assert {(row.layer, len(row.heads.split(",")), row.seq_len) for row in found.rows} == rows
+        assert found.model == "smollm2"
+
+
 def test_what_is_unknown_is_said(report, page):
     assert report.accuracy is None
     assert "Unknown: not measured for this model, variant, width and these heads" in page
@@ -219,6 +244,15 @@ def test_without_a_browser_one_line_says_how_to_get_one(report, tmp_path, monkey
     with pytest.raises(ImpossibleError, match="needs kaleido and a Chrome or Chromium"):
         save_figures(figures, tmp_path / "figures")
     assert not list((tmp_path / "figures").iterdir())
+
+
+def test_the_cards_say_what_is_kept_of_the_model():
+    shape = ShapeRequest(SHAPES["smollm2"], "head", 6, 4, "fast", 1)
+    made = make_report(fhecost.PredictedShape(shape), "h100")
+    (row,) = made.accuracy.rows
+    card = re.search(r"<dt>Top token kept</dt>(.*?)</div>", report_page(made))
+    assert f"{row.top1:.3f}" in card[1]
+    assert f"{row.top1_low:.3f} to {row.top1_high:.3f}; layer 0, head 0 quantized" in card[1]
 
 
 def test_the_cards_name_no_machine_that_cant_be_had_the_fastest(page):

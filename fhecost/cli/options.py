@@ -271,7 +271,7 @@ class CircuitOptions(HeadOptions):
     """What is said of any circuit: compiled, in closed form, or saved."""
 
     no_compile: Annotated[
-        bool, typer.Option("--no-compile", help="Count by closed form, in milliseconds.")
+        bool, typer.Option("--no-compile", help="Count by closed form, without compiling.")
     ] = False
     scope: Annotated[
         Scope | None, typer.Option(help="How much of the model; all but head go with --no-compile.")

@@ -68,16 +68,24 @@ def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy 
     lengths = {row.seq_len for _, row in found}
     below = max((one for one in lengths if one <= state.seq_len), default=None)
     above = min((one for one in lengths if one >= state.seq_len), default=None)
+    # Layer 0, the first head, in the clear: what the model's first circuit is, and what the report
+    # of this very circuit says, were it judged at other lengths alone.
+    ours = min(((row.layer, row.heads) for _, row in found), default=None)
     near = {one for one in (below, above) if one is not None}
-    measured = together((report, row) for report, row in found if row.seq_len in near)
+    of_ours = [row.seq_len for _, row in found if (row.layer, row.heads) == ours]
+    nearest = min(of_ours, key=lambda one: abs(one - state.seq_len), default=None)
+    measured = together(
+        (report, row)
+        for report, row in found
+        if row.seq_len in near or ((row.layer, row.heads), row.seq_len) == (ours, nearest)
+    )
     if measured is None:
         return None
-    # Layer 0, the first head, in the clear: what the model's first circuit is.
     rows = sorted(
         measured.rows,
         key=lambda row: (row.seq_len, row.layer, len(row.heads), row.heads, row.mode),
     )
-    first = min(rows, key=lambda row: (abs(row.seq_len - state.seq_len), row.layer, row.heads))
+    first = next(row for row in rows if ((row.layer, row.heads), row.seq_len) == (ours, nearest))
     return KnownAccuracy(first.top1, _about(first, state), measured.changed(rows=tuple(rows)))
 
 

@@ -318,5 +318,6 @@ def _tokens(model: GPT2, located: LocatedHeads) -> list[int]:
     if len(text) < length and not own:
         text = [*text, *sentence_windows(model, calibration_sentences(), length)[0]]
     if len(text) < length:
-        raise FieldError("text", f"has {len(text)} tokens, at least {length} are needed")
+        has = "1 token" if len(text) == 1 else f"{len(text)} tokens"
+        raise FieldError("text", f"has {has}, at least {length} are needed")
     return text[:length]

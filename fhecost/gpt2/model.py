@@ -32,6 +32,7 @@ from fhecost.models.kept import folder_at_hand, refuse_shape_alone
 from fhecost.models.llama_configuration import LLAMA_TYPES, read_llama_configuration
 from fhecost.models.model_shape import Family, ModelShape
 from fhecost.models.shape import EMBEDDED, SHAPES, read_shape, shape_of
+from fhecost.progress import Progress, silent
 from fhecost.quantization import FloatArray
 
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.tiktoken")
@@ -178,7 +179,9 @@ class GPT2:
         check_layer(self.shape, layer)
         return cut_head(self.model, self.shape, layer, head)
 
-    def written(self, count: int, length: int, seed: int = 0) -> list[str]:
+    def written(
+        self, count: int, length: int, seed: int = 0, progress: Progress = silent
+    ) -> list[str]:
         """``count`` texts of ``length`` tokens that the model writes, drawn by its own odds."""
         import torch
 
@@ -191,7 +194,8 @@ class GPT2:
             # What came before is kept where that pays; elsewhere no draw changes by a rounding.
             keeps = self.shape.family == "llama"
             known: Any = None
-            for _ in range(length):
+            for done in range(length):
+                progress(f"writing text to judge on: token {done + 1} of {length}")
                 new = tokens[:, -1:] if known is not None else tokens
                 said = self.model(new, past_key_values=known, use_cache=keeps)
                 known = said.past_key_values if keeps else None

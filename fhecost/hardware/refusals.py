@@ -61,6 +61,6 @@ def memory_refusal(
     if data_bytes > needed_bytes / 2:
         mend = f"{amount(data_bytes, 'B')} of it are inputs, outputs and copies of them"
     return (
-        f"{what} need at least {needed_bytes / 1e9:.1f} GB, the machine has "
-        f"{memory.value / 1e9:.1f} GB; {mend}"
+        f"{what} need at least {amount(needed_bytes, 'B')}, the machine has "
+        f"{amount(memory.value, 'B')}; {mend}"
     )

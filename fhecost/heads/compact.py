@@ -291,7 +291,8 @@ def state_with(
     )
     heads = (head, *(replace(head) for _ in range(1, shape.heads)))
     entering = Quantizer(1 / inputs, setting.input_bits)
-    # Columns that are left out are another head's others.
-    sharing = shape.sharing if r == v == d else 1
+    # Columns that are left out are another head's others; so is what a head that isn't exact fits
+    # its columns and their scales to, though it keeps them all.
+    sharing = shape.sharing if setting.exact and r == v == d else 1
     stated = CompactHeads(np.zeros(shape.width), entering, heads, shape.n_bits, rules, sharing)
     return StatedHeads(stated, setting.input_bits, inputs)

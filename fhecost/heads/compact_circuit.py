@@ -185,8 +185,9 @@ class HeadRun:
         if self.head.exact:
             total = self.sum_of_exponentials(scores, self.head.exponential)
         else:
-            # Read from the scores again, some would be rounded to the other side.
-            total = self.sum_of_exponentials(weights, lambda e: e - spare)
+            # Read from the scores again, some would be rounded to the other side. An integer taken
+            # off would be an operation before the table, which then had no spare integer below.
+            total = self.sum_of_exponentials(weights, lambda e: e - float(spare))
         bits = self.head.exponential_bits
         attended = self.weighted_values(weights, bits, keys_and_values, spare)
         with self.tag("weighted_values"):

@@ -102,11 +102,14 @@ def refuse_shape_alone(name: str) -> None:
     if name in SOURCES:
         size = SOURCES[name].size_bytes / 1e6
         why = (
-            f"its weights aren't here: fhecost models fetch {name} ({size:.0f} MB) gets them, and "
-            "--no-compile does without"
+            f"its weights aren't here: fhecost models fetch {name} ({size:.0f} MB) gets them; "
+            "fhecost estimate --no-compile counts without"
         )
         raise FieldError("model", why, name)
     shape = SHAPES.get(name)
     if shape is not None and (shape.family != "gpt2" or name.startswith("gpt3")):
-        why = "known by its shape alone: add --no-compile, or name a folder that has its weights"
+        why = (
+            "known by its shape alone: name a folder that has its weights; "
+            "fhecost estimate --no-compile counts without"
+        )
         raise FieldError("model", why, name)

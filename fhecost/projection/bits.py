@@ -22,7 +22,7 @@ from fhecost.hardware.library import HardwareNames, load_hardware
 from fhecost.hardware.names import DEFAULT
 from fhecost.hardware.profile import HardwareProfile, Kind
 from fhecost.heads.variants import variant_named
-from fhecost.models.shape import EMBEDDED, find_shape
+from fhecost.models.shape import EMBEDDED, SHAPES, find_shape
 from fhecost.projection.lengths import LengthPoint, estimate_point, latency_of
 from fhecost.projection.trend_fit import Band
 
@@ -168,16 +168,30 @@ def with_costs(
 
 
 def rows_about(said: CircuitDescription, reports: Iterable[AccuracyReport]) -> list[AccuracyRow]:
-    """What was measured of the very weights and heads of a circuit, in any variant and width."""
+    """What was measured of the very weights and heads of a circuit, in any variant and width.
+
+    Of a circuit that is counted by a named model's shape alone: of that model's weights, in the
+    layer that it says, else in the first.
+    """
     return [
         row
         for report in reports
-        if report.model_sha256 == said.model_sha256
+        if _of_these_weights(report, said)
         for row in report.rows
         if row.of_one_layer
-        and row.layer == said.layer
+        and row.layer == (said.layer or 0)
         and {int(head) for head in row.heads.split(",")} == set(said.heads or ())
     ]
+
+
+def _of_these_weights(report: AccuracyReport, said: CircuitDescription) -> bool:
+    if said.model_sha256 is not None:
+        return report.model_sha256 == said.model_sha256
+    if said.scope != "head" or report.model != said.model or said.model not in (EMBEDDED, *SHAPES):
+        return False
+    # A folder of one's own may have the name of a model, with the shape of its own config.json.
+    shape = find_shape(said.model)
+    return (said.shape_from, said.width) == (shape.reference, shape.width)
 
 
 def _judged_alike(rows: Iterable[AccuracyRow]) -> dict[tuple[str, int], AccuracyRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fhecost.accuracy.records import AccuracyReport
 from fhecost.full_report import FullReport
 from fhecost.hardware.answer import Contender, Lead, answer_of
 from fhecost.report.accuracy_document import accuracy_document, accuracy_figures
@@ -105,7 +106,7 @@ def _answer(report: FullReport) -> str:
 
 
 def _cards(report: FullReport) -> list[tuple[str, str, str]]:
-    """The circuit's size, the fastest of each kind, and the cheapest run."""
+    """The circuit's size, the fastest of each kind, the cheapest run, and what it keeps."""
     circuit, rows = report.comparison.circuit, report.comparison.rows
     bootstrap, switch = amount(circuit.bsk_bytes, "B"), amount(circuit.ksk_bytes, "B")
     about = f"{circuit.key_switch_count:,} key switches, at most {circuit.max_bit_width} bits"
@@ -128,7 +129,18 @@ def _cards(report: FullReport) -> list[tuple[str, str, str]]:
     if cheapest is not None:
         about = f"{cheapest.hardware}{ties(cheapest)}; {price(cheapest.low)} to "
         found.append(("Cheapest run", price(cheapest.value), about + price(cheapest.high)))
+    if report.accuracy is not None:
+        found.append(_kept(report.accuracy, circuit.description.seq_len or 0))
     return found
+
+
+def _kept(accuracy: AccuracyReport, seq_len: int) -> tuple[str, str, str]:
+    """What is left of the model at the judged length nearest to ``seq_len``."""
+    row = min(accuracy.rows, key=lambda row: (abs(row.seq_len - seq_len), -row.positions))
+    heads = f"{'heads' if ',' in row.heads else 'head'} {row.heads}"
+    about = f"{row.top1_low:.3f} to {row.top1_high:.3f}; layer {row.layer}, {heads} quantized"
+    about += f", {row.positions:,} positions of windows of {row.seq_len} tokens"
+    return "Top token kept", f"{row.top1:.3f}", about
 
 
 def _card(label: str, lead: Lead) -> tuple[str, str, str]:

@@ -95,7 +95,7 @@ def optimize(
         hardware_path: folders of further machines.
         min_top1: the least share of kept top-1 tokens.
         max_error: the most that the heads' output may be off, over the float output.
-        budget_s: seconds to search for.
+        budget_s: seconds to search for, once there is a text to judge on.
         trials: settings to try in this call, if the budget is not spent before.
         study: a file that keeps all trials; the same call goes on where a killed one stopped.
         seed: of the search.
@@ -124,7 +124,7 @@ def optimize(
     paths = tuple(hardware_path)
     machine = find_hardware(hardware, paths)
     located = locate(HeadRequest(model, None, layer, heads, seq_len, variant="compact"))
-    judged = _written(model) if sentences is None else judged_sentences(sentences)
+    judged = _written(model, progress) if sentences is None else judged_sentences(sentences)
     subject = Subject(
         model_sha256=fingerprint(located.folder),
         layer=layer,
@@ -199,9 +199,10 @@ def optimize(
     )
 
 
-def _written(model: str) -> JudgedSentences:
-    """What is searched on: text by the model itself."""
-    lines = loaded_model(model).written(WRITTEN, JUDGED_SEQ_LEN)
+def _written(model: str, progress: Progress) -> JudgedSentences:
+    """What is searched on: text by the model itself, which a large one takes minutes to write."""
+    progress("loading the model")
+    lines = loaded_model(model).written(WRITTEN, JUDGED_SEQ_LEN, progress=progress)
     # One a line, as sentences are.
     joined = tuple(" ".join(line.split()) for line in lines)
     return JudgedSentences(joined, "text that the model wrote")
