@@ -143,7 +143,8 @@ def together(found: Iterable[tuple[AccuracyReport, AccuracyRow]]) -> AccuracyRep
     """Rows of several reports of one model as one report; None of no rows.
 
     Of one setting that several judged, the row of most positions is kept: the surest one. What
-    the rows were judged on is said of all reports that one is left of.
+    the rows were judged on, and by which fhecost, is said of all reports that one is left of.
+    Refusals are left out: they are of no row.
     """
     kept: dict[tuple[object, ...], tuple[AccuracyReport, AccuracyRow]] = {}
     for report, row in found:
@@ -154,7 +155,21 @@ def together(found: Iterable[tuple[AccuracyReport, AccuracyRow]]) -> AccuracyRep
         return None
     reports = [report for report, _ in kept.values()]
     return reports[0].changed(
+        fhecost_version=", ".join(dict.fromkeys(report.fhecost_version for report in reports)),
         sentences="; ".join(dict.fromkeys(report.sentences for report in reports)),
         sentences_sha256=", ".join(dict.fromkeys(report.sentences_sha256 for report in reports)),
         rows=tuple(row for _, row in kept.values()),
+        refusals=(),
+    )
+
+
+def nearest(rows: Iterable[AccuracyRow], seq_len: int) -> AccuracyRow:
+    """The row of the length nearest to ``seq_len``: the one in the clear, of most positions.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    return min(
+        rows,
+        key=lambda row: (abs(row.seq_len - seq_len), row.mode != "disable", -row.positions),
     )

@@ -21,4 +21,5 @@ def error_of_any(errors: Iterable[tuple[float, int]]) -> float:
             return 1.0
         if count > 0:
             none += count * math.log1p(-p_error)
-    return -math.expm1(none)
+    # From zero, so that nothing is 0 and not -0.
+    return 0.0 - math.expm1(none)

@@ -11,6 +11,7 @@ from fhecost.accuracy.records import (
     AccuracyRow,
     known_accuracy,
     load_accuracy,
+    nearest,
     together,
 )
 from fhecost.explore.state import ONE_HEAD, State
@@ -26,7 +27,8 @@ class KnownAccuracy:
 
     ``top1`` and ``about`` are the share of positions that keep the float model's top token, with
     what it is of; ``rows`` are all measured rows of the setting at the lengths nearest to that
-    asked for. None and nothing where nothing was measured, of which ``about`` says why.
+    asked for, and the one that these are of. None and nothing where nothing was measured, of which
+    ``about`` says why.
     """
 
     top1: float | None
@@ -56,7 +58,10 @@ def accuracy_of(state: State, reports: Iterable[AccuracyReport]) -> KnownAccurac
 
 
 def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy | None:
-    """Of the reports: rows of as many heads at the nearest length, or the two it lies between."""
+    """Of the reports: rows of as many heads at the nearest length, or the two it lies between.
+
+    And the row of the first head that was judged, at that head's own nearest length.
+    """
     found = [
         (report, row)
         for report in reports
@@ -68,16 +73,17 @@ def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy 
     lengths = {row.seq_len for _, row in found}
     below = max((one for one in lengths if one <= state.seq_len), default=None)
     above = min((one for one in lengths if one >= state.seq_len), default=None)
-    # Layer 0, the first head, in the clear: what the model's first circuit is, and what the report
-    # of this very circuit says, were it judged at other lengths alone.
-    ours = min(((row.layer, row.heads) for _, row in found), default=None)
     near = {one for one in (below, above) if one is not None}
-    of_ours = [row.seq_len for _, row in found if (row.layer, row.heads) == ours]
-    nearest = min(of_ours, key=lambda one: abs(one - state.seq_len), default=None)
+    # The model's first circuit that was judged; the report names the same, so its row is there too.
+    ours = min(((row.layer, row.heads) for _, row in found), default=None)
+    of_ours = [row for _, row in found if (row.layer, row.heads) == ours]
+    if not of_ours:
+        return None
+    first = nearest(of_ours, state.seq_len)
     measured = together(
         (report, row)
         for report, row in found
-        if row.seq_len in near or ((row.layer, row.heads), row.seq_len) == (ours, nearest)
+        if row.seq_len in near or row.setting == first.setting
     )
     if measured is None:
         return None
@@ -85,7 +91,6 @@ def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy 
         measured.rows,
         key=lambda row: (row.seq_len, row.layer, len(row.heads), row.heads, row.mode),
     )
-    first = next(row for row in rows if ((row.layer, row.heads), row.seq_len) == (ours, nearest))
     return KnownAccuracy(first.top1, _about(first, state), measured.changed(rows=tuple(rows)))
 
 

@@ -72,8 +72,8 @@ def _blocks(report: OptimizationReport) -> Iterator[Block]:
     yield Text(
         f"{report.model}, layer {report.layer}, head{'s' * (len(report.heads) > 1)} {heads}, "
         f"seq len {report.seq_len}, on {report.hardware}: {len(report.points)} "
-        f"setting{'s' * (len(report.points) != 1)} that no other of {report.trials} beats ({report.judged} judged wholly; "
-        f"{_STOPPED[report.stopped_by]})",
+        f"setting{'s' * (len(report.points) != 1)} that no other of {report.trials} beats "
+        f"({report.judged} judged wholly; {_STOPPED[report.stopped_by]})",
         f"top-1 on windows of {report.judged_seq_len} tokens of {report.sentences}",
     )
     if any(limits):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fhecost.accuracy.records import AccuracyReport
+from fhecost.accuracy.records import AccuracyReport, nearest
 from fhecost.full_report import FullReport
 from fhecost.hardware.answer import Contender, Lead, answer_of
 from fhecost.report.accuracy_document import accuracy_document, accuracy_figures
@@ -129,14 +129,15 @@ def _cards(report: FullReport) -> list[tuple[str, str, str]]:
     if cheapest is not None:
         about = f"{cheapest.hardware}{ties(cheapest)}; {price(cheapest.low)} to "
         found.append(("Cheapest run", price(cheapest.value), about + price(cheapest.high)))
-    if report.accuracy is not None:
-        found.append(_kept(report.accuracy, circuit.description.seq_len or 0))
+    seq_len = circuit.description.seq_len
+    if report.accuracy is not None and seq_len is not None:
+        found.append(_kept(report.accuracy, seq_len))
     return found
 
 
 def _kept(accuracy: AccuracyReport, seq_len: int) -> tuple[str, str, str]:
     """What is left of the model at the judged length nearest to ``seq_len``."""
-    row = min(accuracy.rows, key=lambda row: (abs(row.seq_len - seq_len), -row.positions))
+    row = nearest(accuracy.rows, seq_len)
     heads = f"{'heads' if ',' in row.heads else 'head'} {row.heads}"
     about = f"{row.top1_low:.3f} to {row.top1_high:.3f}; layer {row.layer}, {heads} quantized"
     about += f", {row.positions:,} positions of windows of {row.seq_len} tokens"
