@@ -98,8 +98,16 @@ def killed(number):
     return number
 
 
-def test_a_killed_worker_stops_no_other():
-    found = outcomes("killed", list(range(5)))
+ALL_AT_ONCE = (
+    "import dask; dask.config.set({'distributed.scheduler.worker-saturation': 'inf'})\n"
+    "dask_cluster._ALONE = None"
+)
+"""Workers are sent all tasks, and a scheduler then counts all that wait at one as lost with it."""
+
+
+@pytest.mark.parametrize("before", ["", ALL_AT_ONCE], ids=["as shipped", "all at once"])
+def test_a_killed_worker_stops_no_other(before):
+    found = outcomes("killed", list(range(5)), before)
     assert found.pop(2) == (
         "Lost(reason='2 workers ended while they were at it, perhaps for their memory')"
     )

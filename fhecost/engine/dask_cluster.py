@@ -56,23 +56,35 @@ class DaskPool:
             ImpossibleError: the scheduler is gone.
         """
         run = uuid.uuid4().hex
-        submit = self.client.submit
-        places = {
-            submit(
-                *(_on_worker, work, task),
-                key=f"fhecost-{run}-{place}",
+
+        def submitted(place: int, name: str) -> Any:
+            return self.client.submit(
+                *(_on_worker, work, tasks[place]),
+                key=f"fhecost-{run}-{name}",
                 pure=False,
                 resources=self.resources,
-            ): place
-            for place, task in enumerate(tasks)
-        }
+            )
+
+        places = {submitted(place, str(place)): place for place in range(len(tasks))}
         done = distributed.as_completed(list(places), loop=self.client.loop)
+        suspects = []
         try:
             for future in done:
                 place = places.pop(future)
-                yield place, _outcome(future)
+                outcome = _outcome(future)
+                if isinstance(outcome, Lost):
+                    suspects.append(place)
+                else:
+                    yield place, outcome
                 # The cluster keeps a result as long as somebody may ask for it.
                 future.release()
+            # To a scheduler, all tasks that a worker has been sent are at work when it ends, those
+            # too that wait there. With no other beside it, a task answers for itself.
+            for place in suspects:
+                future = submitted(place, f"{place}-alone")
+                places[future] = place
+                yield place, _outcome(future)
+                del places[future]
         finally:
             # What can't be told to a scheduler that is gone needs not be.
             with suppress(Exception):
