@@ -98,10 +98,7 @@ def killed(number):
     return number
 
 
-ALL_AT_ONCE = (
-    "import dask; dask.config.set({'distributed.scheduler.worker-saturation': 'inf'})\n"
-    "dask_cluster._ALONE = None"
-)
+ALL_AT_ONCE = "import dask; dask.config.set({'distributed.scheduler.worker-saturation': 'inf'})"
 """Workers are sent all tasks, and a scheduler then counts all that wait at one as lost with it."""
 
 

@@ -80,6 +80,11 @@ class AccuracyRow(Frozen):
         return layers, heads, self.bits, self.seq_len, self.variant, self.mode
 
     @property
+    def heads_named(self) -> str:
+        """Its heads in words: head 0, or heads 0, 1."""
+        return f"{'heads' if ',' in self.heads else 'head'} {self.heads}"
+
+    @property
     def of_one_layer(self) -> bool:
         """Whether ``layer`` is the only one whose heads are quantized."""
         return self.layers is None

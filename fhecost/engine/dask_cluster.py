@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -31,21 +31,13 @@ _PATIENCE_S = 10
 """For an answer of a scheduler."""
 _ONCE_MORE = 1
 """How often a task whose worker died is tried again, on a cluster that is started here."""
-_ALONE = {"fhecost": 1}
-"""What a worker that is started here has, and a task takes all of: so that none waits at a worker
-behind another, and is counted as lost with it."""
 
 
 @dataclass(frozen=True)
 class DaskPool:
-    """The workers of a Dask cluster, by a client of theirs; each does one task at a time.
-
-    ``resources`` are what a task takes of its worker, in Dask's sense; None where workers state
-    none.
-    """
+    """The workers of a Dask cluster, by a client of theirs; each does one task at a time."""
 
     client: Any
-    resources: Mapping[str, float] | None = None
 
     def outcomes(
         self, work: Callable[[Task], Result], tasks: Sequence[Task]
@@ -62,7 +54,6 @@ class DaskPool:
                 *(_on_worker, work, tasks[place]),
                 key=f"fhecost-{run}-{name}",
                 pure=False,
-                resources=self.resources,
             )
 
         places = {submitted(place, str(place)): place for place in range(len(tasks))}
@@ -142,7 +133,6 @@ def cluster_here(workers: int) -> Iterator[DaskPool]:
                     host="127.0.0.1",
                     dashboard_address=None,
                     memory_limit=None if memory is None else memory // workers,
-                    resources=_ALONE,
                     local_directory=str(temporary_folder("dask-")),
                     silence_logs=logging.CRITICAL,
                 )
@@ -151,7 +141,7 @@ def cluster_here(workers: int) -> Iterator[DaskPool]:
             client.register_plugin(_EndsWith(os.getpid()))
         except (OSError, RuntimeError, TimeoutError) as error:
             raise ImpossibleError(f"no Dask cluster could be started here: {error}") from error
-        yield DaskPool(client, _ALONE)
+        yield DaskPool(client)
 
 
 class _EndsWith(distributed.WorkerPlugin):  # type: ignore[misc]

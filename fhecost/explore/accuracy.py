@@ -70,16 +70,15 @@ def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy 
         and row.of_one_layer
         and len(row.heads.split(",")) == state.heads
     ]
+    if not found:
+        return None
     lengths = {row.seq_len for _, row in found}
     below = max((one for one in lengths if one <= state.seq_len), default=None)
     above = min((one for one in lengths if one >= state.seq_len), default=None)
     near = {one for one in (below, above) if one is not None}
     # The model's first circuit that was judged; the report names the same, so its row is there too.
-    ours = min(((row.layer, row.heads) for _, row in found), default=None)
-    of_ours = [row for _, row in found if (row.layer, row.heads) == ours]
-    if not of_ours:
-        return None
-    first = nearest(of_ours, state.seq_len)
+    ours = min((row.layer, row.heads) for _, row in found)
+    first = nearest((row for _, row in found if (row.layer, row.heads) == ours), state.seq_len)
     measured = together(
         (report, row)
         for report, row in found
@@ -95,7 +94,7 @@ def _measured(state: State, reports: Iterable[AccuracyReport]) -> KnownAccuracy 
 
 
 def _about(row: AccuracyRow, state: State) -> str:
-    which = f"layer {row.layer}, {'heads' if ',' in row.heads else 'head'} {row.heads}"
+    which = f"layer {row.layer}, {row.heads_named}"
     at = "" if row.seq_len == state.seq_len else f" (not {state.seq_len})"
     return (
         f"top token kept, {share(row.top1_low)} to {share(row.top1_high)}: {which}, "

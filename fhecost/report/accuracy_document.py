@@ -178,11 +178,10 @@ def _add_lines(figure: Any, rows: Sequence[AccuracyRow], x: Literal["bits", "seq
     """Top-1, top-5 and top-10 of each group of heads against ``x``, with their intervals."""
 
     def group_of(row: AccuracyRow) -> str:
-        several = "heads" if "," in row.heads else "head"
         bits = f", {row.bits} bits" if x == "seq_len" else ""
         simulated = ", simulated" if row.mode == "simulate" else ""
         layer = f"layer {row.layer}" if row.layers is None else f"layers {row.layers}"
-        return f"{row.variant}, {layer} {several} {row.heads}{bits}{simulated}"
+        return f"{row.variant}, {layer} {row.heads_named}{bits}{simulated}"
 
     ordered = sorted(rows, key=lambda row: (group_of(row), getattr(row, x)))
     for (group, found), dash in zip(groupby(ordered, group_of), cycle(drawing.DASHES)):

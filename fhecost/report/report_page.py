@@ -138,9 +138,8 @@ def _cards(report: FullReport) -> list[tuple[str, str, str]]:
 def _kept(accuracy: AccuracyReport, seq_len: int) -> tuple[str, str, str]:
     """What is left of the model at the judged length nearest to ``seq_len``."""
     row = nearest(accuracy.rows, seq_len)
-    heads = f"{'heads' if ',' in row.heads else 'head'} {row.heads}"
-    about = f"{row.top1_low:.3f} to {row.top1_high:.3f}; layer {row.layer}, {heads} quantized"
-    about += f", {row.positions:,} positions of windows of {row.seq_len} tokens"
+    about = f"{row.top1_low:.3f} to {row.top1_high:.3f}; layer {row.layer}, {row.heads_named}"
+    about += f" quantized, {row.positions:,} positions of windows of {row.seq_len} tokens"
     return "Top token kept", f"{row.top1:.3f}", about
 
 
