@@ -11,10 +11,17 @@ from pydantic import ConfigDict
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, attend, causal_mask, probabilities_of
 from fhecost.heads.compact_circuit import CompactHead, HeadRun, largest_exponential
-from fhecost.heads.head_columns import Calibration, columns_of, levelling, means_of, weights_of
+from fhecost.heads.head_columns import (
+    Calibration,
+    columns_of,
+    first_query_of,
+    levelling,
+    means_of,
+    weights_of,
+)
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.rotary import TurnedWeights, multiplied_in_turn
+from fhecost.heads.rotary import HeadWeights, TurnedWeights, multiplied_in_turn
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -110,16 +117,23 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     product = multiplied_in_turn(on.integers, weight_integers) * column_scale
     wanted = projected @ directions
     # What the rounding of weights and inputs shifts on average is put right inside the tables.
-    offset = (wanted - product).mean(axis=(0, 1))
-    offset = offset - levelling(head, (projected + means) @ directions, r)
+    missing = wanted - product
+    offset = missing.mean(axis=(0, 1)) - levelling(head, (projected + means) @ directions, r)
+    later = slice(0 if turning is None or on.length == 1 else 1, None)
+    offset[:r] = missing[:, later, :r].mean(axis=(0, 1))
     restored = product + offset + means @ directions
     if turning is None:
         offset = offset + means @ directions
     query, key, value = np.split(restored, (r, 2 * r), axis=-1)
     value_scale = least_error_scales(value.reshape(-1, v), setting.value_bits)
-    query_quantizer = least_error_quantizer(query, setting.score_bits)
+    query_quantizer = least_error_quantizer(query[:, later], setting.score_bits)
     key_quantizer = least_error_quantizer(key, setting.score_bits)
     integers = query_quantizer.quantize(query), key_quantizer.quantize(key)
+    weights: HeadWeights = weight_integers
+    if turning is not None:
+        first = first_query_of(*integers, query_quantizer.largest)
+        integers[0][:, 0] = first
+        weights = turning(weight_scale, weight_integers, first * query_quantizer.scale - offset[:r])
     unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d) * head.score_scale
     values = Quantizer(scale=1.0, n_bits=setting.value_bits)
     restored_value = values.quantize(value / value_scale) * value_scale
@@ -130,7 +144,7 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     if setting.score_sum_bits:
         divisor, centre = _filling_scores(*integers, setting.score_sum_bits)
     compact = CompactHead(
-        weight=weight_integers if turning is None else turning(weight_scale, weight_integers),
+        weight=weights,
         column_scale=column_scale,
         column_offset=offset,
         query=query_quantizer,
