@@ -116,7 +116,7 @@ def levelling(head: AttentionHead, columns: FloatArray, r: int) -> FloatArray:
     first, whose query is a constant.
     """
     taken_off = np.zeros(columns.shape[-1])
-    if head.rotary is not None and columns.shape[1] > 1:
+    if head.rotary is not None:
         query, key, _ = np.split(columns, (r, 2 * r), axis=-1)
         unit = head.score_scale / np.sqrt(head.dimension)
         highest = scores_of(head, query, key)[:, 1:].max(axis=-1).ravel() / unit
@@ -181,7 +181,7 @@ def first_query_of(query: IntArray, key: IntArray, largest: int) -> IntArray:
     """
     scores = query @ np.swapaxes(key, -1, -2)
     highest = np.where(causal_mask(key.shape[-2]), scores, scores.min())[:, 1:].max(axis=-1)
-    return level_query(key[:, 0], float(np.quantile(highest, HIGH)) if highest.size else 0, largest)
+    return level_query(key[:, 0], float(np.quantile(highest, HIGH)), largest)
 
 
 def columns_of(

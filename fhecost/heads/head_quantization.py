@@ -119,7 +119,7 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     # What the rounding of weights and inputs shifts on average is put right inside the tables.
     missing = wanted - product
     offset = missing.mean(axis=(0, 1)) - levelling(head, (projected + means) @ directions, r)
-    later = slice(0 if turning is None or on.length == 1 else 1, None)
+    later = slice(0 if turning is None else 1, None)
     offset[:r] = missing[:, later, :r].mean(axis=(0, 1))
     restored = product + offset + means @ directions
     if turning is None:
