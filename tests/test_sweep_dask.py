@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.sweeps import SMALL, undisturbed
 from tests.test_nothing_lost import gone, is_there
-from tests.test_sweep import SMALL, undisturbed
 
 __all__ = ["undisturbed"]
 
