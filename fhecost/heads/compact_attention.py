@@ -129,7 +129,7 @@ class CompactAttention(BehindHeads):
         dropped = max(0, head.score_bits - kept)
         scores, keys_and_values = one.scores(values)
         unit = head.score_unit / 2 * 2**dropped
-        total = one.sum_of_exponentials(scores, head.exponential)
+        total = one.sum_of_exponentials(scores, one.exponential)
         largest_sum = head.largest_exponential
         lowest, highest = -(2 ** (kept - 1)), 2 ** (kept - 1) - 1
         tokens = pairs.earlier + np.arange(1, pairs.tokens + 1)
@@ -154,6 +154,7 @@ class CompactAttention(BehindHeads):
             rows = pairs.attending.numbers
             of_mean, largest = share[rows] / tokens[rows], np.log(tokens[rows])
             exponential = np.exp(np.minimum(differences * unit, largest))
+            exponential = np.where(one.is_alone, 1.0, exponential)
             return np.clip(np.rint(of_mean * exponential), 0, most)
 
         with one.tag("softmax.probability"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -181,9 +182,9 @@ class HeadRun:
         scores, keys_and_values = self.scores(values)
         spare = self.head.spare
         with self.tag("softmax.exponential"):
-            weights = self.operators.lookup(scores, lambda s: self.head.exponential(s) + spare)
+            weights = self.operators.lookup(scores, lambda s: self.exponential(s) + spare)
         if self.head.exact:
-            total = self.sum_of_exponentials(scores, self.head.exponential)
+            total = self.sum_of_exponentials(scores, self.exponential)
         else:
             # Read from the scores again, some would be rounded to the other side. An integer taken
             # off would be an operation before the table, which then had no spare integer below.
@@ -192,6 +193,23 @@ class HeadRun:
         attended = self.weighted_values(weights, bits, keys_and_values, spare)
         with self.tag("weighted_values"):
             return self.accumulator("attended", attended, self.head.attended_bits), total
+
+    def exponential(self, scores: Any) -> Any:
+        """The exponential of each pair's score, shape (pairs,)."""
+        found = self.head.exponential(scores)
+        return np.where(self.is_alone, self.head.largest_exponential, found)
+
+    @cached_property
+    def is_alone(self) -> Any:
+        """Which pairs are alone in their row, shape (pairs,), or that none is treated so.
+
+        The first token attends to itself alone, whatever its score is; but where that is far below
+        other rows', its exponential is rounded to nothing, and the row with it. Heads that turn
+        take a constant for it, which costs nothing: their first token often is far from all others.
+        """
+        if self.pairs.earlier or not isinstance(self.head.weight, TurnedWeights):
+            return False
+        return self.pairs.attending.numbers == 0
 
     def keys_and_values(self, values: Any) -> KeysAndValues:
         """Keys and values of the computed tokens."""

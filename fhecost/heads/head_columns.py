@@ -3,8 +3,7 @@
 All of it is fitted to the calibration sentences. Heads whose queries and keys turn with their
 token's position have a matrix for each token anyway, and get more of such a fit for nothing: a mean
 of the first token's own, which most rows of a language model attend to and which is far from all
-others; a query of its own, which is a constant; keys that are levelled; columns by what they do to
-the output.
+others; keys that are levelled; columns by what they do to the output.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fhecost.heads.attention_head import AttentionHead, causal_mask, probabilities_of, scores_of
+from fhecost.heads.attention_head import AttentionHead, probabilities_of, scores_of
 from fhecost.heads.blocks import block_diagonal
 from fhecost.heads.low_rank import (
     hadamard_rotation,
-    level_query,
     levelling_key,
     output_directions,
     principal_directions,
@@ -30,12 +28,6 @@ from fhecost.quantization import FloatArray, IntArray, Quantizer, least_error_qu
 
 ENOUGH = 2**18
 """Values that the scale of an input is found on."""
-HIGH = 0.9
-"""The quantile of other rows' highest scores that the first row's is put at."""
-
-
-Turning = Callable[[FloatArray, IntArray, FloatArray], TurnedWeights]
-"""Makes turned weights of scales, integers and a first query, see :func:`weights_of`."""
 
 
 @dataclass(frozen=True)
@@ -113,27 +105,26 @@ def levelling(head: AttentionHead, columns: FloatArray, r: int) -> FloatArray:
     """What is taken off ``columns`` of query, key and value, (sentences, L, 2r + v).
 
     Shape (2r + v,), one for all tokens: a key, of those that turn. It levels the rows behind the
-    first, whose query is a constant.
+    first, which has but one pair.
     """
     taken_off = np.zeros(columns.shape[-1])
     if head.rotary is not None:
         query, key, _ = np.split(columns, (r, 2 * r), axis=-1)
         unit = head.score_scale / np.sqrt(head.dimension)
         highest = scores_of(head, query, key)[:, 1:].max(axis=-1).ravel() / unit
-        query, first = query[:, 1:].reshape(-1, r), key[:, 0].mean(axis=0)
+        query, first_key = query[:, 1:].reshape(-1, r), key[:, 0].mean(axis=0)
         # Most rows of deeper layers attend to the first token; what is fitted are the others.
-        taken_off[r : 2 * r] = first + levelling_key(query, highest - query @ first)
+        taken_off[r : 2 * r] = first_key + levelling_key(query, highest - query @ first_key)
     return taken_off
 
 
 def weights_of(
     head: AttentionHead, mean: FloatArray, directions: FloatArray, r: int, on: Calibration
-) -> tuple[FloatArray, Turning | None]:
+) -> tuple[FloatArray, Callable[[FloatArray, IntArray], TurnedWeights] | None]:
     """Float weights of ``head``, shape (E, 2r + v), or (L, E, 2r + v) where they turn.
 
     ``directions``, shape (3d, 2r + v), are what query, key and value go to. Where weights turn, the
-    second makes turned ones of the scale of each column, the integers, and all of the first token's
-    query, (r,).
+    second makes turned ones of the scale of each column and the integers.
     """
     d = head.dimension
     if head.rotary is None:
@@ -150,38 +141,16 @@ def weights_of(
         largest=None,
         value=np.zeros(value.shape, dtype=np.int64),
         of_first=(mean[0] - mean[-1]) @ directions,
-        first_query=np.zeros(r),
     )
     each = np.broadcast_to(value, (on.length, *value.shape))
     parts = (made.exact(0, on.length), made.exact(1, on.length), each)
 
-    def turning(scale: FloatArray, integers: IntArray, first_query: FloatArray) -> TurnedWeights:
+    def turning(scale: FloatArray, integers: IntArray) -> TurnedWeights:
         # Clipped as those are that were seen; beyond the sentences' length none is larger.
-        return replace(
-            made,
-            scale=scale[: 2 * r],
-            largest=int(np.abs(integers).max()),
-            value=integers[0, :, 2 * r :],
-            first_query=first_query,
-        )
+        most = int(np.abs(integers).max())
+        return replace(made, scale=scale[: 2 * r], largest=most, value=integers[0, :, 2 * r :])
 
     return np.concatenate(parts, axis=-1), turning
-
-
-def first_query_of(query: IntArray, key: IntArray, largest: int) -> IntArray:
-    """The integers that are the first token's query in every sentence, shape (r,).
-
-    It attends to itself alone, whatever its score is, but where that is far below other rows' its
-    exponential is rounded to nothing. A constant gives it one of the highest that there are.
-
-    Args:
-        query: integers of sentences, shape (sentences, L, r).
-        key: as many.
-        largest: the largest integer of a query.
-    """
-    scores = query @ np.swapaxes(key, -1, -2)
-    highest = np.where(causal_mask(key.shape[-2]), scores, scores.min())[:, 1:].max(axis=-1)
-    return level_query(key[:, 0], float(np.quantile(highest, HIGH)), largest)
 
 
 def columns_of(

@@ -11,17 +11,10 @@ from pydantic import ConfigDict
 from fhecost.errors import ImpossibleError
 from fhecost.heads.attention_head import AttentionHead, attend, causal_mask, probabilities_of
 from fhecost.heads.compact_circuit import CompactHead, HeadRun, largest_exponential
-from fhecost.heads.head_columns import (
-    Calibration,
-    columns_of,
-    first_query_of,
-    levelling,
-    means_of,
-    weights_of,
-)
+from fhecost.heads.head_columns import Calibration, columns_of, levelling, means_of, weights_of
 from fhecost.heads.operators import ClearOperators
 from fhecost.heads.pairs import Pairs
-from fhecost.heads.rotary import HeadWeights, TurnedWeights, multiplied_in_turn
+from fhecost.heads.rotary import TurnedWeights, multiplied_in_turn
 from fhecost.quantization import (
     FloatArray,
     IntArray,
@@ -117,34 +110,29 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     product = multiplied_in_turn(on.integers, weight_integers) * column_scale
     wanted = projected @ directions
     # What the rounding of weights and inputs shifts on average is put right inside the tables.
-    missing = wanted - product
-    offset = missing.mean(axis=(0, 1)) - levelling(head, (projected + means) @ directions, r)
-    later = slice(0 if turning is None else 1, None)
-    offset[:r] = missing[:, later, :r].mean(axis=(0, 1))
+    offset = (wanted - product).mean(axis=(0, 1))
+    offset = offset - levelling(head, (projected + means) @ directions, r)
     restored = product + offset + means @ directions
     if turning is None:
         offset = offset + means @ directions
     query, key, value = np.split(restored, (r, 2 * r), axis=-1)
     value_scale = least_error_scales(value.reshape(-1, v), setting.value_bits)
-    query_quantizer = least_error_quantizer(query[:, later], setting.score_bits)
+    # The first token attends to itself alone, whatever its score is.
+    asking = slice(0 if turning is None else 1, None)
+    query_quantizer = least_error_quantizer(query[:, asking], setting.score_bits)
     key_quantizer = least_error_quantizer(key, setting.score_bits)
     integers = query_quantizer.quantize(query), key_quantizer.quantize(key)
-    weights: HeadWeights = weight_integers
-    if turning is not None:
-        first = first_query_of(*integers, query_quantizer.largest)
-        integers[0][:, 0] = first
-        weights = turning(weight_scale, weight_integers, first * query_quantizer.scale - offset[:r])
     unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d) * head.score_scale
     values = Quantizer(scale=1.0, n_bits=setting.value_bits)
     restored_value = values.quantize(value / value_scale) * value_scale
     spare = 0 if setting.exact or head.rotary is None else SPARE_CODES
     highest = largest_exponential(setting.exponential_bits, spare)
-    shift = best_shift(unit, *integers, restored_value, highest)
+    shift = best_shift(unit, *integers, restored_value, highest, asking)
     divisor, centre = 1.0, 0
     if setting.score_sum_bits:
         divisor, centre = _filling_scores(*integers, setting.score_sum_bits)
     compact = CompactHead(
-        weight=weights,
+        weight=weight_integers if turning is None else turning(weight_scale, weight_integers),
         column_scale=column_scale,
         column_offset=offset,
         query=query_quantizer,
@@ -292,14 +280,14 @@ def signed_bits(magnitude: float) -> int:
 
 
 def best_shift(
-    unit: float, query: IntArray, key: IntArray, value: FloatArray, largest: int
+    unit: float, query: IntArray, key: IntArray, value: FloatArray, largest: int, asking: slice
 ) -> float:
     """The constant c whose quantized softmax attends most nearly to what the exact one does.
 
-    ``largest`` is the largest integer of an exponential.
+    ``largest`` is the largest integer of an exponential; ``asking`` are the rows that matter.
     """
     scores = (query @ np.swapaxes(key, -1, -2)) * unit
-    scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)
+    scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)[:, asking]
     exact = probabilities_of(scores) @ value
     highest = float(scores[np.isfinite(scores)].max())
 

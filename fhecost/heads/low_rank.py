@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fhecost.heads.blocks import block_diagonal, hadamard
-from fhecost.quantization import FloatArray, IntArray
+from fhecost.quantization import FloatArray
 
 LEVELLED = 0.01
 """How far to hold back a fit of rows' highest scores, in units of the columns' mean square."""
@@ -108,28 +108,6 @@ def levelling_key(query: FloatArray, highest: FloatArray) -> FloatArray:
     held = LEVELLED * np.trace(moments) / len(moments) * np.eye(len(moments))
     key: FloatArray = np.linalg.solve(moments + held, centred.T @ (highest - highest.mean()))
     return key
-
-
-def level_query(key: IntArray, score: float, largest: int) -> IntArray:
-    """The query whose products with all keys are most nearly ``score``.
-
-    Args:
-        key: integers, shape (samples, r).
-        score: what each product should be.
-        largest: the largest integer of a query.
-
-    Returns:
-        integers, shape (r,).
-    """
-    # Estimates by shape come here too, and have no use for what takes so long to import.
-    from scipy.optimize import lsq_linear
-
-    r = key.shape[1]
-    held = np.sqrt(LEVELLED * (key.astype(np.float64) ** 2).sum() / r)
-    rows = np.concatenate((key, held * np.eye(r)))
-    wanted = np.concatenate((np.full(len(key), score), np.zeros(r)))
-    query: IntArray = np.rint(lsq_linear(rows, wanted, (-largest, largest)).x).astype(np.int64)
-    return query
 
 
 def _root(moments: FloatArray) -> FloatArray:

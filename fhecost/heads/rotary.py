@@ -52,8 +52,7 @@ class TurnedWeights:
     and ``mean`` what is added behind them, (2d,). Turned by the token's angle they are multiplied
     with ``of_query`` and ``of_key``, shape (d, r), and rounded to integers in steps of ``scale``,
     (2r,), no larger than ``largest`` where that is given. ``value``, shape (E, v), is that of all
-    tokens. ``of_first``, shape (2r + v,), is what is added for the first token besides. With
-    ``first_query``, (r,), that is all of the first token's query, and its weights are zero.
+    tokens. ``of_first``, shape (2r + v,), is what is added for the first token besides.
     """
 
     rows: FloatArray
@@ -65,7 +64,6 @@ class TurnedWeights:
     largest: int | None
     value: IntArray
     of_first: FloatArray | None = None
-    first_query: FloatArray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,10 +77,7 @@ class TurnedWeights:
 
     def exact(self, part: int, tokens: int, first: int = 0) -> FloatArray:
         """Weights of queries (``part`` 0) or keys (1) before rounding, shape (tokens, E, r)."""
-        weights = self._turned(part, self.rows, tokens, first)
-        if part == 0 and first == 0 and self.first_query is not None:
-            weights[:1] = 0
-        return weights
+        return self._turned(part, self.rows, tokens, first)
 
     def means(self, part: int, tokens: int, first: int = 0) -> Any:
         """What is added to queries, keys or values, shape (tokens, c); 0 where nothing is."""
@@ -97,10 +92,7 @@ class TurnedWeights:
         if of_first is None or first > 0:
             return added
         chosen = slice(part * r, (part + 1) * r) if part < 2 else slice(2 * r, None)
-        added = added + np.eye(tokens)[:, :1] * of_first[chosen]
-        if part == 0 and self.first_query is not None:
-            added[0] = self.first_query
-        return added
+        return added + np.eye(tokens)[:, :1] * of_first[chosen]
 
     def of(self, part: int, tokens: int, first: int = 0) -> IntArray:
         """Integers of query, key (``part`` 0, 1), shape (tokens, E, r), or value (2), (E, v)."""
