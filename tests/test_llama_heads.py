@@ -165,6 +165,7 @@ def test_rotations_are_those_of_each_token(folders):
         # What fewer tokens need, and later ones alone, are parts of what all need.
         assert np.array_equal(weight.of(part, 5), whole[:5])
         assert np.array_equal(weight.of(part, 4, 8), whole[8:])
+        assert np.allclose(weight.means(part, 4, 8), weight.means(part, 12)[8:])
         assert not np.array_equal(whole[0], whole[1])
 
 

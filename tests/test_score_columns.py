@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from fhecost.heads.attention_head import AttentionHead, attend
+from fhecost.heads.attention_head import scores_of as head_scores
 from fhecost.heads.compact import quantize_with
+from fhecost.heads.compact_attention import quantize_compact_attention
+from fhecost.heads.compact_circuit import HeadRun
 from fhecost.heads.fast import MORE_COLUMNS, SHIPPED, fast_setting
+from fhecost.heads.head_columns import levelling
 from fhecost.heads.low_rank import levelling_key, output_directions
 from fhecost.heads.operators import ClearOperators
+from fhecost.heads.pairs import Pairs
 from fhecost.heads.rotary import Rotary
 from fhecost.heads.score_columns import fitted_scores
 
@@ -105,31 +110,80 @@ def error_of(head, hidden, n_bits, **changed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_first_token_that_is_far_from_all_others_costs_no_accuracy(seed):
-    """It has a mean and a query of its own: the others' integers don't have to reach it."""
+    """It has a mean of its own, and its query no part: the others' integers needn't reach it."""
     head = turning_head(np.random.default_rng(seed), scale=0.1)
-    near, _ = error_of(head, hidden_states(np.random.default_rng(10 + seed)), 4)
-    far, heads = error_of(head, hidden_states(np.random.default_rng(10 + seed), first=7.0), 4)
-    assert far < near
+    near = hidden_states(np.random.default_rng(10 + seed))
+    far = hidden_states(np.random.default_rng(10 + seed), first=3.0)
+    # Values don't see where it is, so that those of both are as large.
+    away = far[:, 0].mean(axis=0)
+    weight = head.weight.copy()
+    weight[:, 2 * D :] -= np.outer(away, away @ weight[:, 2 * D :]) / (away @ away)
+    head = replace(head, weight=weight)
+    error, heads = error_of(head, far, 4)
+    assert error < 1.5 * error_of(head, near, 4)[0]
     assert heads.mean.shape == (2, WIDTH)
 
 
-def test_the_first_token_keeps_its_row_however_low_its_own_score_is():
-    """It attends to itself alone; as low as its score, the exponential would be nothing."""
-    rng = np.random.default_rng(8)
-    head, hidden = turning_head(rng, scale=0.1), hidden_states(rng)
-    # Only first tokens have this channel: their query is turned away from their key by it.
+def test_levelled_keys_level_the_rows_behind_the_first():
+    """They attend to the first token, some more than others."""
+    rng = np.random.default_rng(9)
+    head = turning_head(rng)
+    query, key, value = rng.standard_normal((3, SENTENCES, LENGTH, D))
+    direction = rng.standard_normal(D)
+    query, key[:, 0] = query + 2 * direction, key[:, 0] / 4 + 5 * direction
+    # Its own query says nothing.
+    query[:, 0] *= 100
+    columns = np.concatenate((query, key, value), axis=-1)
+    query, key, value = np.split(columns - levelling(head, columns, D), 3, axis=-1)
+
+    def spread(keys):
+        return head_scores(head, query, keys)[:, 1:].max(axis=-1).std()
+
+    assert spread(key) < spread(columns[..., D : 2 * D]) / 5
+
+
+def with_low_own_scores(rng):
+    """A head, and a first token whose query is turned away from its key by a channel of its own."""
+    head, hidden = turning_head(rng, scale=0.1), rng.standard_normal((SENTENCES, LENGTH, WIDTH))
     hidden[..., 0] = 0
     hidden[:, 0, 0] = np.linspace(-6, 6, SENTENCES)
     weight = head.weight.copy()
     weight[0], weight[0, 0], weight[0, D] = 0, 1, -1
     head = replace(head, weight=weight)
     query, key, _ = np.split(head.projected(hidden), 3, axis=-1)
-    own = (query * key).sum(axis=-1)[:, 0] / np.sqrt(D)
-    assert own.min() < -10
-    _, heads = error_of(head, hidden, 4)
-    for states in hidden:
+    assert head_scores(head, query, key)[:, 0, 0].min() < -10
+    return head, hidden
+
+
+@pytest.mark.parametrize("changed", [{}, {"exact": True}])
+def test_the_first_token_keeps_its_row_however_low_its_own_score_is(changed):
+    """It attends to itself alone; as low as its score, the exponential would be nothing."""
+    rng = np.random.default_rng(8)
+    head, hidden = with_low_own_scores(rng)
+    _, heads = error_of(head, hidden, 4, **changed)
+    (one,) = heads.heads
+    # The second half is none that it was calibrated on.
+    for states in np.concatenate((hidden, 2 * hidden)):
         integers = heads.run(heads.quantize_input(states), ClearOperators())
-        assert integers[0, heads.heads[0].value_rank] > 0
+        assert integers[0, one.value_rank] == one.largest_exponential
+    # Of tokens behind others none is alone.
+    assert HeadRun(one, ClearOperators(), Pairs(2, 3), 60, 60).is_alone is False
+
+
+def test_the_first_token_keeps_its_row_behind_a_projection():
+    rng = np.random.default_rng(8)
+    head, hidden = with_low_own_scores(rng)
+    layer = [replace(head, output_bias=np.zeros(WIDTH))] * 6
+    attention = quantize_compact_attention(layer, hidden, 6)
+    exact = 6 * attend(head, hidden)[:, 0] @ head.output_weight
+    given = [
+        attention.dequantize_output(
+            attention.run(attention.quantize_input(states), ClearOperators())
+        )
+        for states in hidden
+    ]
+    off = np.stack(given)[:, 0, 0] - exact
+    assert np.linalg.norm(off) < 0.2 * np.linalg.norm(exact - exact.mean(axis=0))
 
 
 class Recording(ClearOperators):
