@@ -34,6 +34,7 @@ SOME_TOKENS = 8
 SPARE_CODES = 1
 """Integers at the ends of types that heads that turn leave alone where lookups may go wrong: of a
 real model's exponentials most are nothing or all, and would be read beyond an end."""
+EVERY_ROW = slice(None)
 COARSER = 1.6
 """By how much the scale of a weight's column may grow to spare all products a bit."""
 
@@ -280,7 +281,12 @@ def signed_bits(magnitude: float) -> int:
 
 
 def best_shift(
-    unit: float, query: IntArray, key: IntArray, value: FloatArray, largest: int, asking: slice
+    unit: float,
+    query: IntArray,
+    key: IntArray,
+    value: FloatArray,
+    largest: int,
+    asking: slice = EVERY_ROW,
 ) -> float:
     """The constant c whose quantized softmax attends most nearly to what the exact one does.
 
