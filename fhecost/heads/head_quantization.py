@@ -34,7 +34,6 @@ SOME_TOKENS = 8
 SPARE_CODES = 1
 """Integers at the ends of types that heads that turn leave alone where lookups may go wrong: of a
 real model's exponentials most are nothing or all, and would be read beyond an end."""
-EVERY_ROW = slice(None)
 COARSER = 1.6
 """By how much the scale of a weight's column may grow to spare all products a bit."""
 
@@ -119,8 +118,8 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     query, key, value = np.split(restored, (r, 2 * r), axis=-1)
     value_scale = least_error_scales(value.reshape(-1, v), setting.value_bits)
     # The first token attends to itself alone, whatever its score is.
-    asking = slice(0 if turning is None else 1, None)
-    query_quantizer = least_error_quantizer(query[:, asking], setting.score_bits)
+    first_row = 0 if turning is None else 1
+    query_quantizer = least_error_quantizer(query[:, first_row:], setting.score_bits)
     key_quantizer = least_error_quantizer(key, setting.score_bits)
     integers = query_quantizer.quantize(query), key_quantizer.quantize(key)
     unit = query_quantizer.scale * key_quantizer.scale / np.sqrt(d) * head.score_scale
@@ -128,7 +127,7 @@ def quantize_head(head: AttentionHead, on: Calibration, setting: HeadSetting) ->
     restored_value = values.quantize(value / value_scale) * value_scale
     spare = 0 if setting.exact or head.rotary is None else SPARE_CODES
     highest = largest_exponential(setting.exponential_bits, spare)
-    shift = best_shift(unit, *integers, restored_value, highest, asking)
+    shift = best_shift(unit, *integers, restored_value, highest, first_row)
     divisor, centre = 1.0, 0
     if setting.score_sum_bits:
         divisor, centre = _filling_scores(*integers, setting.score_sum_bits)
@@ -286,14 +285,14 @@ def best_shift(
     key: IntArray,
     value: FloatArray,
     largest: int,
-    asking: slice = EVERY_ROW,
+    first_row: int = 0,
 ) -> float:
     """The constant c whose quantized softmax attends most nearly to what the exact one does.
 
-    ``largest`` is the largest integer of an exponential; ``asking`` are the rows that matter.
+    ``largest`` is the largest integer of an exponential; rows before ``first_row`` don't matter.
     """
     scores = (query @ np.swapaxes(key, -1, -2)) * unit
-    scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)[:, asking]
+    scores = np.where(causal_mask(scores.shape[-1]), scores, -np.inf)[:, first_row:]
     exact = probabilities_of(scores) @ value
     highest = float(scores[np.isfinite(scores)].max())
 
